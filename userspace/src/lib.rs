@@ -1,0 +1,3 @@
+//! Evenkeel's userspace.
+
+pub mod model;

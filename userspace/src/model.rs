@@ -1,0 +1,79 @@
+//! What the operator wants, free of any file format, API or kernel: the model.
+//!
+//! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow.
+//! Architecture invariant: nothing here knows aya, serde or the wire.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+/// All load balancers of one host, flattened to what the data path asks for. Keys are identities: two models that
+/// share a key mean the same thing, changed or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Every load balancer's VIPs, with or without listeners.
+    pub vips: BTreeSet<Ipv4Addr>,
+    /// Listeners by what they listen on. Every VIP in a key is in `vips`, every pool named is in `pools`.
+    pub listeners: BTreeMap<ListenerKey, Listener>,
+    /// Pools by name.
+    pub pools: BTreeMap<String, Pool>,
+}
+
+/// What a listener listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ListenerKey {
+    /// The VIP.
+    pub vip: Ipv4Addr,
+    /// The port, 1–65535.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: Protocol,
+}
+
+/// Transport protocol of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+}
+
+/// A listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, at most 64 bytes.
+    pub name: String,
+    /// Its load balancer's name, at most 64 bytes.
+    pub load_balancer: String,
+    /// Where its connections go.
+    pub pool: String,
+    /// How long an established session may be idle; whole seconds, 1 s to a day.
+    pub idle_timeout: Duration,
+}
+
+/// A pool: members that share the connections by smooth weighted round robin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pool {
+    /// Weights (0–256) by address and port. The sum over the greatest common divisor is at most
+    /// [`xdp_ebpf::abi::MAX_POOL_SLOTS`].
+    pub members: BTreeMap<SocketAddrV4, u16>,
+}
+
+/// One step from one model to another, in the order in which `plan` returns them: whatever a later step refers to
+/// is there already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pool is new or has other members or weights: this is all of it.
+    PutPool(String, Pool),
+    /// A VIP appears.
+    AddVip(Ipv4Addr),
+    /// A listener is new or changed.
+    PutListener(ListenerKey, Listener),
+    /// A listener goes; its sessions go on.
+    RemoveListener(ListenerKey),
+    /// A VIP goes.
+    RemoveVip(Ipv4Addr),
+    /// A pool goes; its sessions go on.
+    RemovePool(String),
+}

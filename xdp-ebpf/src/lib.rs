@@ -1,0 +1,29 @@
+//! Evenkeel's Layer-4 data path: everything that happens to a packet, as plain `no_std` Rust.
+//!
+//! A packet goes through the files in this order:
+//!
+//! ```text
+//! main (the XDP entry; only built for BPF)
+//!   → pipeline   the stages as a list
+//!   → parse      is this frame something we could own?
+//!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
+//!   → open       no half yet: schedule a member, take a local port, resolve next hops, claim both halves
+//!   → tcp_state  what the segment does to its session
+//!   → toa        strip forged options, insert the client's address, lower the MSS
+//!   → rewrite    addresses, ports, MACs, TTL, checksums
+//!   → verdict    the outcome becomes an XDP action and a counter
+//! ```
+//!
+//! The stages see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
+//! implementations are in `kernel/`, the host's (for tests) in [`host`]. [`abi`] is what the maps hold: the
+//! contract with userspace.
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", allow(internal_features))]
+
+#[cfg(not(target_arch = "bpf"))]
+extern crate std;
+
+pub mod abi;
+pub mod shared;
+pub mod verdict;

@@ -1,0 +1,141 @@
+//! What becomes of a packet: every outcome has a name, and every name a counter.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Declares the counted events once: the enum, the record of counters that `bpftool` shows by name, and the list
+/// that userspace prints.
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $name:ident => $variant:ident in $class:ident,)+) => {
+        /// Something that is counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Event { $($(#[doc = $doc])+ $variant,)+ }
+
+        /// The counters of one CPU, one per [`Event`] and in its order.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C)]
+        pub struct Counters { $($(#[doc = $doc])+ pub $name: u64,)+ }
+
+        impl Event {
+            /// Every event, in the order of [`Counters`].
+            pub const ALL: &[Event] = &[$(Event::$variant,)+];
+
+            /// The counter's name, as in [`Counters`], in `evenkeel counters` and in `bpftool map dump`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Event::$variant => stringify!($name),)+ }
+            }
+
+            /// What it means, in a sentence.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Event::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+
+            /// What it did to the packet.
+            pub const fn class(self) -> Class {
+                match self { $(Event::$variant => Class::$class,)+ }
+            }
+        }
+    };
+}
+
+/// What an [`Event`] means for the packet it was counted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It went up to the host's own network stack, untouched.
+    Pass,
+    /// It was dropped.
+    Drop,
+    /// Nothing: it was counted on its way.
+    Note,
+}
+
+events! {
+    /// Not IPv4 (ARP, IPv6, VLAN-tagged, …).
+    pass_not_ipv4 => PassNotIpv4 in Pass,
+    /// IPv4 for an address that is neither a VIP nor a local address.
+    pass_not_ours => PassNotOurs in Pass,
+    /// For a VIP, and not TCP (ping, for instance, which the host answers).
+    pass_vip_other => PassVipOther in Pass,
+    /// For a local address, and not TCP to one of the local ports.
+    pass_local_other => PassLocalOther in Pass,
+    /// TCP for a local address and port that no session owns.
+    pass_no_session => PassNoSession in Pass,
+    /// Shorter than its own headers say, or headers that contradict each other.
+    drop_malformed => DropMalformed in Drop,
+    /// IPv4 options, which are not handled yet.
+    drop_ip_options => DropIpOptions in Drop,
+    /// A fragment, which is not handled yet.
+    drop_fragment => DropFragment in Drop,
+    /// The time to live is used up.
+    drop_ttl => DropTtl in Drop,
+    /// TCP for a VIP's port that no listener has.
+    drop_no_listener => DropNoListener in Drop,
+    /// A client's segment that belongs to no session and does not open one.
+    drop_no_session => DropNoSession in Drop,
+    /// The pool has no member that takes new connections.
+    drop_no_member => DropNoMember in Drop,
+    /// All local ports towards the member are in use: add local addresses.
+    drop_no_port => DropNoPort in Drop,
+    /// The session table has no room for this flow: raise max_sessions.
+    drop_table_full => DropTableFull in Drop,
+    /// A port from the ring was still in use; should never count.
+    drop_port_busy => DropPortBusy in Drop,
+    /// There is no route to the backend or back to the client.
+    drop_no_route => DropNoRoute in Drop,
+    /// The next hop's MAC is not known (yet).
+    drop_no_neighbour => DropNoNeighbour in Drop,
+    /// The route leads through an interface that is not in the configuration.
+    drop_interface => DropInterface in Drop,
+    /// The packet is larger than the MTU of the interface it has to leave by.
+    drop_over_mtu => DropOverMtu in Drop,
+    /// A map lookup that cannot fail did; should never count.
+    drop_internal => DropInternal in Drop,
+    /// A session was opened.
+    session_opened => SessionOpened in Note,
+    /// A new SYN took over the tuple of a session that was closed.
+    session_reopened => SessionReopened in Note,
+    /// A client's segment got the TOA option.
+    toa_inserted => ToaInserted in Note,
+    /// A client's segment went on without TOA: no room in the header, over the MTU, or no headroom in front.
+    toa_no_room => ToaNoRoom in Note,
+    /// Options that could pass for TOA were overwritten in a client's segment.
+    toa_stripped => ToaStripped in Note,
+    /// A half looked for its next hop again after a change of routes or neighbours.
+    next_hop_renewed => NextHopRenewed in Note,
+}
+
+/// Where a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Back out of the interface it came in by.
+    Tx,
+    /// Out of the interface in this slot of `ek_interface`.
+    Redirect(u8),
+    /// Up to the host's network stack or into the void, with the reason.
+    Stop(Event),
+}
+
+/// The XDP action: the values of `enum xdp_action` in `linux/bpf.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    /// `XDP_DROP`.
+    Drop = 1,
+    /// `XDP_PASS`.
+    Pass = 2,
+    /// `XDP_TX`.
+    Tx = 3,
+    /// `XDP_REDIRECT`.
+    Redirect = 4,
+}
+
+impl Event {
+    /// The action for a packet that ends here.
+    #[inline(always)]
+    pub const fn action(self) -> Action {
+        match self.class() {
+            Class::Pass => Action::Pass,
+            Class::Drop | Class::Note => Action::Drop,
+        }
+    }
+}
