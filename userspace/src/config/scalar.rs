@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{AddrParseError, Ipv4Addr},
+    net::{AddrParseError, Ipv4Addr, Ipv6Addr},
     ops::RangeInclusive,
     time::Duration,
 };
@@ -130,10 +130,9 @@ fn belongs_to_one_host(address: Ipv4Addr, role: &str) -> Result<(), String> {
 }
 
 fn refuse_address(value: Value<'_>, text: &str, reason: &str) {
-    if text.contains(':') {
-        value.refuse(format!(
-            "{text:?}: IPv6 and ports do not belong here in this version; use an IPv4 address"
-        ));
+    let address = text.split_once('/').map_or(text, |(address, _)| address);
+    if address.parse::<Ipv6Addr>().is_ok() {
+        value.refuse(format!("{text:?}: IPv6 is not supported by this version; use an IPv4 address"));
     } else {
         value.refuse(format!("{text:?} is {reason}"));
     }
