@@ -7,8 +7,8 @@
 //!   → collision   no address has two roles
 //! ```
 //!
-//! Every problem is put into a [`problem::Report`] and reading goes on, so that one run finds all of them. What is read is
-//! thrown away if there was any. Next: `model`, then `plan`.
+//! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them. What was
+//! read is thrown away if there was any. Next: `model`, then `plan`.
 
 mod collision;
 mod document;
