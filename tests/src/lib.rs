@@ -1,1 +1,26 @@
-//! Networks of namespaces.
+//! Networks of namespaces with real hosts in them, for Evenkeel's tests and its demo.
+//!
+//! `network` lays out clients, a balancer and backends; `host` is one of them, and runs things inside. `namespace`
+//! makes and removes what is under a host, and `sweep` removes it when its owner could not; `enter` is how a thread or a program gets in. `process` guards
+//! what was started, `wait` waits for conditions. `capture` reads TCP segments off the wire and `send` puts made-up
+//! ones on it, both as a `segment`; `http` is a backend that answers with who it is and what it saw.
+//!
+//! Tests of the balancer are in `kernel/` and `network/`, next to `src/`.
+
+pub mod capture;
+mod enter;
+pub mod host;
+pub mod http;
+mod namespace;
+pub mod network;
+pub mod process;
+pub mod segment;
+pub mod send;
+mod sweep;
+pub mod wait;
+
+pub use host::Host;
+pub use network::Network;
+pub use process::Process;
+pub use sweep::{Interrupt, interrupt};
+pub use wait::wait_for;

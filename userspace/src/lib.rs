@@ -1,3 +1,4 @@
 //! Evenkeel's userspace.
 
+pub mod bpf;
 pub mod model;
