@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use testbed::{Network, http::Backend, network::Size, segment::Segment};
+use testbed::{Network, Segment, Size, http::Backend};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

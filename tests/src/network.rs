@@ -11,8 +11,10 @@
 //! `back`. Nothing forwards between the balancer's interfaces unless a balancer does.
 //!
 //! The ends compute their checksums in software, because XDP sees packets before a virtual interface would have to.
-//! An interface whose peer sends by XDP needs NAPI, which `gro on` turns on; a merge limit below two segments then
-//! keeps every segment as it was on the wire, so that a capture shows what was sent.
+//! An interface to which XDP redirects frames needs NAPI, which `gro on` turns on; a merge limit below two segments
+//! then keeps every segment as it was on the wire, so that a capture shows what was sent. That is enough for
+//! `XDP_REDIRECT`, which is all that a balancer between two interfaces does. Frames of an `XDP_TX` wait in the other
+//! end's ring for its next interrupt, unless an XDP program is attached there too.
 
 use std::net::Ipv4Addr;
 
