@@ -1,1 +1,30 @@
-//! Networks of namespaces.
+//! Networks of namespaces with real hosts in them, for Evenkeel's tests and its demo.
+//!
+//! `network` lays out clients, a balancer and backends; `host` is one of them, and runs things inside. `namespace`
+//! makes and removes what is under a host, `sweep` removes it when its owner could not, and `enter` is how a thread
+//! or a program gets in. `process` guards what was started, `wait` waits for conditions, `binary` builds the
+//! project's own programs. `capture` reads TCP segments off the wire and `send` puts made-up ones on it, both as a
+//! `segment`; `http` is a backend that answers with who it is and what it saw.
+//!
+//! Tests of the balancer are in `kernel/` and `network/`, next to `src/`.
+
+mod binary;
+pub mod capture;
+mod enter;
+mod host;
+pub mod http;
+mod namespace;
+pub mod network;
+mod process;
+mod segment;
+mod send;
+mod sweep;
+mod wait;
+
+pub use binary::binary;
+pub use host::Host;
+pub use network::{Network, Size};
+pub use process::Process;
+pub use segment::Segment;
+pub use sweep::{Interrupt, interrupt};
+pub use wait::wait_for;

@@ -10,6 +10,7 @@
 //!   → schedule weights become the order in which members are picked
 //! ```
 
+pub mod bpf;
 pub mod config;
 pub mod host;
 pub mod model;

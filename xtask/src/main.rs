@@ -1,3 +1,59 @@
-//! `cargo xtask`.
+//! `cargo xtask`: the tasks of this repository, one file or folder each.
+//!
+//! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check.
+//! `workspace` knows where things lie, `console` how progress is told.
 
-fn main() {}
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+mod console;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+/// Evenkeel's tasks.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what the BPF programs are built with and what the tests run; safe to repeat
+    Setup,
+    /// Balance connections: in a demo network, or on this host's interfaces with a configuration
+    Run {
+        /// Configuration for this host's own interfaces; without it, a demo network of namespaces is set up
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Formatting, lints, host tests, and as root the kernel and network tests
+    Test {
+        /// Leave out the kernel and network tests, which need root
+        #[arg(long)]
+        host_only: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match task(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn task(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup => setup::report(),
+        Task::Run { config: Some(file) } => run::on_this_host(&file),
+        Task::Run { config: None } => run::demo(),
+        Task::Test { host_only } => test::run(if host_only { test::Scope::Host } else { test::Scope::All }),
+    }
+}

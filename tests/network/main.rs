@@ -1,0 +1,3 @@
+//! Tests in a network of namespaces, with real clients and servers. They need root.
+
+mod plumbing;

@@ -1,0 +1,30 @@
+//! The project's own programs, freshly built: a test of another package cannot depend on a binary, and a stale one
+//! would prove nothing.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+
+use crate::namespace::output;
+
+/// Builds package `evenkeel` in the profile of this test and returns the path of its binary `name`.
+///
+/// # Errors
+/// If it does not build.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let test = env::current_exe()?;
+    // target/debug/deps/network-…
+    let directory = test.parent().and_then(Path::parent).context("a test outside of any target directory")?;
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--quiet", "--package", "evenkeel", "--bin", name]);
+    if directory.ends_with("release") {
+        command.arg("--release");
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    output(command)?;
+    Ok(directory.join(name))
+}

@@ -1,0 +1,111 @@
+//! One network namespace, named as `ip netns` knows it, and removed with everything that runs in it.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::sweep;
+
+/// Where `ip netns` keeps its names.
+pub const DIRECTORY: &str = "/run/netns";
+
+/// A namespace that this process made; dropping it removes it.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+    file: Arc<File>,
+}
+
+impl Namespace {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// If that needs rights which this process lacks, or if `ip` is not there.
+    pub fn new(name: String) -> Result<Self> {
+        sweep::remember(&name);
+        ip(&["netns", "add", &name])?;
+        let path = path(&name);
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { name, file: Arc::new(file) })
+    }
+
+    /// As in `ip netns exec NAME`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// To enter it by.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        remove(&self.name);
+        sweep::forget(&self.name);
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
+/// Kills what runs in the namespace and removes it; one that is gone already is fine.
+pub fn remove(name: &str) {
+    if !path(name).exists() {
+        return;
+    }
+    for process in inhabitants(name) {
+        // It may have ended by itself.
+        let _ = kill(process, Signal::SIGKILL);
+    }
+    if let Err(error) = ip(&["netns", "delete", name]) {
+        eprintln!("namespace {name} stays behind: {error:#}");
+    }
+}
+
+/// Processes in the namespace, this one excepted.
+fn inhabitants(name: &str) -> Vec<Pid> {
+    let Ok(inode) = fs::metadata(path(name)).map(|file| file.ino()) else { return Vec::new() };
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw);
+    pids.filter(|pid| *pid != Pid::this() && is_inside(*pid, inode)).collect()
+}
+
+fn is_inside(process: Pid, inode: u64) -> bool {
+    fs::metadata(format!("/proc/{process}/ns/net")).is_ok_and(|file| file.ino() == inode)
+}
+
+/// Runs `ip` outside of any namespace.
+///
+/// # Errors
+/// What it says.
+pub fn ip(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new("ip");
+    command.args(arguments);
+    output(command)
+}
+
+/// Runs a command to its end and returns its stdout.
+///
+/// # Errors
+/// With its stderr if it fails.
+pub fn output(mut command: Command) -> Result<String> {
+    let result = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !result.status.success() {
+        let stderr = String::from_utf8_lossy(&result.stderr);
+        bail!("{command:?} failed ({}): {}", result.status, stderr.trim());
+    }
+    Ok(String::from_utf8_lossy(&result.stdout).into_owned())
+}

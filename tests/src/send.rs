@@ -1,0 +1,29 @@
+//! Putting made-up TCP segments on the wire: forged options, foreign addresses.
+
+use std::{io, net::SocketAddrV4, os::fd::AsRawFd};
+
+use anyhow::{Context, Result};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+};
+
+use crate::{host::Host, segment::Segment};
+
+impl Host {
+    /// Sends a segment as it is; only the checksums and the ports are filled in. The host's stack knows nothing of
+    /// it and answers what comes back with a reset, unless something keeps it from that.
+    ///
+    /// # Errors
+    /// If the host has no route to its destination.
+    pub fn send(&self, segment: &Segment) -> Result<()> {
+        let packet = segment.packet()?;
+        self.enter(|| transmit(&packet, segment.destination))?
+            .with_context(|| format!("cannot send to {} from {}", segment.destination, self.name()))
+    }
+}
+
+fn transmit(packet: &[u8], destination: SocketAddrV4) -> io::Result<()> {
+    let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::Raw))?;
+    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(destination), MsgFlags::empty())?;
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The demo: a client, the balancer and three backends, requests that never end, and a table that shows where they
+//! go.
+
+use std::{
+    fs,
+    io::IsTerminal,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+use testbed::{Interrupt, Network, Process, Size, http::Backend};
+
+use super::{
+    conditions::{BPFFS, BpfFs},
+    table::{Screen, Status},
+    traffic::Traffic,
+};
+use crate::{console, workspace};
+
+/// `[load_balancer] vip` and its listener's port.
+const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
+const BACKEND_PORT: u16 = 8080;
+const WEIGHTS: [u16; 3] = [3, 2, 1];
+/// The demo's directory of pins: this and its process id.
+const PINS: &str = "evenkeel-demo-";
+/// What the balancer prints when it forwards.
+const READY: &str = "evenkeel: ready";
+/// How long the balancer may take until it forwards.
+const START: Duration = Duration::from_secs(30);
+/// How often the table is drawn on a terminal, and elsewhere.
+const REDRAW: Duration = Duration::from_millis(500);
+const REPRINT: Duration = Duration::from_secs(5);
+
+/// Shows the demo until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// With what went wrong; everything is removed then, too.
+pub fn run(program: &Path) -> Result<()> {
+    let interrupt = testbed::interrupt();
+    console::line("network", "a client, the balancer and three backends, each in a namespace");
+    let mut demo = Demo::start(program)?;
+    demo.introduce();
+    let traffic = Traffic::start(demo.network.client(), SocketAddr::from(VIP))?;
+    let shown = demo.show(&traffic, interrupt);
+    let tally = traffic.tally();
+    drop(traffic);
+    drop(demo);
+    shown?;
+    console::line("ended", format_args!("{} requests answered, {} failed", tally.answered, tally.failed));
+    console::line("", "namespaces, pins and files are removed");
+    Ok(())
+}
+
+/// All that the demo set up, in the order in which it has to go.
+struct Demo {
+    balancer: Balancer,
+    _backends: Vec<Backend>,
+    network: Network,
+    _bpffs: BpfFs,
+}
+
+impl Demo {
+    fn start(program: &Path) -> Result<Self> {
+        let bpffs = BpfFs::new()?;
+        let network = Network::new(Size { clients: 1, backends: WEIGHTS.len() as u8 })?;
+        let backends = network.backends.iter().map(|host| Backend::start(host, BACKEND_PORT));
+        let backends = backends.collect::<Result<_>>()?;
+        let balancer = Balancer::start(program, &network)?;
+        Ok(Self { balancer, _backends: backends, network, _bpffs: bpffs })
+    }
+
+    /// What the user can try.
+    fn introduce(&self) {
+        let ([a, b, c, d], _) = VIP;
+        let client = self.network.client().namespace();
+        console::line("try yourself", format_args!("ip netns exec {client} curl http://{a}.{b}.{c}.{d}/"));
+        if workspace::program("curl").is_none() {
+            console::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
+        }
+        let (program, pins) = (self.balancer.program.display(), self.balancer.pins.display());
+        console::line(
+            "look in",
+            format_args!("{program} sessions --pin-dir {pins} (or status, or counters)"),
+        );
+        console::line("end", "Ctrl-C");
+    }
+
+    /// Draws the table until the interrupt comes.
+    fn show(&mut self, traffic: &Traffic, interrupt: Interrupt) -> Result<()> {
+        let interval = if std::io::stdout().is_terminal() { REDRAW } else { REPRINT };
+        let mut screen = Screen::default();
+        let mut next = Instant::now();
+        while !interrupt.has_come() {
+            self.balancer.check()?;
+            if Instant::now() >= next {
+                let status = Status::parse(&self.balancer.ask(&self.network, "status")?)?;
+                screen.draw(&status.render(&traffic.tally()));
+                next = Instant::now() + interval;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+/// The balancer's process, its configuration and its pins.
+struct Balancer {
+    program: PathBuf,
+    pins: PathBuf,
+    process: Process,
+    /// Removes what it leaves in the kernel, from inside its namespace.
+    unload: Command,
+    _directory: TempDir,
+}
+
+impl Balancer {
+    fn start(program: &Path, network: &Network) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("evenkeel-demo-").tempdir()?;
+        let file = directory.path().join("evenkeel.toml");
+        fs::write(&file, configuration(network))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        remove_orphaned_pins();
+        let pins = Path::new(BPFFS).join(format!("{PINS}{}", std::process::id()));
+        let mut command = network.balancer.command(&program.to_string_lossy());
+        command.arg("run").arg("--config").arg(&file).arg("--pin-dir").arg(&pins);
+        let mut unload = network.balancer.command(&program.to_string_lossy());
+        unload.arg("unload").arg("--pin-dir").arg(&pins);
+        let process = Process::spawn(command)?;
+        let mut balancer = Self { program: program.to_owned(), pins, process, unload, _directory: directory };
+        balancer.process.wait_for_output(READY, START)?;
+        console::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
+        for line in balancer.process.log().lines().filter(|line| !line.contains(READY)) {
+            console::line("", line);
+        }
+        Ok(balancer)
+    }
+
+    /// That it still runs.
+    fn check(&mut self) -> Result<()> {
+        if let Some(status) = self.process.status()? {
+            bail!("the balancer ended ({status}):\n{}", self.process.log());
+        }
+        Ok(())
+    }
+
+    /// What one of its commands says, as JSON.
+    fn ask(&self, network: &Network, what: &str) -> Result<String> {
+        let (program, pins) = (self.program.to_string_lossy(), self.pins.to_string_lossy());
+        network.balancer.run(&[&program, what, "-o", "json", "--pin-dir", &pins])
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        if let Err(error) = self.process.end() {
+            console::line("balancer", format_args!("does not end: {error:#}"));
+        }
+        match self.unload.output() {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => {
+                console::line("balancer", format_args!("unload failed: {}", console::tail(&output, 5)))
+            }
+            Err(error) => console::line("balancer", format_args!("cannot unload: {error}")),
+        }
+        if self.pins.exists()
+            && let Err(error) = fs::remove_dir_all(&self.pins)
+        {
+            console::line("balancer", format_args!("{} stays behind: {error}", self.pins.display()));
+        }
+    }
+}
+
+/// Removes the pins of demos that were killed.
+fn remove_orphaned_pins() {
+    for entry in fs::read_dir(BPFFS).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(PINS)?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // What cannot be removed harms nobody.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// The demo's configuration.
+fn configuration(network: &Network) -> String {
+    let ([a, b, c, d], port) = VIP;
+    let members = network.backends.iter().zip(WEIGHTS).map(|(host, weight)| {
+        let address = host.address();
+        format!("\n[[pool.member]]\naddress = \"{address}\"\nport = {BACKEND_PORT}\nweight = {weight}\n")
+    });
+    let members: String = members.collect();
+    format!(
+        r#"[host]
+interfaces = ["front", "back"]
+local_addresses = ["100.64.0.0/28"]
+max_sessions = 65536
+
+[[load_balancer]]
+name = "demo"
+vip = ["{a}.{b}.{c}.{d}"]
+
+[[load_balancer.listener]]
+name = "web"
+protocol = "tcp"
+port = {port}
+pool = "web"
+
+[[pool]]
+name = "web"
+{members}"#
+    )
+}

@@ -1,0 +1,35 @@
+//! Packages on Debian and what is made of it.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{console, workspace};
+
+/// Whether packages can be installed: `apt-get` is there and this process is root's.
+pub fn available() -> bool {
+    workspace::is_root() && workspace::program("apt-get").is_some()
+}
+
+/// Installs packages, after fetching the package lists. Whether all of them are installed now; `false` also where
+/// that is not possible.
+///
+/// # Errors
+/// If `apt-get` cannot be started.
+pub fn install(packages: &[&str]) -> Result<bool> {
+    if !available() {
+        return Ok(false);
+    }
+    let mut update = Command::new("apt-get");
+    update.arg("update");
+    // Old lists may do, so a failure here is not the end.
+    console::quietly("apt-get", "fetching package lists", &mut update)?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "-y", "--no-install-recommends"]).args(packages);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    let output = console::quietly("apt-get", &format!("installing {}", packages.join(" ")), &mut install)?;
+    if !output.status.success() {
+        console::line("", format_args!("apt-get failed:\n{}", console::tail(&output, 4)));
+    }
+    Ok(output.status.success())
+}

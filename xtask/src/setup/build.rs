@@ -1,0 +1,134 @@
+//! The build of the BPF programs: one command with all of its environment, tried here, and recorded for
+//! `userspace/build.rs` in the target directory's `bpf-toolchain.toml`.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::ways::{Kind, TARGET, Way};
+use crate::{console, workspace};
+
+/// Full debug information becomes BTF; v3 has atomics; packet fields lie at odd addresses, and without the last
+/// feature they are read byte by byte.
+const RUSTFLAGS: &str =
+    "-C debuginfo=2 -C link-arg=--btf -C target-cpu=v3 -C target-feature=+allows-misaligned-mem-access";
+
+/// What the inner cargo sees of the outer environment: where it finds its things, and its way to the network. Only
+/// names are recorded, because values may be secret.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "USER",
+    "PATH",
+    "TMPDIR",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "CARGO_NET_OFFLINE",
+    "CARGO_HTTP_CAINFO",
+    "CARGO_HTTP_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
+
+/// A build that worked. The reading side is in `userspace/build.rs`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Recorded {
+    /// The way it takes, for people.
+    pub way: String,
+    program: PathBuf,
+    args: Vec<String>,
+    objects: PathBuf,
+    inherit: Vec<String>,
+    env: BTreeMap<String, String>,
+}
+
+/// The build by this way.
+///
+/// # Errors
+/// If cargo does not know its target directory.
+pub fn command(way: &Way, linker: &Path) -> Result<Recorded> {
+    // A directory of its own: the outer cargo holds the lock of the usual one while build scripts run.
+    let target = workspace::target()?.join("bpf");
+    let words = ["build", "--package", "xdp-ebpf", "--bins", "--features", "kernel", "--profile", "bpf"];
+    let mut args = words.map(str::to_owned).to_vec();
+    args.extend(["--target", TARGET, "--target-dir", &target.to_string_lossy()].map(str::to_owned));
+    if way.kind == Kind::BuildStd {
+        args.extend(["-Z", "build-std=core"].map(str::to_owned));
+    }
+    Ok(Recorded {
+        way: way.name.clone(),
+        program: way.cargo.clone(),
+        args,
+        objects: target.join(TARGET).join("bpf"),
+        inherit: INHERITED.iter().map(|name| name.to_string()).collect(),
+        env: environment(way, linker),
+    })
+}
+
+fn environment(way: &Way, linker: &Path) -> BTreeMap<String, String> {
+    let target = TARGET.to_uppercase().replace('-', "_");
+    let mut environment = BTreeMap::from([
+        ("RUSTC".to_owned(), way.rustc.display().to_string()),
+        ("LD_LIBRARY_PATH".to_owned(), way.llvm.display().to_string()),
+        (format!("CARGO_TARGET_{target}_LINKER"), linker.display().to_string()),
+        (format!("CARGO_TARGET_{target}_RUSTFLAGS"), RUSTFLAGS.to_owned()),
+    ]);
+    if way.kind == Kind::Sysroot {
+        // A stable compiler, and the programs use unstable features of `core`.
+        environment.insert("RUSTC_BOOTSTRAP".to_owned(), "1".to_owned());
+    }
+    environment
+}
+
+/// Builds the BPF programs.
+///
+/// # Errors
+/// The end of the compiler's log.
+pub fn attempt(build: &Recorded) -> Result<(), String> {
+    let mut command = Command::new(&build.program);
+    command.args(&build.args).current_dir(workspace::root()).env_clear();
+    command.envs(build.inherit.iter().filter_map(|name| Some((name, env::var_os(name)?)))).envs(&build.env);
+    let output =
+        console::quietly("BPF programs", "compiling", &mut command).map_err(|error| format!("{error:#}"))?;
+    if output.status.success() { Ok(()) } else { Err(console::tail(&output, 30)) }
+}
+
+/// Where a working build is recorded.
+///
+/// # Errors
+/// If cargo does not know its target directory.
+pub fn record_file() -> Result<PathBuf> {
+    Ok(workspace::target()?.join("bpf-toolchain.toml"))
+}
+
+/// The build recorded earlier, if there is one that can be read.
+///
+/// # Errors
+/// If cargo does not know its target directory.
+pub fn recorded() -> Result<Option<Recorded>> {
+    let text = fs::read_to_string(record_file()?);
+    Ok(text.ok().and_then(|text| toml::from_str(&text).ok()))
+}
+
+/// Records a build for `userspace/build.rs`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn record(build: &Recorded) -> Result<()> {
+    let file = record_file()?;
+    let text =
+        format!("# Written by `cargo xtask setup`, read by userspace/build.rs.\n{}", toml::to_string(build)?);
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask setup`: what the BPF programs are built with, and the programs that tests and demo run.
+//!
+//! `ways` knows the toolchains that can build for BPF, `linker` is bpf-linker, `build` tries a way on the real
+//! programs and writes what worked for `userspace/build.rs` to read; `programs` and `apt` are the rest.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{console, workspace};
+
+mod apt;
+mod build;
+mod linker;
+mod programs;
+mod ways;
+
+pub use programs::Need;
+
+/// Sets up everything and says what was found.
+///
+/// # Errors
+/// If the BPF programs cannot be built here.
+pub fn report() -> Result<ExitCode> {
+    let recorded = toolchain()?;
+    console::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
+    console::line("recorded in", build::record_file()?.display());
+    let missing = programs::ensure(Need::Test)?;
+    if missing.is_empty() {
+        console::line("programs", "all that demo and tests run are there");
+    } else {
+        console::line("programs", format_args!("missing: {}", missing.join(", ")));
+        console::line("", programs::advice(&missing));
+    }
+    console::line("next", "cargo xtask run (the demo), cargo xtask test (every check)");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Sets up what a task needs, silently if it is there.
+///
+/// # Errors
+/// If the BPF programs cannot be built here, or if a program is missing and cannot be installed.
+pub fn ensure(need: Need) -> Result<()> {
+    toolchain()?;
+    let missing = programs::ensure(need)?;
+    if !missing.is_empty() {
+        bail!("missing: {}. {}", missing.join(", "), programs::advice(&missing));
+    }
+    Ok(())
+}
+
+/// The recorded toolchain if it still builds the BPF programs; else the first way that does.
+fn toolchain() -> Result<build::Recorded> {
+    let recorded = build::recorded()?;
+    if let Some(recorded) = recorded {
+        match build::attempt(&recorded) {
+            Ok(()) => return Ok(recorded),
+            Err(_) => console::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
+        }
+    }
+    let mut log = String::new();
+    let present = ways::present();
+    if let Some(recorded) = first_that_builds(&present, &mut log)? {
+        return Ok(recorded);
+    }
+    for install in ways::INSTALLATIONS {
+        if present.iter().any(|way| way.kind == install.kind) || !install.attempt()? {
+            continue;
+        }
+        let new: Vec<_> = ways::present().into_iter().filter(|way| way.kind == install.kind).collect();
+        if let Some(recorded) = first_that_builds(&new, &mut log)? {
+            return Ok(recorded);
+        }
+    }
+    if log.is_empty() {
+        bail!("no Rust toolchain here can build for BPF. {}", ways::ADVICE);
+    }
+    bail!("the BPF programs do not build here.\n{log}\n{}", ways::ADVICE)
+}
+
+fn first_that_builds(ways: &[ways::Way], log: &mut String) -> Result<Option<build::Recorded>> {
+    for way in ways {
+        let linker = linker::ensure().context("bpf-linker, which links the BPF programs")?;
+        console::line("BPF toolchain", format_args!("trying {}", way.name));
+        let recorded = build::command(way, &linker)?;
+        match build::attempt(&recorded) {
+            Ok(()) => {
+                build::record(&recorded)?;
+                return Ok(Some(recorded));
+            }
+            Err(failure) => {
+                console::line("", "it does not build them; looking further");
+                log.push_str(&format!("With {}:\n{failure}\n", way.name));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// One clear line if this process is not root's.
+///
+/// # Errors
+/// Then.
+pub fn require_root(task: &str) -> Result<()> {
+    if workspace::is_root() {
+        return Ok(());
+    }
+    bail!(
+        "{task} needs root, for network namespaces and XDP: run `sudo -E env \"PATH=$PATH\" cargo xtask {task}`"
+    )
+}

@@ -1,0 +1,65 @@
+//! The programs that the demo and the tests run.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::apt;
+use crate::workspace;
+
+/// Who needs a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// `cargo xtask run`, and the tests too.
+    Run,
+    /// `cargo xtask test` only.
+    Test,
+}
+
+/// Program, Debian's package, who needs it.
+const PROGRAMS: &[(&str, &str, Need)] = &[
+    ("ip", "iproute2", Need::Run),
+    ("ethtool", "ethtool", Need::Run),
+    ("nft", "nftables", Need::Test),
+    ("bpftool", "bpftool", Need::Test),
+    ("nginx", "nginx-light", Need::Test),
+    ("curl", "curl", Need::Test),
+    ("iperf3", "iperf3", Need::Test),
+    ("tcpdump", "tcpdump", Need::Test),
+    ("python3", "python3", Need::Test),
+    ("openssl", "openssl", Need::Test),
+    ("wrk", "wrk", Need::Test),
+];
+
+/// Installs what is missing where that is possible, and returns what is missing still.
+///
+/// # Errors
+/// If the installer cannot be started.
+pub fn ensure(need: Need) -> Result<Vec<&'static str>> {
+    let before = missing(need);
+    if before.is_empty() || !apt::available() {
+        return Ok(before);
+    }
+    apt::install(&packages(&before))?;
+    Ok(missing(need))
+}
+
+/// How the missing programs come in.
+pub fn advice(missing: &[&str]) -> String {
+    let packages = packages(missing).join(" ");
+    if workspace::program("apt-get").is_some() {
+        return format!("Install them with `sudo apt-get install {packages}`.");
+    }
+    format!("Install the packages that have them; on Debian those are {packages}.")
+}
+
+fn missing(need: Need) -> Vec<&'static str> {
+    let needed = PROGRAMS.iter().filter(|(_, _, by)| *by <= need);
+    needed.map(|(name, _, _)| *name).filter(|name| workspace::program(name).is_none()).collect()
+}
+
+fn packages(programs: &[&str]) -> Vec<&'static str> {
+    let wanted = PROGRAMS.iter().filter(|(name, _, _)| programs.contains(name));
+    let packages: BTreeSet<&str> = wanted.map(|(_, package, _)| *package).collect();
+    packages.into_iter().collect()
+}
