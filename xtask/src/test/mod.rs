@@ -7,7 +7,7 @@ use std::{process::ExitCode, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    console,
+    progress,
     setup::{self, Need},
     workspace,
 };
@@ -38,16 +38,21 @@ pub fn run(scope: Scope) -> Result<ExitCode> {
     }
     let start = Instant::now();
     let mut sum = Tally::default();
+    let mut failed = Vec::new();
     let mut skipped = Vec::new();
     for check in CHECKS.iter().filter(|check| scope == Scope::All || check.rights == Rights::Any) {
         if check.rights == Rights::Root && !workspace::is_root() {
             skipped.push(check.title);
-            console::line("skipped", check.title);
+            progress::line("skipped", check.title);
             continue;
         }
-        sum.add(run_one(check)?);
+        let tally = run_one(check)?;
+        if tally.failed > 0 {
+            failed.push(check.title);
+        }
+        sum.add(tally);
     }
-    summarize(sum, &skipped, start);
+    summarize(sum, &failed, &skipped, start);
     Ok(if sum.failed == 0 && skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -59,7 +64,7 @@ fn run_one(check: &Check) -> Result<Tally> {
     for arguments in check.commands {
         let mut command = std::process::Command::new(workspace::cargo());
         command.args(*arguments).current_dir(workspace::root());
-        let output = console::quietly("running", check.title, &mut command)?;
+        let output = progress::quietly("running", check.title, &mut command)?;
         let stdout = String::from_utf8_lossy(&output.stdout);
         let mut counted = Tally::of(&stdout);
         notes.extend(tally::notes(&stdout));
@@ -72,9 +77,9 @@ fn run_one(check: &Check) -> Result<Tally> {
     }
     let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f32();
-    console::line(verdict, format_args!("{:<40} {seconds:>6.1} s{tally}", check.title));
+    progress::line(verdict, format_args!("{:<40} {seconds:>6.1} s{tally}", check.title));
     for note in notes {
-        console::line("", note);
+        progress::line("", note);
     }
     for log in logs {
         eprintln!("{log}");
@@ -82,8 +87,11 @@ fn run_one(check: &Check) -> Result<Tally> {
     Ok(tally)
 }
 
-fn summarize(sum: Tally, skipped: &[&str], start: Instant) {
+fn summarize(sum: Tally, failed: &[&str], skipped: &[&str], start: Instant) {
     println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+    }
     if !skipped.is_empty() {
         println!(
             "skipped: {}. They need root: run `sudo -E env \"PATH=$PATH\" cargo xtask test`, or ask for the others \
