@@ -175,15 +175,17 @@ shared_fields! { Half {
 pub struct Plane {
     /// Ports taken so far; moves by compare-and-swap in the XDP program.
     pub head: u32,
+    /// The local address whose ports these are, network order; written by userspace once.
+    pub address: [u8; 4],
     /// Keeps `head` and `tail`, written by different CPUs, apart.
-    pub reserved_head: [u32; 15],
+    pub reserved_head: [u32; 14],
     /// Ports given back so far, the first filling included; written by userspace only.
     pub tail: u32,
     /// See `reserved_head`.
     pub reserved_tail: [u32; 15],
 }
 
-shared_fields! { Plane { head: u32, tail: u32, } }
+shared_fields! { Plane { head: u32, address: [u8; 4], tail: u32, } }
 
 /// What every packet needs to know; written by userspace, read by the XDP program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -341,7 +343,7 @@ pub struct Backend {
 
 /// What one CPU forwarded for one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub struct BackendStat {
     /// Sessions opened.
     pub sessions: u64,
@@ -353,8 +355,6 @@ pub struct BackendStat {
     pub packets_out: u64,
     /// Bytes of those.
     pub bytes_out: u64,
-    /// Zero.
-    pub reserved: [u64; 3],
 }
 
 /// An interface that XDP is attached to.
@@ -389,7 +389,10 @@ pub fn name_str(bytes: &[u8; NAME_LEN]) -> &str {
 #[cfg(feature = "user")]
 mod pod {
     //! Lets aya copy the records to and from maps.
-    #![allow(unsafe_code, reason = "aya::Pod is an unsafe trait; the macro demands zerocopy's proof for each impl")]
+    #![allow(
+        unsafe_code,
+        reason = "aya::Pod is an unsafe trait; the macro demands zerocopy's proof for each impl"
+    )]
     use super::*;
 
     macro_rules! pod {
@@ -400,7 +403,17 @@ mod pod {
         )+};
     }
     pod!(
-        Half, Plane, Config, AddressEntry, AddressBucket, Service, Listener, Pool, Backend, BackendStat, Interface,
+        Half,
+        Plane,
+        Config,
+        AddressEntry,
+        AddressBucket,
+        Service,
+        Listener,
+        Pool,
+        Backend,
+        BackendStat,
+        Interface,
         Counters
     );
 }

@@ -25,5 +25,18 @@
 extern crate std;
 
 pub mod abi;
+pub mod checksum;
+#[cfg(not(target_arch = "bpf"))]
+pub mod host;
+pub mod lookup;
+pub mod open;
+pub mod packet;
+pub mod parse;
+pub mod pipeline;
+pub mod rewrite;
 pub mod shared;
+pub mod tables;
+pub mod tcp_state;
+pub mod toa;
 pub mod verdict;
+pub mod wire;

@@ -2,7 +2,10 @@
 //!
 //! One of the named places with `unsafe`: a map's memory is reached only through [`Shared`], which gives out one
 //! [`Field`] at a time and never a Rust reference to the record, so that concurrent writers break no aliasing rule.
-#![allow(unsafe_code, reason = "the one place that reads and writes memory shared with other CPUs and userspace")]
+#![allow(
+    unsafe_code,
+    reason = "the one place that reads and writes memory shared with other CPUs and userspace"
+)]
 
 use core::{marker::PhantomData, ptr::NonNull};
 

@@ -1,0 +1,195 @@
+//! The file as tables and values that know where they stand: the only place that sees the TOML parser's types.
+//!
+//! Not serde, because that stops at the first problem.
+
+use std::ops::RangeInclusive;
+
+use toml::{
+    Spanned,
+    de::{DeArray, DeTable, DeValue},
+};
+
+use super::problem::Report;
+
+/// What a kind of table is called and what may stand in it.
+pub(super) struct Shape {
+    /// Its name with those of the tables around it; empty for the file itself.
+    pub(super) path: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+impl Shape {
+    fn key(&self, key: &str) -> String {
+        if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
+    }
+}
+
+/// One table of the file.
+#[derive(Clone, Copy)]
+pub(super) struct Table<'a> {
+    shape: &'static Shape,
+    entries: &'a DeTable<'a>,
+    offset: usize,
+    report: &'a Report,
+}
+
+impl<'a> Table<'a> {
+    /// Reports the keys that do not belong there.
+    pub(super) fn new(
+        shape: &'static Shape,
+        entries: &'a DeTable<'a>,
+        offset: usize,
+        report: &'a Report,
+    ) -> Self {
+        for key in entries.keys() {
+            let name: &str = key.get_ref();
+            if !shape.keys.contains(&name) {
+                let bare = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+                let shown = if bare { shape.key(name) } else { shape.key(&format!("{name:?}")) };
+                let reason = format!("unknown key; this version knows {}", shape.keys.join(", "));
+                report.add(key.span().start, shown, reason);
+            }
+        }
+        Self { shape, entries, offset, report }
+    }
+
+    /// The value of a key, if it is there.
+    pub(super) fn get(&self, key: &'static str) -> Option<Value<'a>> {
+        debug_assert!(self.shape.keys.contains(&key), "{key} is not in the shape of {}", self.shape.path);
+        let value = self.entries.get(key)?;
+        Some(Value { shape: self.shape, key, value, report: self.report })
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn require(&self, key: &'static str) -> Option<Value<'a>> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.refuse_key(key, "missing; it has no default");
+        }
+        value
+    }
+
+    /// Reports a problem with the table as a whole.
+    pub(super) fn refuse(&self, reason: impl Into<String>) {
+        self.report.add(self.offset, self.shape.path.into(), reason);
+    }
+
+    /// Reports a problem with a key that is not there.
+    pub(super) fn refuse_key(&self, key: &str, reason: impl Into<String>) {
+        self.report.add(self.offset, self.shape.key(key), reason);
+    }
+
+    /// The line of its header.
+    pub(super) fn line(&self) -> usize {
+        self.report.line(self.offset)
+    }
+
+    /// The tables of this kind, written `[[key]]`; none is fine.
+    pub(super) fn tables(&self, key: &'static str, shape: &'static Shape) -> Vec<Table<'a>> {
+        let Some(value) = self.get(key) else { return Vec::new() };
+        let wanted = || format!("tables with the header [[{}]]", shape.path);
+        match value.array() {
+            Some(array) => {
+                value.elements(array).filter_map(|element| element.as_table(shape, wanted())).collect()
+            }
+            None => {
+                value.refuse_type(&wanted());
+                Vec::new()
+            }
+        }
+    }
+
+    /// The one table of this kind, written `[key]`, if it is there.
+    pub(super) fn table(&self, key: &'static str, shape: &'static Shape) -> Option<Table<'a>> {
+        self.get(key)?.as_table(shape, format!("a table with the header [{}]", shape.path))
+    }
+}
+
+/// One value of the file, or one element of a list.
+#[derive(Clone, Copy)]
+pub(super) struct Value<'a> {
+    shape: &'static Shape,
+    key: &'static str,
+    value: &'a Spanned<DeValue<'a>>,
+    report: &'a Report,
+}
+
+impl<'a> Value<'a> {
+    /// Reports a problem with it.
+    pub(super) fn refuse(&self, reason: impl Into<String>) {
+        self.report.add(self.value.span().start, self.shape.key(self.key), reason);
+    }
+
+    /// The line on which it begins.
+    pub(super) fn line(&self) -> usize {
+        self.report.line(self.value.span().start)
+    }
+
+    /// A string; else reported.
+    pub(super) fn string(&self) -> Option<&'a str> {
+        let string = self.value.get_ref().as_str();
+        if string.is_none() {
+            self.refuse_type("a string in quotes");
+        }
+        string
+    }
+
+    /// A whole number in `range`, which `what` has to be in; else reported.
+    pub(super) fn integer(&self, what: &str, range: RangeInclusive<u32>) -> Option<u32> {
+        let (low, high) = (range.start(), range.end());
+        let DeValue::Integer(integer) = self.value.get_ref() else {
+            self.refuse_type(&format!("a whole number, {low} to {high}"));
+            return None;
+        };
+        let number =
+            u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| range.contains(n));
+        if number.is_none() {
+            self.refuse(format!("{integer} is not {what}; use {low} to {high}"));
+        }
+        number
+    }
+
+    /// The elements of a list that is not empty; else reported.
+    pub(super) fn list(&self) -> Vec<Value<'a>> {
+        match self.array() {
+            Some(array) if array.is_empty() => self.refuse("the list is empty; put at least one into it"),
+            Some(array) => return self.elements(array).collect(),
+            None => self.refuse_type("a list in brackets"),
+        }
+        Vec::new()
+    }
+
+    /// As [`Value::list`]; a single string is a list of one.
+    pub(super) fn string_or_list(&self) -> Vec<Value<'a>> {
+        if self.value.get_ref().is_str() { vec![*self] } else { self.list() }
+    }
+
+    fn array(&self) -> Option<&'a DeArray<'a>> {
+        self.value.get_ref().as_array()
+    }
+
+    fn elements(self, array: &'a DeArray<'a>) -> impl Iterator<Item = Value<'a>> {
+        array.iter().map(move |value| Value { value, ..self })
+    }
+
+    fn as_table(&self, shape: &'static Shape, wanted: String) -> Option<Table<'a>> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            self.refuse_type(&wanted);
+            return None;
+        };
+        Some(Table::new(shape, entries, self.value.span().start, self.report))
+    }
+
+    fn refuse_type(&self, wanted: &str) {
+        let found = match self.value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a fraction",
+            DeValue::Boolean(_) => "true or false",
+            DeValue::Datetime(_) => "a date or time",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        self.refuse(format!("{found} does not belong here; use {wanted}"));
+    }
+}

@@ -1,0 +1,132 @@
+//! `[[load_balancer]]` and `[[load_balancer.listener]]`.
+
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use xdp_ebpf::abi::MAX_LISTENERS;
+
+use super::{
+    document::{Shape, Table, Value},
+    pool::Pools,
+    scalar,
+};
+use crate::model::{Listener, ListenerKey, Protocol};
+
+const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
+const LISTENER: Shape =
+    Shape { path: "load_balancer.listener", keys: &["name", "protocol", "port", "pool", "idle_timeout"] };
+
+const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the load balancers' tables say.
+#[derive(Default)]
+pub(super) struct LoadBalancers<'a> {
+    /// VIPs and where each stands.
+    pub(super) vips: BTreeMap<Ipv4Addr, Value<'a>>,
+    pub(super) listeners: BTreeMap<ListenerKey, Listener>,
+}
+
+pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a> {
+    let mut read = LoadBalancers::default();
+    let mut names = HashMap::new();
+    for table in file.tables("load_balancer", &LOAD_BALANCER) {
+        let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
+        let vips = vips(&table, &mut read.vips);
+        let mut siblings = Siblings::default();
+        for table in table.tables("listener", &LISTENER) {
+            let Some((port, listener)) = siblings.listener(&table, &name, pools) else { continue };
+            let before = read.listeners.len();
+            for &vip in &vips {
+                read.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener.clone());
+            }
+            let (after, most) = (read.listeners.len(), MAX_LISTENERS as usize);
+            if before <= most && after > most {
+                table.refuse(format!("makes {after} listeners, one for each VIP; there is room for {most}"));
+            }
+        }
+    }
+    read
+}
+
+fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<Ipv4Addr> {
+    let mut vips = Vec::new();
+    for value in table.require("vip").map(|v| v.string_or_list()).unwrap_or_default() {
+        let Some(vip) = scalar::address(value, "VIP") else { continue };
+        match all.entry(vip) {
+            Entry::Occupied(other) => {
+                let line = other.get().line();
+                value.refuse(format!(
+                    "{vip} is a VIP on line {line} already; give each VIP to one load balancer, once"
+                ));
+            }
+            Entry::Vacant(place) => {
+                place.insert(value);
+                vips.push(vip);
+            }
+        }
+    }
+    vips
+}
+
+/// Names and ports of one load balancer's listeners so far, with their lines.
+#[derive(Default)]
+struct Siblings {
+    names: HashMap<String, usize>,
+    ports: HashMap<u16, usize>,
+}
+
+impl Siblings {
+    /// The next listener and its port; `None` if something is wrong with it.
+    fn listener(
+        &mut self,
+        table: &Table<'_>,
+        load_balancer: &str,
+        pools: &Pools<'_>,
+    ) -> Option<(u16, Listener)> {
+        let name = scalar::unique_name(table, &mut self.names);
+        protocol(table);
+        let port = table.require("port").and_then(|value| self.port(value));
+        let pool = table.require("pool").and_then(|value| pool(value, pools));
+        let idle_timeout = match table.get("idle_timeout") {
+            Some(value) => scalar::duration(value),
+            None => Some(IDLE_TIMEOUT),
+        };
+        let listener = Listener {
+            name: name?,
+            load_balancer: load_balancer.into(),
+            pool: pool?,
+            idle_timeout: idle_timeout?,
+        };
+        Some((port?, listener))
+    }
+
+    fn port(&mut self, value: Value<'_>) -> Option<u16> {
+        let port = scalar::port(value)?;
+        if let Some(line) = self.ports.get(&port) {
+            value.refuse(format!("{port} is another listener's on line {line}; give each its own port"));
+            return None;
+        }
+        self.ports.insert(port, value.line());
+        Some(port)
+    }
+}
+
+fn protocol(table: &Table<'_>) {
+    let Some(value) = table.get("protocol") else { return };
+    match value.string() {
+        Some("tcp") | None => {}
+        Some(other) => value.refuse(format!("{other:?} is not supported by this version; use \"tcp\"")),
+    }
+}
+
+fn pool(value: Value<'_>, pools: &Pools<'_>) -> Option<String> {
+    let name = value.string()?;
+    if !pools.pools.contains_key(name) {
+        value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
+        return None;
+    }
+    Some(name.into())
+}

@@ -1,0 +1,101 @@
+//! The configuration file: TOML, read and checked, becomes host settings, timeouts and a model.
+//!
+//! ```text
+//! document   the file as tables and values that know their key and line
+//!   → scalar   one value: a name, a port, an address, a duration
+//!   → host, timeouts, pool, load_balancer   one kind of table each
+//!   → collision   no address has two roles
+//! ```
+//!
+//! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them. What was
+//! read is thrown away if there was any. Next: `model`, then `plan`.
+
+mod collision;
+mod document;
+mod host;
+mod load_balancer;
+mod pool;
+mod problem;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod timeouts;
+
+use std::{fs, path::Path};
+
+use toml::de::DeTable;
+
+pub use self::problem::{ConfigErrors, Problem};
+use self::{
+    document::{Shape, Table},
+    problem::Report,
+};
+use crate::{
+    host::{Host, Timeouts},
+    model::Model,
+};
+
+/// All that one file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// `[host]`.
+    pub host: Host,
+    /// `[timeouts]`.
+    pub timeouts: Timeouts,
+    /// The load balancers and pools.
+    pub model: Model,
+}
+
+const FILE: Shape = Shape { path: "", keys: &["host", "timeouts", "load_balancer", "pool"] };
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// The file cannot be read or is not UTF-8, or what [`parse`] finds.
+pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path)
+        .map_err(|error| ConfigErrors::whole_file(&name, format!("cannot be read: {error}")))?;
+    match str::from_utf8(&bytes) {
+        Ok(text) => parse(&name, text),
+        Err(error) => {
+            let report = Report::new(&bytes);
+            report.add(error.valid_up_to(), String::new(), "not UTF-8; save the file in that encoding");
+            Err(report.into_errors(&name))
+        }
+    }
+}
+
+/// Checks a file's text; `file_name` stands in the errors.
+///
+/// # Errors
+/// All problems, by line; if the text is not TOML, the first place where it is not.
+pub fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
+    let report = Report::new(text.as_bytes());
+    let configuration = match DeTable::parse(text) {
+        Ok(document) => Some(read(&Table::new(&FILE, document.get_ref(), 0, &report))),
+        Err(error) => {
+            report.add(error.span().map_or(0, |span| span.start), String::new(), error.message());
+            None
+        }
+    };
+    match configuration {
+        Some(configuration) if report.is_empty() => Ok(configuration),
+        _ => Err(report.into_errors(file_name)),
+    }
+}
+
+/// What could be read; complete if nothing was reported.
+fn read(file: &Table<'_>) -> Configuration {
+    let (host, locals) = host::read(file);
+    let timeouts = timeouts::read(file);
+    let pools = pool::read(file);
+    let balancers = load_balancer::read(file, &pools);
+    collision::check(&locals, &balancers.vips, &pools.member_addresses);
+    let vips = balancers.vips.keys().copied().collect();
+    Configuration {
+        host,
+        timeouts,
+        model: Model { vips, listeners: balancers.listeners, pools: pools.pools },
+    }
+}

@@ -1,0 +1,116 @@
+//! `[[pool]]` and `[[pool.member]]`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
+
+use super::{
+    document::{Shape, Table, Value},
+    scalar,
+};
+use crate::{model::Pool, schedule};
+
+const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "member"] };
+const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
+
+/// The only algorithm of this version.
+const ALGORITHM: &str = "weighted-round-robin";
+
+/// What the pools' tables say.
+#[derive(Default)]
+pub(super) struct Pools<'a> {
+    pub(super) pools: BTreeMap<String, Pool>,
+    /// Members' addresses, also those of members with other problems.
+    pub(super) member_addresses: Vec<(Ipv4Addr, Value<'a>)>,
+}
+
+pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
+    let mut read = Pools::default();
+    let mut names = HashMap::new();
+    let mut total = Total::default();
+    for table in file.tables("pool", &POOL) {
+        algorithm(&table);
+        let pool = members(&table, &mut read.member_addresses);
+        total.add(&table, &pool);
+        if let Some(name) = scalar::unique_name(&table, &mut names) {
+            read.pools.insert(name, pool);
+        }
+    }
+    read
+}
+
+fn algorithm(table: &Table<'_>) {
+    let Some(value) = table.get("algorithm") else { return };
+    match value.string() {
+        Some(ALGORITHM) | None => {}
+        Some(other) => {
+            value.refuse(format!("{other:?} is not supported by this version; use {ALGORITHM:?}"));
+        }
+    }
+}
+
+fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> Pool {
+    let mut members = BTreeMap::new();
+    let mut lines = HashMap::new();
+    for member in table.tables("member", &MEMBER) {
+        let address = member.require("address").and_then(|v| Some((scalar::address(v, "member")?, v)));
+        let port = member.require("port").and_then(scalar::port);
+        let weight = match member.get("weight") {
+            Some(value) => value.integer("a weight", 0..=256),
+            None => Some(1),
+        };
+        addresses.extend(address);
+        let (Some((address, value)), Some(port)) = (address, port) else { continue };
+        let socket = SocketAddrV4::new(address, port);
+        if let Some(line) = lines.insert(socket, member.line()) {
+            value.refuse(format!("{socket} is a member of this pool on line {line}; give each member once"));
+        }
+        if let Some(weight) = weight.and_then(|weight| u16::try_from(weight).ok()) {
+            members.insert(socket, weight);
+        }
+    }
+    Pool { members }
+}
+
+/// What all pools together take of the maps' room.
+#[derive(Default)]
+struct Total {
+    pools: u64,
+    members: u64,
+    slots: u64,
+}
+
+impl Total {
+    /// Adds a pool; reports it if it is too much for itself, or the first that is too much with those before it.
+    fn add(&mut self, table: &Table<'_>, pool: &Pool) {
+        let weights: Vec<u16> = pool.members.values().copied().collect();
+        let slots = schedule::period(&weights);
+        if slots > u64::from(MAX_POOL_SLOTS) {
+            table.refuse(format!(
+                "its weights, divided by what divides them all, sum to {slots}; use smaller or rounder weights, at \
+                 most {MAX_POOL_SLOTS}"
+            ));
+            return;
+        }
+        let room = [
+            (&mut self.pools, 1, MAX_POOLS, "pools"),
+            (&mut self.members, weights.len() as u64, MAX_BACKENDS, "members in all pools"),
+            (
+                &mut self.slots,
+                slots,
+                MAX_SLOTS,
+                "of weight in all pools, each pool's divided by what divides it",
+            ),
+        ];
+        for (total, more, most, what) in room {
+            let before = *total;
+            *total += more;
+            if before <= u64::from(most) && *total > u64::from(most) {
+                table.refuse(format!("makes {total} {what}; there is room for {most}"));
+            }
+        }
+    }
+}

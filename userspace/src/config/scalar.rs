@@ -1,0 +1,139 @@
+//! One value each: what a name, a port, an address or a duration may be. Each function returns `None` after it has
+//! reported what is wrong.
+
+use std::{
+    collections::HashMap,
+    net::{AddrParseError, Ipv4Addr, Ipv6Addr},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use ipnet::Ipv4Net;
+use xdp_ebpf::abi::NAME_LEN;
+
+use super::document::{Table, Value};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A name: 1 to [`NAME_LEN`] bytes, no control characters (they would spoil tables and terminals).
+fn name(value: Value<'_>) -> Option<String> {
+    let name = value.string()?;
+    if name.is_empty() || name.len() > NAME_LEN || name.contains(char::is_control) {
+        value.refuse(format!(
+            "{name:?} has {} bytes and is not a name; use 1 to {NAME_LEN} bytes, no control characters",
+            name.len()
+        ));
+        return None;
+    }
+    Some(name.into())
+}
+
+/// A table's name that none of its kind has; `taken` are the names so far, with their lines.
+pub(super) fn unique_name(table: &Table<'_>, taken: &mut HashMap<String, usize>) -> Option<String> {
+    let value = table.require("name")?;
+    let name = name(value)?;
+    if let Some(line) = taken.get(&name) {
+        value.refuse(format!("{name:?} is taken on line {line}; give each its own name"));
+        return None;
+    }
+    taken.insert(name.clone(), value.line());
+    Some(name)
+}
+
+/// A name that the kernel could give to an interface.
+pub(super) fn interface(value: Value<'_>) -> Option<String> {
+    let name = value.string()?;
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
+    if name.is_empty() || name.len() > 15 || matches!(name, "." | "..") || name.contains(forbidden) {
+        value.refuse(format!("{name:?} cannot be an interface; use a name as `ip link` shows it"));
+        return None;
+    }
+    Some(name.into())
+}
+
+/// A port, 1–65535.
+pub(super) fn port(value: Value<'_>) -> Option<u16> {
+    value.integer("a port", 1..=65_535).and_then(|port| u16::try_from(port).ok())
+}
+
+/// A range of ports, `"first-last"`, both in it.
+pub(super) fn port_range(value: Value<'_>) -> Option<RangeInclusive<u16>> {
+    let text = value.string()?;
+    let port = |text: &str| text.parse().ok().filter(|&port: &u16| port > 0);
+    let range = text.split_once('-').and_then(|(first, last)| Some(port(first)?..=port(last)?));
+    let range = range.filter(|range| !range.is_empty());
+    if range.is_none() {
+        value.refuse(format!(
+            "{text:?} is not a range of ports; use first-last, both 1 to 65535, such as \"1024-65535\""
+        ));
+    }
+    range
+}
+
+/// Whole seconds, one second to one day.
+pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
+    let text = value.string()?;
+    let duration = humantime::parse_duration(text)
+        .ok()
+        .filter(|d| d.subsec_nanos() == 0 && (Duration::from_secs(1)..=DAY).contains(d));
+    if duration.is_none() {
+        value.refuse(format!(
+            "{text:?} is not a time in whole seconds from 1s to 1day; use one such as \"300s\", \"5m\" or \"1h\""
+        ));
+    }
+    duration
+}
+
+/// The address of one host, `role` says of what.
+pub(super) fn address(value: Value<'_>, role: &str) -> Option<Ipv4Addr> {
+    let text = value.string()?;
+    let parsed = text
+        .parse()
+        .map_err(|_: AddrParseError| "not an IPv4 address; use one such as \"192.0.2.11\"".to_owned());
+    let checked = parsed.and_then(|address| belongs_to_one_host(address, role).map(|()| address));
+    checked.map_err(|reason| refuse_address(value, text, &reason)).ok()
+}
+
+/// Local addresses: a single one, or all of an aligned prefix.
+pub(super) fn local_range(value: Value<'_>) -> Option<Ipv4Net> {
+    let text = value.string()?;
+    let checked = parse_range(text).and_then(|range| {
+        belongs_to_one_host(range.network(), "local address")?;
+        belongs_to_one_host(range.broadcast(), "local address")?;
+        Ok(range)
+    });
+    checked.map_err(|reason| refuse_address(value, text, &reason)).ok()
+}
+
+fn parse_range(text: &str) -> Result<Ipv4Net, String> {
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        return Ok(address.into());
+    }
+    let range: Ipv4Net = text.parse().map_err(|_| {
+        "not an IPv4 address or prefix; use one such as \"100.64.0.1\" or \"100.64.0.0/28\"".to_owned()
+    })?;
+    if range.addr() != range.network() {
+        return Err(format!("not aligned to its length; use {} or {}", range.trunc(), range.addr()));
+    }
+    Ok(range)
+}
+
+fn belongs_to_one_host(address: Ipv4Addr, role: &str) -> Result<(), String> {
+    let kind = match address {
+        a if a.octets()[0] == 0 => "in 0.0.0.0/8, which is no host's",
+        a if a.is_loopback() => "a loopback address",
+        a if a.is_multicast() => "a multicast address",
+        a if a.is_broadcast() => "the broadcast address",
+        _ => return Ok(()),
+    };
+    Err(format!("{kind}; a {role} must be a unicast address"))
+}
+
+fn refuse_address(value: Value<'_>, text: &str, reason: &str) {
+    let address = text.split_once('/').map_or(text, |(address, _)| address);
+    if address.parse::<Ipv6Addr>().is_ok() {
+        value.refuse(format!("{text:?}: IPv6 is not supported by this version; use an IPv4 address"));
+    } else {
+        value.refuse(format!("{text:?} is {reason}"));
+    }
+}

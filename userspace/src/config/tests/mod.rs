@@ -1,0 +1,145 @@
+//! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, and
+//! `any` tries everything else.
+
+mod any;
+mod refused;
+mod room;
+
+use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
+
+use super::*;
+use crate::model::{Listener, ListenerKey, Protocol};
+
+/// A right file, each line of which a test may change.
+const BASE: &str = r#"[host]
+interfaces = ["eth0"]
+local_addresses = ["100.64.0.0/28"]
+local_ports = "1024-65535"
+max_sessions = 4096
+[timeouts]
+close = "10s"
+[[load_balancer]]
+name = "shop"
+vip = ["203.0.113.10"]
+[[load_balancer.listener]]
+name = "web"
+port = 80
+pool = "web"
+[[pool]]
+name = "web"
+algorithm = "weighted-round-robin"
+[[pool.member]]
+address = "192.0.2.11"
+port = 8080
+weight = 3
+"#;
+
+const EXAMPLE: &str = include_str!("../../../evenkeel.example.toml");
+
+/// The lines of the error for `text`, without the file's name.
+fn said(text: &str) -> Vec<String> {
+    match parse("f.toml", text) {
+        Ok(_) => Vec::new(),
+        Err(errors) => {
+            errors.to_string().lines().map(|l| l.strip_prefix("f.toml:").unwrap().to_owned()).collect()
+        }
+    }
+}
+
+/// [`BASE`] with one piece of its text replaced.
+fn edited(from: &str, to: &str) -> String {
+    assert_eq!(BASE.matches(from).count(), 1, "{from:?} is not a place in the base file");
+    BASE.replace(from, to)
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let Configuration { host, timeouts, model } = parse("example", EXAMPLE).unwrap();
+
+    assert_eq!(host.interfaces, ["eth0", "eth1"]);
+    assert_eq!(host.local_addresses.len(), 16);
+    assert_eq!(host.local_addresses.first(), Some(&"100.64.0.0".parse().unwrap()));
+    assert_eq!(host.local_addresses.last(), Some(&"100.64.0.15".parse().unwrap()));
+    assert_eq!((host.local_ports, host.max_sessions), (1024..=65_535, 1_048_576));
+    assert_eq!(timeouts, Timeouts::default());
+
+    let vips = ["203.0.113.10", "203.0.113.11"].map(|vip| vip.parse().unwrap());
+    assert_eq!(model.vips, vips.into());
+    let listener = |name: &str, seconds| Listener {
+        name: name.into(),
+        load_balancer: "shop".into(),
+        pool: name.into(),
+        idle_timeout: Duration::from_secs(seconds),
+    };
+    let expected = vips.into_iter().flat_map(|vip| {
+        let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };
+        [(key(80), listener("web", 300)), (key(5432), listener("database", 3600))]
+    });
+    assert_eq!(model.listeners, expected.collect());
+    let members = |name: &str| -> Vec<(SocketAddrV4, u16)> {
+        model.pools[name].members.iter().map(|(&address, &weight)| (address, weight)).collect()
+    };
+    let member = |address: &str, weight| (address.parse().unwrap(), weight);
+    assert_eq!(
+        members("web"),
+        [member("192.0.2.11:8080", 3), member("192.0.2.12:8080", 2), member("192.0.2.13:8080", 1)]
+    );
+    assert_eq!(members("database"), [member("192.0.2.21:5432", 1)]);
+    assert_eq!(model.pools.len(), 2);
+}
+
+/// Everything optional left out is the same as the example's values, which its comments call defaults.
+#[test]
+fn defaults_are_the_examples_values() {
+    let optional =
+        ["local_ports", "max_sessions", "protocol", "algorithm", "syn_recv", "fin_wait", "time_wait"];
+    let optional =
+        [&optional[..], &["close ", "close_wait", "last_ack", "[timeouts]", "idle_timeout = \"300s\""]]
+            .concat();
+    let short: String = EXAMPLE
+        .lines()
+        .filter(|line| !optional.iter().any(|key| line.starts_with(key)))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    assert!(short.lines().count() + optional.len() == EXAMPLE.lines().count());
+    assert_eq!(parse("short", &short), parse("example", EXAMPLE));
+}
+
+#[test]
+fn other_ways_to_write_it() {
+    let base = parse("base", BASE).unwrap();
+    for (from, to) in [
+        (r#"vip = ["203.0.113.10"]"#, r#"vip = "203.0.113.10""#),
+        (
+            r#"["100.64.0.0/28"]"#,
+            r#"["100.64.0.8/29", "100.64.0.0/30", "100.64.0.5", "100.64.0.4", "100.64.0.6/31"]"#,
+        ),
+        (r#""10s""#, r#""10 sec""#),
+        ("4096", "0x1000"),
+    ] {
+        assert_eq!(parse("other", &edited(from, to)), Ok(base.clone()), "{to}");
+    }
+    let minimal = "host = { interfaces = ['lo'], local_addresses = ['192.0.2.1'] }";
+    assert_eq!(parse("minimal", minimal).unwrap().model, Model::default());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line_too() {
+    let errors = load(Path::new("/nonexistent/evenkeel.toml")).unwrap_err();
+    assert_eq!(
+        errors.to_string(),
+        "/nonexistent/evenkeel.toml: cannot be read: No such file or directory (os error 2)"
+    );
+
+    let path = std::env::temp_dir().join(format!("evenkeel-config-{}.toml", std::process::id()));
+    fs::write(&path, b"[host]\ninterfaces = [\"\xff\"]\n").unwrap();
+    let binary = load(&path);
+    fs::write(&path, BASE).unwrap();
+    let good = load(&path);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(
+        binary.unwrap_err().to_string(),
+        format!("{}:2: not UTF-8; save the file in that encoding", path.display())
+    );
+    assert_eq!(good, parse("base", BASE));
+}

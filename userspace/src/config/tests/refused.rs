@@ -1,0 +1,369 @@
+//! Each thing that can be wrong, one at a time, and what is said about it.
+
+use super::*;
+
+/// Edits of [`BASE`], what for what, and the one line that is then said; none where it is empty.
+fn said_of(cases: &[(&str, &str, &str)]) {
+    for (from, to, expected) in cases {
+        let expected = if expected.is_empty() { &[] } else { std::slice::from_ref(expected) };
+        assert_eq!(said(&edited(from, to)), expected, "{from:?} became {to:?}");
+    }
+}
+
+#[test]
+fn host() {
+    said_of(&[
+        (r#"["eth0"]"#, r#"[]"#, "2: host.interfaces: the list is empty; put at least one into it"),
+        (
+            r#"["eth0"]"#,
+            r#""eth0""#,
+            "2: host.interfaces: a string does not belong here; use a list in brackets",
+        ),
+        (
+            r#"["eth0"]"#,
+            r#"["eth0", "eth0"]"#,
+            r#"2: host.interfaces: "eth0" is in the list already; name each interface once"#,
+        ),
+        (
+            r#"["eth0"]"#,
+            r#"["a/b"]"#,
+            r#"2: host.interfaces: "a/b" cannot be an interface; use a name as `ip link` shows it"#,
+        ),
+        (r#"["eth0"]"#, r#"["fifteen-bytes-5"]"#, ""),
+        (
+            r#"["eth0"]"#,
+            r#"["sixteen-bytes-16"]"#,
+            r#"2: host.interfaces: "sixteen-bytes-16" cannot be an interface; use a name as `ip link` shows it"#,
+        ),
+        ("interfaces = [\"eth0\"]\n", "", "1: host.interfaces: missing; it has no default"),
+        (
+            "0.0/28",
+            "0.1/28",
+            r#"3: host.local_addresses: "100.64.0.1/28" is not aligned to its length; use 100.64.0.0/28 or 100.64.0.1"#,
+        ),
+        (
+            "0.0/28",
+            "0.0/33",
+            r#"3: host.local_addresses: "100.64.0.0/33" is not an IPv4 address or prefix; use one such as "100.64.0.1" or "100.64.0.0/28""#,
+        ),
+        (
+            "100.64.0.0/28",
+            "2001:db8::/64",
+            r#"3: host.local_addresses: "2001:db8::/64": IPv6 is not supported by this version; use an IPv4 address"#,
+        ),
+        (
+            "100.64.0.0/28",
+            "127.0.0.1",
+            r#"3: host.local_addresses: "127.0.0.1" is a loopback address; a local address must be a unicast address"#,
+        ),
+        (
+            "100.64.0.0/28",
+            "255.255.255.0/24",
+            r#"3: host.local_addresses: "255.255.255.0/24" is the broadcast address; a local address must be a unicast address"#,
+        ),
+        (
+            "0.0/28",
+            "0.0/23",
+            "3: host.local_addresses: 512 addresses in all; use at most 256, such as one /24",
+        ),
+        ("0.0/28", "0.0/24", ""),
+        (
+            r#"0.0/28""#,
+            "0.0/28\",\n\"100.64.0.15\"",
+            "4: host.local_addresses: 100.64.0.15/32 overlaps 100.64.0.0/28 on line 3; give each local address once",
+        ),
+        (
+            r#"0.0/28""#,
+            "0.0/28\",\n\"100.64.0.0/27\"",
+            "4: host.local_addresses: 100.64.0.0/27 overlaps 100.64.0.0/28 on line 3; give each local address once",
+        ),
+        (
+            "1024-65535",
+            "2000-1999",
+            r#"4: host.local_ports: "2000-1999" is not a range of ports; use first-last, both 1 to 65535, such as "1024-65535""#,
+        ),
+        (
+            "1024-65535",
+            "0-9",
+            r#"4: host.local_ports: "0-9" is not a range of ports; use first-last, both 1 to 65535, such as "1024-65535""#,
+        ),
+        (
+            "1024-65535",
+            "1024-65536",
+            r#"4: host.local_ports: "1024-65536" is not a range of ports; use first-last, both 1 to 65535, such as "1024-65535""#,
+        ),
+        ("1024-65535", "5000-5000", ""),
+        ("4096", "1023", "5: host.max_sessions: 1023 is not a number of sessions; use 1024 to 16777216"),
+        (
+            "4096",
+            "16_777_217",
+            "5: host.max_sessions: 16777217 is not a number of sessions; use 1024 to 16777216",
+        ),
+        (
+            "4096",
+            "99999999999999999999999999",
+            "5: host.max_sessions: 99999999999999999999999999 is not a number of sessions; use 1024 to 16777216",
+        ),
+        (
+            "4096",
+            "4e3",
+            "5: host.max_sessions: a fraction does not belong here; use a whole number, 1024 to 16777216",
+        ),
+        (
+            "max_sessions",
+            "max_session",
+            "5: host.max_session: unknown key; this version knows interfaces, local_addresses, local_ports, max_sessions",
+        ),
+        (
+            "max_sessions",
+            "\"max\\nsessions\"",
+            r#"5: host."max\nsessions": unknown key; this version knows interfaces, local_addresses, local_ports, max_sessions"#,
+        ),
+    ]);
+}
+
+#[test]
+fn timeouts() {
+    said_of(&[
+        (
+            "10s",
+            "250ms",
+            r#"7: timeouts.close: "250ms" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
+        ),
+        (
+            "10s",
+            "0s",
+            r#"7: timeouts.close: "0s" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
+        ),
+        (
+            "10s",
+            "86401s",
+            r#"7: timeouts.close: "86401s" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
+        ),
+        ("10s", "24h", ""),
+        (r#""10s""#, "10", "7: timeouts.close: a whole number does not belong here; use a string in quotes"),
+        (
+            "[timeouts]",
+            "[api]\nlisten = 'x'\n[timeouts]",
+            "6: api: unknown key; this version knows host, timeouts, load_balancer, pool",
+        ),
+    ]);
+}
+
+#[test]
+fn load_balancers() {
+    said_of(&[
+        (
+            "[[load_balancer]]",
+            "[load_balancer]",
+            "8: load_balancer: a table does not belong here; use tables with the header [[load_balancer]]",
+        ),
+        (
+            r#"["203.0.113.10"]"#,
+            r#"[]"#,
+            "10: load_balancer.vip: the list is empty; put at least one into it",
+        ),
+        (
+            r#"["203.0.113.10"]"#,
+            r#"["203.0.113.10", "203.0.113.10"]"#,
+            "10: load_balancer.vip: 203.0.113.10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+        ),
+        (
+            "203.0.113.10",
+            "203.0.113.10/32",
+            r#"10: load_balancer.vip: "203.0.113.10/32" is not an IPv4 address; use one such as "192.0.2.11""#,
+        ),
+        (
+            "203.0.113.10",
+            "2001:db8::10",
+            r#"10: load_balancer.vip: "2001:db8::10": IPv6 is not supported by this version; use an IPv4 address"#,
+        ),
+        (
+            "203.0.113.10",
+            "0.0.0.0",
+            r#"10: load_balancer.vip: "0.0.0.0" is in 0.0.0.0/8, which is no host's; a VIP must be a unicast address"#,
+        ),
+        (
+            "203.0.113.10",
+            "224.0.0.1",
+            r#"10: load_balancer.vip: "224.0.0.1" is a multicast address; a VIP must be a unicast address"#,
+        ),
+        (
+            "203.0.113.10",
+            "255.255.255.255",
+            r#"10: load_balancer.vip: "255.255.255.255" is the broadcast address; a VIP must be a unicast address"#,
+        ),
+        (
+            "203.0.113.10",
+            "100.64.0.15",
+            "10: load_balancer.vip: 100.64.0.15 is a local address, 100.64.0.0/28 on line 3; a VIP must not be one",
+        ),
+        ("203.0.113.10", "100.64.0.16", ""),
+        (
+            "name = \"shop\"",
+            "name = ''",
+            r#"9: load_balancer.name: "" has 0 bytes and is not a name; use 1 to 64 bytes, no control characters"#,
+        ),
+        (
+            "name = \"shop\"",
+            "name = \"a\\u0000\"",
+            r#"9: load_balancer.name: "a\0" has 2 bytes and is not a name; use 1 to 64 bytes, no control characters"#,
+        ),
+        (
+            "name = \"shop\"",
+            "name = \"shop\"\nbandwidth_mbit = 1",
+            "10: load_balancer.bandwidth_mbit: unknown key; this version knows name, vip, listener",
+        ),
+    ]);
+}
+
+#[test]
+fn listeners() {
+    said_of(&[
+        ("port = 80\n", "port = 0\n", "13: load_balancer.listener.port: 0 is not a port; use 1 to 65535"),
+        (
+            "port = 80\n",
+            "port = 65536\n",
+            "13: load_balancer.listener.port: 65536 is not a port; use 1 to 65535",
+        ),
+        ("port = 80\n", "port = -80\n", "13: load_balancer.listener.port: -80 is not a port; use 1 to 65535"),
+        (
+            "port = 80\n",
+            "port = '80'\n",
+            "13: load_balancer.listener.port: a string does not belong here; use a whole number, 1 to 65535",
+        ),
+        ("port = 80\n", "", "11: load_balancer.listener.port: missing; it has no default"),
+        (
+            "port = 80\n",
+            "port = 80\nprotocol = 'udp'\n",
+            r#"14: load_balancer.listener.protocol: "udp" is not supported by this version; use "tcp""#,
+        ),
+        (
+            "port = 80\n",
+            "port = 80\nallow = []\n",
+            "14: load_balancer.listener.allow: unknown key; this version knows name, protocol, port, pool, idle_timeout",
+        ),
+        (
+            "port = 80\n",
+            "port = 80\nidle_timeout = '2days'\n",
+            r#"14: load_balancer.listener.idle_timeout: "2days" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
+        ),
+        (
+            r#"pool = "web""#,
+            r#"pool = "wep""#,
+            r#"14: load_balancer.listener.pool: no pool is named "wep"; write [[pool]] with this name, or name another"#,
+        ),
+        (
+            r#"pool = "web""#,
+            "pool = 'web'\n[[load_balancer.listener]]\nname = 'web2'\nport = 80\npool = 'web'",
+            "17: load_balancer.listener.port: 80 is another listener's on line 13; give each its own port",
+        ),
+        (
+            r#"pool = "web""#,
+            "pool = 'web'\n[[load_balancer.listener]]\nname = 'web'\nport = 81\npool = 'web'",
+            r#"16: load_balancer.listener.name: "web" is taken on line 12; give each its own name"#,
+        ),
+        (
+            "[[pool]]",
+            "[[load_balancer]]\nname = 'shop'\nvip = '203.0.113.11'\n[[pool]]",
+            r#"16: load_balancer.name: "shop" is taken on line 9; give each its own name"#,
+        ),
+        (
+            "[[pool]]",
+            "[[load_balancer]]\nname = 'b'\nvip = '203.0.113.10'\n[[pool]]",
+            "17: load_balancer.vip: 203.0.113.10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+        ),
+    ]);
+}
+
+#[test]
+fn pools() {
+    said_of(&[
+        (
+            "[[pool]]",
+            "[[pool]]\nname = 'web'\n[[pool]]",
+            r#"18: pool.name: "web" is taken on line 16; give each its own name"#,
+        ),
+        (
+            "weighted-round-robin",
+            "source-hash",
+            r#"17: pool.algorithm: "source-hash" is not supported by this version; use "weighted-round-robin""#,
+        ),
+        (
+            "[[pool.member]]",
+            "sticky = {}\n[[pool.member]]",
+            "18: pool.sticky: unknown key; this version knows name, algorithm, member",
+        ),
+        (
+            "[[pool.member]]",
+            "health = {}\n[[pool.member]]",
+            "18: pool.health: unknown key; this version knows name, algorithm, member",
+        ),
+        ("weight = 3", "weight = 300", "21: pool.member.weight: 300 is not a weight; use 0 to 256"),
+        ("weight = 3", "weight = 256", ""),
+        ("weight = 3", "weight = 0", ""),
+        (
+            "192.0.2.11",
+            "192.0.2.11:80",
+            r#"19: pool.member.address: "192.0.2.11:80" is not an IPv4 address; use one such as "192.0.2.11""#,
+        ),
+        (
+            "192.0.2.11",
+            "127.0.0.1",
+            r#"19: pool.member.address: "127.0.0.1" is a loopback address; a member must be a unicast address"#,
+        ),
+        (
+            "192.0.2.11",
+            "203.0.113.10",
+            "19: pool.member.address: 203.0.113.10 is a VIP on line 10; use the backend's own address",
+        ),
+        (
+            "192.0.2.11",
+            "100.64.0.0",
+            "19: pool.member.address: 100.64.0.0 is a local address, 100.64.0.0/28 on line 3; use the backend's own",
+        ),
+        (
+            "weight = 3",
+            "weight = 3\n[[pool.member]]\naddress = '192.0.2.11'\nport = 8080",
+            "23: pool.member.address: 192.0.2.11:8080 is a member of this pool on line 18; give each member once",
+        ),
+        ("weight = 3", "weight = 3\n[[pool.member]]\naddress = '192.0.2.11'\nport = 8081", ""),
+    ]);
+}
+
+#[test]
+fn text() {
+    said_of(&[
+        ("port = 8080", "port = ", "20: string values must be quoted, expected literal string"),
+        ("max_sessions = 4096", "local_ports = ''", "5: duplicate key"),
+    ]);
+}
+
+#[test]
+fn nothing_at_all() {
+    assert_eq!(said(""), ["1: host: missing; write [host] with interfaces and local_addresses"]);
+}
+
+#[test]
+fn all_problems_are_said_at_once_by_line() {
+    let text = BASE
+        .replace("max_sessions", "sessions")
+        .replace("10s", "tomorrow")
+        .replace("port = 80\n", "port = 0\n")
+        .replace("\"192.0.2.11\"", "\"100.64.0.3\"")
+        .replace("port = 8080", "port = 0")
+        .replace("weight = 3", "weight = -1");
+    let errors = parse("f.toml", &text).unwrap_err();
+    let found: Vec<_> = errors.problems.iter().map(|p| (p.line.unwrap(), p.key.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            (5, "host.sessions"),
+            (7, "timeouts.close"),
+            (13, "load_balancer.listener.port"),
+            (19, "pool.member.address"),
+            (20, "pool.member.port"),
+            (21, "pool.member.weight"),
+        ]
+    );
+}

@@ -1,0 +1,74 @@
+//! What the data path's maps have no room for is refused, and nothing less.
+
+use std::net::Ipv4Addr;
+
+use super::*;
+
+/// A pool of `members` with this weight each, the first with weight `first`.
+fn pool(number: usize, members: usize, first: u16, weight: u16) -> String {
+    let member = |m: usize| {
+        let weight = if m == 0 { first } else { weight };
+        let (a, b) = (m / 250, m % 250);
+        format!("[[pool.member]]\naddress = '10.{number}.{a}.{b}'\nport = 1\nweight = {weight}\n")
+    };
+    format!("[[pool]]\nname = 'pool {number}'\n") + &(0..members).map(member).collect::<String>()
+}
+
+#[test]
+fn what_the_maps_have_no_room_for_is_refused() {
+    let pools = |pools: &[String]| said(&format!("{BASE}{}", pools.concat()));
+
+    assert_eq!(pools(&[pool(0, 257, 1, 255)]), [""; 0]);
+    assert_eq!(
+        pools(&[pool(0, 258, 254, 255)]),
+        ["22: pool: its weights, divided by what divides them all, sum to \
+        65789; use smaller or rounder weights, at most 65536"]
+    );
+    assert_eq!(pools(&[pool(0, 258, 255, 255)]), [""; 0], "255 divides them all");
+
+    let sixteen: Vec<_> = (0..16).map(|n| pool(n, 257, 253, 255)).collect();
+    assert_eq!(pools(&sixteen), [""; 0]);
+    let seventeen: Vec<_> = (0..17).map(|n| pool(n, 257, 253, 255)).collect();
+    let said = pools(&seventeen);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].contains("of weight in all pools"), "{said:?}");
+}
+
+#[test]
+fn interfaces_are_counted() {
+    let with = |count: usize| {
+        let names: Vec<_> = (0..count).map(|n| format!("'eth{n}'")).collect();
+        said(&edited(r#"["eth0"]"#, &format!("[{}]", names.join(","))))
+    };
+    assert_eq!(with(16), [""; 0]);
+    assert_eq!(with(17), ["2: host.interfaces: 17 interfaces; use at most 16"]);
+}
+
+#[test]
+fn listeners_are_counted_once_for_each_vip() {
+    let vips: Vec<_> = (0..128).map(|n| format!("'198.51.100.{n}'")).collect();
+    let listeners = |count: u16| {
+        let listener =
+            |n| format!("[[load_balancer.listener]]\nname = 'l{n}'\nport = {}\npool = 'web'\n", n + 1);
+        let listeners: String = (0..count).map(listener).collect();
+        said(&format!("{BASE}[[load_balancer]]\nname = 'many'\nvip = [{}]\n{listeners}", vips.join(",")))
+    };
+    assert_eq!(listeners(127), [""; 0]);
+    assert_eq!(
+        listeners(129),
+        ["533: load_balancer.listener: makes 16385 listeners, one for each VIP; there is \
+        room for 16384"]
+    );
+}
+
+#[test]
+fn a_full_place_in_the_address_table_is_seen() {
+    let same = |address: &u32| xdp_ebpf::abi::address_bucket(address.to_be_bytes()) == 7;
+    let vips: Vec<_> =
+        (0x0A00_0000u32..).filter(same).take(5).map(|a| format!("\"{}\"", Ipv4Addr::from(a))).collect();
+    let with = |count: usize| said(&edited(r#""203.0.113.10""#, &vips[..count].join(", ")));
+    assert_eq!(with(4), [""; 0]);
+    let said = with(5);
+    assert_eq!(said.len(), 1);
+    assert!(said[0].contains("has no room in the address table"), "{said:?}");
+}

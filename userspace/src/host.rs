@@ -1,0 +1,52 @@
+//! What belongs to this machine and not to its load balancers: interfaces, local addresses, timeouts.
+//!
+//! `config/` makes these from the file; like `model`, they know no file format. The load balancers are in `model`.
+
+use std::{net::Ipv4Addr, ops::RangeInclusive, time::Duration};
+
+/// The most local addresses of one host.
+pub const MAX_LOCAL_ADDRESSES: u32 = 256;
+
+/// Where the data path sits and what it may use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Names of the interfaces that XDP is attached to; 1 to [`xdp_ebpf::abi::MAX_INTERFACES`], each once.
+    pub interfaces: Vec<String>,
+    /// The local addresses (LIPs): ascending, each once, at most [`MAX_LOCAL_ADDRESSES`].
+    pub local_addresses: Vec<Ipv4Addr>,
+    /// Ports of the local addresses that sessions may use; not empty, never port 0.
+    pub local_ports: RangeInclusive<u16>,
+    /// How many sessions there is room for; 1024 to 16,777,216.
+    pub max_sessions: u32,
+}
+
+/// How long a TCP session may rest in each state; whole seconds, 1 s to a day. The established state's is the
+/// listener's idle timeout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// SYN seen, handshake not complete.
+    pub syn_recv: Duration,
+    /// The backend has closed its side.
+    pub fin_wait: Duration,
+    /// Both sides have closed.
+    pub time_wait: Duration,
+    /// A reset was seen.
+    pub close: Duration,
+    /// The client has closed its side.
+    pub close_wait: Duration,
+    /// The client has closed, then the backend; the last acknowledgement is missing.
+    pub last_ack: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            syn_recv: Duration::from_secs(30),
+            fin_wait: Duration::from_secs(60),
+            time_wait: Duration::from_secs(7),
+            close: Duration::from_secs(10),
+            close_wait: Duration::from_secs(60),
+            last_ack: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The host's side of the two traits, for tests: a packet in a vector, maps in vectors, a clock that is set by hand.
+#![allow(unsafe_code, reason = "hands out `Shared` records of vectors that never move, as maps do")]
+
+use core::cell::{Cell, RefCell, UnsafeCell};
+use core::ptr::NonNull;
+use std::{collections::BTreeMap, vec, vec::Vec};
+
+use crate::{
+    abi::*,
+    packet::{Header, NoHeadroom, Packet},
+    shared::Shared,
+    tables::{Direction, Mac, News, Route, Tables},
+    toa,
+    verdict::Event,
+};
+
+/// A packet with poisoned headroom in front.
+#[derive(Clone, Debug)]
+pub struct HostPacket {
+    bytes: Vec<u8>,
+    start: usize,
+    ingress: u32,
+}
+
+impl HostPacket {
+    /// `frame` with `headroom` bytes of 0xFF in front, from interface `ingress`.
+    pub fn new(frame: &[u8], headroom: usize, ingress: u32) -> Self {
+        let mut bytes = vec![0xff; headroom];
+        bytes.extend_from_slice(frame);
+        Self { bytes, start: headroom, ingress }
+    }
+
+    /// The frame.
+    pub fn frame(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+}
+
+impl Packet for HostPacket {
+    fn at<T: Header>(&self, offset: usize) -> Option<&T> {
+        T::ref_from_prefix(self.bytes.get(self.start + offset..)?).ok().map(|(header, _)| header)
+    }
+
+    fn at_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
+        T::mut_from_prefix(self.bytes.get_mut(self.start + offset..)?).ok().map(|(header, _)| header)
+    }
+
+    fn reaches(&self, bytes: usize) -> bool {
+        self.frame().len() >= bytes
+    }
+
+    fn grow_head<const BY: usize>(&mut self) -> Result<(), NoHeadroom> {
+        self.start = self.start.checked_sub(BY).ok_or(NoHeadroom)?;
+        Ok(())
+    }
+
+    fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        toa::strip(self, header_len, syn)
+    }
+
+    fn lower_mss(&mut self, header_len: usize) -> Option<()> {
+        toa::lower_mss(self, header_len)
+    }
+
+    fn ingress(&self) -> u32 {
+        self.ingress
+    }
+}
+
+/// An array map: records that never move.
+pub struct Records<T>(Vec<UnsafeCell<T>>);
+
+impl<T: Copy> Records<T> {
+    /// `count` copies of `record`.
+    pub fn new(count: u32, record: T) -> Self {
+        Self((0..count).map(|_| UnsafeCell::new(record)).collect())
+    }
+
+    /// The record at `index`.
+    pub fn shared(&self, index: u32) -> Option<Shared<'_, T>> {
+        let record = NonNull::new(self.0.get(index as usize)?.get())?;
+        // SAFETY: aligned, alive as long as `self`, and only ever reached by `Shared`.
+        Some(unsafe { Shared::new(record) })
+    }
+
+    /// Copies of all records.
+    pub fn iter(&self) -> impl Iterator<Item = T> + '_ {
+        (0..self.0.len() as u32).filter_map(|index| self.shared(index)).map(Shared::snapshot)
+    }
+}
+
+/// Maps of vectors, in the sizes of [`HostTables::new`].
+pub struct HostTables {
+    /// `ek_config`.
+    pub config: Config,
+    /// `ek_address`.
+    pub addresses: Vec<AddressBucket>,
+    /// `ek_forward`.
+    pub forward: Records<Half>,
+    /// `ek_reverse`.
+    pub reverse: Records<Half>,
+    /// `ek_service`.
+    pub services: BTreeMap<([u8; 4], u16), u32>,
+    /// `ek_listener`.
+    pub listeners: Vec<Listener>,
+    /// `ek_pool`.
+    pub pools: Records<Pool>,
+    /// `ek_cursor`.
+    pub cursors: Records<u64>,
+    /// `ek_slot`.
+    pub slots: Vec<u32>,
+    /// `ek_backend`.
+    pub backends: Vec<Backend>,
+    /// `ek_plane`.
+    pub planes: Records<Plane>,
+    /// `ek_port`.
+    pub ports: RefCell<Vec<u16>>,
+    /// `ek_interface`.
+    pub interfaces: Vec<Interface>,
+    /// The routing table: by destination.
+    pub routes: BTreeMap<[u8; 4], Route>,
+    /// `jiffies_64`.
+    pub now: Cell<u32>,
+    /// `ek_counter`.
+    pub counts: RefCell<BTreeMap<&'static str, u64>>,
+    /// `ek_backend_stat`, as sessions, packets in and packets out.
+    pub stats: RefCell<BTreeMap<u32, [u64; 3]>>,
+    /// What was told.
+    pub news: RefCell<Vec<News>>,
+}
+
+impl HostTables {
+    /// Empty tables for these local addresses with `ports` local ports from `port_base` on, one plane each, and
+    /// `buckets` (a power of two) forward buckets.
+    pub fn new(local_addresses: &[[u8; 4]], port_base: u16, ports: u32, buckets: u32) -> Self {
+        let ring = ports.next_power_of_two();
+        let count = local_addresses.len() as u32;
+        let config = Config {
+            seed: 0x5eed,
+            forward_mask: buckets - 1,
+            local_addresses: count,
+            port_base: u32::from(port_base),
+            port_count: ports,
+            ring_mask: ring - 1,
+            jiffies_hz: 250,
+            ..Config::default()
+        };
+        let planes = Records::new(count, Plane { tail: ports, ..Plane::default() });
+        let mut tables = Self {
+            config,
+            addresses: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
+            forward: Records::new(buckets * BUCKET, Half::default()),
+            reverse: Records::new(count * ports, Half::default()),
+            services: BTreeMap::new(),
+            listeners: Vec::new(),
+            pools: Records::new(
+                4,
+                Pool { block: 0, state: ENTRY_ACTIVE, reserved: [0; 7], name: [0; NAME_LEN] },
+            ),
+            cursors: Records::new(4, 0),
+            slots: Vec::new(),
+            backends: Vec::new(),
+            planes,
+            ports: RefCell::default(),
+            interfaces: Vec::new(),
+            routes: BTreeMap::new(),
+            now: Cell::new(1000),
+            counts: RefCell::default(),
+            stats: RefCell::default(),
+            news: RefCell::default(),
+        };
+        for (index, address) in local_addresses.iter().enumerate() {
+            tables.own(*address, ADDRESS_LOCAL, index as u32);
+            if let Some(plane) = tables.planes.shared(index as u32) {
+                plane.address().set(*address);
+            }
+            let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
+            tables.ports.borrow_mut().extend(ring);
+        }
+        tables
+    }
+
+    /// Adds an address to `ek_address`.
+    pub fn own(&mut self, address: [u8; 4], kind: u32, index: u32) {
+        let Some(bucket) = self.addresses.get_mut(address_bucket(address) as usize) else { return };
+        if let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.kind == ADDRESS_NONE) {
+            *entry = AddressEntry { address, kind, index, reserved: 0 };
+        }
+    }
+
+    /// Adds a listener with a pool of its own (same index) and these backends, each once in the slots.
+    pub fn listen(&mut self, vip: [u8; 4], port: u16, backends: &[([u8; 4], u16)]) {
+        self.own(vip, ADDRESS_VIP, 0);
+        let index = self.listeners.len() as u32;
+        let service = Service { vip, port, protocol: PROTOCOL_TCP, reserved: 0 };
+        self.services.insert((vip, port), index);
+        self.listeners.push(Listener {
+            pool: index,
+            idle_timeout: 300,
+            service,
+            state: ENTRY_ACTIVE,
+            reserved: [0; 7],
+            name: [0; NAME_LEN],
+            load_balancer: [0; NAME_LEN],
+        });
+        let base = self.slots.len() as u32;
+        for &(address, port) in backends {
+            self.slots.push(self.backends.len() as u32);
+            self.backends.push(Backend {
+                address,
+                port,
+                weight: 1,
+                pool: index,
+                state: ENTRY_ACTIVE,
+                reserved: [0; 3],
+            });
+        }
+        if let Some(pool) = self.pools.shared(index) {
+            pool.block().set(Pool::block_of(base, backends.len() as u32));
+        }
+    }
+
+    /// Adds an interface with MTU 1500 and a route to `destination` through it.
+    pub fn connect(&mut self, interface: u32, mac: [u8; 6], destination: [u8; 4], next_hop: [u8; 6]) {
+        if !self.interfaces.iter().any(|known| known.index == interface) {
+            self.interfaces.push(Interface { index: interface, mtu: 1500, mac, reserved: [0; 2] });
+        }
+        self.routes.insert(destination, Route::Via { interface, mac: Mac::from(next_hop) });
+    }
+
+    /// How often an event was counted.
+    pub fn counted(&self, event: Event) -> u64 {
+        self.counts.borrow().get(event.name()).copied().unwrap_or_default()
+    }
+}
+
+impl Tables for HostTables {
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
+    }
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
+        self.addresses.get(bucket as usize)
+    }
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half>> {
+        self.forward.shared(index)
+    }
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half>> {
+        self.reverse.shared(index)
+    }
+    fn service(&self, key: &Service) -> Option<u32> {
+        self.services.get(&(key.vip, key.port)).copied()
+    }
+    fn listener(&self, index: u32) -> Option<&Listener> {
+        self.listeners.get(index as usize)
+    }
+    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
+        self.pools.shared(index)
+    }
+    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>> {
+        self.cursors.shared(pool)
+    }
+    fn slot(&self, index: u32) -> Option<u32> {
+        self.slots.get(index as usize).copied()
+    }
+    fn backend(&self, index: u32) -> Option<&Backend> {
+        self.backends.get(index as usize)
+    }
+    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>> {
+        self.planes.shared(index)
+    }
+    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
+        self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
+    }
+    fn interface(&self, slot: u32) -> Option<&Interface> {
+        static UNUSED: Interface = Interface { index: 0, mtu: 0, mac: [0; 6], reserved: [0; 2] };
+        (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
+    }
+    fn route(&self, _src: [u8; 4], dst: [u8; 4]) -> Route {
+        self.routes.get(&dst).copied().unwrap_or(Route::None)
+    }
+    fn now(&self) -> u32 {
+        self.now.get()
+    }
+    fn count(&self, event: Event) {
+        *self.counts.borrow_mut().entry(event.name()).or_default() += 1;
+    }
+    fn count_session(&self, backend: u32) {
+        self.stats.borrow_mut().entry(backend).or_default()[0] += 1;
+    }
+    fn count_packet(&self, backend: u32, direction: Direction, _bytes: u32) {
+        let column = match direction {
+            Direction::In => 1,
+            Direction::Out => 2,
+        };
+        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+    }
+    fn tell(&self, news: News) {
+        self.news.borrow_mut().push(news);
+    }
+}

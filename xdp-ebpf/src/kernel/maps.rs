@@ -1,0 +1,49 @@
+//! The maps. What they hold is in [`xdp_ebpf::abi`]; sizes that depend on the configuration are set when they are
+//! loaded.
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, DevMap, HashMap, PerCpuArray},
+    macros::btf_map,
+};
+use xdp_ebpf::abi::{
+    ADDRESS_BUCKETS, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface, Listener,
+    MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, Plane, Pool, Service,
+};
+
+const MMAP: usize = BPF_F_MMAPABLE as usize;
+/// Stands in for a size that the loader sets.
+const BY_CONFIGURATION: usize = 1;
+
+#[btf_map(name = "ek_config")]
+pub static CONFIG: Array<Config, 1, MMAP> = Array::new();
+#[btf_map(name = "ek_address")]
+pub static ADDRESS: Array<AddressBucket, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_service")]
+pub static SERVICE: HashMap<Service, u32, { MAX_LISTENERS as usize }> = HashMap::new();
+#[btf_map(name = "ek_listener")]
+pub static LISTENER: Array<Listener, { MAX_LISTENERS as usize }> = Array::new();
+#[btf_map(name = "ek_pool")]
+pub static POOL: Array<Pool, { MAX_POOLS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_cursor")]
+pub static CURSOR: Array<u64, { MAX_POOLS as usize }> = Array::new();
+#[btf_map(name = "ek_slot")]
+pub static SLOT: Array<u32, { MAX_SLOTS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_backend")]
+pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_backend_stat")]
+pub static BACKEND_STAT: PerCpuArray<BackendStat, { MAX_BACKENDS as usize }> = PerCpuArray::new();
+#[btf_map(name = "ek_forward")]
+pub static FORWARD: Array<Half, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_reverse")]
+pub static REVERSE: Array<Half, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_plane")]
+pub static PLANE: Array<Plane, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_port")]
+pub static PORT: Array<u16, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_interface")]
+pub static INTERFACE: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
+#[btf_map(name = "ek_device")]
+pub static DEVICE: DevMap<{ MAX_INTERFACES as usize }> = DevMap::new();
+#[btf_map(name = "ek_counter")]
+pub static COUNTER: PerCpuArray<Counters, 1> = PerCpuArray::new();

@@ -1,0 +1,115 @@
+//! Whose packet is it, and which half rewrites it?
+
+use crate::{
+    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, CLAIMED, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    parse::Segment,
+    shared::Shared,
+    tables::Tables,
+};
+
+/// Whom a destination address belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A load balancer.
+    Vip,
+    /// The balancer's own side towards the backends: the local address with this number.
+    Local(u32),
+    /// Nobody here.
+    Other,
+}
+
+/// Whom `address` belongs to.
+#[inline(always)]
+pub fn owner<T: Tables>(tables: &T, address: [u8; 4]) -> Owner {
+    let Some(bucket) = tables.addresses(address_bucket(address)) else { return Owner::Other };
+    for entry in &bucket.entries {
+        if entry.address == address {
+            match entry.kind {
+                ADDRESS_VIP => return Owner::Vip,
+                ADDRESS_LOCAL => return Owner::Local(entry.index),
+                _ => {}
+            }
+        }
+    }
+    Owner::Other
+}
+
+/// The two buckets of `ek_forward` in which a client's tuple can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets([u32; 2]);
+
+impl Buckets {
+    /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
+    #[inline(always)]
+    pub fn of(config: &Config, segment: &Segment) -> Self {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        let ports = u32::from(segment.sport) << 16 | u32::from(segment.dport);
+        let from = u64::from(u32::from_ne_bytes(segment.src)) << 32 | u64::from(ports);
+        let mut hash = (from ^ config.seed).wrapping_mul(MIX);
+        hash ^= hash >> 32;
+        hash = (hash ^ u64::from(u32::from_ne_bytes(segment.dst))).wrapping_mul(MIX);
+        hash ^= hash >> 29;
+        Buckets([hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask])
+    }
+
+    /// The hash that picks among the local addresses.
+    #[inline(always)]
+    pub const fn spread(self) -> u32 {
+        self.0[0] ^ self.0[1]
+    }
+
+    #[inline(always)]
+    fn index(self, position: u32) -> u32 {
+        let bucket = if position < BUCKET { self.0[0] } else { self.0[1] };
+        bucket * BUCKET + position % BUCKET
+    }
+}
+
+/// A half and its index.
+pub type Found<'a> = (u32, Shared<'a, Half>);
+
+/// The live forward half of a client's segment.
+#[inline(always)]
+pub fn forward<'a, T: Tables>(tables: &'a T, buckets: Buckets, segment: &Segment) -> Option<Found<'a>> {
+    for position in 0..2 * BUCKET {
+        let index = buckets.index(position);
+        let half = tables.forward(index)?;
+        if half.src().get() == segment.src
+            && half.sport().get() == segment.sport
+            && half.dst().get() == segment.dst
+            && half.dport().get() == segment.dport
+            && half.state().get() == LIVE
+        {
+            return Some((index, half));
+        }
+    }
+    None
+}
+
+/// Claims a free forward slot for a tuple: the caller owns it until it sets another state.
+#[inline(always)]
+pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_>> {
+    for position in 0..2 * BUCKET {
+        let index = buckets.index(position);
+        let half = tables.forward(index)?;
+        if half.state().get() == FREE && half.state().swap_if(FREE, CLAIMED) {
+            return Some((index, half));
+        }
+    }
+    None
+}
+
+/// The index in `ek_reverse` for a backend's connection from a local port, if the port is one of ours.
+#[inline(always)]
+pub fn reverse_index(config: &Config, local: u32, port: u16, backend: ([u8; 4], u16)) -> Option<u32> {
+    let plane = plane_of(backend.0, backend.1, config.plane_mask);
+    config.reverse_index(config.plane_index(local, plane), port)
+}
+
+/// The live reverse half at `index` for a backend's segment.
+#[inline(always)]
+pub fn reverse<'a, T: Tables>(tables: &'a T, index: u32, segment: &Segment) -> Option<Shared<'a, Half>> {
+    let half = tables.reverse(index)?;
+    (half.src().get() == segment.src && half.sport().get() == segment.sport && half.state().get() == LIVE)
+        .then_some(half)
+}

@@ -1,0 +1,132 @@
+//! The questions that the stages ask of the maps.
+
+use crate::{
+    abi::{AddressBucket, Backend, Config, Half, Interface, Listener, Plane, Pool, Service},
+    shared::Shared,
+    verdict::Event,
+};
+
+/// The BPF maps, or a model of them. An index that is out of range answers `None`.
+pub trait Tables {
+    /// `ek_config`.
+    fn config(&self) -> Option<&Config>;
+    /// `ek_address`, by [`crate::abi::address_bucket`].
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket>;
+    /// `ek_forward`, by index (bucket × [`crate::abi::BUCKET`] + position).
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half>>;
+    /// `ek_reverse`, by [`Config::reverse_index`].
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half>>;
+    /// `ek_service`: the index of the listener on this VIP and port.
+    fn service(&self, key: &Service) -> Option<u32>;
+    /// `ek_listener`.
+    fn listener(&self, index: u32) -> Option<&Listener>;
+    /// `ek_pool`.
+    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>>;
+    /// `ek_cursor`: one counter per pool.
+    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>>;
+    /// `ek_slot`: an index in `ek_backend`.
+    fn slot(&self, index: u32) -> Option<u32>;
+    /// `ek_backend`.
+    fn backend(&self, index: u32) -> Option<&Backend>;
+    /// `ek_plane`, by [`Config::plane_index`].
+    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>>;
+    /// `ek_port`: entry `position` (already masked) of a plane's ring.
+    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16>;
+    /// `ek_interface`.
+    fn interface(&self, slot: u32) -> Option<&Interface>;
+
+    /// The next hop of a packet from `src` to `dst`, as the host's own routing has it.
+    fn route(&self, src: [u8; 4], dst: [u8; 4]) -> Route;
+    /// The low 32 bits of `jiffies_64`.
+    fn now(&self) -> u32;
+
+    /// Counts an event.
+    fn count(&self, event: Event);
+    /// Counts a session opened towards a backend.
+    fn count_session(&self, backend: u32);
+    /// Counts a packet of `bytes` (from the IP header on) of a backend's.
+    fn count_packet(&self, backend: u32, direction: Direction, bytes: u32);
+    /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
+    fn tell(&self, news: News);
+}
+
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Client → backend.
+    In,
+    /// Backend → client.
+    Out,
+}
+
+/// A MAC in one register (first byte lowest): as an array it would travel over the stack, which a BPF program cannot
+/// access unaligned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mac(u64);
+
+impl Mac {
+    /// From three words as they lie in memory.
+    #[inline(always)]
+    pub const fn from_words([first, second, third]: [u16; 3]) -> Self {
+        Mac(first.to_le() as u64 | (second.to_le() as u64) << 16 | (third.to_le() as u64) << 32)
+    }
+}
+
+impl From<[u8; 6]> for Mac {
+    #[inline(always)]
+    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Mac(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
+    }
+}
+
+impl From<Mac> for [u8; 6] {
+    #[inline(always)]
+    fn from(mac: Mac) -> Self {
+        let [a, b, c, d, e, f, _, _] = mac.0.to_le_bytes();
+        [a, b, c, d, e, f]
+    }
+}
+
+/// The answer of a route lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Out of this interface to this MAC.
+    Via {
+        /// Interface index.
+        interface: u32,
+        /// The next hop's MAC.
+        mac: Mac,
+    },
+    /// Out of this interface, but nobody knows the next hop's MAC.
+    NoNeighbour {
+        /// Interface index.
+        interface: u32,
+    },
+    /// Nowhere.
+    None,
+}
+
+/// What the slow path has to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A session was opened.
+    Opened {
+        /// Client's address and port.
+        client: ([u8; 4], u16),
+        /// VIP and port.
+        vip: ([u8; 4], u16),
+        /// Local address and port.
+        local: ([u8; 4], u16),
+        /// Backend's address and port.
+        backend: ([u8; 4], u16),
+    },
+    /// A session was not opened.
+    Refused {
+        /// Client's address and port.
+        client: ([u8; 4], u16),
+        /// VIP and port.
+        vip: ([u8; 4], u16),
+        /// Why.
+        event: Event,
+    },
+}

@@ -1,0 +1,235 @@
+//! The client's address as a TCP option (TOA): kind 254, right behind the 20-byte TCP header.
+//!
+//! A receiver parses one segment only: the one that creates the child socket. That may be the handshake's third
+//! segment, or, if that was lost or the listener defers accept, the first with data; so every client segment
+//! carries it until the backend has answered data. For as long, whatever a client sends that a receiver could take
+//! for TOA is overwritten with NOPs, SYN included. Formats and receivers: `TCP_option_address` (Huawei), dpvs and
+//! ucloud-toa.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::{
+    checksum::Sum,
+    packet::Packet,
+    parse::Segment,
+    tables::Tables,
+    verdict::Event,
+    wire::{Flags, Frame, MAX_OPTIONS, OPTIONS_OFFSET, TCP_LEN, TCP_OFFSET, Tcp},
+};
+
+/// Option kind of TOA.
+pub const KIND: u8 = 254;
+/// Bytes of the option with an IPv4 address: kind, length, port, address.
+pub const LEN_V4: usize = 8;
+
+const END: u8 = 0;
+const NOP: u8 = 1;
+const MSS: u8 = 2;
+const FAST_OPEN: u8 = 34;
+
+/// Whether an option of a client's could pass for TOA. Kinds 253 and 254 are RFC 6994's experiments, 200 is what
+/// ucloud's module also takes. A SYN's fast-open cookie goes as well: the child socket of a fast open is made from
+/// the SYN, which carries no TOA.
+#[inline(always)]
+const fn forged(kind: u8, syn: bool) -> bool {
+    matches!(kind, 200 | 253 | 254) || (syn && kind == FAST_OPEN)
+}
+
+/// What the client → backend direction does while TOA is on: strips, then inserts. Changes `segment` with the
+/// packet.
+///
+/// # Errors
+/// [`Event::DropInternal`] if the packet is not what `segment` says.
+#[inline(always)]
+pub fn outgoing<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    segment: &mut Segment,
+    mtu: u32,
+) -> Result<(), Event> {
+    let syn = segment.flags.any(Flags::SYN);
+    if has_options_to_check(packet, segment)
+        && packet.strip_forged(segment.header_len, syn).ok_or(Event::DropInternal)?
+    {
+        tables.count(Event::ToaStripped);
+    }
+    if segment.flags.any(Flags::RST) || (syn && segment.payload_len() == 0) {
+        return Ok(());
+    }
+    let fits = segment.header_len + LEN_V4 <= TCP_LEN + MAX_OPTIONS
+        && u32::from(segment.total_len) + LEN_V4 as u32 <= mtu;
+    if fits && packet.grow_head::<LEN_V4>().is_ok() {
+        insert(packet, segment).ok_or(Event::DropInternal)?;
+        tables.count(Event::ToaInserted);
+    } else {
+        tables.count(Event::ToaNoRoom);
+    }
+    Ok(())
+}
+
+/// All but the commonest case: no options, or the timestamps alone as every stack sends them.
+#[inline(always)]
+fn has_options_to_check<P: Packet>(packet: &P, segment: &Segment) -> bool {
+    const TIMESTAMPS: [u8; 4] = [NOP, NOP, 8, 10];
+    match segment.header_len {
+        TCP_LEN => false,
+        32 => packet.at::<[u8; 4]>(OPTIONS_OFFSET) != Some(&TIMESTAMPS),
+        _ => true,
+    }
+}
+
+/// Overwrites forged options with NOPs; whether there was one. `header_len` is that of the TCP header. `None` if
+/// the packet is shorter.
+///
+/// Byte by byte at constant offsets: a walk from option to option would make the verifier follow an offset that the
+/// packet decides, and give up.
+#[inline(always)]
+pub fn strip<P: Packet>(packet: &mut P, header_len: usize, syn: bool) -> Option<bool> {
+    let end = TCP_OFFSET + header_len;
+    let (mut left, mut blank, mut found) = (0, false, false);
+    let mut sum = Sum::ZERO;
+    for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
+        if at >= end {
+            break;
+        }
+        if left == 0 {
+            match option(packet, at, end)? {
+                Next::Option { kind, len } => (left, blank) = (len, forged(kind, syn)),
+                Next::Nop => continue,
+                Next::End => break,
+            }
+        }
+        if blank {
+            let byte = packet.at_mut::<u8>(at)?;
+            sum = sum.replace1(at, *byte, NOP);
+            *byte = NOP;
+            found = true;
+        }
+        left -= 1;
+    }
+    if found {
+        add_to_checksum(packet, sum)?;
+    }
+    Some(found)
+}
+
+/// What stands where an option begins.
+enum Next {
+    Option {
+        kind: u8,
+        len: usize,
+    },
+    Nop,
+    /// End of options, or one with a length that no receiver believes: below 2 or past the header.
+    End,
+}
+
+/// What begins at `at`, below `end`. `None` if the packet is shorter.
+#[inline(always)]
+fn option<P: Packet>(packet: &P, at: usize, end: usize) -> Option<Next> {
+    let kind = *packet.at::<u8>(at)?;
+    if kind == NOP {
+        return Some(Next::Nop);
+    }
+    if kind == END || at + 1 >= end {
+        return Some(Next::End);
+    }
+    let len = usize::from(*packet.at::<u8>(at + 1)?);
+    Some(if len >= 2 && at + len <= end { Next::Option { kind, len } } else { Next::End })
+}
+
+#[inline(always)]
+fn add_to_checksum<P: Packet>(packet: &mut P, sum: Sum) -> Option<()> {
+    let tcp = packet.at_mut::<Tcp>(TCP_OFFSET)?;
+    tcp.checksum = sum.update(tcp.checksum);
+    Some(())
+}
+
+/// Fills the gap that `grow_head` made: moves the headers up and puts the option behind them.
+#[inline(always)]
+fn insert<P: Packet>(packet: &mut P, segment: &mut Segment) -> Option<()> {
+    // From the front, because source and destination overlap; in registers, because the stack cannot be accessed
+    // unaligned as packets can.
+    move_up::<P, 8>(packet, 0)?;
+    move_up::<P, 8>(packet, 8)?;
+    move_up::<P, 8>(packet, 16)?;
+    move_up::<P, 8>(packet, 24)?;
+    move_up::<P, 8>(packet, 32)?;
+    move_up::<P, 8>(packet, 40)?;
+    move_up::<P, 4>(packet, 48)?;
+    move_up::<P, 2>(packet, 52)?;
+
+    let old_len = segment.total_len.to_be_bytes();
+    segment.total_len += LEN_V4 as u16;
+    segment.header_len += LEN_V4;
+    let new_len = segment.total_len.to_be_bytes();
+    // The TCP length in the pseudo-header grows by as much as the packet does.
+    let longer = Sum::ZERO.sub2(old_len).add2(new_len);
+    let frame = packet.at_mut::<Frame>(0)?;
+    frame.ip.total_len.set(segment.total_len);
+    frame.ip.checksum = longer.update(frame.ip.checksum);
+
+    let old_offset = frame.tcp.data_offset;
+    let new_offset = old_offset + ((LEN_V4 as u8 / 4) << 4);
+    let option =
+        Toa { kind: KIND, len: LEN_V4 as u8, port: segment.sport.to_be_bytes(), address: segment.src };
+    frame.tcp.data_offset = new_offset;
+    frame.tcp.checksum = longer
+        .replace1(0, old_offset, new_offset)
+        .add2([option.kind, option.len])
+        .add2(option.port)
+        .add4(option.address)
+        .update(frame.tcp.checksum);
+    *packet.at_mut::<Toa>(OPTIONS_OFFSET)? = option;
+    Some(())
+}
+
+/// The option for an IPv4 client.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Toa {
+    kind: u8,
+    len: u8,
+    /// Network order.
+    port: [u8; 2],
+    address: [u8; 4],
+}
+
+#[inline(always)]
+fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize) -> Option<()> {
+    let bytes = *packet.at::<[u8; N]>(to + LEN_V4)?;
+    *packet.at_mut::<[u8; N]>(to)? = bytes;
+    Some(())
+}
+
+/// Lowers the MSS that a backend announces in its SYN-ACK by what TOA adds, so that full segments still fit.
+/// `None` if the packet is shorter than `header_len` says.
+#[inline(always)]
+pub fn lower_mss<P: Packet>(packet: &mut P, header_len: usize) -> Option<()> {
+    let end = TCP_OFFSET + header_len;
+    let mut left = 0;
+    for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
+        if at >= end {
+            break;
+        }
+        if left == 0 {
+            match option(packet, at, end)? {
+                Next::Option { kind: MSS, len: 4 } => return lower_value(packet, at + 2),
+                Next::Option { len, .. } => left = len,
+                Next::Nop => continue,
+                Next::End => break,
+            }
+        }
+        left -= 1;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn lower_value<P: Packet>(packet: &mut P, at: usize) -> Option<()> {
+    let value = packet.at_mut::<[u8; 2]>(at)?;
+    let old = *value;
+    *value = u16::from_be_bytes(old).saturating_sub(LEN_V4 as u16).to_be_bytes();
+    let sum = Sum::ZERO.replace1(at, old[0], value[0]).replace1(at + 1, old[1], value[1]);
+    add_to_checksum(packet, sum)
+}
