@@ -105,6 +105,11 @@ pub fn attempt(build: &Recorded) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(progress::tail(&output, 30)) }
 }
 
+/// Whether a build failed at the programs' own source, for which another toolchain is no remedy.
+pub fn is_own_mistake(failure: &str) -> bool {
+    failure.contains("could not compile `xdp-ebpf`") && !failure.contains("linking with")
+}
+
 /// Where a working build is recorded.
 ///
 /// # Errors

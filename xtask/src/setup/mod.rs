@@ -55,6 +55,11 @@ fn toolchain() -> Result<build::Recorded> {
     if let Some(recorded) = recorded {
         match build::attempt(&recorded) {
             Ok(()) => return Ok(recorded),
+            Err(failure) if build::is_own_mistake(&failure) => bail!(
+                "the BPF programs do not compile.\n{failure}\nIf the toolchain changed instead, remove {} and run this \
+                 again.",
+                build::record_file()?.display()
+            ),
             Err(_) => progress::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
         }
     }
