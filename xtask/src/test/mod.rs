@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check, with its duration, and one summary.
 //!
-//! `checks` is the list, `tally` counts cargo's `test result:` lines.
+//! `checks` is the list, `tally` counts cargo's `test result:` lines, `summary` is what is said in the end.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -13,9 +13,11 @@ use crate::{
 };
 
 mod checks;
+mod summary;
 mod tally;
 
 use checks::{CHECKS, Check, Rights};
+use summary::Summary;
 use tally::Tally;
 
 /// Which checks are asked for.
@@ -37,23 +39,17 @@ pub fn run(scope: Scope) -> Result<ExitCode> {
         _ => setup::ensure(Need::Run)?,
     }
     let start = Instant::now();
-    let mut sum = Tally::default();
-    let mut failed = Vec::new();
-    let mut skipped = Vec::new();
+    let mut sum = Summary::default();
     for check in CHECKS.iter().filter(|check| scope == Scope::All || check.rights == Rights::Any) {
         if check.rights == Rights::Root && !workspace::is_root() {
-            skipped.push(check.title);
-            progress::line("skipped", check.title);
-            continue;
+            sum.need_root.push(check.title);
+        } else {
+            sum.add(check.title, run_one(check)?);
         }
-        let tally = run_one(check)?;
-        if tally.failed > 0 {
-            failed.push(check.title);
-        }
-        sum.add(tally);
     }
-    summarize(sum, &failed, &skipped, start);
-    Ok(if sum.failed == 0 && skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
+    print!("{sum}");
+    Ok(if sum.tally.failed == 0 && sum.need_root.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_one(check: &Check) -> Result<Tally> {
@@ -85,19 +81,4 @@ fn run_one(check: &Check) -> Result<Tally> {
         eprintln!("{log}");
     }
     Ok(tally)
-}
-
-fn summarize(sum: Tally, failed: &[&str], skipped: &[&str], start: Instant) {
-    println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
-    if !failed.is_empty() {
-        println!("failed: {}", failed.join(", "));
-    }
-    if !skipped.is_empty() {
-        println!(
-            "skipped: {}. They need root: run `sudo -E env \"PATH=$PATH\" cargo xtask test`, or ask for the others \
-             only with `cargo xtask test --host-only`",
-            skipped.join(", ")
-        );
-    }
-    println!("{} passed, {} failed", sum.passed, sum.failed);
 }
