@@ -66,6 +66,10 @@ fn truncated_frames() {
     }
 }
 
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
+}
+
 #[test]
 fn rubbish() {
     let kernel = RefCell::new(Kernel::new());
@@ -74,7 +78,7 @@ fn rubbish() {
         0..3u8,
         prop_oneof![Just(Side::Front), Just(Side::Back)],
     );
-    let outcome = TestRunner::new(Config::with_cases(1000)).run(&bytes, |(mut frame, aim, side)| {
+    let outcome = runner(1000).run(&bytes, |(mut frame, aim, side)| {
         frame[12..14].copy_from_slice(&[8, 0]);
         if aim > 0 {
             frame[14] = 0x45;
@@ -95,12 +99,15 @@ fn rubbish() {
             1..6,
         ),
     );
-    let outcome = TestRunner::new(Config::with_cases(2000)).run(&flips, |(case, flips)| {
+    let outcome = runner(2000).run(&flips, |(case, flips)| {
         let mut steps = case.steps;
         for (step, at, value) in flips {
             let frame = &mut step.get_mut(&mut steps).frame;
             let at = at.index(frame.len());
-            frame[at] = value;
+            // The kernel's routes know a whole network of clients, the host's one client.
+            if !(26..30).contains(&at) {
+                frame[at] = value;
+            }
         }
         assert_agreement(&mut kernel.borrow_mut(), case.what, &steps);
         Ok(())

@@ -44,31 +44,39 @@ impl Kernel {
         balancer.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding"]).unwrap();
         let indexes = ["front", "back"].map(|device| index_of(balancer, device));
         let programs = balancer.enter(|| load(indexes)).unwrap();
-        Self { programs, network, indexes }
+        let mut kernel = Self { programs, network, indexes };
+        kernel.configure();
+        kernel
     }
 
     /// Fresh tables, in the kernel and on the host.
     pub fn reset(&mut self) -> HostTables {
+        let host = self.host_tables();
+        self.fill::<Half>(map::FORWARD, host.forward.iter());
+        self.fill::<Half>(map::REVERSE, host.reverse.iter());
+        self.fill::<u64>(map::CURSOR, host.cursors.iter());
+        self.fill::<Plane>(map::PLANE, host.planes.iter());
+        host
+    }
+
+    fn host_tables(&self) -> HostTables {
         let local = LOCAL.ip().octets();
         let mut host = HostTables::new(&[local], LOCAL.port(), PORTS, BUCKETS);
         host.listen(VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
         host.connect(self.indexes[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
         host.connect(self.indexes[1], BACK[0], BACKEND.ip().octets(), BACK[1]);
-        self.copy(&host);
         host
     }
 
-    fn copy(&mut self, host: &HostTables) {
+    /// Writes what no packet changes.
+    fn configure(&mut self) {
+        let host = self.host_tables();
         self.fill::<Config>(map::CONFIG, [host.config]);
         self.fill::<AddressBucket>(map::ADDRESS, host.addresses.iter().copied());
-        self.fill::<Half>(map::FORWARD, host.forward.iter());
-        self.fill::<Half>(map::REVERSE, host.reverse.iter());
         self.fill::<abi::Listener>(map::LISTENER, host.listeners.iter().copied());
         self.fill::<abi::Pool>(map::POOL, host.pools.iter());
-        self.fill::<u64>(map::CURSOR, host.cursors.iter());
         self.fill::<u32>(map::SLOT, host.slots.iter().copied());
         self.fill::<abi::Backend>(map::BACKEND, host.backends.iter().copied());
-        self.fill::<Plane>(map::PLANE, host.planes.iter());
         self.fill::<u16>(map::PORT, host.ports.borrow().iter().copied());
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
         let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
