@@ -99,6 +99,13 @@ pub const ENTRY_ACTIVE: u8 = 1;
 /// The entry was removed from the configuration and waits for its last session to end.
 pub const ENTRY_REMOVED: u8 = 2;
 
+/// [`Backend::health`]: nobody checks it, so it counts as healthy.
+pub const HEALTH_UNCHECKED: u8 = 0;
+/// Its last checks were good.
+pub const HEALTH_UP: u8 = 1;
+/// It failed its checks, or has not passed its first.
+pub const HEALTH_DOWN: u8 = 2;
+
 /// `IPPROTO_TCP`.
 pub const PROTOCOL_TCP: u8 = 6;
 
@@ -339,8 +346,13 @@ pub struct Backend {
     pub pool: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
+    /// never looks: a member that is down is in no slot.
+    pub health: u8,
+    /// Why it is down: the number of the checker's last failure; 0 for none.
+    pub reason: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
 }
 
 shared_fields! { Backend { weight: u16, state: u8, } }

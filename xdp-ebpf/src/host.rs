@@ -212,7 +212,9 @@ impl HostTables {
                 weight: 1,
                 pool: index,
                 state: ENTRY_ACTIVE,
-                reserved: [0; 3],
+                health: HEALTH_UNCHECKED,
+                reason: 0,
+                reserved: 0,
             });
         }
         if let Some(pool) = self.pools.shared(index) {
