@@ -6,8 +6,8 @@ use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
 
 use anyhow::Result;
 use xdp_ebpf::abi::{
-    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS,
-    PROTOCOL_TCP, Service, name_str,
+    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, PROTOCOL_TCP, Service, name_str,
 };
 
 use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
