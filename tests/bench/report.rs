@@ -21,27 +21,28 @@ struct Line<'a> {
     what: &'a str,
     flows: u32,
     /// Least of all runs.
-    least: f64,
+    least: i64,
     /// Median of all runs.
-    median: f64,
+    median: i64,
     target: Option<f64>,
     /// `least` over `target`.
     ratio: Option<f64>,
     /// What the empty program takes, the packet's restoring included.
-    empty: f64,
+    empty: u64,
 }
 
 impl<'a> From<&'a Measured> for Line<'a> {
     fn from(measured: &'a Measured) -> Self {
         let Measured { what, flows, target, empty, subject } = measured;
-        let least = subject[0] - empty[0];
+        let above = |n: usize| subject[n] as i64 - empty[n] as i64;
+        let least = above(0);
         Self {
             what,
             flows: *flows,
             least,
-            median: subject[subject.len() / 2] - empty[empty.len() / 2],
+            median: above(subject.len() / 2),
             target: *target,
-            ratio: target.map(|target| least / target),
+            ratio: target.map(|target| least as f64 / target),
             empty: empty[0],
         }
     }
@@ -64,8 +65,8 @@ fn table(lines: &[Line<'_>]) -> Table {
         table.add_row([
             line.what.to_owned(),
             line.flows.to_string(),
-            format!("{:.1}", line.least),
-            format!("{:.1}", line.median),
+            line.least.to_string(),
+            line.median.to_string(),
             or_dash(line.target, 0),
             or_dash(line.ratio, 2),
         ]);
