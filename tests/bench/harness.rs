@@ -71,7 +71,8 @@ impl Harness {
         let clients = format!("{}/15", CLIENTS.ip());
         let route = ["ip", "route", "add", &clients, "via", &CLIENT.ip().to_string(), "dev", "front"];
         loaded.network.balancer.run(&route).unwrap();
-        let mut bench = EbpfLoader::new().load(bpf::bench_object().expect("run `cargo xtask setup`")).unwrap();
+        let mut bench =
+            EbpfLoader::new().load(bpf::bench_object().expect("run `cargo xtask setup`")).unwrap();
         for name in ["ek_bench", "ek_empty"] {
             let program: &mut Xdp = bench.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();
@@ -159,7 +160,8 @@ impl Harness {
         let words = template.words.as_mut_bytes();
         words.copy_from_slice(&frame[14..14 + words.len()]);
         let bytes: TemplateBytes = zerocopy::transmute!(template);
-        let mut map: Array<&mut MapData, TemplateBytes> = self.bench.map_mut(TEMPLATE).unwrap().try_into().unwrap();
+        let mut map: Array<&mut MapData, TemplateBytes> =
+            self.bench.map_mut(TEMPLATE).unwrap().try_into().unwrap();
         map.set(0, bytes, 0).unwrap();
     }
 

@@ -6,6 +6,8 @@
 #![allow(unsafe_code, reason = "the programs' entries, their licence, the helper calls and the packet")]
 #![allow(missing_docs, reason = "aya's macros move the programs away from their doc comments")]
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::xdp_action::{XDP_ABORTED, XDP_TX},
@@ -14,7 +16,10 @@ use aya_ebpf::{
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use xdp_ebpf::bench::{MIN_FRAME, PORT_BITS, Template, VARY_SOURCE, WORDS};
+use xdp_ebpf::{
+    bench::{MIN_FRAME, PORT_BITS, Template, VARY_SOURCE, WORDS},
+    shared::Shared,
+};
 
 #[btf_map(name = "ek_template")]
 static TEMPLATE: Array<Template, 1> = Array::new();
@@ -40,9 +45,10 @@ pub fn ek_empty(_ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn restore(ctx: &XdpContext) -> Option<()> {
-    let template = TEMPLATE.get_ptr_mut(0)?;
-    // SAFETY: the map's only record; one CPU at a time runs the benchmark.
-    let template = unsafe { &mut *template };
+    let record = NonNull::new(TEMPLATE.get_ptr_mut(0)?)?;
+    // SAFETY: an array map's element. One CPU at a time runs the benchmark.
+    let shared = unsafe { Shared::new(record) };
+    let template = shared.snapshot();
     let md = ctx.as_ptr().cast();
     // SAFETY: the context is the kernel's.
     let adjusted = unsafe {
@@ -61,21 +67,25 @@ fn restore(ctx: &XdpContext) -> Option<()> {
         write(start + 2 * at, Half(half));
     }
     let flow = template.next_flow();
-    template.packets = template.packets.wrapping_add(1);
     let (address, port) = (flow >> PORT_BITS, (flow & ((1 << PORT_BITS) - 1)) as u16);
-    // In the fields' own widths: a later load of a field then waits for no second store.
+    let [_, _, _, source, destination, ports, ..] = template.words;
+    let later = |base: u32| (u32::from_be(base) + address).to_be();
+    let later_port = |base: u32| u32::from((u16::from_be(base as u16) + port).to_be());
+    let (source, destination, ports) = match template.vary {
+        VARY_SOURCE => (later(source), destination, ports & 0xffff_0000 | later_port(ports)),
+        _ => (source, later(destination), ports & 0xffff | later_port(ports >> 16) << 16),
+    };
     for at in 0..WORDS {
-        let word = *template.words.get(at)?;
+        let word = match at {
+            3 => source,
+            4 => destination,
+            5 => ports,
+            _ => *template.words.get(at)?,
+        };
         write(start + 14 + 4 * at, Word(word));
     }
-    let [_, _, _, source, destination, ports, ..] = template.words;
-    let (field, base, port_field, base_port) = if template.vary == VARY_SOURCE {
-        (26, source, 34, ports as u16)
-    } else {
-        (30, destination, 36, (ports >> 16) as u16)
-    };
-    write(start + field, Word((u32::from_be(base) + address).to_be()));
-    write(start + port_field, Half((u16::from_be(base_port) + port).to_be()));
+    // A full barrier: the packet is in the cache, as a driver's would be, and not on its way there.
+    shared.packets().publish(template.packets.wrapping_add(1));
     Some(())
 }
 

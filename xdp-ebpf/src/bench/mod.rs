@@ -3,6 +3,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::shared::shared_fields;
+
 /// Name of the map with one [`Template`] (array).
 pub const TEMPLATE: &str = "ek_template";
 /// Name of the map with the program under test (program array, one entry).
@@ -36,6 +38,8 @@ pub struct Template {
     /// What follows, as it lies in the packet.
     pub words: [u32; WORDS],
 }
+
+shared_fields! { Template { packets: u32, } }
 
 impl Template {
     /// The flow of the next packet: a permutation of all flows, in an order that no prefetcher guesses.
