@@ -50,7 +50,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// With one listener, [`VIP`], whose pool has one member, [`BACKEND`], and with neighbours and routes to match.
+    /// With a TCP and a UDP listener, [`VIP`], whose pools have one member, [`BACKEND`], and with neighbours and routes to match.
     pub fn new(tables: Tables) -> Self {
         let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
         let balancer = &network.balancer;
@@ -75,7 +75,9 @@ impl Loaded {
             (0..self.tables.local_addresses).map(|n| (first + u32::from(n)).to_be_bytes()).collect();
         let mut host =
             HostTables::new(&local_addresses, LOCAL.port(), self.tables.ports, self.tables.buckets);
-        host.listen(VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
+        for protocol in [abi::PROTOCOL_TCP, abi::PROTOCOL_UDP] {
+            host.listen(protocol, VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
+        }
         host.connect(self.indexes[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
         host.connect(self.indexes[1], BACK[0], BACKEND.ip().octets(), BACK[1]);
         host
@@ -94,8 +96,8 @@ impl Loaded {
         self.fill::<u16>(map::PORT, host.ports.borrow().iter().copied());
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
         let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
-        for (&(vip, port), index) in &host.services {
-            let key = Service { vip, port, protocol: abi::PROTOCOL_TCP, reserved: 0 };
+        for (&(vip, port, protocol), index) in &host.services {
+            let key = Service { vip, port, protocol, reserved: 0 };
             services.insert(key, index, 0).unwrap();
         }
     }

@@ -14,3 +14,4 @@ mod proportion;
 mod servers;
 mod takeover;
 mod toa;
+mod udp;

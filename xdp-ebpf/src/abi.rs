@@ -108,6 +108,8 @@ pub const HEALTH_DOWN: u8 = 2;
 
 /// `IPPROTO_TCP`.
 pub const PROTOCOL_TCP: u8 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u8 = 17;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line.
 ///
@@ -137,7 +139,7 @@ pub struct Half {
     /// What the new addresses and the TTL's decrement add to the complement of the IPv4 checksum, as bytes lie in
     /// the packet (RFC 1624).
     pub ip_delta: u16,
-    /// The same for the TCP checksum: addresses (pseudo-header) and ports.
+    /// The same for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,
     /// Destination MAC to write.
     pub next_hop: [u8; 6],
@@ -159,7 +161,8 @@ pub struct Half {
     pub backend: u16,
     /// Index in `ek_listener`.
     pub listener: u16,
-    /// [`crate::tcp_state::State`] as a number; the same in both halves.
+    /// [`crate::tcp_state::State`] as a number; the same in both halves. A UDP session is `None` until the backend
+    /// has answered and `Established` from then on.
     pub tcp: u8,
     /// IP protocol.
     pub protocol: u8,
