@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     abi::*,
+    open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
@@ -60,6 +61,10 @@ impl Packet for HostPacket {
 
     fn lower_mss(&mut self, header_len: usize) -> Option<()> {
         toa::lower_mss(self, header_len)
+    }
+
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event> {
+        open::open(self, tables)
     }
 
     fn ingress(&self) -> u32 {
