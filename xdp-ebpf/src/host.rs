@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     abi::*,
+    open,
     packet::{Header, NoHeadroom, Packet},
-    schedule,
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
     toa,
@@ -61,6 +61,10 @@ impl Packet for HostPacket {
 
     fn lower_mss(&mut self, header_len: usize) -> Option<()> {
         toa::lower_mss(self, header_len)
+    }
+
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event> {
+        open::open(self, tables)
     }
 
     fn ingress(&self) -> u32 {
@@ -273,9 +277,6 @@ impl Tables for HostTables {
     }
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
         self.loads.shared(backend)
-    }
-    fn least_loaded(&self, base: u32, count: u32, first: u32) -> Option<u32> {
-        schedule::least_loaded(self, base, count, first)
     }
     fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
         self.sticky.borrow().get(key).copied()

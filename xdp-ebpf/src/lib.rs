@@ -26,6 +26,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod bench;
 pub mod checksum;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;

@@ -1,7 +1,7 @@
 //! The stages as a list: what happens to a packet from the driver to its verdict.
 
 use crate::{
-    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, Interface, LIVE, PROTOCOL_UDP},
+    abi::{Config, FLAG_RESET, FLAG_TOA, Half, Interface, PROTOCOL_UDP},
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -42,26 +42,11 @@ fn from_client<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outco
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, &segment);
     let half = match lookup::forward(tables, buckets, &segment) {
-        Some((_, half)) if !(segment.flags.opens() && is_over(half)) => half,
-        found => {
-            if let Some((_, half)) = found {
-                // The reverse half too, so that late segments of the old connection cannot meet the new one.
-                if let Some(peer) = tables.reverse(half.peer().get()) {
-                    peer.state().swap_if(LIVE, DYING);
-                }
-                half.state().swap_if(LIVE, DYING);
-                tables.count(Event::SessionReopened);
-            }
-            open::open(packet, tables, config, buckets, &segment)?
-        }
+        Some((_, half)) if !(segment.flags.opens() && open::is_over(half)) => half,
+        _ => tables.forward(packet.open_session(tables)?).ok_or(Event::DropInternal)?,
     };
     let peer = tables.reverse(half.peer().get()).ok_or(Event::DropInternal)?;
     Leg { half, peer, direction: Direction::In }.send(packet, tables, config, segment)
-}
-
-#[inline(always)]
-fn is_over(half: Shared<'_, Half>) -> bool {
-    State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
 #[inline(always)]

@@ -25,7 +25,7 @@ pub fn pick<T: Tables>(tables: &T, config: &Config, pool_index: u32, source: [u8
     }
     let slot = match algorithm {
         ALGORITHM_SOURCE_HASH => tables.slot(base + source_slot(source, count)),
-        ALGORITHM_LEAST_CONNECTIONS => tables.least_loaded(base, count, turn(tables, pool_index, count)?),
+        ALGORITHM_LEAST_CONNECTIONS => least_loaded(tables, base, count, turn(tables, pool_index, count)?),
         _ => {
             let sticky = pool.sticky().get();
             if sticky > 0 {
@@ -51,7 +51,7 @@ fn turn<T: Tables>(tables: &T, pool: u32, count: u32) -> Result<u32, Event> {
 /// The slot of the member with the fewest connections for its weight, among the `count` from `base` on. The look
 /// begins at `first`, so that members that are level take turns.
 #[inline(always)]
-pub fn least_loaded<T: Tables>(tables: &T, base: u32, count: u32, first: u32) -> Option<u32> {
+fn least_loaded<T: Tables>(tables: &T, base: u32, count: u32, first: u32) -> Option<u32> {
     let mut best: Option<(u32, u64, u64)> = None;
     for step in 0..MAX_LEAST_MEMBERS {
         if step >= count {

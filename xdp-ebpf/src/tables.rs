@@ -30,8 +30,6 @@ pub trait Tables {
     fn slot(&self, index: u32) -> Option<u32>;
     /// `ek_load`: how many connections a backend has.
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>>;
-    /// [`crate::schedule::least_loaded`], in the kernel as a function that is verified once and apart.
-    fn least_loaded(&self, base: u32, count: u32, first: u32) -> Option<u32>;
     /// `ek_sticky`.
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
