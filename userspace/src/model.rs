@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::health::check::Health;
+
 /// All load balancers of one host, flattened to what the data path asks for. Keys are identities: two models that
 /// share a key mean the same thing, changed or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Pool {
     /// Weights (0–256) by address and port. The sum over the greatest common divisor is at most
     /// [`xdp_ebpf::abi::MAX_POOL_SLOTS`].
     pub members: BTreeMap<SocketAddrV4, u16>,
+    /// How members are checked; if they are not, all count as healthy.
+    pub health: Option<Health>,
 }
 
 /// One step from one model to another, in the order in which `plan` returns them: whatever a later step refers to

@@ -9,11 +9,11 @@ use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
 
 use super::{
     document::{Shape, Table, Value},
-    scalar,
+    health, scalar,
 };
 use crate::{model::Pool, schedule};
 
-const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "member"] };
+const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "health", "member"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
 /// The only algorithm of this version.
@@ -33,7 +33,8 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
         algorithm(&table);
-        let pool = members(&table, &mut read.member_addresses);
+        let pool =
+            Pool { health: health::read(&table), members: members(&table, &mut read.member_addresses) };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);
@@ -52,7 +53,7 @@ fn algorithm(table: &Table<'_>) {
     }
 }
 
-fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> Pool {
+fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> BTreeMap<SocketAddrV4, u16> {
     let mut members = BTreeMap::new();
     let mut lines = HashMap::new();
     for member in table.tables("member", &MEMBER) {
@@ -72,7 +73,7 @@ fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) ->
             members.insert(socket, weight);
         }
     }
-    Pool { members }
+    members
 }
 
 /// What all pools together take of the maps' room.

@@ -16,6 +16,7 @@ use super::{
     attach::attach,
     clock::Clock,
     geometry::Geometry,
+    health::Health,
     load::{Origin, SessionLog, load},
     network::{
         self,
@@ -31,6 +32,7 @@ use super::{
 };
 use crate::{
     config::Configuration,
+    health::checker::{Checker, Target},
     host::{Host, Timeouts},
     model::Model,
     plan::plan,
@@ -48,6 +50,7 @@ pub struct Daemon {
     host: Host,
     timeouts: Timeouts,
     applier: Applier,
+    health: Health,
     clock: Clock,
     sweeper: Sweeper,
     resets: ResetSocket,
@@ -72,6 +75,7 @@ impl Daemon {
         object: &[u8],
         pins: &PinDir,
         configuration: &Configuration,
+        checker: Checker,
         log: SessionLog,
     ) -> Result<Self> {
         let handle = network::connect()?;
@@ -99,6 +103,7 @@ impl Daemon {
             stale_neighbours: false,
             neighbours_at: Instant::now(),
             applier: Applier { tables: loaded.tables, registry },
+            health: Health::new(checker),
             clock: loaded.clock,
             origin: loaded.origin,
             logger: loaded.logger,
@@ -178,8 +183,22 @@ impl Daemon {
         }
         if let Some(census) = census? {
             self.applier.settle(&census)?;
+            self.health.refill(&mut self.applier)?;
         }
         Ok(())
+    }
+
+    /// Follows what the health checker has found out.
+    ///
+    /// # Errors
+    /// A pool's new slots find no room yet; that is tried again.
+    pub fn note_health(&mut self, news: &[Target]) -> Result<()> {
+        self.health.note(&mut self.applier, news)
+    }
+
+    /// Whether every member that is checked has been.
+    pub fn knows_health(&self) -> bool {
+        self.health.knows_all()
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
@@ -227,10 +246,9 @@ impl Daemon {
         self.sync_neighbours(model).await?;
         self.neighbours.wait_until_resolved(ARP_PATIENCE).await?;
         let changes = plan(&self.applier.registry.model, model);
-        for change in &changes {
-            self.applier.apply(change)?;
-        }
-        Ok(changes.len())
+        let applied = changes.iter().try_for_each(|change| self.applier.apply(change));
+        self.health.follow(&mut self.applier)?;
+        applied.map(|()| changes.len())
     }
 
     fn bump_generation(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use xdp_ebpf::abi::{
     MAX_POOLS, MAX_SLOTS, PROTOCOL_TCP, Service, name_str,
 };
 
-use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
+use super::{health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
 use crate::{
     model::{self, ListenerKey, Model, Protocol},
     schedule::smooth_wrr,
@@ -102,7 +102,8 @@ impl Registry {
         }
     }
 
-    /// A pool whose slots are not what its members amount to counts as one without members.
+    /// A pool whose slots are not what its members amount to counts as one without members, and so does one whose
+    /// members were checked: the maps do not say how.
     fn forget_unfinished_pools(&mut self, tables: &Tables) {
         for (name, pool) in &mut self.model.pools {
             let Some(index) = self.pools.get(name) else { continue };
@@ -113,7 +114,13 @@ impl Registry {
                 .filter_map(|slot| tables.slot.get(slot))
                 .map(|slot| slot.snapshot())
                 .collect();
-            if slots_of(pool, |member| self.backends.get(&(index, member))) != Some(found) {
+            let index_of = |member| self.backends.get(&(index, member));
+            let is_checked = |member| {
+                let record = index_of(member).and_then(|index| tables.backend.get(index));
+                record.is_some_and(|record| record.health().get() != HEALTH_UNCHECKED)
+            };
+            if slots_of(tables, pool, index_of) != Some(found) || pool.members.keys().copied().any(is_checked)
+            {
                 pool.members.clear();
             }
         }
@@ -154,10 +161,19 @@ impl Registry {
     }
 }
 
-/// The backend indexes to pick from in turn, by `index_of` each member; `None` if a member has no index.
-pub fn slots_of(pool: &model::Pool, index_of: impl Fn(SocketAddrV4) -> Option<u32>) -> Option<Vec<u32>> {
+/// The backend indexes to pick from in turn, by `index_of` each member, without those that are down; `None` if a
+/// member has no index.
+pub fn slots_of(
+    tables: &Tables,
+    pool: &model::Pool,
+    index_of: impl Fn(SocketAddrV4) -> Option<u32>,
+) -> Option<Vec<u32>> {
     let indexes: Option<Vec<u32>> = pool.members.keys().map(|&member| index_of(member)).collect();
-    let (indexes, weights) = (indexes?, pool.members.values().copied().collect::<Vec<_>>());
+    let indexes = indexes?;
+    let is_down = |index| tables.backend.get(index).is_none_or(|record| was_down(&record));
+    let weights =
+        pool.members.values().zip(&indexes).map(|(&weight, &index)| if is_down(index) { 0 } else { weight });
+    let weights: Vec<u16> = weights.collect();
     smooth_wrr(&weights).into_iter().map(|member| indexes.get(member as usize).copied()).collect()
 }
 
@@ -188,6 +204,6 @@ pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
         reason: 0,
-        reserved: 0,
+        detail: 0,
     }
 }

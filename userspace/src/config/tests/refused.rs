@@ -292,12 +292,7 @@ fn pools() {
         (
             "[[pool.member]]",
             "sticky = {}\n[[pool.member]]",
-            "18: pool.sticky: unknown key; this version knows name, algorithm, member",
-        ),
-        (
-            "[[pool.member]]",
-            "health = {}\n[[pool.member]]",
-            "18: pool.health: unknown key; this version knows name, algorithm, member",
+            "18: pool.sticky: unknown key; this version knows name, algorithm, health, member",
         ),
         ("weight = 3", "weight = 300", "21: pool.member.weight: 300 is not a weight; use 0 to 256"),
         ("weight = 3", "weight = 256", ""),
