@@ -26,6 +26,8 @@ pub struct Settings {
     pub timeouts: &'static str,
     /// Of the listener.
     pub idle_timeout: &'static str,
+    /// How the pool's members are checked; nothing, or `health = { … }`.
+    pub health: &'static str,
 }
 
 impl Default for Settings {
@@ -35,6 +37,7 @@ impl Default for Settings {
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
             idle_timeout: "300s",
+            health: "",
         }
     }
 }
@@ -52,12 +55,12 @@ impl Settings {
                 )
             })
             .collect();
-        let Self { host, timeouts, idle_timeout, .. } = self;
+        let Self { host, timeouts, idle_timeout, health, .. } = self;
         format!(
             "[host]\ninterfaces = [\"front\", \"back\"]\n{host}\n[timeouts]\n{timeouts}\n\
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
              [[load_balancer.listener]]\nname = \"web\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
-             [[pool]]\nname = \"web\"\n{members}",
+             [[pool]]\nname = \"web\"\n{health}\n{members}",
             VIP.ip(),
             VIP.port(),
         )
@@ -94,7 +97,8 @@ impl Balancer {
         self.directory.path().join("evenkeel.toml")
     }
 
-    fn write(&self) {
+    /// Writes the settings into the file, which only a start or a reload reads.
+    pub fn write(&self) {
         fs::write(self.config(), self.settings.file(&self.network)).unwrap();
     }
 

@@ -113,7 +113,9 @@ impl Daemon {
             daemon.follow(&configuration.model).await?;
             attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
-            daemon.sync_routes().await
+            daemon.sync_routes().await?;
+            // Not before: an interface may lose packets while a program comes to it, probes too.
+            daemon.health.follow(&mut daemon.applier)
         };
         if let Err(error) = started.await {
             if daemon.origin == Origin::New {
@@ -157,6 +159,7 @@ impl Daemon {
         }
         self.routes.check_vips(&configuration.model.vips).await?;
         let followed = self.follow(&configuration.model).await;
+        self.health.follow(&mut self.applier)?;
         self.timeouts = configuration.timeouts;
         self.sync_routes().await?;
         followed
@@ -246,9 +249,10 @@ impl Daemon {
         self.sync_neighbours(model).await?;
         self.neighbours.wait_until_resolved(ARP_PATIENCE).await?;
         let changes = plan(&self.applier.registry.model, model);
-        let applied = changes.iter().try_for_each(|change| self.applier.apply(change));
-        self.health.follow(&mut self.applier)?;
-        applied.map(|()| changes.len())
+        for change in &changes {
+            self.applier.apply(change)?;
+        }
+        Ok(changes.len())
     }
 
     fn bump_generation(&self) -> Result<()> {

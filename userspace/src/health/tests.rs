@@ -280,14 +280,15 @@ async fn a_target_that_stays_is_not_asked_again_and_one_that_goes_never() {
     assert!(asked.load(Ordering::Relaxed) <= 2, "the first probe, and one if the phase is short");
 }
 
-/// A port that swallows probes: many thousands of members hang, and others are still judged; news come together.
+/// One task each, and news that come together.
 #[tokio::test]
 async fn thousands_are_checked_at_the_same_time() {
     let (mut checker, mut from) = Checker::new().unwrap();
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let drain: JoinHandle<()> = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let slow = Health { interval: 50 * SECOND, ..health(Probe::Tcp) };
+    // So many that the listener's backlog overflows and first segments are sent again.
+    let slow = Health { interval: 50 * SECOND, timeout: 20 * SECOND, ..health(Probe::Tcp) };
     let all: HashMap<_, _> = (0..3000u16)
         .map(|n| {
             let [high, low] = n.to_be_bytes();
@@ -296,11 +297,11 @@ async fn thousands_are_checked_at_the_same_time() {
         .collect();
     checker.follow(all.clone());
     let (mut heard, mut bursts) = (0, 0);
-    while !checker.knows_all() {
+    while heard < all.len() {
         heard += news(&mut from).await.len();
         bursts += 1;
     }
     assert!(all.keys().all(|target| checker.standing(target).unwrap().verdict == Some(Verdict::Up)));
-    assert!(heard > 2000 && bursts < heard / 10, "{heard} news in {bursts} bursts");
+    assert!(bursts < heard / 10, "{heard} news in {bursts} bursts");
     drain.abort();
 }
