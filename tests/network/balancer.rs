@@ -100,7 +100,8 @@ impl Balancer {
         self.directory.path().join("evenkeel.toml")
     }
 
-    fn write(&self) {
+    /// Writes the settings into the file, which only a start or a reload reads.
+    pub fn write(&self) {
         fs::write(self.config(), self.settings.file(&self.network)).unwrap();
     }
 

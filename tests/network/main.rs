@@ -8,6 +8,7 @@ mod balancer;
 mod bulk;
 mod draining;
 mod ending;
+mod health;
 mod plumbing;
 mod ports;
 mod proportion;

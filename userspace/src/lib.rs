@@ -11,11 +11,14 @@
 //!   → dataplane  the changes reach the BPF maps
 //! ```
 //!
+//! `health` asks the members whether they are well, and tells `dataplane`.
+//!
 //! `main` and `commands/` are the `evenkeel` program.
 
 pub mod bpf;
 pub mod config;
 pub mod dataplane;
+pub mod health;
 pub mod host;
 pub mod maglev;
 pub mod model;

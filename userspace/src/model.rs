@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use crate::health::check::Health;
+
 /// All load balancers of one host, flattened to what the data path asks for. Keys are identities: two models that
 /// share a key mean the same thing, changed or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub struct Pool {
     pub members: BTreeMap<SocketAddrV4, u16>,
     /// How they share them.
     pub algorithm: Algorithm,
+    /// How members are checked; if they are not, all count as healthy.
+    pub health: Option<Health>,
 }
 
 /// How a pool's members share the connections.

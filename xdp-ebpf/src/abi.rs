@@ -454,13 +454,13 @@ pub struct Backend {
     /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
     /// never looks: a member that is down is in no slot.
     pub health: u8,
-    /// Why it is down: the number of the checker's last failure; 0 for none.
+    /// The number of the checker's last failure, also of one that it has recovered from; 0 for none.
     pub reason: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// More about the reason: the last two digits of a wrong HTTP code.
+    pub detail: u8,
 }
 
-shared_fields! { Backend { weight: u16, state: u8, } }
+shared_fields! { Backend { weight: u16, state: u8, health: u8, reason: u8, detail: u8, } }
 
 /// What one CPU forwarded for one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -225,7 +225,7 @@ impl HostTables {
                 state: ENTRY_ACTIVE,
                 health: HEALTH_UNCHECKED,
                 reason: 0,
-                reserved: 0,
+                detail: 0,
             });
         }
         if let Some(pool) = self.pools.shared(index) {

@@ -14,10 +14,11 @@ use evenkeel::{
         pins::PinDir,
         sweep,
     },
+    health::checker::{Checker, News},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::{MissedTickBehavior, interval},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use super::{Pins, privileges};
@@ -25,6 +26,8 @@ use super::{Pins, privileges};
 /// How often a change in the host's network may make sessions look for their next hops again, and how often
 /// messages about sessions are fetched.
 const REFRESH_PERIOD: Duration = Duration::from_millis(100);
+/// How long the start waits for members to pass their first health checks.
+const FIRST_CHECKS: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub struct Options {
@@ -49,12 +52,13 @@ pub fn run(options: &Options) -> Result<()> {
     let log = if options.log_sessions { SessionLog::On } else { SessionLog::Off };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let daemon = Daemon::start(object, &pins, &configuration, log).await?;
-        serve(daemon, options, &pins).await
+        let (checker, health) = Checker::new()?;
+        let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
+        serve(daemon, health, options, &pins).await
     })
 }
 
-async fn serve(mut daemon: Daemon, options: &Options, pins: &PinDir) -> Result<()> {
+async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &PinDir) -> Result<()> {
     let mut monitor = Monitor::new(daemon.netlink()).await?;
     let mut reload = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -68,6 +72,13 @@ async fn serve(mut daemon: Daemon, options: &Options, pins: &PinDir) -> Result<(
     if daemon.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
     }
+    // Whoever waits for this line finds members that take connections.
+    let first_checks = async {
+        while !daemon.knows_health() {
+            warn(daemon.note_health(&health.next().await));
+        }
+    };
+    let _ = timeout(FIRST_CHECKS, first_checks).await;
     eprintln!("evenkeel: ready");
     loop {
         tokio::select! {
@@ -76,6 +87,7 @@ async fn serve(mut daemon: Daemon, options: &Options, pins: &PinDir) -> Result<(
                 daemon.flush_session_log();
                 warn(daemon.refresh().await);
             }
+            news = health.next() => warn(daemon.note_health(&news)),
             Some(news) = monitor.next() => warn(daemon.note(news)),
             Some(()) = reload.recv() => apply_file(&mut daemon, options).await,
             _ = terminate.recv() => break,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use evenkeel::dataplane::{
     network::{self, interfaces},
-    report::{InterfaceRow, MemberState, Ports, Status, pools_and_listeners},
+    report::{InterfaceRow, MemberHealth, MemberState, Ports, Status, pools_and_listeners},
     tables::Tables,
 };
 
@@ -53,6 +53,8 @@ fn print(status: &Status) {
             "MEMBER",
             "WEIGHT",
             "STATE",
+            "HEALTH",
+            "LAST FAILURE",
             "OPEN",
             "TOTAL",
             "SHARE",
@@ -61,7 +63,7 @@ fn print(status: &Status) {
             "PKTS OUT",
             "BYTES OUT",
         ],
-        &[2, 4, 5, 6, 7, 8, 9, 10],
+        &[2, 6, 7, 8, 9, 10, 11, 12],
     );
     for pool in &status.pools {
         for member in &pool.members {
@@ -70,6 +72,8 @@ fn print(status: &Status) {
                 format!("{}:{}", member.address, member.port),
                 member.weight.to_string(),
                 state(member.state).to_owned(),
+                health(member.health).to_owned(),
+                member.reason.clone().unwrap_or_else(|| "-".to_owned()),
                 member.sessions_open.to_string(),
                 member.sessions_total.to_string(),
                 format!("{:.1} %", member.share * 100.0),
@@ -95,5 +99,13 @@ fn state(state: MemberState) -> &'static str {
         MemberState::Active => "active",
         MemberState::Draining => "draining",
         MemberState::Removed => "removed",
+    }
+}
+
+fn health(health: MemberHealth) -> &'static str {
+    match health {
+        MemberHealth::Up => "up",
+        MemberHealth::Down => "down",
+        MemberHealth::Unchecked => "unchecked",
     }
 }

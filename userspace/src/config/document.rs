@@ -99,7 +99,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// The one table of this kind, written `[key]`, if it is there.
+    /// The one table of this kind, written `[key]` or `key = { … }`, if it is there.
     pub(super) fn table(&self, key: &'static str, shape: &'static Shape) -> Option<Table<'a>> {
         self.get(key)?.as_table(shape, format!("a table with the header [{}]", shape.path))
     }

@@ -10,7 +10,7 @@ use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, 
 
 use super::{
     document::{Shape, Table, Value},
-    scalar,
+    health, scalar,
 };
 use crate::{
     maglev,
@@ -18,7 +18,7 @@ use crate::{
     schedule,
 };
 
-const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "sticky", "member"] };
+const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "sticky", "health", "member"] };
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
@@ -39,8 +39,9 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     let mut names = HashMap::new();
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
-        let mut pool = members(&table, &mut read.member_addresses);
-        pool.algorithm = algorithm(&table, pool.members.len());
+        let members = members(&table, &mut read.member_addresses);
+        let algorithm = algorithm(&table, members.len());
+        let pool = Pool { members, algorithm, health: health::read(&table) };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);
@@ -93,7 +94,7 @@ fn stay(sticky: &Table<'_>) -> Option<Duration> {
     Some(Duration::from_secs(60 * u64::from(minutes)))
 }
 
-fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> Pool {
+fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> BTreeMap<SocketAddrV4, u16> {
     let mut members = BTreeMap::new();
     let mut lines = HashMap::new();
     for member in table.tables("member", &MEMBER) {
@@ -113,7 +114,7 @@ fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) ->
             members.insert(socket, weight);
         }
     }
-    Pool { members, ..Pool::default() }
+    members
 }
 
 /// What all pools together take of the maps' room.

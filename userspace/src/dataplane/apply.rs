@@ -6,12 +6,14 @@ use std::{net::SocketAddrV4, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
-use xdp_ebpf::abi::{
-    Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes,
+use xdp_ebpf::{
+    abi::{Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes},
+    shared::Shared,
 };
 use zerocopy::FromZeros;
 
 use super::{
+    health,
     registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
     sweep::Census,
     tables::Tables,
@@ -90,8 +92,10 @@ impl Applier {
             record.write(Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: bytes });
         }
         record.state().set(ENTRY_ACTIVE);
+        let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
         for (&member, &weight) in &pool.members {
-            self.put_backend(index, member, weight)?;
+            let (record, comes) = self.put_backend(index, member, weight)?;
+            health::begin(&record, comes, old.as_ref(), pool.health.as_ref());
         }
         self.switch_block(index, name, pool)?;
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
@@ -99,7 +103,13 @@ impl Applier {
         Ok(())
     }
 
-    fn put_backend(&mut self, pool: u32, member: SocketAddrV4, weight: u16) -> Result<()> {
+    /// The member's record, and whether it was not a member just before.
+    fn put_backend(
+        &mut self,
+        pool: u32,
+        member: SocketAddrV4,
+        weight: u16,
+    ) -> Result<(Shared<'_, Backend>, bool)> {
         let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
         let record = self.tables.backend.get(index).context("ek_backend")?;
         if is_new {
@@ -107,18 +117,18 @@ impl Applier {
             self.tables.backend_stat.set(index, zeros, 0)?;
             self.tables.load.get(index).context("ek_load")?.value().set(0);
             record.write(backend(pool, member, weight));
-        } else {
-            record.weight().set(weight);
-            record.state().set(ENTRY_ACTIVE);
         }
-        Ok(())
+        let comes = is_new || record.state().get() != ENTRY_ACTIVE;
+        record.weight().set(weight);
+        record.state().set(ENTRY_ACTIVE);
+        Ok((record, comes))
     }
 
     /// Writes the pool's slots to a new place, then points the pool there.
     fn switch_block(&mut self, index: u32, name: &str, pool: &model::Pool) -> Result<()> {
         let Registry { backends, slots: ranges, .. } = &mut self.registry;
-        let slots =
-            slots_of(pool, |member| backends.get(&(index, member))).context("a member has no index")?;
+        let slots = slots_of(&self.tables, pool, |member| backends.get(&(index, member)))
+            .context("a member has no index")?;
         let count = u32::try_from(slots.len())?;
         let Some(first) = ranges.take(count) else {
             bail!(
@@ -137,6 +147,15 @@ impl Applier {
         let (old_first, old_count, _) = Pool::parts_of(old);
         ranges.give_back(old_first, old_count);
         Ok(())
+    }
+
+    /// Gives a pool new slots, for its members' health has changed.
+    ///
+    /// # Errors
+    /// There is no room; its slots stay what they were.
+    pub fn refill(&mut self, index: u32, name: &str) -> Result<()> {
+        let pool = self.registry.model.pools.get(name).context("a pool is gone")?.clone();
+        self.switch_block(index, name, &pool)
     }
 
     fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddrV4) -> bool) -> Result<()> {

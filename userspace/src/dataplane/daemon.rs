@@ -16,6 +16,7 @@ use super::{
     attach,
     clock::Clock,
     geometry::Geometry,
+    health::Health,
     load::{Origin, SessionLog, load},
     network::{
         self,
@@ -32,6 +33,7 @@ use super::{
 };
 use crate::{
     config::Configuration,
+    health::checker::{Checker, Target},
     host::{Host, Timeouts},
     model::Model,
     plan::plan,
@@ -51,6 +53,7 @@ pub struct Daemon {
     host: Host,
     timeouts: Timeouts,
     applier: Applier,
+    health: Health,
     clock: Clock,
     sweeper: Sweeper,
     resets: ResetSocket,
@@ -75,6 +78,7 @@ impl Daemon {
         object: &[u8],
         pins: &PinDir,
         configuration: &Configuration,
+        checker: Checker,
         log: SessionLog,
     ) -> Result<Self> {
         let handle = network::connect()?;
@@ -103,6 +107,7 @@ impl Daemon {
             stale_neighbours: false,
             neighbours_at: Instant::now(),
             applier: Applier { tables: loaded.tables, registry },
+            health: Health::new(checker),
             clock: loaded.clock,
             origin: loaded.origin,
             logger: loaded.logger,
@@ -118,7 +123,9 @@ impl Daemon {
             daemon.follow(&configuration.model).await?;
             attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
-            daemon.sync_routes().await
+            daemon.sync_routes().await?;
+            // Not before: an interface may lose packets while a program comes to it, probes too.
+            daemon.health.follow(&mut daemon.applier)
         };
         if let Err(error) = started.await {
             if daemon.origin == Origin::New {
@@ -162,6 +169,7 @@ impl Daemon {
         }
         self.routes.check_vips(&configuration.model.vips).await?;
         let followed = self.follow(&configuration.model).await;
+        self.health.follow(&mut self.applier)?;
         self.timeouts = configuration.timeouts;
         self.sync_routes().await?;
         followed
@@ -191,8 +199,22 @@ impl Daemon {
         }
         if let Some(census) = census? {
             self.applier.settle(&census)?;
+            self.health.refill(&mut self.applier)?;
         }
         Ok(())
+    }
+
+    /// Follows what the health checker has found out.
+    ///
+    /// # Errors
+    /// A pool's new slots find no room yet; that is tried again.
+    pub fn note_health(&mut self, news: &[Target]) -> Result<()> {
+        self.health.note(&mut self.applier, news)
+    }
+
+    /// Whether every member that is checked has been.
+    pub fn knows_health(&self) -> bool {
+        self.health.knows_all()
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.

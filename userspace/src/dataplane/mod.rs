@@ -12,7 +12,7 @@
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
-//! `daemon` puts them together for `commands/run`; `report` reads the maps for the commands that look in.
+//! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`; `report` reads the maps for the commands that look in.
 
 pub mod addresses;
 pub mod apply;
@@ -21,6 +21,7 @@ pub mod clock;
 pub mod daemon;
 pub mod expiry;
 pub mod geometry;
+pub mod health;
 pub mod indexes;
 pub mod load;
 pub mod memory;

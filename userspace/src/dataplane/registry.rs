@@ -11,7 +11,7 @@ use xdp_ebpf::abi::{
     Service, name_str, slot_of,
 };
 
-use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
+use super::{health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
 use crate::{
     maglev,
     model::{self, Algorithm, ListenerKey, Model, Protocol},
@@ -106,7 +106,8 @@ impl Registry {
         }
     }
 
-    /// A pool whose slots are not what its members amount to counts as one without members.
+    /// A pool whose slots are not what its members amount to counts as one without members, and so does one whose
+    /// members were checked: the maps do not say how.
     fn forget_unfinished_pools(&mut self, tables: &Tables) {
         for (name, pool) in &mut self.model.pools {
             let Some(index) = self.pools.get(name) else { continue };
@@ -116,7 +117,13 @@ impl Registry {
                 .filter_map(|slot| tables.slot.get(slot))
                 .map(|slot| slot.snapshot())
                 .collect();
-            if slots_of(pool, |member| self.backends.get(&(index, member))) != Some(found) {
+            let index_of = |member| self.backends.get(&(index, member));
+            let is_checked = |member| {
+                let record = index_of(member).and_then(|index| tables.backend.get(index));
+                record.is_some_and(|record| record.health().get() != HEALTH_UNCHECKED)
+            };
+            if slots_of(tables, pool, index_of) != Some(found) || pool.members.keys().copied().any(is_checked)
+            {
                 pool.members.clear();
             }
         }
@@ -157,26 +164,27 @@ impl Registry {
     }
 }
 
-/// The pool's slots as its algorithm reads them, by `index_of` each member; `None` if a member has no index.
-pub fn slots_of(pool: &model::Pool, index_of: impl Fn(SocketAddrV4) -> Option<u32>) -> Option<Vec<u32>> {
-    let slot = |(&member, &weight): (&SocketAddrV4, &u16)| {
-        Some(slot_of(u16::try_from(index_of(member)?).ok()?, weight))
-    };
-    let slots: Option<Vec<u32>> = pool.members.iter().map(slot).collect();
-    let slots = slots?;
+/// The pool's slots as its algorithm reads them, by `index_of` each member, without members that are down or have no
+/// weight; `None` if a member has no index.
+pub fn slots_of(
+    tables: &Tables,
+    pool: &model::Pool,
+    index_of: impl Fn(SocketAddrV4) -> Option<u32>,
+) -> Option<Vec<u32>> {
+    let (mut members, mut slots) = (Vec::new(), Vec::new());
+    for (&member, &weight) in &pool.members {
+        let index = index_of(member)?;
+        let is_down = tables.backend.get(index).is_none_or(|record| was_down(&record));
+        members.push((member, if is_down { 0 } else { weight }));
+        slots.push(slot_of(u16::try_from(index).ok()?, weight));
+    }
+    let weights = members.iter().map(|(_, weight)| *weight);
     let order = match pool.algorithm {
-        Algorithm::WeightedRoundRobin { .. } => {
-            smooth_wrr(&pool.members.values().copied().collect::<Vec<_>>())
+        Algorithm::WeightedRoundRobin { .. } => smooth_wrr(&weights.collect::<Vec<_>>()),
+        Algorithm::SourceHash => maglev::table(&members, maglev::size(members.len())),
+        Algorithm::WeightedLeastConnections => {
+            (0..).zip(weights).filter(|(_, weight)| *weight > 0).map(|(number, _)| number).collect()
         }
-        Algorithm::SourceHash => {
-            let members: Vec<_> = pool.members.iter().map(|(&member, &weight)| (member, weight)).collect();
-            maglev::table(&members, maglev::size(members.len()))
-        }
-        Algorithm::WeightedLeastConnections => (0..)
-            .zip(pool.members.values())
-            .filter(|(_, weight)| **weight > 0)
-            .map(|(number, _)| number)
-            .collect(),
     };
     order.into_iter().map(|member| slots.get(member as usize).copied()).collect()
 }
@@ -230,6 +238,6 @@ pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
         reason: 0,
-        reserved: 0,
+        detail: 0,
     }
 }

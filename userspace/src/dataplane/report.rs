@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use serde::Serialize;
 use xdp_ebpf::{
-    abi::{ENTRY_ACTIVE, ENTRY_FREE, Listener, name_str},
+    abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, Listener, name_str},
     tcp_state::State,
     verdict::{Class, Event},
 };
@@ -23,7 +23,7 @@ use super::{
     sessions::endpoint,
     tables::Tables,
 };
-use crate::model::Protocol;
+use crate::{health::failure::Failure, model::Protocol};
 
 /// `evenkeel status`.
 #[derive(Debug, Serialize)]
@@ -58,6 +58,10 @@ pub struct Member {
     pub weight: u16,
     /// Whether it takes new sessions.
     pub state: MemberState,
+    /// What the health checker thinks of it.
+    pub health: MemberHealth,
+    /// How its last check failed that did; while it is up, it has recovered from that.
+    pub reason: Option<String>,
     /// Sessions now.
     pub sessions_open: u64,
     /// Sessions since the member was added.
@@ -84,6 +88,18 @@ pub enum MemberState {
     Draining,
     /// It is no longer configured; its last sessions go on.
     Removed,
+}
+
+/// What the health checker thinks of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberHealth {
+    /// It takes new sessions.
+    Up,
+    /// It takes none, whatever its weight: its checks fail, or it has not passed its first one.
+    Down,
+    /// It is not checked, or has not been yet since its pool's check changed, and so counts as well.
+    Unchecked,
 }
 
 /// A listener.
@@ -199,6 +215,12 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             port: record.port,
             weight: record.weight,
             state,
+            health: match record.health {
+                HEALTH_UP => MemberHealth::Up,
+                HEALTH_DOWN => MemberHealth::Down,
+                _ => MemberHealth::Unchecked,
+            },
+            reason: Failure::from_numbers(record.reason, record.detail).map(|failure| failure.to_string()),
             sessions_open: by_backend.get(&(index as u16)).copied().unwrap_or(0),
             sessions_total: traffic.sessions,
             share: 0.0,

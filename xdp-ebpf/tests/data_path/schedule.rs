@@ -28,7 +28,7 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
             state,
             health,
             reason: 0,
-            reserved: 0,
+            detail: 0,
         });
     }
     let pool = tables.pools.shared(0).unwrap();

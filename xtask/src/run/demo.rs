@@ -216,6 +216,7 @@ pool = "web"
 
 [[pool]]
 name = "web"
+health = {{ protocol = "http", path = "/", interval = "1s", timeout = "1s" }}
 {members}"#
     )
 }

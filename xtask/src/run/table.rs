@@ -26,6 +26,7 @@ struct Member {
     port: u16,
     weight: u16,
     state: String,
+    health: String,
     sessions_open: u64,
     sessions_total: u64,
     share: f64,
@@ -49,7 +50,7 @@ impl Status {
             table.add_row([
                 format!("{}:{}", member.address, member.port),
                 member.weight.to_string(),
-                member.state.clone(),
+                if member.health == "down" { member.health.clone() } else { member.state.clone() },
                 member.sessions_open.to_string(),
                 member.sessions_total.to_string(),
                 format!("{:.1} %", member.share * 100.0),
@@ -108,14 +109,15 @@ mod tests {
     #[test]
     fn every_member_has_a_row() {
         let json = r#"{"pools":[{"name":"web","members":[
-            {"address":"192.0.2.11","port":8080,"weight":3,"state":"active","sessions_open":2,"sessions_total":30,
+            {"address":"192.0.2.11","port":8080,"weight":3,"state":"active","health":"down","reason":"timeout","sessions_open":2,"sessions_total":30,
              "share":0.5,"packets_in":1,"bytes_in":1,"packets_out":1,"bytes_out":1},
-            {"address":"192.0.2.12","port":8080,"weight":0,"state":"draining","sessions_open":1,"sessions_total":30,
+            {"address":"192.0.2.12","port":8080,"weight":0,"state":"draining","health":"up","reason":null,"sessions_open":1,"sessions_total":30,
              "share":0.5,"packets_in":1,"bytes_in":1,"packets_out":1,"bytes_out":1}]}],"listeners":[]}"#;
         let text = Status::parse(json).unwrap().render(&Tally::default());
         let row = text.lines().find(|line| line.contains("192.0.2.12:8080")).unwrap();
         let cells: Vec<_> = row.split(['│', '┆']).map(str::trim).filter(|cell| !cell.is_empty()).collect();
         assert_eq!(cells, ["192.0.2.12:8080", "0", "draining", "1", "30", "50.0 %"]);
-        assert!(text.contains("192.0.2.11:8080"));
+        let row = text.lines().find(|line| line.contains("192.0.2.11:8080")).unwrap();
+        assert!(row.contains("down") && !row.contains("active"), "{row}");
     }
 }

@@ -1,13 +1,16 @@
-//! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, and
+//! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
+//! in `health`, and
 //! `any` tries everything else.
 
 mod any;
+mod health;
 mod refused;
 mod room;
 
 use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
 
 use super::*;
+use crate::health::check::Probe;
 use crate::model::{Listener, ListenerKey, Protocol};
 
 /// A right file, each line of which a test may change.
@@ -85,6 +88,11 @@ fn the_example_means_what_it_says() {
         [member("192.0.2.11:8080", 3), member("192.0.2.12:8080", 2), member("192.0.2.13:8080", 1)]
     );
     assert_eq!(members("database"), [member("192.0.2.21:5432", 1)]);
+    let health = model.pools["web"].health.as_ref().unwrap();
+    assert!(matches!(&health.probe, Probe::Http(get) if get.path == "/healthz" && get.host.is_none()));
+    assert_eq!((health.interval, health.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
+    assert_eq!((health.port, health.retries), (None, 3));
+    assert_eq!(model.pools["database"].health, None);
     assert_eq!(model.pools.len(), 2);
 }
 
@@ -93,9 +101,11 @@ fn the_example_means_what_it_says() {
 fn defaults_are_the_examples_values() {
     let optional =
         ["local_ports", "max_sessions", "protocol", "algorithm", "syn_recv", "fin_wait", "time_wait"];
-    let optional =
-        [&optional[..], &["close ", "close_wait", "last_ack", "[timeouts]", "idle_timeout = \"300s\""]]
-            .concat();
+    let optional = [
+        &optional[..],
+        &["close ", "close_wait", "last_ack", "udp_one_way", "[timeouts]", "idle_timeout = \"300s\""],
+    ]
+    .concat();
     let short: String = EXAMPLE
         .lines()
         .filter(|line| !optional.iter().any(|key| line.starts_with(key)))

@@ -320,7 +320,7 @@ fn pools() {
         (
             "[[pool.member]]",
             "health = {}\n[[pool.member]]",
-            "18: pool.health: unknown key; this version knows name, algorithm, sticky, member",
+            "18: pool.health.protocol: missing; it has no default",
         ),
         ("weight = 3", "weight = 300", "21: pool.member.weight: 300 is not a weight; use 0 to 256"),
         ("weight = 3", "weight = 256", ""),

@@ -72,7 +72,7 @@ fn models() -> impl Strategy<Value = Model> {
         for (name, (members, algorithm)) in pools {
             let member = |(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight);
             let members = members.into_iter().map(member).collect();
-            model.pools.insert(format!("pool{name}"), model::Pool { members, algorithm });
+            model.pools.insert(format!("pool{name}"), model::Pool { members, algorithm, health: None });
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
         for (vip, port, pool, seconds) in listeners {

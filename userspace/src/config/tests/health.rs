@@ -1,0 +1,128 @@
+//! What a pool's check may be.
+
+use super::*;
+use crate::health::check::{Codes, Get, Health, Probe};
+
+fn with(health: &str) -> String {
+    edited("algorithm = \"weighted-round-robin\"\n", &format!("{health}\n"))
+}
+
+fn read(health: &str) -> Option<Health> {
+    parse("f", &with(health)).unwrap().model.pools["web"].health.clone()
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let seconds = Duration::from_secs;
+    let tcp = Health { probe: Probe::Tcp, port: None, interval: seconds(5), timeout: seconds(3), retries: 3 };
+    assert_eq!(read(""), None);
+    assert_eq!(read("health = { protocol = 'tcp' }"), Some(tcp.clone()));
+    assert_eq!(read("[pool.health]\nprotocol = 'tcp'"), Some(tcp.clone()));
+    assert_eq!(read("health = { protocol = 'udp' }"), Some(Health { probe: Probe::Udp, ..tcp.clone() }));
+    let get = Get { host: None, path: "/".into(), codes: Codes::parse("200").unwrap() };
+    assert_eq!(
+        read("health = { protocol = 'http' }"),
+        Some(Health { probe: Probe::Http(get), ..tcp.clone() })
+    );
+    let shorter = Health { interval: seconds(2), timeout: seconds(2), ..tcp };
+    assert_eq!(
+        read("health = { protocol = 'tcp', interval = '2s' }"),
+        Some(shorter),
+        "never above the interval"
+    );
+}
+
+#[test]
+fn everything_can_be_said() {
+    let get = Get {
+        host: Some("shop.example".into()),
+        path: "/healthz?deep=1".into(),
+        codes: Codes::parse("200,202,401-403").unwrap(),
+    };
+    let expected = Health {
+        probe: Probe::Http(get),
+        port: Some(9000),
+        interval: Duration::from_secs(50),
+        timeout: Duration::from_secs(50),
+        retries: 10,
+    };
+    let said = "health = { protocol = 'http', port = 9000, host = 'shop.example', path = '/healthz?deep=1', \
+                codes = '200, 202, 401-403', interval = '50s', timeout = '50s', retries = 10 }";
+    assert_eq!(read(said), Some(expected));
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let long = format!("'/{}'", "a".repeat(80));
+    let long_path = format!(
+        "17: pool.health.path: {:?} is not a path; use 1 to 80 visible ASCII characters, the first a slash",
+        long.trim_matches('\'')
+    );
+    for (rest, expected) in [
+        ("protocol = 'http', port = 0", "17: pool.health.port: 0 is not a port; use 1 to 65535"),
+        (
+            "protocol = 'icmp'",
+            "17: pool.health.protocol: \"icmp\" is not supported by this version; use \"tcp\", \"http\" or \"udp\"",
+        ),
+        ("port = 80", "17: pool.health.protocol: missing; it has no default"),
+        (
+            "protocol = 'tcp', path = '/'",
+            "17: pool.health.path: a tcp check has none; use it with protocol = \"http\"",
+        ),
+        (
+            "protocol = 'udp', codes = '200'",
+            "17: pool.health.codes: a udp check has none; use it with protocol = \"http\"",
+        ),
+        (
+            "protocol = 'tcp', interval = '0s'",
+            "17: pool.health.interval: \"0s\" is not a time in whole seconds from 1s to 1day; use one such as \"300s\", \"5m\" or \"1h\"",
+        ),
+        (
+            "protocol = 'tcp', interval = '51s'",
+            "17: pool.health.interval: longer than a health check may have; use \"1s\" to \"50s\"",
+        ),
+        (
+            "protocol = 'tcp', interval = '2s', timeout = '3s'",
+            "17: pool.health.timeout: 3s is longer than the interval, 2s; use at most that",
+        ),
+        (
+            "protocol = 'tcp', timeout = '6s'",
+            "17: pool.health.timeout: 6s is longer than the interval, 5s; use at most that",
+        ),
+        (
+            "protocol = 'tcp', retries = 0",
+            "17: pool.health.retries: 0 is not a number of retries; use 1 to 10",
+        ),
+        (
+            "protocol = 'tcp', retries = 11",
+            "17: pool.health.retries: 11 is not a number of retries; use 1 to 10",
+        ),
+        (
+            "protocol = 'http', path = 'healthz'",
+            "17: pool.health.path: \"healthz\" is not a path; use 1 to 80 visible ASCII characters, the first a slash",
+        ),
+        (
+            "protocol = 'http', path = \"/ HTTP/1.1\\r\\nX: y\"",
+            "17: pool.health.path: \"/ HTTP/1.1\\r\\nX: y\" is not a path; use 1 to 80 visible ASCII characters, the first a slash",
+        ),
+        (&format!("protocol = 'http', path = {long}"), &long_path),
+        (
+            "protocol = 'http', host = '-shop'",
+            "17: pool.health.host: \"-shop\" is not a host name; use 1 to 100 letters, digits, dots and hyphens, the first a letter or digit",
+        ),
+        (
+            "protocol = 'http', codes = '200,2xx'",
+            "17: pool.health.codes: \"200,2xx\" is not a list of HTTP codes; use codes from 200 to 599 and ranges, such as \"200,202,401\" or \"200-299\"",
+        ),
+        (
+            "protocol = 'tcp', paths = 1",
+            "17: pool.health.paths: unknown key; this version knows protocol, port, host, path, codes, interval, timeout, retries",
+        ),
+    ] {
+        assert_eq!(said(&with(&format!("health = {{ {rest} }}"))), [expected], "{rest}");
+    }
+    assert_eq!(
+        said(&with("health = 'tcp'")),
+        ["17: pool.health: a string does not belong here; use a table with the header [pool.health]"]
+    );
+}

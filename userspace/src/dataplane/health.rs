@@ -1,0 +1,167 @@
+//! What the health checker finds out, into the maps: each member's standing into `ek_backend`, and out of its pool's
+//! slots or back into them. All news of a moment cost one new block of slots per pool.
+//!
+//! A member's record is also where its next checker starts from. [`HEALTH_UNCHECKED`], and [`HEALTH_DOWN`] without a
+//! reason, mean that the first answer decides.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result};
+use xdp_ebpf::{
+    abi::{Backend, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP},
+    shared::Shared,
+};
+
+use super::apply::Applier;
+use crate::health::{
+    check,
+    checker::{Checker, Target},
+    failure::Failure,
+    judge::{Standing, Verdict},
+};
+
+/// The checker and the members that it checks.
+pub struct Health {
+    checker: Checker,
+    /// `ek_backend` indexes by what is asked about them.
+    members: HashMap<Target, Vec<u32>>,
+    /// `ek_pool` indexes of pools whose slots do not follow their members' health yet.
+    stale: BTreeSet<u32>,
+}
+
+impl Health {
+    /// Checks nothing yet.
+    pub fn new(checker: Checker) -> Self {
+        Self { checker, members: HashMap::new(), stale: BTreeSet::new() }
+    }
+
+    /// Checks the members of the registry's model from now on.
+    ///
+    /// # Errors
+    /// A table is full or cannot be written.
+    pub fn follow(&mut self, applier: &mut Applier) -> Result<()> {
+        self.members = targets(applier);
+        let start = |members: &Vec<u32>| {
+            let standings =
+                members.iter().filter_map(|&index| Some(standing(&applier.tables.backend.get(index)?)));
+            standings.max_by_key(|standing| standing.verdict.is_some()).unwrap_or_default()
+        };
+        self.checker
+            .follow(self.members.iter().map(|(target, members)| (target.clone(), start(members))).collect());
+        let all: Vec<_> = self.members.keys().cloned().collect();
+        self.note(applier, &all)
+    }
+
+    /// Whether every member has been checked once.
+    pub fn knows_all(&self) -> bool {
+        self.checker.knows_all()
+    }
+
+    /// Follows the standings of these targets.
+    ///
+    /// # Errors
+    /// A table is full or cannot be written.
+    pub fn note(&mut self, applier: &mut Applier, targets: &[Target]) -> Result<()> {
+        for target in targets {
+            let members = self.members.get(target).map_or(&[][..], Vec::as_slice);
+            let standing = self.checker.standing(target).unwrap_or_default();
+            let Some(verdict) = standing.verdict else { continue };
+            for &index in members {
+                let record = applier.tables.backend.get(index).context("ek_backend")?;
+                if was_down(&record) != (verdict == Verdict::Down) {
+                    self.stale.insert(record.snapshot().pool);
+                }
+                put(&record, verdict, standing.last_failure);
+            }
+        }
+        self.refill(applier)
+    }
+
+    /// Gives pools new slots that need them.
+    ///
+    /// # Errors
+    /// There is no room for new slots; those pools wait for the next call.
+    pub fn refill(&mut self, applier: &mut Applier) -> Result<()> {
+        let mut refilled = Ok(());
+        let pools = &applier.registry.pools;
+        let stale =
+            applier.registry.model.pools.keys().filter_map(|name| Some((pools.get(name)?, name.clone())));
+        for (index, name) in stale.filter(|(index, _)| self.stale.contains(index)).collect::<Vec<_>>() {
+            match applier.refill(index, &name) {
+                Ok(()) => {
+                    self.stale.remove(&index);
+                }
+                Err(error) => refilled = Err(error),
+            }
+        }
+        refilled
+    }
+}
+
+/// Gives the record of a member the health that its pool's new check or lack of one leaves it: nothing is known of a
+/// new member (down) or of one that another question was asked before; whoever is no longer checked is well.
+pub fn begin(
+    record: &Shared<'_, Backend>,
+    is_new: bool,
+    old: Option<&check::Health>,
+    new: Option<&check::Health>,
+) {
+    let question = |health: &check::Health| (health.probe.clone(), health.port);
+    let other_question = old.map(question).is_some_and(|old| Some(old) != new.map(question));
+    let health = match new {
+        None => HEALTH_UNCHECKED,
+        Some(_) if is_new || (other_question && was_down(record)) => HEALTH_DOWN,
+        Some(_) if other_question => HEALTH_UNCHECKED,
+        Some(_) => return,
+    };
+    record.health().set(health);
+    record.reason().set(0);
+    record.detail().set(0);
+}
+
+/// Whether new sessions pass by this member, whatever its weight.
+pub fn was_down(record: &Shared<'_, Backend>) -> bool {
+    record.health().get() == HEALTH_DOWN
+}
+
+fn put(record: &Shared<'_, Backend>, verdict: Verdict, failure: Option<Failure>) {
+    let (reason, detail) = failure.map_or((0, 0), Failure::numbers);
+    record.reason().set(reason);
+    record.detail().set(detail);
+    record.health().set(match verdict {
+        Verdict::Up => HEALTH_UP,
+        Verdict::Down => HEALTH_DOWN,
+    });
+}
+
+/// What a member's record says.
+fn standing(record: &Shared<'_, Backend>) -> Standing {
+    let last_failure = Failure::from_numbers(record.reason().get(), record.detail().get());
+    let verdict = match record.health().get() {
+        HEALTH_UP => Some(Verdict::Up),
+        HEALTH_DOWN if last_failure.is_some() => Some(Verdict::Down),
+        _ => None,
+    };
+    Standing { verdict, last_failure }
+}
+
+/// Whom to ask about which members.
+fn targets(applier: &Applier) -> HashMap<Target, Vec<u32>> {
+    let registry = &applier.registry;
+    let mut targets = HashMap::<Target, Vec<u32>>::new();
+    for (name, pool) in &registry.model.pools {
+        let (Some(health), Some(of)) = (&pool.health, registry.pools.get(name)) else { continue };
+        let health = Arc::new(health.clone());
+        for &member in pool.members.keys() {
+            let Some(index) = registry.backends.get(&(of, member)) else { continue };
+            let mut address = SocketAddr::from(member);
+            address.set_port(health.port.unwrap_or(address.port()));
+            targets.entry(Target { address, health: health.clone() }).or_default().push(index);
+        }
+    }
+    targets
+}

@@ -1,0 +1,186 @@
+//! The tasks that probe: one for each address and check, however many members lead there, and never two probes of one
+//! task at a time. The first probe is made at once; the following ones keep to a phase of their own within the
+//! interval, so that they spread.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
+    mem,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+    time::{Instant, sleep_until, timeout_at},
+};
+
+use super::{
+    check::Health,
+    judge::{Judge, Standing},
+    probe::{ProbeError, probe},
+};
+
+/// Probes at the same time, at most; others wait for their turn.
+const MOST_PROBES: u64 = 4096;
+/// File descriptors for everything else.
+const OTHER_FILES: u64 = 256;
+/// How long news are gathered, so that many at once cost little more than one.
+const GATHER: Duration = Duration::from_millis(20);
+/// News that may wait to be gathered.
+const BACKLOG: usize = 4096;
+
+/// What is probed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The address and port that are asked.
+    pub address: SocketAddr,
+    /// What and how often.
+    pub health: Arc<Health>,
+}
+
+/// All probing tasks. They end with it.
+pub struct Checker {
+    watches: HashMap<Target, Watch>,
+    turns: Arc<Semaphore>,
+    news: mpsc::Sender<Target>,
+}
+
+/// Which targets' standings have changed.
+pub struct News {
+    from: mpsc::Receiver<Target>,
+    gathered: Vec<Target>,
+    /// When to hand them out.
+    due: Option<Instant>,
+}
+
+/// One task and what it has found out.
+struct Watch {
+    standing: Arc<Mutex<Standing>>,
+    task: AbortHandle,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Checker {
+    /// Probes nothing yet. Raises this process's limit of open files as far as it goes, if it is low.
+    ///
+    /// # Errors
+    /// The kernel does not tell or set the limit.
+    pub fn new() -> Result<(Self, News)> {
+        let (news, from) = mpsc::channel(BACKLOG);
+        let turns = Arc::new(Semaphore::new(usize::try_from(most_probes()?)?));
+        let news_of = News { from, gathered: Vec::new(), due: None };
+        Ok((Self { watches: HashMap::new(), turns, news }, news_of))
+    }
+
+    /// Probes these targets from now on and no others. Those that are probed already go on; new ones start from the
+    /// standing that is given.
+    ///
+    /// To be called inside a tokio runtime.
+    pub fn follow(&mut self, targets: HashMap<Target, Standing>) {
+        self.watches.retain(|target, _| targets.contains_key(target));
+        for (target, standing) in targets {
+            if let Entry::Vacant(place) = self.watches.entry(target) {
+                let shown = Arc::new(Mutex::new(standing));
+                let (target, turns, news) = (place.key().clone(), self.turns.clone(), self.news.clone());
+                let task = tokio::spawn(watch(target, shown.clone(), turns, news)).abort_handle();
+                place.insert(Watch { standing: shown, task });
+            }
+        }
+    }
+
+    /// What is known of a target; `None` if it is not probed.
+    pub fn standing(&self, target: &Target) -> Option<Standing> {
+        self.watches.get(target).map(|watch| *watch.standing.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether every target has had its first answer.
+    pub fn knows_all(&self) -> bool {
+        self.watches.keys().all(|target| self.standing(target).is_some_and(|s| s.verdict.is_some()))
+    }
+}
+
+impl News {
+    /// Targets whose standing has changed since the last call: all of some milliseconds. Waits until there is one.
+    /// Nothing is lost if the future is dropped.
+    pub async fn next(&mut self) -> Vec<Target> {
+        loop {
+            let due = self.due;
+            let next = async {
+                match due {
+                    Some(due) => timeout_at(due, self.from.recv()).await.ok().flatten(),
+                    None => self.from.recv().await,
+                }
+            };
+            match (next.await, due) {
+                (Some(target), _) => {
+                    self.gathered.push(target);
+                    self.due.get_or_insert_with(|| Instant::now() + GATHER);
+                }
+                (None, Some(_)) => {
+                    self.due = None;
+                    return mem::take(&mut self.gathered);
+                }
+                // The checker is gone and so are its news.
+                (None, None) => std::future::pending().await,
+            }
+        }
+    }
+}
+
+async fn watch(
+    target: Target,
+    shown: Arc<Mutex<Standing>>,
+    turns: Arc<Semaphore>,
+    news: mpsc::Sender<Target>,
+) {
+    let interval = target.health.interval;
+    let mut judge = Judge::new(*shown.lock().unwrap_or_else(PoisonError::into_inner), target.health.retries);
+    let phase = interval.mul_f64(RandomState::new().hash_one(&target) as f64 / u64::MAX as f64);
+    let mut next = Instant::now() + phase;
+    let mut at = if judge.standing().verdict.is_some() { next } else { Instant::now() };
+    loop {
+        sleep_until(at).await;
+        let Ok(turn) = turns.acquire().await else { return };
+        // A new target's first probe may leave no time for itself until the phase begins.
+        while next <= Instant::now() {
+            next += interval;
+        }
+        let answer = probe(target.address, &target.health).await;
+        drop(turn);
+        let changed = match answer {
+            Ok(()) => judge.hear(Ok(())),
+            Err(ProbeError::Failed(failure)) => judge.hear(Err(failure)),
+            Err(ProbeError::Local(error)) => {
+                tracing::warn!("{} cannot be checked: {error}", target.address);
+                false
+            }
+        };
+        if changed {
+            *shown.lock().unwrap_or_else(PoisonError::into_inner) = judge.standing();
+            if news.send(target.clone()).await.is_err() {
+                return;
+            }
+        }
+        at = next;
+    }
+}
+
+/// How many probes the limit of open files allows at the same time.
+fn most_probes() -> Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
+    let limit = hard.min(MOST_PROBES + OTHER_FILES).max(soft);
+    if limit > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, limit, hard).context("cannot raise the limit of open files")?;
+    }
+    Ok(limit.saturating_sub(OTHER_FILES).clamp(16, MOST_PROBES))
+}
