@@ -90,6 +90,13 @@ fn is(balancer: &Balancer, member: usize, health: &str, reason: Option<&str>) {
     assert_eq!((member["health"].as_str(), member["reason"].as_str()), (Some(health), reason), "{member:#}");
 }
 
+/// As [`is`], after the first check.
+fn becomes(balancer: &Balancer, member: usize, health: &str, reason: &str) {
+    wait_for(reason, DEADLINE, || balancer.member(member)["reason"] == reason)
+        .unwrap_or_else(|error| panic!("{error}: {:#}", balancer.member(member)));
+    is(balancer, member, health, Some(reason));
+}
+
 fn connect(balancer: &Balancer, patience: Duration) -> std::io::Result<TcpStream> {
     balancer.network.client().enter(|| TcpStream::connect_timeout(&VIP.into(), patience)).unwrap()
 }
@@ -107,7 +114,7 @@ fn a_server_killed_and_revived_under_load_costs_no_request_after_the_verdict() {
         pool: "health = { protocol = \"http\", interval = \"1s\", timeout = \"1s\", retries = 2 }",
         ..Settings::default()
     });
-    is(&balancer, 0, "down", Some("connection refused"));
+    becomes(&balancer, 0, "down", "connection refused");
     let directory = tempfile::tempdir().unwrap();
     let start = |host| servers::nginx(host, directory.path(), "");
     let mut servers: Vec<_> = balancer.network.backends.iter().map(start).collect();
@@ -181,10 +188,10 @@ fn udp_ports_are_checked_by_echo_and_silence() {
     });
     let host = &balancer.network.backends[0];
     let bind = || host.enter(|| UdpSocket::bind((host.address(), HEALTH_PORT))).unwrap().unwrap();
-    is(&balancer, 0, "down", Some("port unreachable"));
+    becomes(&balancer, 0, "down", "port unreachable");
     let socket = bind();
     wait_until(&balancer, 0, "up");
-    is(&balancer, 1, "down", Some("port unreachable"));
+    becomes(&balancer, 1, "down", "port unreachable");
     host.run(&["sysctl", "-qw", "net.ipv4.icmp_echo_ignore_all=1"]).unwrap();
     wait_until(&balancer, 0, "down");
     is(&balancer, 0, "down", Some("no echo reply"));
@@ -206,7 +213,7 @@ fn a_changed_check_begins_without_an_outage_and_the_same_one_goes_on() {
     balancer.settings.pool = SLOW;
     balancer.reload();
     wait_until(&balancer, 0, "up");
-    wait_until(&balancer, 1, "down");
+    becomes(&balancer, 1, "down", "connection refused");
     let _late = servers::listen(&balancer.network.backends[1]);
     balancer.settings.weights = vec![2, 1];
     balancer.reload();

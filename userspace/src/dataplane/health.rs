@@ -165,3 +165,69 @@ fn targets(applier: &Applier) -> HashMap<Target, Vec<u32>> {
     }
     targets
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{dataplane::memory::Mapping, health::check::Probe};
+
+    fn check(probe: Probe, seconds: u64) -> check::Health {
+        let second = Duration::from_secs(1);
+        check::Health { probe, port: None, interval: second * seconds as u32, timeout: second, retries: 3 }
+    }
+
+    #[test]
+    fn a_record_remembers_a_standing() {
+        let memory = Mapping::<Backend>::of_zeros(1);
+        let record = memory.get(0).unwrap();
+        for (verdict, failure) in [
+            (Verdict::Up, None),
+            (Verdict::Up, Some(Failure::Timeout)),
+            (Verdict::Down, Some(Failure::WrongCode(503))),
+        ] {
+            put(&record, verdict, failure);
+            assert_eq!(standing(&record), Standing { verdict: Some(verdict), last_failure: failure });
+        }
+    }
+
+    #[test]
+    fn what_is_known_outlives_all_but_another_question() {
+        let (tcp, slower, udp) = (check(Probe::Tcp, 5), check(Probe::Tcp, 9), check(Probe::Udp, 5));
+        let elsewhere = check::Health { port: Some(9), ..tcp.clone() };
+        let failure = Some(Failure::Refused);
+        let known = |verdict| (Some(verdict), failure);
+        let nothing = (None, None);
+        // Old check, new check, and for a member that was up and one that was down what is known and whether new
+        // sessions pass by.
+        for (old, new, was_up, was_down_before) in [
+            (Some(&tcp), Some(&tcp), (known(Verdict::Up), false), (known(Verdict::Down), true)),
+            (Some(&tcp), Some(&slower), (known(Verdict::Up), false), (known(Verdict::Down), true)),
+            (None, Some(&tcp), (known(Verdict::Up), false), (known(Verdict::Down), true)),
+            (Some(&tcp), Some(&udp), (nothing, false), (nothing, true)),
+            (Some(&tcp), Some(&elsewhere), (nothing, false), (nothing, true)),
+            (Some(&tcp), None, (nothing, false), (nothing, false)),
+            (None, None, (nothing, false), (nothing, false)),
+        ] {
+            for (verdict, expected) in [(Verdict::Up, was_up), (Verdict::Down, was_down_before)] {
+                let memory = Mapping::<Backend>::of_zeros(1);
+                let record = memory.get(0).unwrap();
+                put(&record, verdict, failure);
+                begin(&record, false, old, new);
+                let Standing { verdict: now, last_failure } = standing(&record);
+                assert_eq!(
+                    ((now, last_failure), was_down(&record)),
+                    expected,
+                    "{old:?} → {new:?}, {verdict:?}"
+                );
+                begin(&record, true, old, new);
+                assert_eq!(
+                    (standing(&record).verdict, was_down(&record)),
+                    (None, new.is_some()),
+                    "a new member"
+                );
+            }
+        }
+    }
+}

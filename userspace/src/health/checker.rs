@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     check::Health,
-    judge::{Judge, Standing},
+    judge::{Judge, Standing, Verdict},
     probe::{ProbeError, probe},
 };
 
@@ -155,6 +155,7 @@ async fn watch(
         while next <= Instant::now() {
             next += interval;
         }
+        let before = judge.standing();
         let answer = probe(target.address, &target.health).await;
         drop(turn);
         let changed = match answer {
@@ -166,12 +167,22 @@ async fn watch(
             }
         };
         if changed {
+            announce(target.address, before, judge.standing());
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = judge.standing();
             if news.send(target.clone()).await.is_err() {
                 return;
             }
         }
         at = next;
+    }
+}
+
+/// Tells the log of another verdict.
+fn announce(address: SocketAddr, before: Standing, now: Standing) {
+    match (now.verdict, now.last_failure) {
+        (verdict, _) if verdict == before.verdict => {}
+        (Some(Verdict::Down), Some(failure)) => tracing::info!("{address} is down: {failure}"),
+        _ => tracing::info!("{address} is up"),
     }
 }
 
