@@ -48,9 +48,6 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     assert!(refusal.starts_with(named), "{refusal}");
 
     balancer.end();
-    let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));
-    assert!(refusal.contains("is not on a BPF file system: mount one with `mount -t bpf"), "{refusal}");
-
     let unload = format!("`evenkeel unload --pin-dir {}` drops it", pins.display());
     for (host, difference) in [
         (
@@ -70,6 +67,9 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     assert!(!second.exists(), "a refused start leaves nothing");
     assert!(balancer.unload().contains("unloaded"));
     assert!(balancer.unload().contains("nothing was loaded"));
+
+    let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));
+    assert!(refusal.contains("is not on a BPF file system: mount one with `mount -t bpf"), "{refusal}");
 }
 
 #[test]
