@@ -20,6 +20,8 @@ pub const BACKEND_PORT: u16 = 8080;
 pub struct Settings {
     /// One backend for each.
     pub weights: Vec<u16>,
+    /// Of `[host]`.
+    pub interfaces: [&'static str; 2],
     /// Lines of `[host]` beside the interfaces.
     pub host: &'static str,
     /// Lines of `[timeouts]`.
@@ -36,6 +38,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             weights: vec![1],
+            interfaces: ["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
             protocol: "tcp",
@@ -46,7 +49,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn file(&self, network: &Network) -> String {
+    /// As a configuration file.
+    pub fn file(&self, network: &Network) -> String {
         let members: String = network
             .backends
             .iter()
@@ -58,9 +62,9 @@ impl Settings {
                 )
             })
             .collect();
-        let Self { host, timeouts, protocol, idle_timeout, pool, .. } = self;
+        let Self { interfaces, host, timeouts, protocol, idle_timeout, pool, .. } = self;
         format!(
-            "[host]\ninterfaces = [\"front\", \"back\"]\n{host}\n[timeouts]\n{timeouts}\n\
+            "[host]\ninterfaces = {interfaces:?}\n{host}\n[timeouts]\n{timeouts}\n\
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
              [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
              [[pool]]\nname = \"web\"\n{pool}\n{members}",
@@ -83,6 +87,10 @@ pub struct Balancer {
 impl Balancer {
     pub fn start(settings: Settings) -> Self {
         let network = Network::new(Size { clients: 1, backends: settings.weights.len() as u8 }).unwrap();
+        Self::start_in(network, settings)
+    }
+
+    pub fn start_in(network: Network, settings: Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         if !Path::new("/sys/fs/bpf/ip").exists() && fs::read_dir("/sys/fs/bpf").unwrap().next().is_none() {
             // Mounting a second time is refused or does no harm.
@@ -114,6 +122,39 @@ impl Balancer {
         let mut process = self.network.balancer.spawn(&words).unwrap();
         process.wait_for_output("evenkeel: ready", DEADLINE).unwrap();
         self.process = Some(process);
+    }
+
+    /// Starts a second daemon with these settings, or the first one again, and returns the line with which it
+    /// refuses.
+    pub fn refusal(&self, settings: &Settings, pins: &Path) -> String {
+        let config = self.directory.path().join("refused.toml");
+        fs::write(&config, settings.file(&self.network)).unwrap();
+        let mut command = self.network.balancer.command(self.program.to_str().unwrap());
+        command.arg("run").arg("--config").arg(config).arg("--pin-dir").arg(pins);
+        let output = command.output().unwrap();
+        assert!(!output.status.success());
+        let text = String::from_utf8(output.stderr).unwrap();
+        let refusal = text.lines().last().unwrap_or_default().strip_prefix("evenkeel: ");
+        refusal.unwrap_or_else(|| panic!("it said:\n{text}")).to_owned()
+    }
+
+    /// Ends the daemon in good order.
+    pub fn end(&mut self) {
+        assert!(self.process.take().unwrap().end().unwrap().success());
+    }
+
+    /// Where it is pinned.
+    pub fn pins(&self) -> &Path {
+        &self.pins
+    }
+
+    /// Takes it out of the kernel and returns what that says.
+    pub fn unload(&self) -> String {
+        let mut command = self.network.balancer.command(self.program.to_str().unwrap());
+        command.arg("unload").arg("--pin-dir").arg(&self.pins);
+        let output = command.output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
     }
 
     /// Kills the daemon without a word.

@@ -14,13 +14,17 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     let model = config::load(&options.file)?.model;
-    println!(
-        "{}: good: {} VIPs, {} listeners, {} pools, {} members",
-        options.file.display(),
-        model.vips.len(),
-        model.listeners.len(),
-        model.pools.len(),
-        model.pools.values().map(|pool| pool.members.len()).sum::<usize>()
-    );
+    let members = model.pools.values().map(|pool| pool.members.len()).sum();
+    let counts = [
+        count(model.vips.len(), "VIP"),
+        count(model.listeners.len(), "listener"),
+        count(model.pools.len(), "pool"),
+        count(members, "member"),
+    ];
+    println!("{}: good: {}", options.file.display(), counts.join(", "));
     Ok(())
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

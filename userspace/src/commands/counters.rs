@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use evenkeel::dataplane::{report, tables::Tables};
 
-use super::output::{self, Format, json, table};
+use super::output::{self, Format, json, print, table};
 
 #[derive(Args)]
 pub struct Options {
@@ -24,6 +24,5 @@ pub fn run(options: &Options) -> Result<()> {
     for counter in counters.iter().filter(|counter| options.all || counter.count > 0) {
         rows.add_row([counter.name, counter.class, &counter.count.to_string(), counter.meaning]);
     }
-    println!("{rows}");
-    Ok(())
+    print(rows)
 }

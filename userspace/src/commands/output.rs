@@ -1,6 +1,11 @@
 //! How the commands that look in print: tables for people, JSON for programs.
 
-use anyhow::Result;
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write, stdout},
+};
+
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -40,6 +45,13 @@ pub fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
 }
 
 pub fn json(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    print(serde_json::to_string_pretty(value)?)
+}
+
+/// Prints to stdout. A reader that went away (`| head`) has seen enough.
+pub fn print(text: impl Display) -> Result<()> {
+    match writeln!(stdout().lock(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print"),
+    }
 }

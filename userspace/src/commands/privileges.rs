@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use aya::util::KernelVersion;
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// The oldest kernel that can do what the data path needs: XDP programs for frames in several buffers.
-const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 18, 0);
+/// The oldest kernel that is supported: the first long-term one with everything the data path asks for.
+const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 6, 0);
 /// Needed all the time: maps, netlink, resets.
 const TO_RUN: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 /// Needed to load programs.
@@ -18,7 +18,7 @@ const TO_LOAD: Capability = Capability::CAP_PERFMON;
 pub fn check() -> Result<()> {
     let kernel = KernelVersion::current().context("cannot tell the kernel's version")?;
     if kernel < OLDEST_KERNEL {
-        bail!("this kernel is too old: Linux 5.18 or newer is needed (`uname -r` says which one runs)");
+        bail!("this kernel is too old: Linux 6.6 or newer is needed (`uname -r` says which one runs)");
     }
     let effective = caps::read(None, CapSet::Effective).context("cannot read this process's capabilities")?;
     let missing: Vec<_> = TO_RUN

@@ -108,6 +108,7 @@ async fn apply_file(daemon: &mut Daemon, options: &Options) {
         Err(errors) => Err(errors.into()),
     };
     match applied {
+        Ok(1) => eprintln!("evenkeel: {} applied, 1 change", options.config.display()),
         Ok(changes) => eprintln!("evenkeel: {} applied, {changes} changes", options.config.display()),
         Err(error) => eprintln!("evenkeel: {} not applied: {error:#}", options.config.display()),
     }

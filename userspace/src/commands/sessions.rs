@@ -3,7 +3,7 @@
 use anyhow::Result;
 use evenkeel::dataplane::{clock::Clock, report, tables::Tables};
 
-use super::output::{Format, View, json, table};
+use super::output::{Format, View, json, print, table};
 
 pub fn run(options: &View) -> Result<()> {
     let pins = options.pins.directory();
@@ -29,6 +29,5 @@ pub fn run(options: &View) -> Result<()> {
             session.packets_out.to_string(),
         ]);
     }
-    println!("{rows}");
-    Ok(())
+    print(rows)
 }

@@ -7,7 +7,7 @@ use evenkeel::dataplane::{
     tables::Tables,
 };
 
-use super::output::{Format, View, json, table};
+use super::output::{self, Format, View, json, table};
 
 pub fn run(options: &View) -> Result<()> {
     let tables = Tables::open(&options.pins.directory())?;
@@ -16,10 +16,7 @@ pub fn run(options: &View) -> Result<()> {
     let status = Status { pools, listeners, interfaces: interfaces(&tables)?, ports };
     match options.output {
         Format::Json => json(&status),
-        Format::Table => {
-            print(&status);
-            Ok(())
-        }
+        Format::Table => output::print(text(&status)),
     }
 }
 
@@ -28,15 +25,22 @@ fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {
     let all = runtime.block_on(async { interfaces::all(&network::connect()?).await })?;
     let mut rows = Vec::new();
     for record in tables.interface.iter() {
-        let index = record?.index;
-        if let Some(interface) = all.iter().find(|interface| interface.index == index) {
-            rows.push(InterfaceRow { name: interface.name.clone(), mode: interface.xdp, index });
+        let record = record?;
+        // By its MAC too: seen from another network namespace, the index may be another interface's.
+        if let Some(interface) =
+            all.iter().find(|there| (there.index, there.mac) == (record.index, record.mac))
+        {
+            rows.push(InterfaceRow {
+                name: interface.name.clone(),
+                mode: interface.xdp,
+                index: record.index,
+            });
         }
     }
     Ok(rows)
 }
 
-fn print(status: &Status) {
+fn text(status: &Status) -> String {
     let mut listeners = table(["LISTENER", "NAME", "POOL", "IDLE TIMEOUT", "OPEN"], &[3, 4]);
     for row in &status.listeners {
         listeners.add_row([
@@ -89,9 +93,12 @@ fn print(status: &Status) {
         .iter()
         .map(|row| format!("{} ({})", row.name, row.mode.map_or("no XDP", |mode| mode.name())))
         .collect();
-    println!("{listeners}\n\n{members}\n");
-    println!("Interfaces: {}", interfaces.join(", "));
-    println!("Local ports: {} of {} free", status.ports.free, status.ports.total);
+    let interfaces = match interfaces[..] {
+        [] => "none in this network namespace".to_owned(),
+        _ => interfaces.join(", "),
+    };
+    let Ports { free, total } = status.ports;
+    format!("{listeners}\n\n{members}\n\nInterfaces: {interfaces}\nLocal ports: {free} of {total} free")
 }
 
 fn state(state: MemberState) -> &'static str {

@@ -15,11 +15,18 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let pins = options.pins.directory();
     let _lock = pins.lock()?;
+    let nothing = !pins.root().exists();
     pins.remove_all_versions()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;
         Routes::new(handle.clone()).remove_all().await?;
         Neighbours::new(handle).remove_all().await
-    })
+    })?;
+    let root = pins.root().display();
+    match nothing {
+        true => eprintln!("evenkeel: nothing was loaded at {root}"),
+        false => eprintln!("evenkeel: unloaded {root}: XDP, maps, sessions, routes and neighbours are gone"),
+    }
+    Ok(())
 }

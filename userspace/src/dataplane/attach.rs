@@ -1,5 +1,13 @@
 //! Puts the XDP program on the interfaces, by links that are pinned and outlive the process; a link that an earlier
 //! process pinned gets the new program in one step, between two packets.
+//!
+//! All interfaces run it the same way: the kernel drops what native XDP redirects to an interface that cannot do
+//! native XDP itself, and nobody would count it.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, anyhow, bail};
 use aya::programs::{
@@ -9,7 +17,16 @@ use aya::programs::{
 };
 use nix::errno::Errno;
 
-use super::{load::Unfinished, network::interfaces::Interface, pins::PinDir};
+use super::{
+    load::Unfinished,
+    network::interfaces::{Interface, Mode},
+    pins::PinDir,
+};
+
+/// How long the kernel may take to detach a program whose link lost its pin: it does that later, on its own time.
+const DETACH_PATIENCE: Duration = Duration::from_secs(2);
+/// How often to look whether it has.
+const DETACH_POLL: Duration = Duration::from_millis(5);
 
 /// Attaches `program` to every interface and detaches it from those that have a link and are not in the list.
 ///
@@ -21,10 +38,13 @@ pub fn attach(
     interfaces: &[Interface],
     unfinished: &mut Unfinished,
 ) -> Result<()> {
-    for interface in interfaces {
-        if !swap(program, pins, interface)? {
-            attach_new(program, pins, interface, unfinished)?;
-        }
+    let generic = interfaces.iter().find(|interface| interface.xdp == Some(Mode::Generic));
+    if let Some(interface) = generic {
+        tracing::info!("{} has generic XDP from an earlier start, so all interfaces get it", interface.name);
+        attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
+    } else if let Some(refusal) = attach_all(program, pins, interfaces, Mode::Native, unfinished)? {
+        tracing::warn!("{refusal}: all interfaces fall back to generic XDP, which is several times slower");
+        attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
     }
     for name in pins.linked()? {
         if !interfaces.iter().any(|interface| interface.name == name) {
@@ -33,6 +53,31 @@ pub fn attach(
         }
     }
     Ok(())
+}
+
+/// Attaches to every interface in `mode`. What the first one says that takes no program in the driver, if one does
+/// not.
+fn attach_all(
+    program: &mut Xdp,
+    pins: &PinDir,
+    interfaces: &[Interface],
+    mode: Mode,
+    unfinished: &mut Unfinished,
+) -> Result<Option<String>> {
+    for interface in interfaces {
+        let path = pins.link(&interface.name);
+        // What this start itself attached a moment ago is not in `interface.xdp`, and is native.
+        let there = path.exists().then_some(interface.xdp.unwrap_or(Mode::Native));
+        match there {
+            Some(now) if now == mode && swap(program, pins, interface)? => continue,
+            Some(now) if now != mode => std::fs::remove_file(&path)?,
+            _ => {}
+        }
+        if let Some(refusal) = attach_new(program, pins, interface, mode, unfinished)? {
+            return Ok(Some(refusal));
+        }
+    }
+    Ok(None)
 }
 
 /// Looks whether the interfaces can be ours, before anything is changed.
@@ -57,7 +102,11 @@ fn swap(program: &mut Xdp, pins: &PinDir, interface: &Interface) -> Result<bool>
         PinnedLink::from_pin(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?.into();
     let link = XdpLink::try_from(pinned).map_err(|error| anyhow!("{}: {error}", path.display()))?;
     match program.attach_to_link(link) {
-        Ok(_) => Ok(true),
+        Ok(id) => {
+            // Only the pin shall hold the link, so that it ends with the pin.
+            drop(program.take_link(id)?);
+            Ok(true)
+        }
         Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
             std::fs::remove_file(&path)?;
             Ok(false)
@@ -70,23 +119,26 @@ fn attach_new(
     program: &mut Xdp,
     pins: &PinDir,
     interface: &Interface,
+    mode: Mode,
     unfinished: &mut Unfinished,
-) -> Result<()> {
+) -> Result<Option<String>> {
     let name = &interface.name;
-    let attached = match program.attach_to_if_index(interface.index, XdpMode::Driver) {
-        Err(error) if !is_taken(&error) => {
-            tracing::warn!(
-                "{name} refuses native XDP ({}): falling back to generic XDP, which is several times slower",
-                reason(&error)
-            );
-            program.attach_to_if_index(interface.index, XdpMode::Skb)
-        }
-        attached => attached,
+    let flag = match mode {
+        Mode::Native => XdpMode::Driver,
+        Mode::Generic => XdpMode::Skb,
     };
-    let id = attached.map_err(|error| match is_taken(&error) {
-        true => taken(name),
-        false => anyhow!("cannot attach XDP to {name}: {}", reason(&error)),
-    })?;
+    let deadline = Instant::now() + DETACH_PATIENCE;
+    let id = loop {
+        match program.attach_to_if_index(interface.index, flag) {
+            Ok(id) => break id,
+            Err(error) if is_taken(&error) && Instant::now() < deadline => thread::sleep(DETACH_POLL),
+            Err(error) if is_taken(&error) => return Err(taken(name)),
+            Err(error) if mode == Mode::Native => {
+                return Ok(Some(format!("{name} refuses native XDP ({})", reason(&error))));
+            }
+            Err(error) => bail!("cannot attach XDP to {name}: {}", reason(&error)),
+        }
+    };
     let link: FdLink = program
         .take_link(id)?
         .try_into()
@@ -94,12 +146,12 @@ fn attach_new(
     let path = pins.link(name);
     link.pin(&path).map_err(|error| anyhow!("cannot pin {}: {error}", path.display()))?;
     unfinished.add(path);
-    Ok(())
+    Ok(None)
 }
 
 fn taken(name: &str) -> anyhow::Error {
     anyhow!(
-        "{name} has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
+        "{name}, or the bridge or bond that it is part of, has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
     )
 }
 
@@ -117,5 +169,9 @@ fn errno(error: &ProgramError) -> Option<Errno> {
 }
 
 fn reason(error: &ProgramError) -> String {
-    errno(error).map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
+    match errno(error) {
+        Some(Errno::EOPNOTSUPP) => "its driver has none".to_owned(),
+        Some(errno) => errno.desc().to_owned(),
+        None => error.to_string(),
+    }
 }

@@ -199,28 +199,23 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Option<String>> {
             return Ok(Some(format!("{} is missing", path.display())));
         }
     }
-    for (name, entries) in geometry.map_sizes() {
-        let found = MapInfo::from_pin(pins.map(name))
-            .with_context(|| format!("cannot look at {name}"))?
-            .max_entries();
-        if found != entries {
-            return Ok(Some(format!("{name} has {found} entries and would need {entries}")));
-        }
-    }
     let tables = Tables::open(pins)?;
     let (found, local) = (tables.config()?.snapshot(), tables.addresses.local());
+    if local != geometry.local_addresses {
+        return Ok(Some(format!("its local_addresses are {}", list(&local))));
+    }
+    if (found.port_base, found.port_count) != (geometry.port_base.into(), geometry.port_count) {
+        let last = (found.port_base + found.port_count).saturating_sub(1);
+        return Ok(Some(format!("its local_ports are \"{}-{last}\"", found.port_base)));
+    }
     let expected = Config { generation: found.generation, ..geometry.config(found.seed, found.jiffies_hz) };
-    Ok(if local != geometry.local_addresses {
-        Some(format!("its local addresses are {}", list(&local)))
-    } else if found != expected {
-        Some(format!(
-            "its local ports are {}-{}",
-            found.port_base,
-            (found.port_base + found.port_count).saturating_sub(1)
-        ))
-    } else {
-        None
-    })
+    let mut same = found == expected;
+    for (name, entries) in geometry.map_sizes() {
+        let info = MapInfo::from_pin(pins.map(name)).with_context(|| format!("cannot look at {name}"))?;
+        same &= info.max_entries() == entries;
+    }
+    // Addresses and ports being equal, nothing else is left that the sizes follow from.
+    Ok((!same).then(|| "its tables are of the size for another max_sessions".to_owned()))
 }
 
 fn list(addresses: &[std::net::Ipv4Addr]) -> String {

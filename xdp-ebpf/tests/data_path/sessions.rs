@@ -179,3 +179,17 @@ fn a_new_generation_asks_for_the_next_hop_again() {
     world.tables.config.generation += 1;
     assert_eq!(world.send(Side::Front, &bytes).1[..6], moved, "no answer: the old one stays");
 }
+
+#[test]
+fn what_is_larger_than_the_way_out_is_dropped_by_name() {
+    const MTU: usize = 1500;
+    let world = World::new();
+    world.forward(Side::Front, &syn());
+    let headers = ack(b"").packet().unwrap().len();
+    let sent = |total: usize| {
+        let packet = ack(&vec![7; total - headers]).packet().unwrap();
+        world.send(Side::Front, &testbed::cases::frame(Side::Front, &packet)).0
+    };
+    assert!(matches!(sent(MTU), Outcome::Redirect(_)));
+    assert_eq!(sent(MTU + 1), Outcome::Stop(Event::DropOverMtu));
+}

@@ -50,6 +50,10 @@ pub fn run(program: &Path) -> Result<()> {
     drop(traffic);
     drop(demo);
     shown?;
+    if std::io::stderr().is_terminal() {
+        // The terminal has left `^C` on this line.
+        eprintln!();
+    }
     progress::line("ended", format_args!("{} requests answered, {} failed", tally.answered, tally.failed));
     progress::line("", "namespaces, pins and files are removed");
     Ok(())

@@ -43,7 +43,7 @@ impl Routes {
         for route in self.local().await? {
             if !route.ours && route.prefix == 32 && vips.contains(&route.address) {
                 bail!(
-                    "VIP {} is an address of this host already: remove it there (`ip address show to {}`), or give the load balancer another",
+                    "VIP {} is local to this host already (`ip route show table local {}`): remove that address or route, or give the load balancer another VIP",
                     route.address,
                     route.address
                 );

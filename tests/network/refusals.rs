@@ -1,0 +1,145 @@
+//! Does a daemon that cannot start say so in one line with the way out, and leave everything as it was?
+
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
+    process::Command,
+};
+
+use testbed::{Network, Size};
+
+use crate::{
+    balancer::{Balancer, DEADLINE, Settings, VIP},
+    servers,
+};
+
+/// A connection through the balancer, both ends of it.
+fn connect(balancer: &Balancer, listener: &TcpListener) {
+    let connect = || TcpStream::connect_timeout(&VIP.into(), DEADLINE);
+    let client = balancer.network.client().enter(connect).unwrap().unwrap();
+    let (server, _) = listener.accept().unwrap();
+    drop((client, server));
+}
+
+#[test]
+fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
+    let mut balancer = Balancer::start(Settings::default());
+    let listener = servers::listen(&balancer.network.backends[0]);
+    let pins = balancer.pins().to_owned();
+    let second = pins.with_extension("second");
+
+    let refusal = balancer.refusal(&Settings::default(), &pins);
+    assert!(
+        refusal.starts_with("another evenkeel (process ") && refusal.contains("stop it first"),
+        "{refusal}"
+    );
+
+    let refusal = balancer.refusal(&Settings::default(), &second);
+    assert!(
+        refusal.starts_with("front") && refusal.contains("another XDP program: detach it (`ip link"),
+        "{refusal}"
+    );
+
+    let nowhere = Settings { interfaces: ["front", "nowhere"], ..Settings::default() };
+    let refusal = balancer.refusal(&nowhere, &second);
+    let named = "host.interfaces: there is no interface \"nowhere\"; there are lo, front, back";
+    assert!(refusal.starts_with(named), "{refusal}");
+
+    balancer.end();
+    let unload = format!("`evenkeel unload --pin-dir {}` drops it", pins.display());
+    for (host, difference) in [
+        (
+            "local_addresses = [\"100.64.0.0/29\"]\nmax_sessions = 65536",
+            "its local_addresses are 16 from 100.64.0.0",
+        ),
+        (
+            "local_addresses = [\"100.64.0.0/28\"]\nlocal_ports = \"2000-3000\"\nmax_sessions = 65536",
+            "its local_ports are \"1024-65535\"",
+        ),
+        ("local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 131072", "another max_sessions"),
+    ] {
+        let refusal = balancer.refusal(&Settings { host, ..Settings::default() }, &pins);
+        assert!(refusal.contains(difference) && refusal.contains(&unload), "{refusal}");
+    }
+    connect(&balancer, &listener);
+    assert!(!second.exists(), "a refused start leaves nothing");
+    assert!(balancer.unload().contains("unloaded"));
+    assert!(balancer.unload().contains("nothing was loaded"));
+
+    let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));
+    assert!(refusal.contains("is not on a BPF file system: mount one with `mount -t bpf"), "{refusal}");
+}
+
+#[test]
+fn an_address_that_is_somebody_elses_is_no_vip() {
+    let mut balancer = Balancer::start(Settings::default());
+    balancer.end();
+    balancer.unload();
+    let host = &balancer.network.balancer;
+    let vip = VIP.ip().to_string();
+    for (take, give_back) in [
+        ("ip address add VIP dev lo", "ip address del VIP dev lo"),
+        ("ip route add local VIP dev lo table local", "ip route del local VIP dev lo table local"),
+    ] {
+        let run = |words: &str| host.run(&words.replace("VIP", &vip).split(' ').collect::<Vec<_>>()).unwrap();
+        run(take);
+        let refusal = balancer.refusal(&Settings::default(), balancer.pins());
+        assert!(refusal.starts_with(&format!("VIP {vip} is local to this host already")), "{refusal}");
+        assert!(!balancer.pins().exists());
+        run(give_back);
+    }
+    assert_eq!(host.run(&["ip", "route", "show", "table", "local", "proto", "139"]).unwrap(), "");
+    balancer.run();
+}
+
+#[test]
+fn who_is_not_root_reads_what_is_missing() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = directory.path().join("evenkeel");
+    fs::copy(testbed::binary("evenkeel").unwrap(), &program).unwrap();
+    let config = directory.path().join("evenkeel.toml");
+    let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
+    fs::write(&config, Settings::default().file(&network)).unwrap();
+    for path in [directory.path(), &program, &config] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut command = Command::new(&program);
+    let output = command.arg("run").arg("--config").arg(&config).uid(65534).gid(65534).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        text.starts_with("evenkeel: this needs root, or the capabilities that are missing: CAP_BPF"),
+        "{text}"
+    );
+}
+
+/// A bridge has no native XDP, and what native XDP redirects to it is lost without a word.
+#[test]
+fn one_interface_without_native_xdp_makes_all_generic() {
+    let settings = Settings { interfaces: ["front", "bridge"], ..Settings::default() };
+    let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
+    for words in [
+        "ip link add bridge type bridge forward_delay 0",
+        "ip address del 192.0.2.1/24 dev back",
+        "ip link set back master bridge",
+        "ip address add 192.0.2.1/24 dev bridge",
+        "ip link set bridge up",
+    ] {
+        network.balancer.run(&words.split(' ').collect::<Vec<_>>()).unwrap();
+    }
+    let mut balancer = Balancer::start_in(network, settings);
+    assert!(balancer.log().contains("bridge refuses native XDP"), "{}", balancer.log());
+    let listener = servers::listen(&balancer.network.backends[0]);
+    let modes = |balancer: &Balancer| {
+        let interfaces = balancer.ask("status")["interfaces"].clone();
+        interfaces.as_array().unwrap().iter().map(|row| row["mode"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(modes(&balancer), ["generic", "generic"]);
+    connect(&balancer, &listener);
+    balancer.kill();
+    balancer.run();
+    assert_eq!(modes(&balancer), ["generic", "generic"]);
+    connect(&balancer, &listener);
+}
