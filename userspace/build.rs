@@ -32,7 +32,7 @@ fn main() {
     println!("cargo:rustc-check-cfg=cfg(evenkeel_bpf)");
     if let Err(problem) = build() {
         for line in problem.lines() {
-            println!("cargo:error={line}");
+            println!("cargo::error={line}");
         }
     }
 }

@@ -1,3 +1,15 @@
 //! Tests in a network of namespaces, with real clients and servers. They need root.
+//!
+//! `balancer` starts the daemon in a network and asks it questions, `servers` are what runs behind it; every other
+//! file answers one question.
 
+mod balancer;
+mod bulk;
+mod draining;
+mod ending;
 mod plumbing;
+mod ports;
+mod proportion;
+mod servers;
+mod takeover;
+mod toa;

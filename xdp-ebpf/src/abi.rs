@@ -229,6 +229,8 @@ pub struct AddressEntry {
     pub reserved: u32,
 }
 
+shared_fields! { AddressEntry { kind: u32, } }
+
 /// Four addresses with the same [`address_bucket`]: one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
@@ -321,7 +323,7 @@ impl Pool {
     }
 }
 
-shared_fields! { Pool { block: u64, } }
+shared_fields! { Pool { block: u64, state: u8, } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -340,6 +342,8 @@ pub struct Backend {
     /// Zero.
     pub reserved: [u8; 3],
 }
+
+shared_fields! { Backend { weight: u16, state: u8, } }
 
 /// What one CPU forwarded for one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -1,13 +1,13 @@
 //! `cargo xtask`: the tasks of this repository, one file or folder each.
 //!
 //! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check.
-//! `workspace` knows where things lie, `console` how progress is told.
+//! `workspace` knows where things lie, `progress` how progress is told.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
-mod console;
+mod progress;
 mod run;
 mod setup;
 mod test;

@@ -11,7 +11,7 @@ use nix::{
     },
 };
 
-use crate::{console, setup};
+use crate::{progress, setup};
 
 /// The oldest kernel series that is supported: the first long-term one with everything the data path asks for.
 const OLDEST: (u32, u32) = (6, 6);
@@ -52,7 +52,7 @@ pub fn mount_bpffs() -> Result<bool> {
     mounted.with_context(|| {
         format!("there is no BPF file system at {BPFFS}, and `mount -t bpf bpf {BPFFS}` fails; in a container, it has to be mounted from outside")
     })?;
-    console::line("bpffs", format_args!("mounted at {BPFFS}"));
+    progress::line("bpffs", format_args!("mounted at {BPFFS}"));
     Ok(true)
 }
 
@@ -75,7 +75,7 @@ impl BpfFs {
 impl Drop for BpfFs {
     fn drop(&mut self) {
         if self.mounted && umount(BPFFS).is_err() {
-            console::line("bpffs", format_args!("{BPFFS} is in use by others now and stays mounted"));
+            progress::line("bpffs", format_args!("{BPFFS} is in use by others now and stays mounted"));
         }
     }
 }

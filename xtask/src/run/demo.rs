@@ -20,7 +20,7 @@ use super::{
     table::{Screen, Status},
     traffic::Traffic,
 };
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 /// `[load_balancer] vip` and its listener's port.
 const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
@@ -42,7 +42,7 @@ const REPRINT: Duration = Duration::from_secs(5);
 /// With what went wrong; everything is removed then, too.
 pub fn run(program: &Path) -> Result<()> {
     let interrupt = testbed::interrupt();
-    console::line("network", "a client, the balancer and three backends, each in a namespace");
+    progress::line("network", "a client, the balancer and three backends, each in a namespace");
     let mut demo = Demo::start(program)?;
     demo.introduce();
     let traffic = Traffic::start(demo.network.client(), SocketAddr::from(VIP))?;
@@ -51,8 +51,8 @@ pub fn run(program: &Path) -> Result<()> {
     drop(traffic);
     drop(demo);
     shown?;
-    console::line("ended", format_args!("{} requests answered, {} failed", tally.answered, tally.failed));
-    console::line("", "namespaces, pins and files are removed");
+    progress::line("ended", format_args!("{} requests answered, {} failed", tally.answered, tally.failed));
+    progress::line("", "namespaces, pins and files are removed");
     Ok(())
 }
 
@@ -78,22 +78,22 @@ impl Demo {
     fn introduce(&self) {
         let ([a, b, c, d], _) = VIP;
         let client = self.network.client().namespace();
-        console::line("try yourself", format_args!("ip netns exec {client} curl http://{a}.{b}.{c}.{d}/"));
+        progress::line("try yourself", format_args!("ip netns exec {client} curl http://{a}.{b}.{c}.{d}/"));
         if workspace::program("curl").is_none() {
-            console::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
+            progress::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
         }
         let (program, pins) = (self.balancer.program.display(), self.balancer.pins.display());
-        console::line(
+        progress::line(
             "look in",
             format_args!("{program} sessions --pin-dir {pins} (or status, or counters)"),
         );
-        console::line("end", "Ctrl-C");
+        progress::line("end", "Ctrl-C");
     }
 
     /// Draws the table until the interrupt comes.
     fn show(&mut self, traffic: &Traffic, interrupt: Interrupt) -> Result<()> {
         let interval = if std::io::stdout().is_terminal() { REDRAW } else { REPRINT };
-        let mut screen = Screen::default();
+        let mut screen = Screen::new();
         let mut next = Instant::now();
         while !interrupt.has_come() {
             self.balancer.check()?;
@@ -133,9 +133,9 @@ impl Balancer {
         let process = Process::spawn(command)?;
         let mut balancer = Self { program: program.to_owned(), pins, process, unload, _directory: directory };
         balancer.process.wait_for_output(READY, START)?;
-        console::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
+        progress::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
         for line in balancer.process.log().lines().filter(|line| !line.contains(READY)) {
-            console::line("", line);
+            progress::line("", line);
         }
         Ok(balancer)
     }
@@ -158,19 +158,19 @@ impl Balancer {
 impl Drop for Balancer {
     fn drop(&mut self) {
         if let Err(error) = self.process.end() {
-            console::line("balancer", format_args!("does not end: {error:#}"));
+            progress::line("balancer", format_args!("does not end: {error:#}"));
         }
         match self.unload.output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
-                console::line("balancer", format_args!("unload failed: {}", console::tail(&output, 5)))
+                progress::line("balancer", format_args!("unload failed: {}", progress::tail(&output, 5)))
             }
-            Err(error) => console::line("balancer", format_args!("cannot unload: {error}")),
+            Err(error) => progress::line("balancer", format_args!("cannot unload: {error}")),
         }
         if self.pins.exists()
             && let Err(error) = fs::remove_dir_all(&self.pins)
         {
-            console::line("balancer", format_args!("{} stays behind: {error}", self.pins.display()));
+            progress::line("balancer", format_args!("{} stays behind: {error}", self.pins.display()));
         }
     }
 }

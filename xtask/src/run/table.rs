@@ -1,9 +1,10 @@
 //! What the demo shows: `evenkeel status -o json` as a table, redrawn in place on a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
+use console::{Term, truncate_str};
 use serde::Deserialize;
 
 use super::traffic::Tally;
@@ -59,29 +60,44 @@ impl Status {
         }
         let mut lines = vec![table.to_string()];
         lines.push(format!("requests: {} answered, {} failed", tally.answered, tally.failed));
-        lines.extend(tally.answer.iter().map(|answer| format!("last answer: {answer}")));
+        lines.extend(tally.answer.iter().map(|answer| format!("last {answer}")));
         lines.extend(tally.failure.iter().map(|failure| format!("last failure: {failure}")));
         lines.join("\n")
     }
 }
 
 /// Where the table is drawn.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Screen {
-    /// Lines drawn last time, on a terminal.
+    terminal: Term,
+    /// Lines drawn last time.
     drawn: usize,
 }
 
 impl Screen {
+    /// Standard output.
+    pub fn new() -> Self {
+        Self { terminal: Term::stdout(), drawn: 0 }
+    }
+
     /// Draws `text`: over the last one on a terminal, else below it.
     pub fn draw(&mut self, text: &str) {
-        let mut out = io::stdout().lock();
-        let start = if self.drawn > 0 { format!("\x1b[{}A\x1b[J", self.drawn) } else { String::new() };
         // A reader that went away has seen enough.
-        let _ = writeln!(out, "{start}{text}").and_then(|()| out.flush());
-        if out.is_terminal() {
-            self.drawn = text.lines().count();
+        let _ = self.redraw(text);
+    }
+
+    fn redraw(&mut self, text: &str) -> io::Result<()> {
+        if !self.terminal.is_term() {
+            return self.terminal.write_line(text);
         }
+        self.terminal.clear_last_lines(self.drawn)?;
+        // A line that the terminal folds would take two, and spoil the count.
+        let width = usize::from(self.terminal.size().1);
+        for line in text.lines() {
+            self.terminal.write_line(&truncate_str(line, width, "…"))?;
+        }
+        self.drawn = text.lines().count();
+        Ok(())
     }
 }
 

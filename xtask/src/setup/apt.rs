@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 /// Whether packages can be installed: `apt-get` is there and this process is root's.
 pub fn available() -> bool {
@@ -23,13 +23,13 @@ pub fn install(packages: &[&str]) -> Result<bool> {
     let mut update = Command::new("apt-get");
     update.arg("update");
     // Old lists may do, so a failure here is not the end.
-    console::quietly("apt-get", "fetching package lists", &mut update)?;
+    progress::quietly("apt-get", "fetching package lists", &mut update)?;
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "--no-install-recommends"]).args(packages);
     install.env("DEBIAN_FRONTEND", "noninteractive");
-    let output = console::quietly("apt-get", &format!("installing {}", packages.join(" ")), &mut install)?;
+    let output = progress::quietly("apt-get", &format!("installing {}", packages.join(" ")), &mut install)?;
     if !output.status.success() {
-        console::line("", format_args!("apt-get failed:\n{}", console::tail(&output, 4)));
+        progress::line("", format_args!("apt-get failed:\n{}", progress::tail(&output, 4)));
     }
     Ok(output.status.success())
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ways::{Kind, TARGET, Way};
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 /// Full debug information becomes BTF; v3 has atomics; packet fields lie at odd addresses, and without the last
 /// feature they are read byte by byte.
@@ -101,8 +101,13 @@ pub fn attempt(build: &Recorded) -> Result<(), String> {
     command.args(&build.args).current_dir(workspace::root()).env_clear();
     command.envs(build.inherit.iter().filter_map(|name| Some((name, env::var_os(name)?)))).envs(&build.env);
     let output =
-        console::quietly("BPF programs", "compiling", &mut command).map_err(|error| format!("{error:#}"))?;
-    if output.status.success() { Ok(()) } else { Err(console::tail(&output, 30)) }
+        progress::quietly("BPF programs", "compiling", &mut command).map_err(|error| format!("{error:#}"))?;
+    if output.status.success() { Ok(()) } else { Err(progress::tail(&output, 30)) }
+}
+
+/// Whether a build failed at the programs' own source, for which another toolchain is no remedy.
+pub fn is_own_mistake(failure: &str) -> bool {
+    failure.contains("could not compile `xdp-ebpf`") && !failure.contains("linking with")
 }
 
 /// Where a working build is recorded.

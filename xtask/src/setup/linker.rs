@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 const VERSION: &str = "0.10.3";
 
@@ -23,11 +23,11 @@ pub fn ensure() -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
     command.args(["install", "bpf-linker", "--version", VERSION, "--locked"]);
     let message = format!("building version {VERSION} (a minute or two)");
-    let output = console::quietly("bpf-linker", &message, &mut command)?;
+    let output = progress::quietly("bpf-linker", &message, &mut command)?;
     if !output.status.success() {
         bail!(
             "`cargo install bpf-linker --version {VERSION} --locked` failed:\n{}",
-            console::tail(&output, 20)
+            progress::tail(&output, 20)
         );
     }
     find().context("cargo installed it, but not into its bin directory")

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 mod apt;
 mod build;
@@ -23,16 +23,16 @@ pub use programs::Need;
 /// If the BPF programs cannot be built here.
 pub fn report() -> Result<ExitCode> {
     let recorded = toolchain()?;
-    console::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
-    console::line("recorded in", build::record_file()?.display());
+    progress::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
+    progress::line("recorded in", build::record_file()?.display());
     let missing = programs::ensure(Need::Test)?;
     if missing.is_empty() {
-        console::line("programs", "all that demo and tests run are there");
+        progress::line("programs", "all that demo and tests run are there");
     } else {
-        console::line("programs", format_args!("missing: {}", missing.join(", ")));
-        console::line("", programs::advice(&missing));
+        progress::line("programs", format_args!("missing: {}", missing.join(", ")));
+        progress::line("", programs::advice(&missing));
     }
-    console::line("next", "cargo xtask run (the demo), cargo xtask test (every check)");
+    progress::line("next", "cargo xtask run (the demo), cargo xtask test (every check)");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -55,7 +55,12 @@ fn toolchain() -> Result<build::Recorded> {
     if let Some(recorded) = recorded {
         match build::attempt(&recorded) {
             Ok(()) => return Ok(recorded),
-            Err(_) => console::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
+            Err(failure) if build::is_own_mistake(&failure) => bail!(
+                "the BPF programs do not compile.\n{failure}\nIf the toolchain changed instead, remove {} and run this \
+                 again.",
+                build::record_file()?.display()
+            ),
+            Err(_) => progress::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
         }
     }
     let mut log = String::new();
@@ -81,7 +86,7 @@ fn toolchain() -> Result<build::Recorded> {
 fn first_that_builds(ways: &[ways::Way], log: &mut String) -> Result<Option<build::Recorded>> {
     for way in ways {
         let linker = linker::ensure().context("bpf-linker, which links the BPF programs")?;
-        console::line("BPF toolchain", format_args!("trying {}", way.name));
+        progress::line("BPF toolchain", format_args!("trying {}", way.name));
         let recorded = build::command(way, &linker)?;
         match build::attempt(&recorded) {
             Ok(()) => {
@@ -89,7 +94,7 @@ fn first_that_builds(ways: &[ways::Way], log: &mut String) -> Result<Option<buil
                 return Ok(Some(recorded));
             }
             Err(failure) => {
-                console::line("", "it does not build them; looking further");
+                progress::line("", "it does not build them; looking further");
                 log.push_str(&format!("With {}:\n{failure}\n", way.name));
             }
         }

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 
 use super::apt;
-use crate::{console, workspace};
+use crate::{progress, workspace};
 
 /// The target of the BPF programs.
 pub const TARGET: &str = "bpfel-unknown-none";
@@ -131,9 +131,9 @@ fn rust_src() -> Result<bool> {
     let Some(rustup) = workspace::program("rustup") else { return Ok(false) };
     let mut command = Command::new(rustup);
     command.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
-    let output = console::quietly("BPF toolchain", "adding rust-src to rustup's nightly", &mut command)?;
+    let output = progress::quietly("BPF toolchain", "adding rust-src to rustup's nightly", &mut command)?;
     if !output.status.success() {
-        console::line("", format_args!("rustup cannot add it: {}", console::tail(&output, 1).trim()));
+        progress::line("", format_args!("rustup cannot add it: {}", progress::tail(&output, 1).trim()));
     }
     Ok(output.status.success())
 }

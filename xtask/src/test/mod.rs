@@ -1,21 +1,23 @@
 //! `cargo xtask test`: every check, with its duration, and one summary.
 //!
-//! `checks` is the list, `tally` counts cargo's `test result:` lines.
+//! `checks` is the list, `tally` counts cargo's `test result:` lines, `summary` is what is said in the end.
 
 use std::{process::ExitCode, time::Instant};
 
 use anyhow::Result;
 
 use crate::{
-    console,
+    progress,
     setup::{self, Need},
     workspace,
 };
 
 mod checks;
+mod summary;
 mod tally;
 
 use checks::{CHECKS, Check, Rights};
+use summary::Summary;
 use tally::Tally;
 
 /// Which checks are asked for.
@@ -37,18 +39,17 @@ pub fn run(scope: Scope) -> Result<ExitCode> {
         _ => setup::ensure(Need::Run)?,
     }
     let start = Instant::now();
-    let mut sum = Tally::default();
-    let mut skipped = Vec::new();
+    let mut sum = Summary::default();
     for check in CHECKS.iter().filter(|check| scope == Scope::All || check.rights == Rights::Any) {
         if check.rights == Rights::Root && !workspace::is_root() {
-            skipped.push(check.title);
-            console::line("skipped", check.title);
-            continue;
+            sum.need_root.push(check.title);
+        } else {
+            sum.add(check.title, run_one(check)?);
         }
-        sum.add(run_one(check)?);
     }
-    summarize(sum, &skipped, start);
-    Ok(if sum.failed == 0 && skipped.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
+    print!("{sum}");
+    Ok(if sum.tally.failed == 0 && sum.need_root.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_one(check: &Check) -> Result<Tally> {
@@ -59,7 +60,7 @@ fn run_one(check: &Check) -> Result<Tally> {
     for arguments in check.commands {
         let mut command = std::process::Command::new(workspace::cargo());
         command.args(*arguments).current_dir(workspace::root());
-        let output = console::quietly("running", check.title, &mut command)?;
+        let output = progress::quietly("running", check.title, &mut command)?;
         let stdout = String::from_utf8_lossy(&output.stdout);
         let mut counted = Tally::of(&stdout);
         notes.extend(tally::notes(&stdout));
@@ -72,24 +73,12 @@ fn run_one(check: &Check) -> Result<Tally> {
     }
     let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f32();
-    console::line(verdict, format_args!("{:<40} {seconds:>6.1} s{tally}", check.title));
+    progress::line(verdict, format_args!("{:<40} {seconds:>6.1} s{tally}", check.title));
     for note in notes {
-        console::line("", note);
+        progress::line("", note);
     }
     for log in logs {
         eprintln!("{log}");
     }
     Ok(tally)
-}
-
-fn summarize(sum: Tally, skipped: &[&str], start: Instant) {
-    println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
-    if !skipped.is_empty() {
-        println!(
-            "skipped: {}. They need root: run `sudo -E env \"PATH=$PATH\" cargo xtask test`, or ask for the others \
-             only with `cargo xtask test --host-only`",
-            skipped.join(", ")
-        );
-    }
-    println!("{} passed, {} failed", sum.passed, sum.failed);
 }

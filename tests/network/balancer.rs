@@ -1,0 +1,196 @@
+//! The daemon in a network of namespaces.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddrV4},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use testbed::{Network, Process, Size, wait_for};
+
+pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 80);
+pub const BACKEND_PORT: u16 = 8080;
+
+/// What a test says about its balancer; the rest is the same for all.
+pub struct Settings {
+    /// One backend for each.
+    pub weights: Vec<u16>,
+    /// Lines of `[host]` beside the interfaces.
+    pub host: &'static str,
+    /// Lines of `[timeouts]`.
+    pub timeouts: &'static str,
+    /// Of the listener.
+    pub idle_timeout: &'static str,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            weights: vec![1],
+            host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
+            timeouts: "",
+            idle_timeout: "300s",
+        }
+    }
+}
+
+impl Settings {
+    fn file(&self, network: &Network) -> String {
+        let members: String = network
+            .backends
+            .iter()
+            .zip(&self.weights)
+            .map(|(host, weight)| {
+                let address = host.address();
+                format!(
+                    "[[pool.member]]\naddress = \"{address}\"\nport = {BACKEND_PORT}\nweight = {weight}\n"
+                )
+            })
+            .collect();
+        let Self { host, timeouts, idle_timeout, .. } = self;
+        format!(
+            "[host]\ninterfaces = [\"front\", \"back\"]\n{host}\n[timeouts]\n{timeouts}\n\
+             [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
+             [[load_balancer.listener]]\nname = \"web\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
+             [[pool]]\nname = \"web\"\n{members}",
+            VIP.ip(),
+            VIP.port(),
+        )
+    }
+}
+
+/// A network with the daemon running in its balancer.
+pub struct Balancer {
+    process: Option<Process>,
+    program: PathBuf,
+    pins: PathBuf,
+    directory: TempDir,
+    pub settings: Settings,
+    pub network: Network,
+}
+
+impl Balancer {
+    pub fn start(settings: Settings) -> Self {
+        let network = Network::new(Size { clients: 1, backends: settings.weights.len() as u8 }).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        if !Path::new("/sys/fs/bpf/ip").exists() && fs::read_dir("/sys/fs/bpf").unwrap().next().is_none() {
+            // Mounting a second time is refused or does no harm.
+            let _ = std::process::Command::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"]).status();
+        }
+        let pins = Path::new("/sys/fs/bpf").join(network.balancer.namespace());
+        let program = testbed::binary("evenkeel").unwrap();
+        let mut balancer = Self { process: None, program, pins, directory, settings, network };
+        balancer.write();
+        balancer.run();
+        balancer
+    }
+
+    fn config(&self) -> PathBuf {
+        self.directory.path().join("evenkeel.toml")
+    }
+
+    fn write(&self) {
+        fs::write(self.config(), self.settings.file(&self.network)).unwrap();
+    }
+
+    /// Starts the daemon and waits until it forwards.
+    pub fn run(&mut self) {
+        let config = self.config();
+        let words = [self.program.as_path(), "run".as_ref(), "--config".as_ref(), &config];
+        let mut words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        words.extend(["--pin-dir", self.pins.to_str().unwrap()]);
+        let mut process = self.network.balancer.spawn(&words).unwrap();
+        process.wait_for_output("evenkeel: ready", DEADLINE).unwrap();
+        self.process = Some(process);
+    }
+
+    /// Kills the daemon without a word.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.signal(Signal::SIGKILL).unwrap();
+        wait_for("the daemon's end", DEADLINE, || process.status().unwrap().is_some()).unwrap();
+    }
+
+    /// Writes the settings again and tells the daemon.
+    pub fn reload(&mut self) {
+        self.write();
+        self.hang_up(" applied, ");
+    }
+
+    /// Puts something else into the file and tells the daemon, who must refuse it.
+    pub fn reload_nonsense(&mut self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+        self.hang_up(" not applied: ");
+    }
+
+    fn hang_up(&mut self, answer: &str) {
+        let process = self.process.as_mut().unwrap();
+        let heard = process.log().matches(answer).count();
+        process.signal(Signal::SIGHUP).unwrap();
+        wait_for(answer, DEADLINE, || process.log().matches(answer).count() > heard)
+            .unwrap_or_else(|error| panic!("{error}:\n{}", process.log()));
+    }
+
+    /// What the daemon printed.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    /// What a command says.
+    pub fn ask(&self, command: &str) -> Value {
+        let pins = self.pins.to_str().unwrap();
+        let words = [self.program.to_str().unwrap(), command, "-o", "json", "--pin-dir", pins];
+        serde_json::from_str(&self.network.balancer.run(&words).unwrap()).unwrap()
+    }
+
+    /// A member's entry in `status`, by the backend's number from 0.
+    pub fn member(&self, number: usize) -> Value {
+        let address = self.network.backends[number].address().to_string();
+        let status = self.ask("status");
+        let members = status["pools"][0]["members"].as_array().unwrap();
+        members.iter().find(|member| member["address"] == address.as_str()).unwrap().clone()
+    }
+
+    /// Sessions that a member was given since it is there.
+    pub fn sessions_of(&self, number: usize) -> u64 {
+        self.member(number)["sessions_total"].as_u64().unwrap()
+    }
+
+    /// Sessions now.
+    pub fn open_sessions(&self) -> usize {
+        self.ask("sessions").as_array().unwrap().len()
+    }
+
+    /// A counter.
+    pub fn counter(&self, name: &str) -> u64 {
+        let counters = self.ask("counters");
+        let mut counters = counters.as_array().unwrap().iter();
+        counters.find(|counter| counter["name"] == name).unwrap()["count"].as_u64().unwrap()
+    }
+
+    /// Local ports: free ones, all.
+    pub fn ports(&self) -> (u64, u64) {
+        let ports = &self.ask("status")["ports"];
+        (ports["free"].as_u64().unwrap(), ports["total"].as_u64().unwrap())
+    }
+
+    /// Runs a command on the client.
+    pub fn client(&self, words: &[&str]) -> String {
+        self.network.client().run(words).unwrap()
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        drop(self.process.take());
+        let words = [self.program.to_str().unwrap(), "unload", "--pin-dir", self.pins.to_str().unwrap()];
+        if let Err(error) = self.network.balancer.run(&words) {
+            eprintln!("{} may stay behind: {error:#}", self.pins.display());
+        }
+    }
+}

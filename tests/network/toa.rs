@@ -1,0 +1,158 @@
+//! Is the client's address on the wire when a receiver reads it, whatever the handshake looks like, and never a
+//! forged one?
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, SocketAddrV4, TcpStream},
+};
+
+use testbed::{Segment, capture::Capture};
+
+use crate::{
+    balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP},
+    servers,
+};
+
+fn connect(balancer: &Balancer) -> (TcpStream, SocketAddrV4) {
+    let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let SocketAddr::V4(client) = stream.local_addr().unwrap() else { panic!("IPv6") };
+    (stream, client)
+}
+
+fn to_backend(segments: &[Segment]) -> impl Iterator<Item = &Segment> {
+    segments.iter().filter(|segment| segment.destination.port() == BACKEND_PORT)
+}
+
+fn first_data(capture: &Capture) -> Segment {
+    let seen = |segments: &[Segment]| to_backend(segments).any(|segment| !segment.payload.is_empty());
+    let segments = capture.wait_for("data", DEADLINE, seen).unwrap();
+    to_backend(&segments).find(|segment| !segment.payload.is_empty()).unwrap().clone()
+}
+
+#[test]
+fn on_the_third_segment_and_on_the_first_data() {
+    let balancer = Balancer::start(Settings::default());
+    let capture = balancer.network.backends[0].capture("eth0").unwrap();
+    let listener = servers::listen(&balancer.network.backends[0]);
+    let (mut stream, client) = connect(&balancer);
+    let (mut server, peer) = listener.accept().unwrap();
+    assert_eq!(
+        peer.ip().to_string()[..9],
+        *"100.64.0.",
+        "without a receiver the socket sees a local address"
+    );
+    stream.write_all(b"hello").unwrap();
+    let data = first_data(&capture);
+    let segments = capture.segments();
+    let third = to_backend(&segments).nth(1).unwrap();
+    assert!(third.tcp.ack && !third.tcp.syn && third.payload.is_empty());
+    assert_eq!((third.toa(), data.toa()), (vec![client], vec![client]));
+
+    // The answer ends it.
+    server.write_all(b"welcome").unwrap();
+    stream.read_exact(&mut [0; 7]).unwrap();
+    stream.write_all(b"more").unwrap();
+    let seen = capture.wait_for("more", DEADLINE, |all| all.iter().any(|s| s.payload == b"more")).unwrap();
+    assert_eq!(seen.iter().find(|s| s.payload == b"more").unwrap().toa(), []);
+    assert!(seen.iter().all(Segment::checksum_is_right));
+}
+
+#[test]
+fn a_server_that_speaks_first() {
+    let balancer = Balancer::start(Settings::default());
+    let capture = balancer.network.backends[0].capture("eth0").unwrap();
+    let listener = servers::listen(&balancer.network.backends[0]);
+    let (mut stream, client) = connect(&balancer);
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(b"220 ready\r\n").unwrap();
+    stream.read_exact(&mut [0; 11]).unwrap();
+    stream.write_all(b"EHLO\r\n").unwrap();
+    server.read_exact(&mut [0; 6]).unwrap();
+    let segments = capture.wait_for("the data", DEADLINE, |all| all.iter().any(|s| s.payload == b"EHLO\r\n"));
+    assert_eq!(to_backend(&segments.unwrap()).nth(1).unwrap().toa(), [client]);
+}
+
+#[test]
+fn a_lost_third_segment() {
+    let balancer = Balancer::start(Settings::default());
+    let backend = &balancer.network.backends[0];
+    let capture = backend.capture("eth0").unwrap();
+    let listener = servers::listen(backend);
+    // Every bare ACK is lost, 60 bytes with timestamps and TOA, until data has made the connection.
+    for rule in [
+        "add table ip loss",
+        "add chain ip loss input { type filter hook input priority 0; }",
+        "add rule ip loss input tcp dport 8080 tcp flags & (fin|syn|rst|psh|ack) == ack ip length <= 60 counter drop",
+    ] {
+        backend.run(&["nft", rule]).unwrap();
+    }
+    let (mut stream, client) = connect(&balancer);
+    stream.write_all(b"first data").unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.read_exact(&mut [0; 10]).unwrap();
+    let dropped = backend.run(&["nft", "list", "table", "ip", "loss"]).unwrap();
+    assert!(!dropped.contains("packets 0 "), "{dropped}");
+    assert_eq!(first_data(&capture).toa(), [client]);
+}
+
+#[test]
+fn a_listener_that_defers_accept() {
+    let balancer = Balancer::start(Settings::default());
+    let directory = tempfile::tempdir().unwrap();
+    let capture = balancer.network.backends[0].capture("eth0").unwrap();
+    let _server = servers::nginx(&balancer.network.backends[0], directory.path(), "deferred");
+    let (mut stream, client) = connect(&balancer);
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("backend1\n"), "{answer}");
+    let from_balancer = |segment: &&Segment| segment.source.ip().octets()[0] == 100;
+    let segments = capture.segments();
+    let data =
+        to_backend(&segments).filter(from_balancer).find(|segment| !segment.payload.is_empty()).unwrap();
+    assert_eq!(data.toa(), [client]);
+}
+
+#[test]
+fn forged_ones_never_arrive() {
+    let balancer = Balancer::start(Settings::default());
+    let (client, backend) = (balancer.network.client(), &balancer.network.backends[0]);
+    let capture = backend.capture("eth0").unwrap();
+    let _listener = servers::listen(backend);
+    // The client's own stack knows nothing of these segments and must not reset them.
+    for rule in [
+        "add table ip quiet",
+        "add chain ip quiet output { type filter hook output priority 0; }",
+        "add rule ip quiet output tcp sport 4711 tcp flags & rst == rst drop",
+    ] {
+        client.run(&["nft", rule]).unwrap();
+    }
+    let source = SocketAddrV4::new(client.address(), 4711);
+    let answers = client.capture("eth0").unwrap();
+    let forged = [254, 8, 0x12, 0x67, 192, 0, 2, 66, 253, 8, 0, 80, 192, 0, 2, 66];
+
+    let mut segment = Segment::new(source, VIP);
+    (segment.tcp.syn, segment.tcp.sequence_number) = (true, 1000);
+    segment.tcp.set_options_raw(&forged).unwrap();
+    client.send(&segment).unwrap();
+    let seen = answers.wait_for("the SYN-ACK", DEADLINE, |all| all.iter().any(|s| s.tcp.syn)).unwrap();
+    let sequence = seen.iter().find(|s| s.tcp.syn).unwrap().tcp.sequence_number;
+
+    segment.tcp.syn = false;
+    (segment.tcp.ack, segment.tcp.sequence_number) = (true, 1001);
+    segment.tcp.acknowledgment_number = sequence.wrapping_add(1);
+    client.send(&segment).unwrap();
+    segment.payload = b"forged".to_vec();
+    client.send(&segment).unwrap();
+
+    first_data(&capture);
+    let segments = capture.segments();
+    let toa: Vec<Vec<SocketAddrV4>> = to_backend(&segments).map(Segment::toa).collect();
+    assert_eq!(toa, [vec![], vec![source], vec![source]]);
+    for segment in to_backend(&segments) {
+        let rest = segment.tcp.options.as_slice();
+        assert!(!rest.contains(&253), "{rest:?}");
+    }
+    assert_eq!(balancer.counter("toa_stripped"), 3);
+}

@@ -1,0 +1,81 @@
+//! The command line: one file per command.
+
+mod check;
+mod counters;
+mod output;
+mod privileges;
+mod run;
+mod sessions;
+mod status;
+mod unload;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use evenkeel::dataplane::pins::{self, PinDir};
+
+/// An elastic load balancer for Linux hosts: Layer 4 in XDP.
+#[derive(Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Forward by a configuration file until SIGTERM; SIGHUP reads the file again.
+    Run(run::Options),
+    /// Say what is wrong with a configuration file, if anything is.
+    Check(check::Options),
+    /// Show pools, members, listeners, interfaces and local ports.
+    Status(output::View),
+    /// Show every session.
+    Sessions(output::View),
+    /// Show what was counted, drops and their reasons included.
+    Counters(counters::Options),
+    /// Stop forwarding: drop all sessions and remove everything that Evenkeel put into this host.
+    Unload(unload::Options),
+}
+
+/// Where the data path is pinned.
+#[derive(Args)]
+struct Pins {
+    /// Directory on a BPF file system that holds the maps.
+    #[arg(long, value_name = "DIR", default_value = pins::DEFAULT)]
+    pin_dir: PathBuf,
+}
+
+impl Pins {
+    fn directory(&self) -> PinDir {
+        PinDir::new(&self.pin_dir)
+    }
+}
+
+impl Cli {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// In one line, for people.
+    pub fn run(self) -> Result<()> {
+        match self.command {
+            Command::Run(options) => run::run(&options),
+            Command::Check(options) => check::run(&options),
+            Command::Status(options) => status::run(&options),
+            Command::Sessions(options) => sessions::run(&options),
+            Command::Counters(options) => counters::run(&options),
+            Command::Unload(options) => unload::run(&options),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

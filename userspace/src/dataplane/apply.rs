@@ -1,0 +1,209 @@
+//! Makes the maps follow the model, one [`Change`] at a time, so that no packet sees half a change: records before
+//! what points to them, a pool's new slots before the one store that switches to them. Next: `sweep`, whose passes
+//! say when removed entries may be reused.
+
+use std::{net::SocketAddrV4, time::Duration};
+
+use anyhow::{Context, Result, bail, ensure};
+use aya::{maps::PerCpuValues, util::nr_cpus};
+use xdp_ebpf::abi::{
+    Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes,
+};
+use zerocopy::FromZeros;
+
+use super::{
+    registry::{Registry, backend, service, slots_of},
+    sweep::Census,
+    tables::Tables,
+};
+use crate::model::{self, Change, ListenerKey};
+
+/// The maps and what they hold.
+pub struct Applier {
+    /// The maps.
+    pub tables: Tables,
+    /// Who has which index.
+    pub registry: Registry,
+}
+
+impl Applier {
+    /// Applies one step of a plan. The registry's model follows.
+    ///
+    /// # Errors
+    /// A table is full or cannot be written; the step has then changed nothing that a packet sees.
+    pub fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::PutPool(name, pool) => self.put_pool(name, pool),
+            Change::AddVip(vip) => {
+                self.tables.addresses.add_vip(*vip)?;
+                self.registry.model.vips.insert(*vip);
+                Ok(())
+            }
+            Change::PutListener(key, listener) => self.put_listener(key, listener),
+            Change::RemoveListener(key) => self.remove_listener(key),
+            Change::RemoveVip(vip) => {
+                self.tables.addresses.remove(*vip);
+                self.registry.model.vips.remove(vip);
+                Ok(())
+            }
+            Change::RemovePool(name) => self.remove_pool(name),
+        }
+    }
+
+    /// A full sweep has gone by: blocks and indexes that nothing uses any more become free.
+    ///
+    /// # Errors
+    /// A table cannot be written.
+    pub fn settle(&mut self, census: &Census) -> Result<()> {
+        let Self { tables, registry } = self;
+        registry.slots.rest();
+        for index in registry.backends.settle(|index| census.backends.contains_key(&(index as u16))) {
+            tables.backend.get(index).context("ek_backend")?.write(Backend::default());
+        }
+        for index in registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16))) {
+            tables.listener.set(index, Listener::new_zeroed(), 0)?;
+            registry.idle.remove(&(index as u16));
+        }
+        let backends = &registry.backends;
+        let has_backends = |pool| backends.iter().any(|((of, _), _)| *of == pool);
+        for index in registry.pools.settle(has_backends) {
+            tables.pool.get(index).context("ek_pool")?.write(Pool::new_zeroed());
+        }
+        Ok(())
+    }
+
+    fn put_pool(&mut self, name: &str, pool: &model::Pool) -> Result<()> {
+        let known = self.registry.pools.get(&name.to_owned());
+        let fresh = pool
+            .members
+            .keys()
+            .filter(|&&member| {
+                known.is_none_or(|index| self.registry.backends.get(&(index, member)).is_none())
+            })
+            .count();
+        ensure!(self.registry.backends.has_room_for(fresh), "pool {name:?}: ek_backend is full");
+        let bytes = name_bytes(name).with_context(|| too_long("pool", name))?;
+        let (index, is_new) = self.registry.pools.put(name.to_owned()).context("ek_pool is full")?;
+        let record = self.tables.pool.get(index).context("ek_pool")?;
+        if is_new {
+            self.tables.cursor.set(index, 0, 0)?;
+            record.write(Pool { block: 0, state: ENTRY_ACTIVE, reserved: [0; 7], name: bytes });
+        }
+        record.state().set(ENTRY_ACTIVE);
+        for (&member, &weight) in &pool.members {
+            self.put_backend(index, member, weight)?;
+        }
+        self.switch_block(index, name, pool)?;
+        self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
+        self.registry.model.pools.insert(name.to_owned(), pool.clone());
+        Ok(())
+    }
+
+    fn put_backend(&mut self, pool: u32, member: SocketAddrV4, weight: u16) -> Result<()> {
+        let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
+        let record = self.tables.backend.get(index).context("ek_backend")?;
+        if is_new {
+            let zeros = PerCpuValues::try_from(vec![BackendStat::default(); cpus()?])?;
+            self.tables.backend_stat.set(index, zeros, 0)?;
+            record.write(backend(pool, member, weight));
+        } else {
+            record.weight().set(weight);
+            record.state().set(ENTRY_ACTIVE);
+        }
+        Ok(())
+    }
+
+    /// Writes the pool's slots to a new place, then points the pool there.
+    fn switch_block(&mut self, index: u32, name: &str, pool: &model::Pool) -> Result<()> {
+        let Registry { backends, slots: ranges, .. } = &mut self.registry;
+        let slots =
+            slots_of(pool, |member| backends.get(&(index, member))).context("a member has no index")?;
+        let count = u32::try_from(slots.len())?;
+        let Some(first) = ranges.take(count) else {
+            bail!(
+                "pool {name:?}: ek_slot has no room for the {count} slots of its weights; give its members weights with a common divisor"
+            );
+        };
+        for (slot, backend) in (first..).zip(slots) {
+            self.tables.slot.get(slot).context("ek_slot")?.write(backend);
+        }
+        let block = self.tables.pool.get(index).context("ek_pool")?;
+        let old = block.block().get();
+        // The slots above must be there before the word that leads to them.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+        block.block().set(Pool::block_of(first, count));
+        ranges.give_back(old as u32, (old >> 32) as u32);
+        Ok(())
+    }
+
+    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddrV4) -> bool) -> Result<()> {
+        let Self { tables, registry } = self;
+        let gone: Vec<_> = registry
+            .backends
+            .iter()
+            .map(|(key, _)| *key)
+            .filter(|&(of, member)| of == pool && goes(member))
+            .collect();
+        for key in gone {
+            let index = registry.backends.get(&key).context("ek_backend")?;
+            let record = tables.backend.get(index).context("ek_backend")?;
+            if record.state().get() == ENTRY_ACTIVE {
+                registry.backends.remove(&key);
+                record.weight().set(0);
+                record.state().set(ENTRY_REMOVED);
+            }
+        }
+        Ok(())
+    }
+
+    fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
+        let pool = self.registry.pools.get(&listener.pool).context("a listener's pool has no index")?;
+        let record = Listener {
+            pool,
+            idle_timeout: u32::try_from(listener.idle_timeout.as_secs())?,
+            service: service(key),
+            state: ENTRY_ACTIVE,
+            reserved: [0; 7],
+            name: name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?,
+            load_balancer: name_bytes(&listener.load_balancer)
+                .with_context(|| too_long("load balancer", &listener.load_balancer))?,
+        };
+        let (index, _) = self.registry.listeners.put(*key).context("ek_listener is full")?;
+        self.tables.listener.set(index, record, 0)?;
+        self.tables.service.insert(record.service, index, 0).context("ek_service")?;
+        self.registry.idle.insert(index as u16, listener.idle_timeout.max(Duration::from_secs(1)));
+        self.registry.model.listeners.insert(*key, listener.clone());
+        Ok(())
+    }
+
+    fn remove_listener(&mut self, key: &ListenerKey) -> Result<()> {
+        self.tables.service.remove(&service(key)).context("ek_service")?;
+        self.registry.model.listeners.remove(key);
+        if let Some(index) = self.registry.listeners.remove(key) {
+            let record = self.tables.listener.get(&index, 0)?;
+            self.tables.listener.set(index, Listener { state: ENTRY_REMOVED, ..record }, 0)?;
+        }
+        Ok(())
+    }
+
+    fn remove_pool(&mut self, name: &str) -> Result<()> {
+        self.registry.model.pools.remove(name);
+        if let Some(index) = self.registry.pools.remove(&name.to_owned()) {
+            let record = self.tables.pool.get(index).context("ek_pool")?;
+            let old = record.block().get();
+            record.block().set(0);
+            record.state().set(ENTRY_REMOVED);
+            self.registry.slots.give_back(old as u32, (old >> 32) as u32);
+            self.remove_backends(index, |_| true)?;
+        }
+        Ok(())
+    }
+}
+
+fn cpus() -> Result<usize> {
+    nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))
+}
+
+fn too_long(what: &str, name: &str) -> String {
+    format!("the {what}'s name {name:?} is longer than {NAME_LEN} bytes")
+}

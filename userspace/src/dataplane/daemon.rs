@@ -1,0 +1,256 @@
+//! The data path at work: started or taken over, reconfigured, swept, and kept in step with the host's network.
+//! `commands/run` drives it.
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use aya_log::EbpfLogger;
+use rtnetlink::Handle;
+
+use super::{
+    apply::Applier,
+    attach::attach,
+    clock::Clock,
+    geometry::Geometry,
+    load::{Origin, SessionLog, load},
+    network::{
+        self,
+        interfaces::{self, Interface},
+        monitor::News,
+        neighbours::Neighbours,
+        routes::Routes,
+    },
+    pins::PinDir,
+    registry::Registry,
+    reset::ResetSocket,
+    sweep::{Limits, Sweeper},
+};
+use crate::{
+    config::Configuration,
+    host::{Host, Timeouts},
+    model::Model,
+    plan::plan,
+};
+
+/// How long to wait for backends' MACs before their sessions may come.
+const ARP_PATIENCE: Duration = Duration::from_millis(500);
+/// The shortest time between two looks at the routes to all backends.
+const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(1);
+/// After this time neighbours are looked at even if nothing seems to have changed.
+const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(10);
+
+/// A data path and what keeps it going.
+pub struct Daemon {
+    host: Host,
+    timeouts: Timeouts,
+    applier: Applier,
+    clock: Clock,
+    sweeper: Sweeper,
+    resets: ResetSocket,
+    handle: Handle,
+    routes: Routes,
+    neighbours: Neighbours,
+    interfaces: Vec<Interface>,
+    stale_next_hops: bool,
+    stale_neighbours: bool,
+    neighbours_at: Instant,
+    origin: Origin,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+}
+
+impl Daemon {
+    /// Loads the programs, or takes over from a process that ended, and forwards when it returns.
+    ///
+    /// # Errors
+    /// Anything that keeps it from forwarding, in one line. A new data path is gone again then; one that was there
+    /// goes on as it was.
+    pub async fn start(
+        object: &[u8],
+        pins: &PinDir,
+        configuration: &Configuration,
+        log: SessionLog,
+    ) -> Result<Self> {
+        let handle = network::connect()?;
+        let host = configuration.host.clone();
+        let interfaces = interfaces::named(&handle, &host.interfaces).await?;
+        let routes = Routes::new(handle.clone());
+        routes.check_vips(&configuration.model.vips).await?;
+        let resets = ResetSocket::new().context("cannot open a raw socket")?;
+
+        let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host), log)?;
+        interfaces::write(&mut loaded.tables, &interfaces)?;
+        let registry = match loaded.origin {
+            Origin::New => Registry::empty(),
+            Origin::TakenOver => Registry::from_maps(&loaded.tables)?,
+        };
+        let mut daemon = Self {
+            timeouts: configuration.timeouts,
+            sweeper: Sweeper::default(),
+            resets,
+            neighbours: Neighbours::new(handle.clone()),
+            routes,
+            handle,
+            interfaces,
+            stale_next_hops: true,
+            stale_neighbours: false,
+            neighbours_at: Instant::now(),
+            applier: Applier { tables: loaded.tables, registry },
+            clock: loaded.clock,
+            origin: loaded.origin,
+            logger: loaded.logger,
+            host,
+        };
+        let started = async {
+            daemon.follow(&configuration.model).await?;
+            attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
+            network::let_lookups_start_at_lo()?;
+            daemon.sync_routes().await
+        };
+        if let Err(error) = started.await {
+            if daemon.origin == Origin::New {
+                daemon.routes.remove_all().await?;
+                daemon.neighbours.remove_all().await?;
+            }
+            return Err(error);
+        }
+        daemon.bump_generation()?;
+        unfinished.finish();
+        Ok(daemon)
+    }
+
+    /// Whether the sessions of an earlier process go on.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The netlink connection, for a monitor.
+    pub fn netlink(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Hands the data path's messages about sessions to the log, if there are any.
+    pub fn flush_session_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Makes the data path follow another configuration. Returns how many changes that took.
+    ///
+    /// # Errors
+    /// `[host]` differs or a VIP cannot be ours, and then nothing has changed; or a table is full, and then the
+    /// changes up to there are made.
+    pub async fn reconfigure(&mut self, configuration: &Configuration) -> Result<usize> {
+        if configuration.host != self.host {
+            bail!(
+                "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
+            );
+        }
+        self.routes.check_vips(&configuration.model.vips).await?;
+        let followed = self.follow(&configuration.model).await;
+        self.timeouts = configuration.timeouts;
+        self.sync_routes().await?;
+        followed
+    }
+
+    /// Sweeps the next part of the session table.
+    ///
+    /// # Errors
+    /// The clock or a table cannot be used.
+    pub fn sweep(&mut self) -> Result<()> {
+        let tables = &self.applier.tables;
+        let limits = Limits {
+            now: self.clock.now()?,
+            hz: tables.sessions.config.jiffies_hz,
+            timeouts: &self.timeouts,
+            idle: &self.applier.registry.idle,
+        };
+        let mut resets = Vec::new();
+        let census = self.sweeper.part(&tables.sessions, &limits, &mut resets);
+        for reset in &resets {
+            if let Err(error) = self.resets.send(reset) {
+                tracing::debug!("no reset from {} to {}: {error}", reset.from, reset.to);
+            }
+        }
+        if let Some(census) = census? {
+            self.applier.settle(&census)?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
+    ///
+    /// # Errors
+    /// A map cannot be written.
+    pub fn note(&mut self, news: News) -> Result<()> {
+        match news {
+            News::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
+            News::Neighbour => self.stale_next_hops = true,
+            News::Link(now) => {
+                let Some(known) = self.interfaces.iter_mut().find(|known| known.index == now.index) else {
+                    return Ok(());
+                };
+                let same = (known.mtu, known.mac, known.running) == (now.mtu, now.mac, now.running);
+                if !same {
+                    (known.mtu, known.mac, known.running) = (now.mtu, now.mac, now.running);
+                    (self.stale_next_hops, self.stale_neighbours) = (true, true);
+                    interfaces::write(&mut self.applier.tables, &self.interfaces)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets sessions look for their next hops again if something has changed since the last call, and keeps the
+    /// neighbours towards the backends up to date. To be called at most every 100 ms.
+    ///
+    /// # Errors
+    /// Netlink fails or a map cannot be written.
+    pub async fn refresh(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.stale_next_hops) {
+            self.bump_generation()?;
+        }
+        let age = self.neighbours_at.elapsed();
+        if (self.stale_neighbours && age >= NEIGHBOUR_INTERVAL) || age >= NEIGHBOUR_REFRESH {
+            self.stale_neighbours = false;
+            self.sync_neighbours(&Model::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// Resolves what is new in `model`, then applies the difference.
+    async fn follow(&mut self, model: &Model) -> Result<usize> {
+        self.sync_neighbours(model).await?;
+        self.neighbours.wait_until_resolved(ARP_PATIENCE).await?;
+        let changes = plan(&self.applier.registry.model, model);
+        for change in &changes {
+            self.applier.apply(change)?;
+        }
+        Ok(changes.len())
+    }
+
+    fn bump_generation(&self) -> Result<()> {
+        let generation = self.applier.tables.config()?.generation();
+        generation.set(generation.get().wrapping_add(1));
+        Ok(())
+    }
+
+    async fn sync_routes(&self) -> Result<()> {
+        let vips = self.applier.registry.model.vips.iter();
+        let addresses: BTreeSet<Ipv4Addr> = vips.chain(&self.host.local_addresses).copied().collect();
+        self.routes.sync(&addresses).await
+    }
+
+    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`.
+    async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
+        let known = self.applier.registry.backends.iter().map(|((_, address), _)| *address.ip());
+        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| *member.ip());
+        let backends = known.chain(coming).collect();
+        self.neighbours_at = Instant::now();
+        self.neighbours.sync(&backends).await
+    }
+}

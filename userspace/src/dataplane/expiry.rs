@@ -1,0 +1,94 @@
+//! When a session ends: a pure decision from its TCP state and its idle time. Next: `sweep`, which asks it.
+
+use std::time::Duration;
+
+use xdp_ebpf::tcp_state::State;
+
+use crate::host::Timeouts;
+
+/// What becomes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It stays.
+    Keep,
+    /// It ends.
+    Expire,
+    /// It ends, and both of its ends are told, because they believe that it is open.
+    ExpireWithResets,
+}
+
+/// How long ago `last_seen` was, in jiffies. A packet that came after `now` was read counts as now.
+pub fn idle_jiffies(now: u32, last_seen: u32) -> u32 {
+    let idle = now.wrapping_sub(last_seen);
+    if idle > u32::MAX - 0xFFFF { 0 } else { idle }
+}
+
+/// Jiffies as time. `hz` is not zero.
+pub fn jiffies_to_time(jiffies: u32, hz: u32) -> Duration {
+    Duration::from_micros(u64::from(jiffies) * 1_000_000 / u64::from(hz.max(1)))
+}
+
+/// Decides about a session in `state` that has been idle in both directions for `idle`; `established` is its
+/// listener's idle timeout.
+pub fn decide(state: State, idle: Duration, established: Duration, timeouts: &Timeouts) -> Decision {
+    let limit = match state {
+        State::Established => established,
+        State::SynSent | State::SynRecv | State::SynAck | State::Listen => timeouts.syn_recv,
+        State::FinWait => timeouts.fin_wait,
+        State::TimeWait => timeouts.time_wait,
+        State::None | State::Close => timeouts.close,
+        State::CloseWait => timeouts.close_wait,
+        State::LastAck => timeouts.last_ack,
+    };
+    match (idle < limit, state) {
+        (true, _) => Decision::Keep,
+        (false, State::Established) => Decision::ExpireWithResets,
+        (false, _) => Decision::Expire,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn timeouts() -> Timeouts {
+        Timeouts {
+            syn_recv: 2 * SECOND,
+            fin_wait: 3 * SECOND,
+            time_wait: 4 * SECOND,
+            close: 5 * SECOND,
+            close_wait: 6 * SECOND,
+            last_ack: 7 * SECOND,
+        }
+    }
+
+    #[test]
+    fn every_state_ends_at_its_own_timeout() {
+        let at = |state, seconds: u32| {
+            let last = decide(state, seconds * SECOND - Duration::from_millis(4), 90 * SECOND, &timeouts());
+            (last, decide(state, seconds * SECOND, 90 * SECOND, &timeouts()))
+        };
+        let quiet = (Decision::Keep, Decision::Expire);
+        assert_eq!(at(State::SynSent, 2), quiet);
+        assert_eq!(at(State::SynRecv, 2), quiet);
+        assert_eq!(at(State::SynAck, 2), quiet);
+        assert_eq!(at(State::FinWait, 3), quiet);
+        assert_eq!(at(State::TimeWait, 4), quiet);
+        assert_eq!(at(State::Close, 5), quiet);
+        assert_eq!(at(State::CloseWait, 6), quiet);
+        assert_eq!(at(State::LastAck, 7), quiet);
+        assert_eq!(at(State::Established, 90), (Decision::Keep, Decision::ExpireWithResets));
+    }
+
+    #[test]
+    fn idle_time_survives_the_wrap_of_jiffies() {
+        assert_eq!(idle_jiffies(5, u32::MAX - 4), 10);
+        assert_eq!(idle_jiffies(1000, 900), 100);
+        assert_eq!(idle_jiffies(900, 901), 0, "a packet after the clock was read");
+        assert_eq!(idle_jiffies(u32::MAX, 2), 0, "also across the wrap");
+        assert_eq!(jiffies_to_time(500, 250), 2 * SECOND);
+        assert_eq!(jiffies_to_time(86_400 * 1000, 1000), 86_400 * SECOND, "a day at the finest clock");
+    }
+}

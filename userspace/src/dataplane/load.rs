@@ -1,0 +1,277 @@
+//! Loads the programs with their maps, or takes over the maps of a process that ended. Nothing that a failed start
+//! made stays behind ([`Unfinished`]). Next: `attach`, which puts the program on the interfaces.
+
+use std::{io, path::PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::MapInfo,
+    programs::{ProgramError, Xdp},
+};
+use aya_log::EbpfLogger;
+use xdp_ebpf::abi::Config;
+
+use super::{
+    clock::Clock,
+    geometry::Geometry,
+    pins::{MAPS, PinDir},
+    tables::Tables,
+};
+
+/// The XDP program's name in the object.
+const PROGRAM: &str = "evenkeel";
+/// The clock program's.
+const CLOCK: &str = "ek_clock";
+/// aya-log's level for the sessions that open or are refused: `Level::Info`.
+const INFO: u8 = aya_log::Level::Info as u8;
+/// aya-log's level at which the verifier removes every message.
+const SILENT: u8 = 0;
+
+/// Whether the data path tells about every session that opens or is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLog {
+    /// It does not, and the code for it is gone.
+    Off,
+    /// It does.
+    On,
+}
+
+/// Where the maps come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// They are new.
+    New,
+    /// An earlier process left them, with its sessions.
+    TakenOver,
+}
+
+/// The data path, loaded and not yet on any interface.
+pub struct Loaded {
+    /// Its maps.
+    pub tables: Tables,
+    /// Its clock.
+    pub clock: Clock,
+    /// Whether the maps hold sessions of an earlier process.
+    pub origin: Origin,
+    /// Drains the messages about sessions, if they are on.
+    pub logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// Its programs.
+    pub programs: Programs,
+}
+
+/// The programs, in the kernel.
+pub struct Programs(Ebpf);
+
+impl Programs {
+    /// The XDP program, to attach.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn forwarder(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.0, PROGRAM)
+    }
+}
+
+/// Pins that a start made and that go again unless it succeeds.
+#[derive(Default)]
+pub struct Unfinished {
+    directory: Option<PinDir>,
+    paths: Vec<PathBuf>,
+}
+
+impl Unfinished {
+    /// Adds one pin.
+    pub fn add(&mut self, path: PathBuf) {
+        self.paths.push(path);
+    }
+
+    /// The start succeeded: the pins stay.
+    pub fn finish(mut self) {
+        self.directory = None;
+        self.paths.clear();
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        for path in &self.paths {
+            let _ = std::fs::remove_file(path);
+        }
+        if let Some(pins) = self.directory.take()
+            && let Err(error) = pins.remove()
+        {
+            tracing::warn!("a failed start leaves pins behind: {error:#}");
+        }
+    }
+}
+
+/// Loads `object` with tables of this geometry; pinned ones that match are used as they are.
+///
+/// # Errors
+/// Pinned tables do not match, or the kernel refuses something.
+pub fn load(
+    object: &[u8],
+    pins: &PinDir,
+    geometry: &Geometry,
+    log: SessionLog,
+) -> Result<(Loaded, Unfinished)> {
+    pins.prepare()?;
+    let mut unfinished = Unfinished::default();
+    let origin = match compare(pins, geometry)? {
+        None => Origin::TakenOver,
+        Some(_) if pins.linked()?.is_empty() => {
+            // Nothing there, or what a start that was killed midway left.
+            pins.remove()?;
+            pins.prepare()?;
+            unfinished.directory = Some(pins.clone());
+            Origin::New
+        }
+        Some(difference) => bail!(
+            "the data path that is loaded was made for another [host]: {difference}; `evenkeel unload{}` drops it with all its sessions and lets this one start",
+            pins.option()
+        ),
+    };
+
+    let mut ebpf = loader(pins, geometry, log, |loader| loader.load(object))
+        .map_err(|error| anyhow!("cannot load the BPF object: {}", first_line(&error)))?;
+    let logger = match log {
+        SessionLog::Off => None,
+        SessionLog::On => Some(
+            EbpfLogger::init_with_logger(&mut ebpf, log::logger())
+                .context("the BPF object has no messages to log")?,
+        ),
+    };
+    let clock_pin = pins.clock();
+    let clock = program(&mut ebpf, CLOCK)?;
+    clock.load().map_err(|error| refused(&error))?;
+    remove_if_there(&clock_pin)?;
+    clock.pin(&clock_pin).with_context(|| format!("cannot pin {}", clock_pin.display()))?;
+    let clock = Clock::open(pins)?;
+
+    if origin == Origin::New {
+        initialise(&Tables::open(pins)?, geometry, clock.measure_rate()?)?;
+    }
+    let tables = Tables::open(pins)?;
+    if origin == Origin::New {
+        tables.sessions.fill_ports()?;
+    }
+    program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
+    Ok((Loaded { tables, clock, origin, logger, programs: Programs(ebpf) }, unfinished))
+}
+
+fn loader<T>(
+    pins: &PinDir,
+    geometry: &Geometry,
+    log: SessionLog,
+    load: impl FnOnce(&mut EbpfLoader<'_>) -> T,
+) -> T {
+    let level = match log {
+        SessionLog::Off => &SILENT,
+        SessionLog::On => &INFO,
+    };
+    let mut loader = EbpfLoader::new();
+    loader.override_global(aya_log::LEVEL, level, false);
+    for name in MAPS {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    for (name, entries) in geometry.map_sizes() {
+        loader.map_max_entries(name, entries);
+    }
+    load(&mut loader)
+}
+
+/// Writes what is fixed for the life of the tables.
+fn initialise(tables: &Tables, geometry: &Geometry, jiffies_hz: u32) -> Result<()> {
+    for (index, &address) in (0..).zip(&geometry.local_addresses) {
+        tables.addresses.add_local(address, index)?;
+    }
+    let mut seed = [0; 8];
+    random(&mut seed).context("no random numbers")?;
+    tables.config()?.write(geometry.config(u64::from_ne_bytes(seed), jiffies_hz));
+    Ok(())
+}
+
+fn random(bytes: &mut [u8]) -> io::Result<()> {
+    io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, bytes)
+}
+
+/// What about the pinned tables differs from this geometry; `None` if nothing does.
+fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Option<String>> {
+    for name in MAPS {
+        let path = pins.map(name);
+        if !path.exists() {
+            return Ok(Some(format!("{} is missing", path.display())));
+        }
+    }
+    for (name, entries) in geometry.map_sizes() {
+        let found = MapInfo::from_pin(pins.map(name))
+            .with_context(|| format!("cannot look at {name}"))?
+            .max_entries();
+        if found != entries {
+            return Ok(Some(format!("{name} has {found} entries and would need {entries}")));
+        }
+    }
+    let tables = Tables::open(pins)?;
+    let (found, local) = (tables.config()?.snapshot(), tables.addresses.local());
+    let expected = Config { generation: found.generation, ..geometry.config(found.seed, found.jiffies_hz) };
+    Ok(if local != geometry.local_addresses {
+        Some(format!("its local addresses are {}", list(&local)))
+    } else if found != expected {
+        Some(format!(
+            "its local ports are {}-{}",
+            found.port_base,
+            (found.port_base + found.port_count).saturating_sub(1)
+        ))
+    } else {
+        None
+    })
+}
+
+fn list(addresses: &[std::net::Ipv4Addr]) -> String {
+    match addresses {
+        [] => "none".into(),
+        [only] => only.to_string(),
+        [first, .., last] => format!("{} from {first} to {last}", addresses.len()),
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the BPF object has no program {name}"))?;
+    program.try_into().with_context(|| format!("{name} is not an XDP program"))
+}
+
+/// The kernel's verdict in one line; the verifier's log is for `RUST_LOG=debug`.
+fn refused(error: &ProgramError) -> anyhow::Error {
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            tracing::debug!("the verifier says: {verifier_log}");
+            anyhow!(
+                "the kernel refuses the XDP program: {io_error}; RUST_LOG=debug shows the verifier's reasons"
+            )
+        }
+        error => anyhow!("cannot load the XDP program: {}", first_line(error)),
+    }
+}
+
+fn first_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let part = source.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        cause = source.source();
+    }
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn remove_if_there(path: &std::path::Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,34 @@
+//! The data path seen from userspace, and the only place that speaks to BPF.
+//!
+//! ```text
+//! geometry   the configuration's [host] becomes table sizes
+//!   → pins     where the maps and links live, and who may look after them
+//!   → load     the program, its maps, its links: new, or taken over from a process that ended
+//!   → tables   all maps, opened        (memory: as plain memory; sessions, addresses: what some of them mean)
+//!   → registry who has which index     (indexes, slots: how they are given out)
+//!   → apply    a plan's changes, one by one, into the maps
+//!   → sweep    idle sessions end       (expiry: when; reset: who is told; clock: what time it is)
+//!   → network  routes, neighbours and interfaces that the data path leans on
+//! ```
+//!
+//! `daemon` puts them together for `commands/run`; `report` reads the maps for the commands that look in.
+
+pub mod addresses;
+pub mod apply;
+pub mod attach;
+pub mod clock;
+pub mod daemon;
+pub mod expiry;
+pub mod geometry;
+pub mod indexes;
+pub mod load;
+pub mod memory;
+pub mod network;
+pub mod pins;
+pub mod registry;
+pub mod report;
+pub mod reset;
+pub mod sessions;
+pub mod slots;
+pub mod sweep;
+pub mod tables;

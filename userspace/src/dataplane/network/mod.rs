@@ -1,0 +1,49 @@
+//! What the data path needs of the host's own network: local routes so that the kernel answers ARP for VIPs and local
+//! addresses, neighbours kept resolved, interfaces, and word of every change that makes a known next hop wrong.
+
+pub mod interfaces;
+pub mod monitor;
+pub mod neighbours;
+pub mod routes;
+
+use anyhow::{Context, Result};
+use rtnetlink::Handle;
+
+/// Marks the routes and neighbours that are ours, so that we can tell them from others' and remove stale ones
+/// (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.
+pub const PROTOCOL: u8 = 139;
+
+/// Opens a netlink connection; its messages are moved by a task of the current tokio runtime.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn connect() -> Result<Handle> {
+    let (connection, handle, _) = rtnetlink::new_connection().context("cannot open a netlink socket")?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+/// Lets the data path look up routes as for packets that come from `lo`, so that forwarding stays off on the real
+/// interfaces: the kernel's route lookup for XDP answers only for interfaces that forward.
+///
+/// # Errors
+/// The switch cannot be set.
+pub fn let_lookups_start_at_lo() -> Result<()> {
+    let path = "/proc/sys/net/ipv4/conf/lo/forwarding";
+    std::fs::write(path, "1").with_context(|| format!("cannot set {path}"))
+}
+
+/// The kernel's reason, without the rest of a netlink message.
+fn reason(error: &rtnetlink::Error) -> String {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io().to_string(),
+        error => error.to_string(),
+    }
+}
+
+fn errno(error: &rtnetlink::Error) -> Option<i32> {
+    match error {
+        rtnetlink::Error::NetlinkError(message) => message.to_io().raw_os_error(),
+        _ => None,
+    }
+}

@@ -1,0 +1,151 @@
+//! Listens to netlink for changes that make a known next hop wrong: routes, addresses, links, and neighbours that got
+//! another MAC. Neighbours flip between reachable and stale all the time; that is not news.
+
+use std::{collections::HashMap, net::Ipv4Addr};
+
+use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
+use rtnetlink::{
+    Handle, MulticastGroup,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        neighbour::{NeighbourAttribute, NeighbourMessage},
+        route::RouteProtocol,
+    },
+    sys::SocketAddr,
+};
+
+use super::{
+    PROTOCOL,
+    interfaces::{Interface, from_message},
+    neighbours::neighbour,
+};
+
+/// More neighbours than this are forgotten, all at once, and that counts as a change of all.
+const REMEMBERED: usize = 65_536;
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Routes or addresses: next hops, and with them the neighbours to keep, may be others.
+    Routes,
+    /// A neighbour has another MAC.
+    Neighbour,
+    /// A link came, went or changed.
+    Link(Interface),
+}
+
+/// A stream of [`News`].
+pub struct Monitor {
+    messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
+    known: Known,
+}
+
+impl Monitor {
+    /// Starts to listen, with the neighbours that there are as those that are known.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub async fn new(handle: &Handle) -> Result<Self> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv4Route,
+        ];
+        let (connection, _, messages) =
+            rtnetlink::new_multicast_connection(&groups).context("cannot listen to netlink")?;
+        tokio::spawn(connection);
+        let mut known = Known::default();
+        let request = handle.neighbours().get().set_address_family(AddressFamily::Inet);
+        let there: Vec<_> = request.execute().try_collect().await.context("cannot list neighbours")?;
+        for neighbour in &there {
+            known.moved(neighbour);
+        }
+        Ok(Self { messages, known })
+    }
+
+    /// Waits for the next change. `None` when the connection ended.
+    pub async fn next(&mut self) -> Option<News> {
+        loop {
+            let (message, _) = self.messages.next().await?;
+            if let NetlinkPayload::InnerMessage(message) = message.payload
+                && let Some(news) = self.known.news(&message)
+            {
+                return Some(news);
+            }
+        }
+    }
+}
+
+#[derive(Default)]
+struct Known {
+    macs: HashMap<(u32, Ipv4Addr), Vec<u8>>,
+}
+
+impl Known {
+    fn news(&mut self, message: &RouteNetlinkMessage) -> Option<News> {
+        use RouteNetlinkMessage as M;
+        match message {
+            M::NewRoute(route) | M::DelRoute(route) => {
+                (route.header.protocol != RouteProtocol::Other(PROTOCOL)).then_some(News::Routes)
+            }
+            M::NewAddress(_) | M::DelAddress(_) => Some(News::Routes),
+            M::NewLink(link) => Some(News::Link(from_message(link))),
+            M::DelLink(link) => Some(News::Link(Interface { running: false, ..from_message(link) })),
+            M::NewNeighbour(neighbour) => self.moved(neighbour).then_some(News::Neighbour),
+            _ => None,
+        }
+    }
+
+    /// Whether a neighbour that was known with one MAC has another.
+    fn moved(&mut self, message: &NeighbourMessage) -> bool {
+        let mac = message.attributes.iter().find_map(|attribute| match attribute {
+            NeighbourAttribute::LinkLayerAddress(mac) => Some(mac.clone()),
+            _ => None,
+        });
+        let (Some(hop), Some(mac)) = (neighbour(message), mac) else { return false };
+        if self.macs.len() >= REMEMBERED {
+            self.macs.clear();
+            self.macs.insert(hop, mac);
+            return true;
+        }
+        self.macs.insert(hop, mac.clone()).is_some_and(|old| old != mac)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_route::{neighbour::NeighbourAddress, route::RouteMessage};
+
+    use super::*;
+
+    fn seen(known: &mut Known, last: u8, mac: Option<u8>) -> Option<News> {
+        let mut message = NeighbourMessage::default();
+        message.header.ifindex = 2;
+        message
+            .attributes
+            .push(NeighbourAttribute::Destination(NeighbourAddress::Inet([192, 0, 2, last].into())));
+        message.attributes.extend(mac.map(|m| NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, m])));
+        known.news(&RouteNetlinkMessage::NewNeighbour(message))
+    }
+
+    #[test]
+    fn a_neighbour_is_news_when_its_mac_changes() {
+        let known = &mut Known::default();
+        assert_eq!(seen(known, 1, Some(7)), None, "no session can know another MAC of it");
+        assert_eq!(seen(known, 1, Some(7)), None);
+        assert_eq!(seen(known, 1, None), None, "it failed; its MAC may still be right");
+        assert_eq!(seen(known, 2, Some(8)), None);
+        assert_eq!(seen(known, 1, Some(8)), Some(News::Neighbour));
+    }
+
+    #[test]
+    fn our_own_routes_are_no_news() {
+        let mut route = RouteMessage::default();
+        assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route.clone())), Some(News::Routes));
+        route.header.protocol = RouteProtocol::Other(PROTOCOL);
+        assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route)), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! Keeps the next hops towards the backends resolved: a managed neighbour entry (`NTF_EXT_MANAGED`, Linux 5.16) is
+//! one that the kernel itself keeps fresh. The data path cannot ask for a MAC; it finds one or drops.
+
+use std::{
+    collections::BTreeSet,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use futures::TryStreamExt;
+use rtnetlink::{
+    Handle, RouteMessageBuilder,
+    packet_route::{
+        AddressFamily,
+        neighbour::{
+            NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
+            NeighbourState,
+        },
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol},
+    },
+};
+
+use super::{PROTOCOL, reason};
+
+/// How often to look whether a neighbour is resolved.
+const POLL: Duration = Duration::from_millis(20);
+
+/// Interface and address of a neighbour.
+type Hop = (u32, Ipv4Addr);
+
+/// The neighbours that we keep resolved.
+pub struct Neighbours {
+    handle: Handle,
+}
+
+impl Neighbours {
+    /// Works through `handle`.
+    pub fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// Has the kernel keep the next hops towards these backends resolved, and those of earlier ones no longer. A
+    /// backend without a route has none; the data path counts what it drops for that.
+    ///
+    /// # Errors
+    /// Netlink fails.
+    pub async fn sync(&self, backends: &BTreeSet<Ipv4Addr>) -> Result<()> {
+        let mut wanted = BTreeSet::new();
+        for &backend in backends {
+            wanted.extend(self.next_hop(backend).await);
+        }
+        for (hop, message) in self.ours().await? {
+            if !wanted.remove(&hop)
+                && let Err(error) = self.handle.neighbours().del(message).execute().await
+            {
+                tracing::debug!("cannot let go of neighbour {}: {}", hop.1, reason(&error));
+            }
+        }
+        for hop in wanted {
+            self.manage(hop).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the kernel knows the MACs of all of ours, or `patience` is over: a backend may be down.
+    ///
+    /// # Errors
+    /// Netlink fails.
+    pub async fn wait_until_resolved(&self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let unresolved: Vec<_> = self
+                .ours()
+                .await?
+                .into_iter()
+                .filter(|(_, message)| !has_mac(message))
+                .map(|((_, address), _)| address.to_string())
+                .collect();
+            if unresolved.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                tracing::warn!(
+                    "no answer to ARP from {}: sessions to whom that leads are dropped (drop_no_neighbour) until there is",
+                    unresolved.join(", ")
+                );
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// Lets go of every neighbour of ours.
+    ///
+    /// # Errors
+    /// Netlink fails.
+    pub async fn remove_all(&self) -> Result<()> {
+        self.sync(&BTreeSet::new()).await
+    }
+
+    async fn next_hop(&self, to: Ipv4Addr) -> Option<Hop> {
+        let question = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build();
+        let mut answers = std::pin::pin!(self.handle.route().get(question).execute());
+        hop(&answers.try_next().await.ok()??, to)
+    }
+
+    async fn manage(&self, (interface, address): Hop) {
+        let mut request = self
+            .handle
+            .neighbours()
+            .add(interface, address.into())
+            .state(NeighbourState::None)
+            .flags(NeighbourFlags::empty())
+            .replace();
+        request.message_mut().attributes.extend([
+            NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed),
+            NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)),
+        ]);
+        if let Err(error) = request.execute().await {
+            tracing::warn!("the kernel will not keep neighbour {address} resolved: {}", reason(&error));
+        }
+    }
+
+    async fn ours(&self) -> Result<Vec<(Hop, NeighbourMessage)>> {
+        let request = self.handle.neighbours().get().set_address_family(AddressFamily::Inet);
+        let all: Vec<_> = request.execute().try_collect().await.context("cannot list neighbours")?;
+        let ours = |message: &NeighbourMessage| {
+            message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
+        };
+        Ok(all.into_iter().filter(ours).filter_map(|message| Some((neighbour(&message)?, message))).collect())
+    }
+}
+
+/// Interface and address of a neighbour message.
+pub fn neighbour(message: &NeighbourMessage) -> Option<Hop> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
+            Some((message.header.ifindex, *address))
+        }
+        _ => None,
+    })
+}
+
+fn has_mac(message: &NeighbourMessage) -> bool {
+    message.attributes.iter().any(|attribute| matches!(attribute, NeighbourAttribute::LinkLayerAddress(_)))
+}
+
+fn hop(route: &RouteMessage, to: Ipv4Addr) -> Option<Hop> {
+    let mut gateway = to;
+    let mut interface = None;
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = *address,
+            RouteAttribute::Oif(index) => interface = Some(*index),
+            _ => {}
+        }
+    }
+    interface.filter(|&index| index != 1).map(|index| (index, gateway))
+}

@@ -1,0 +1,191 @@
+//! What the maps hold, by the model's names: which pool, listener and backend has which index, which slots are taken,
+//! and the model that they amount to. Rebuilt from the maps when a process takes over. Next: `apply`, which changes
+//! both.
+
+use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
+
+use anyhow::Result;
+use xdp_ebpf::abi::{
+    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS,
+    PROTOCOL_TCP, Service, name_str,
+};
+
+use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
+use crate::{
+    model::{self, ListenerKey, Model, Protocol},
+    schedule::smooth_wrr,
+};
+
+/// Indexes by identity, and the model that the maps implement.
+pub struct Registry {
+    /// `ek_pool`, by name.
+    pub pools: Indexes<String>,
+    /// `ek_listener`, by what it listens on.
+    pub listeners: Indexes<ListenerKey>,
+    /// `ek_backend`, by pool index and address.
+    pub backends: Indexes<(u32, SocketAddrV4)>,
+    /// `ek_slot`.
+    pub slots: SlotRanges,
+    /// Idle timeouts by listener index, removed listeners' included.
+    pub idle: HashMap<u16, Duration>,
+    /// What is configured.
+    pub model: Model,
+}
+
+impl Registry {
+    /// For empty maps.
+    pub fn empty() -> Self {
+        Self {
+            pools: Indexes::new(MAX_POOLS),
+            listeners: Indexes::new(MAX_LISTENERS),
+            backends: Indexes::new(MAX_BACKENDS),
+            slots: SlotRanges::new(MAX_SLOTS),
+            idle: HashMap::new(),
+            model: Model::default(),
+        }
+    }
+
+    /// Reads the maps. What a process that ended midway left half done appears in the model as something that needs
+    /// to be put again.
+    ///
+    /// # Errors
+    /// A map cannot be read.
+    pub fn from_maps(tables: &Tables) -> Result<Self> {
+        let mut registry = Self::empty();
+        registry.adopt_pools(tables);
+        registry.adopt_backends(tables);
+        registry.forget_unfinished_pools(tables);
+        registry.model.vips = tables.addresses.vips().collect();
+        registry.adopt_listeners(tables)?;
+        Ok(registry)
+    }
+
+    fn adopt_pools(&mut self, tables: &Tables) {
+        for (index, record) in tables.pool.iter() {
+            let pool = record.snapshot();
+            if pool.state == ENTRY_FREE {
+                continue;
+            }
+            let name = name_str(&pool.name).to_owned();
+            self.pools.adopt(name.clone(), index);
+            if !self.slots.adopt(pool.block as u32, (pool.block >> 32) as u32) {
+                record.block().set(0);
+            }
+            if pool.state == ENTRY_ACTIVE {
+                self.model.pools.insert(name, model::Pool::default());
+            } else {
+                self.pools.remove(&name);
+            }
+        }
+    }
+
+    fn adopt_backends(&mut self, tables: &Tables) {
+        let names: HashMap<u32, String> =
+            self.pools.iter().map(|(name, index)| (index, name.clone())).collect();
+        for (index, record) in tables.backend.iter() {
+            let backend = record.snapshot();
+            if backend.state == ENTRY_FREE {
+                continue;
+            }
+            let address = endpoint(backend.address, backend.port);
+            self.backends.adopt((backend.pool, address), index);
+            let pool = names.get(&backend.pool).and_then(|name| self.model.pools.get_mut(name));
+            match pool {
+                Some(pool) if backend.state == ENTRY_ACTIVE => {
+                    pool.members.insert(address, backend.weight);
+                }
+                _ => {
+                    record.state().set(ENTRY_REMOVED);
+                    self.backends.remove(&(backend.pool, address));
+                }
+            }
+        }
+    }
+
+    /// A pool whose slots are not what its members amount to counts as one without members.
+    fn forget_unfinished_pools(&mut self, tables: &Tables) {
+        for (name, pool) in &mut self.model.pools {
+            let Some(index) = self.pools.get(name) else { continue };
+            let Some(record) = tables.pool.get(index) else { continue };
+            let block = record.block().get();
+            let (first, count) = (block as u32, (block >> 32) as u32);
+            let found: Vec<_> = (first..first.saturating_add(count))
+                .filter_map(|slot| tables.slot.get(slot))
+                .map(|slot| slot.snapshot())
+                .collect();
+            if slots_of(pool, |member| self.backends.get(&(index, member))) != Some(found) {
+                pool.members.clear();
+            }
+        }
+    }
+
+    fn adopt_listeners(&mut self, tables: &Tables) -> Result<()> {
+        let mut in_service = HashMap::new();
+        for entry in tables.service.iter() {
+            let (service, index) = entry?;
+            in_service.insert(index, service);
+        }
+        for (index, record) in (0..).zip(tables.listener.iter()) {
+            let record = record?;
+            let Some(key) = listener_key(&record.service).filter(|_| record.state != ENTRY_FREE) else {
+                continue;
+            };
+            self.listeners.adopt(key, index);
+            self.idle.insert(index as u16, Duration::from_secs(record.idle_timeout.into()));
+            let pool = tables.pool.get(record.pool).map(|pool| name_str(&pool.snapshot().name).to_owned());
+            match pool {
+                Some(pool)
+                    if record.state == ENTRY_ACTIVE && in_service.get(&index) == Some(&record.service) =>
+                {
+                    let listener = model::Listener {
+                        name: name_str(&record.name).to_owned(),
+                        load_balancer: name_str(&record.load_balancer).to_owned(),
+                        pool,
+                        idle_timeout: Duration::from_secs(record.idle_timeout.into()),
+                    };
+                    self.model.listeners.insert(key, listener);
+                }
+                _ => {
+                    self.listeners.remove(&key);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The backend indexes to pick from in turn, by `index_of` each member; `None` if a member has no index.
+pub fn slots_of(pool: &model::Pool, index_of: impl Fn(SocketAddrV4) -> Option<u32>) -> Option<Vec<u32>> {
+    let indexes: Option<Vec<u32>> = pool.members.keys().map(|&member| index_of(member)).collect();
+    let (indexes, weights) = (indexes?, pool.members.values().copied().collect::<Vec<_>>());
+    smooth_wrr(&weights).into_iter().map(|member| indexes.get(member as usize).copied()).collect()
+}
+
+/// The record's service as the model has it; `None` for a protocol that the model does not know.
+pub fn listener_key(service: &Service) -> Option<ListenerKey> {
+    let protocol = match service.protocol {
+        PROTOCOL_TCP => Protocol::Tcp,
+        _ => return None,
+    };
+    Some(ListenerKey { vip: service.vip.into(), port: service.port, protocol })
+}
+
+/// The model's key as `ek_service` has it.
+pub fn service(key: &ListenerKey) -> Service {
+    let protocol = match key.protocol {
+        Protocol::Tcp => PROTOCOL_TCP,
+    };
+    Service { vip: key.vip.octets(), port: key.port, protocol, reserved: 0 }
+}
+
+/// The record of a member.
+pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
+    Backend {
+        address: member.ip().octets(),
+        port: member.port(),
+        weight,
+        pool,
+        state: ENTRY_ACTIVE,
+        reserved: [0; 3],
+    }
+}

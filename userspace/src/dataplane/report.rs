@@ -1,0 +1,295 @@
+//! What the maps say, for people and programs: the rows of `status`, `sessions` and `counters`. Reads pinned maps, so
+//! it needs no running daemon.
+
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use xdp_ebpf::{
+    abi::{ENTRY_ACTIVE, ENTRY_FREE, Listener, name_str},
+    tcp_state::State,
+    verdict::{Class, Event},
+};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    clock::Clock,
+    expiry::{idle_jiffies, jiffies_to_time},
+    network::interfaces::Mode,
+    sessions::endpoint,
+    tables::Tables,
+};
+
+/// `evenkeel status`.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// Every pool, removed ones that still have sessions included.
+    pub pools: Vec<Pool>,
+    /// Every listener, the same.
+    pub listeners: Vec<ListenerRow>,
+    /// Where XDP is attached.
+    pub interfaces: Vec<InterfaceRow>,
+    /// Local ports.
+    pub ports: Ports,
+}
+
+/// A pool.
+#[derive(Debug, Serialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: String,
+    /// Its members.
+    pub members: Vec<Member>,
+}
+
+/// A member of a pool.
+#[derive(Debug, Serialize)]
+pub struct Member {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its port.
+    pub port: u16,
+    /// Its weight.
+    pub weight: u16,
+    /// Whether it takes new sessions.
+    pub state: MemberState,
+    /// Sessions now.
+    pub sessions_open: u64,
+    /// Sessions since the member was added.
+    pub sessions_total: u64,
+    /// Its part of the pool's `sessions_total`, 0–1.
+    pub share: f64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Bytes of those, IP headers included.
+    pub bytes_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes of those.
+    pub bytes_out: u64,
+}
+
+/// What becomes of new sessions to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberState {
+    /// It takes its share.
+    Active,
+    /// It takes none (weight 0) and keeps those it has.
+    Draining,
+    /// It is no longer configured; its last sessions go on.
+    Removed,
+}
+
+/// A listener.
+#[derive(Debug, Serialize)]
+pub struct ListenerRow {
+    /// Its load balancer's name.
+    pub load_balancer: String,
+    /// Its name.
+    pub name: String,
+    /// What it listens on.
+    pub vip: Ipv4Addr,
+    /// The port.
+    pub port: u16,
+    /// The transport protocol.
+    pub protocol: &'static str,
+    /// Where its sessions go.
+    pub pool: String,
+    /// Seconds after which an idle established session ends.
+    pub idle_timeout_s: u32,
+    /// Sessions now.
+    pub sessions_open: u64,
+}
+
+/// An interface.
+#[derive(Debug, Serialize)]
+pub struct InterfaceRow {
+    /// Its name.
+    pub name: String,
+    /// How it runs XDP; none if the program is gone from it.
+    pub mode: Option<Mode>,
+    /// Its index.
+    pub index: u32,
+}
+
+/// Local ports of all planes.
+#[derive(Debug, Serialize)]
+pub struct Ports {
+    /// Those that a new session can have.
+    pub free: u64,
+    /// All.
+    pub total: u64,
+}
+
+/// A session.
+#[derive(Debug, Serialize)]
+pub struct Session {
+    /// The client.
+    pub client: SocketAddrV4,
+    /// The VIP that it talks to.
+    pub vip: SocketAddrV4,
+    /// The local address that the backend sees.
+    pub local: SocketAddrV4,
+    /// The backend.
+    pub backend: SocketAddrV4,
+    /// `load balancer/listener`.
+    pub listener: String,
+    /// TCP's name for the state.
+    pub state: &'static str,
+    /// Seconds since the last packet in either direction.
+    pub idle_s: f64,
+    /// Packets from the client; wraps at 2³².
+    pub packets_in: u32,
+    /// Packets to the client; wraps at 2³².
+    pub packets_out: u32,
+}
+
+/// A counter.
+#[derive(Debug, Serialize)]
+pub struct Counter {
+    /// Its name, as in `bpftool map dump name ek_counter`.
+    pub name: &'static str,
+    /// What it says about the packets: pass, drop or note.
+    pub class: &'static str,
+    /// How many, on all CPUs together.
+    pub count: u64,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// Pools and listeners with their traffic.
+///
+/// # Errors
+/// A map cannot be read.
+pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
+    let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, u64>::new());
+    for (forward, _) in tables.sessions.live() {
+        *by_backend.entry(forward.backend).or_default() += 1;
+        *by_listener.entry(forward.listener).or_default() += 1;
+    }
+    let mut pools = Vec::new();
+    let mut names = HashMap::new();
+    for (index, record) in tables.pool.iter() {
+        let record = record.snapshot();
+        if record.state != ENTRY_FREE {
+            names.insert(index, pools.len());
+            pools.push(Pool { name: name_str(&record.name).to_owned(), members: Vec::new() });
+        }
+    }
+    for (index, record) in tables.backend.iter() {
+        let record = record.snapshot();
+        let Some(pool) = names.get(&record.pool).and_then(|&at| pools.get_mut(at)) else { continue };
+        let state = match (record.state, record.weight) {
+            (ENTRY_FREE, _) => continue,
+            (ENTRY_ACTIVE, 0) => MemberState::Draining,
+            (ENTRY_ACTIVE, _) => MemberState::Active,
+            _ => MemberState::Removed,
+        };
+        let traffic = tables.traffic(index)?;
+        pool.members.push(Member {
+            address: record.address.into(),
+            port: record.port,
+            weight: record.weight,
+            state,
+            sessions_open: by_backend.get(&(index as u16)).copied().unwrap_or(0),
+            sessions_total: traffic.sessions,
+            share: 0.0,
+            packets_in: traffic.packets_in,
+            bytes_in: traffic.bytes_in,
+            packets_out: traffic.packets_out,
+            bytes_out: traffic.bytes_out,
+        });
+    }
+    for pool in &mut pools {
+        let total: u64 = pool.members.iter().map(|member| member.sessions_total).sum();
+        for member in &mut pool.members {
+            member.share = member.sessions_total as f64 / total.max(1) as f64;
+        }
+        pool.members.retain(|member| member.state != MemberState::Removed || member.sessions_open > 0);
+        pool.members.sort_by_key(|member| (member.address, member.port));
+    }
+    let listeners = listeners(tables)?
+        .into_iter()
+        .filter(|(index, record)| record.state == ENTRY_ACTIVE || by_listener.contains_key(&(*index as u16)))
+        .map(|(index, record)| ListenerRow {
+            load_balancer: name_str(&record.load_balancer).to_owned(),
+            name: name_str(&record.name).to_owned(),
+            vip: record.service.vip.into(),
+            port: record.service.port,
+            protocol: "tcp",
+            pool: names
+                .get(&record.pool)
+                .and_then(|&at| pools.get(at))
+                .map(|p| p.name.clone())
+                .unwrap_or_default(),
+            idle_timeout_s: record.idle_timeout,
+            sessions_open: by_listener.get(&(index as u16)).copied().unwrap_or(0),
+        })
+        .collect();
+    Ok((pools, listeners))
+}
+
+/// Every session.
+///
+/// # Errors
+/// A map or the clock cannot be read.
+pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
+    let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
+    let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
+    let rows = tables.sessions.live().map(|(there, back)| {
+        let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
+        let name = |l: &Listener| format!("{}/{}", name_str(&l.load_balancer), name_str(&l.name));
+        Session {
+            client: endpoint(there.src, there.sport),
+            vip: endpoint(there.dst, there.dport),
+            local: endpoint(there.new_src, there.new_sport),
+            backend: endpoint(there.new_dst, there.new_dport),
+            listener: listeners.get(&there.listener.into()).map(name).unwrap_or_default(),
+            state: State::from_u8(there.tcp).unwrap_or(State::None).name(),
+            idle_s: jiffies_to_time(idle, hz).max(Duration::ZERO).as_secs_f64(),
+            packets_in: there.packets,
+            packets_out: back.packets,
+        }
+    });
+    Ok(rows.collect())
+}
+
+/// Every counter.
+///
+/// # Errors
+/// The map cannot be read.
+pub fn counters(tables: &Tables) -> Result<Vec<Counter>> {
+    let mut sums = vec![0u64; Event::ALL.len()];
+    for cpu in tables.counter.get(&0, 0)?.iter() {
+        for (sum, bytes) in sums.iter_mut().zip(cpu.as_bytes().chunks_exact(size_of::<u64>())) {
+            *sum += u64::read_from_bytes(bytes).unwrap_or_default();
+        }
+    }
+    let row = |(&event, count): (&Event, u64)| Counter {
+        name: event.name(),
+        class: match event.class() {
+            Class::Pass => "pass",
+            Class::Drop => "drop",
+            Class::Note => "note",
+        },
+        count,
+        meaning: event.meaning(),
+    };
+    Ok(Event::ALL.iter().zip(sums).map(row).collect())
+}
+
+fn listeners(tables: &Tables) -> Result<Vec<(u32, Listener)>> {
+    let mut rows = Vec::new();
+    for (index, record) in (0..).zip(tables.listener.iter()) {
+        let record = record?;
+        if record.state != ENTRY_FREE {
+            rows.push((index, record));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,142 @@
+//! All maps of a running data path, opened by their pins: what the daemon and the commands that look in work on.
+
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap},
+};
+use xdp_ebpf::abi::{Backend, BackendStat, Config, Counters, Interface, Listener, Pool, Service, map};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{
+    addresses::{Addresses, PER_BUCKET},
+    memory::Mapping,
+    pins::PinDir,
+    sessions::Sessions,
+};
+
+/// The maps by what they are for.
+pub struct Tables {
+    /// `ek_config`, one record.
+    pub config: Mapping<Config>,
+    /// `ek_address`.
+    pub addresses: Addresses,
+    /// `ek_service`.
+    pub service: HashMap<MapData, Service, u32>,
+    /// `ek_listener`.
+    pub listener: Array<MapData, Listener>,
+    /// `ek_pool`.
+    pub pool: Mapping<Pool>,
+    /// `ek_cursor`.
+    pub cursor: Array<MapData, u64>,
+    /// `ek_slot`.
+    pub slot: Mapping<u32>,
+    /// `ek_backend`.
+    pub backend: Mapping<Backend>,
+    /// `ek_backend_stat`.
+    pub backend_stat: PerCpuArray<MapData, BackendStat>,
+    /// `ek_forward`, `ek_reverse`, `ek_plane` and `ek_port`.
+    pub sessions: Sessions,
+    /// `ek_interface`.
+    pub interface: Array<MapData, Interface>,
+    /// `ek_device`.
+    pub device: DevMap<MapData>,
+    /// `ek_counter`.
+    pub counter: PerCpuArray<MapData, Counters>,
+}
+
+impl Tables {
+    /// Opens every pinned map. The configuration and the local addresses may still be empty.
+    ///
+    /// # Errors
+    /// A map is not there or is not what this version expects.
+    pub fn open(pins: &PinDir) -> Result<Self> {
+        let config = mapping::<Config>(pins, map::CONFIG)?;
+        let addresses = {
+            let data = open(pins, map::ADDRESS)?;
+            let buckets = max_entries(&data)?;
+            Addresses(Mapping::of_map(data.fd().as_fd(), buckets * PER_BUCKET).context(map::ADDRESS)?)
+        };
+        let sessions = Sessions {
+            config: config.get(0).context(map::CONFIG)?.snapshot(),
+            forward: mapping(pins, map::FORWARD)?,
+            reverse: mapping(pins, map::REVERSE)?,
+            plane: mapping(pins, map::PLANE)?,
+            port: mapping(pins, map::PORT)?,
+            local: (0..).zip(addresses.local()).map(|(index, address)| (address.octets(), index)).collect(),
+        };
+        Ok(Self {
+            config,
+            addresses,
+            service: HashMap::try_from(Map::HashMap(open(pins, map::SERVICE)?)).context(map::SERVICE)?,
+            listener: array(pins, map::LISTENER)?,
+            pool: mapping(pins, map::POOL)?,
+            cursor: array(pins, map::CURSOR)?,
+            slot: mapping(pins, map::SLOT)?,
+            backend: mapping(pins, map::BACKEND)?,
+            backend_stat: per_cpu(pins, map::BACKEND_STAT)?,
+            sessions,
+            interface: array(pins, map::INTERFACE)?,
+            device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,
+            counter: per_cpu(pins, map::COUNTER)?,
+        })
+    }
+
+    /// The one record of `ek_config`.
+    ///
+    /// # Errors
+    /// The map is empty, which the kernel does not allow.
+    pub fn config(&self) -> Result<xdp_ebpf::shared::Shared<'_, Config>> {
+        self.config.get(0).context(map::CONFIG)
+    }
+
+    /// The record of a backend's traffic, summed over all CPUs.
+    ///
+    /// # Errors
+    /// What the lookup says.
+    pub fn traffic(&self, backend: u32) -> Result<BackendStat> {
+        let mut sum = BackendStat::default();
+        for cpu in self.backend_stat.get(&backend, 0)?.iter() {
+            sum.sessions += cpu.sessions;
+            sum.packets_in += cpu.packets_in;
+            sum.bytes_in += cpu.bytes_in;
+            sum.packets_out += cpu.packets_out;
+            sum.bytes_out += cpu.bytes_out;
+        }
+        Ok(sum)
+    }
+}
+
+/// How many entries a map has.
+///
+/// # Errors
+/// What the kernel says.
+pub fn max_entries(data: &MapData) -> Result<u32, MapError> {
+    Ok(data.info()?.max_entries())
+}
+
+fn open(pins: &PinDir, name: &str) -> Result<MapData> {
+    pins.open_map(name)
+}
+
+fn mapping<T: FromBytes + IntoBytes>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
+    let data = open(pins, name)?;
+    let info = data.info()?;
+    anyhow::ensure!(
+        info.value_size() as usize == size_of::<T>(),
+        "{name} holds records of {} bytes, and this program knows them with {}",
+        info.value_size(),
+        size_of::<T>()
+    );
+    Mapping::of_map(data.fd().as_fd(), info.max_entries()).context(name)
+}
+
+fn array<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Array<MapData, T>> {
+    Array::try_from(Map::Array(open(pins, name)?)).context(name)
+}
+
+fn per_cpu<T: Pod>(pins: &PinDir, name: &'static str) -> Result<PerCpuArray<MapData, T>> {
+    PerCpuArray::try_from(Map::PerCpuArray(open(pins, name)?)).context(name)
+}
