@@ -11,7 +11,7 @@
 //!   → dataplane  the changes reach the BPF maps
 //! ```
 //!
-//! `main` and `commands/` are the `evenkeel` program.
+//! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;
 pub mod config;
@@ -20,3 +20,4 @@ pub mod host;
 pub mod model;
 pub mod plan;
 pub mod schedule;
+pub mod toa;
