@@ -62,7 +62,9 @@ impl Kernel {
     fn host_tables(&self) -> HostTables {
         let local = LOCAL.ip().octets();
         let mut host = HostTables::new(&[local], LOCAL.port(), PORTS, BUCKETS);
-        host.listen(VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
+        for protocol in [abi::PROTOCOL_TCP, abi::PROTOCOL_UDP] {
+            host.listen(protocol, VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
+        }
         host.connect(self.indexes[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
         host.connect(self.indexes[1], BACK[0], BACKEND.ip().octets(), BACK[1]);
         host
@@ -80,8 +82,8 @@ impl Kernel {
         self.fill::<u16>(map::PORT, host.ports.borrow().iter().copied());
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
         let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
-        for (&(vip, port), index) in &host.services {
-            let key = Service { vip, port, protocol: abi::PROTOCOL_TCP, reserved: 0 };
+        for (&(vip, port, protocol), index) in &host.services {
+            let key = Service { vip, port, protocol, reserved: 0 };
             services.insert(key, index, 0).unwrap();
         }
     }

@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use crate::Segment;
+use crate::{Datagram, Segment};
 
 /// The client.
 pub const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 2), 40_000);
@@ -263,6 +263,47 @@ pub fn cases() -> Vec<Case> {
                 })),
             ],
         );
+    }
+
+    let question = || Datagram::new(CLIENT, VIP, b"who is it?");
+    let answer = || Datagram::new(BACKEND, LOCAL, b"it is I");
+    let send = |side, datagram: &Datagram| Step {
+        side,
+        frame: frame(side, &datagram.packet().expect("a datagram of ordinary size")),
+        verdict: "forward",
+    };
+    case(
+        "datagrams there and back",
+        vec![send(Side::Front, &question()), send(Side::Back, &answer()), send(Side::Front, &question())],
+    );
+    case("datagrams without a checksum", {
+        let (mut question, mut answer) = (question(), answer());
+        (question.checksum, answer.checksum) = (Some(0), Some(0));
+        vec![send(Side::Front, &question), send(Side::Back, &answer)]
+    });
+    // The answer's sum over VIP and client is to be zero, which UDP writes as 0xffff.
+    case("a datagram whose checksum becomes zero", {
+        let mut answer = answer();
+        let mut rewritten = Datagram::new(VIP, CLIENT, b"\0\0");
+        let packet = rewritten.packet().expect("a packet");
+        rewritten.payload = packet[26..28].to_vec();
+        answer.payload = rewritten.payload;
+        vec![send(Side::Front, &question()), send(Side::Back, &answer)]
+    });
+    case("TCP and UDP on one tuple", vec![client(&syn()), send(Side::Front, &question())]);
+    case("a datagram for another port", {
+        let mut question = question();
+        question.destination.set_port(81);
+        vec![Step { verdict: "drop_no_listener", ..send(Side::Front, &question) }]
+    });
+    case(
+        "an answer without a question",
+        vec![Step { verdict: "pass_no_session", ..send(Side::Back, &answer()) }],
+    );
+    for (what, len) in [("a UDP length below its header", 7u16), ("a UDP length past the packet", 19)] {
+        let mut step = Step { verdict: "drop_malformed", ..send(Side::Front, &question()) };
+        step.frame[38..40].copy_from_slice(&len.to_be_bytes());
+        case(what, vec![step]);
     }
 
     let front = |segment: &Segment, verdict| vec![step(Side::Front, segment, verdict)];

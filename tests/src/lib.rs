@@ -4,13 +4,14 @@
 //! makes and removes what is under a host, `sweep` removes it when its owner could not, and `enter` is how a thread
 //! or a program gets in. `process` guards what was started, `wait` waits for conditions, `binary` builds the
 //! project's own programs. `capture` reads TCP segments off the wire and `send` puts made-up ones on it, both as a
-//! `segment`; `cases` is the table of packets that host and kernel must agree on; `http` is a backend that answers with who it is and what it saw.
+//! `segment` (UDP: a `datagram`); `cases` is the table of packets that host and kernel must agree on; `http` is a backend that answers with who it is and what it saw.
 //!
 //! Tests of the balancer are in `kernel/` and `network/`, next to `src/`.
 
 mod binary;
 pub mod capture;
 pub mod cases;
+mod datagram;
 mod enter;
 mod host;
 pub mod http;
@@ -23,6 +24,7 @@ mod sweep;
 mod wait;
 
 pub use binary::binary;
+pub use datagram::Datagram;
 pub use host::Host;
 pub use network::{Network, Size};
 pub use process::Process;

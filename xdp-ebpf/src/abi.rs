@@ -99,8 +99,17 @@ pub const ENTRY_ACTIVE: u8 = 1;
 /// The entry was removed from the configuration and waits for its last session to end.
 pub const ENTRY_REMOVED: u8 = 2;
 
+/// [`Backend::health`]: nobody checks it, so it counts as healthy.
+pub const HEALTH_UNCHECKED: u8 = 0;
+/// Its last checks were good.
+pub const HEALTH_UP: u8 = 1;
+/// It failed its checks, or has not passed its first.
+pub const HEALTH_DOWN: u8 = 2;
+
 /// `IPPROTO_TCP`.
 pub const PROTOCOL_TCP: u8 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u8 = 17;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line.
 ///
@@ -130,7 +139,7 @@ pub struct Half {
     /// What the new addresses and the TTL's decrement add to the complement of the IPv4 checksum, as bytes lie in
     /// the packet (RFC 1624).
     pub ip_delta: u16,
-    /// The same for the TCP checksum: addresses (pseudo-header) and ports.
+    /// The same for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,
     /// Destination MAC to write.
     pub next_hop: [u8; 6],
@@ -152,7 +161,8 @@ pub struct Half {
     pub backend: u16,
     /// Index in `ek_listener`.
     pub listener: u16,
-    /// [`crate::tcp_state::State`] as a number; the same in both halves.
+    /// [`crate::tcp_state::State`] as a number; the same in both halves. A UDP session is `None` until the backend
+    /// has answered and `Established` from then on.
     pub tcp: u8,
     /// IP protocol.
     pub protocol: u8,
@@ -339,8 +349,13 @@ pub struct Backend {
     pub pool: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
+    /// never looks: a member that is down is in no slot.
+    pub health: u8,
+    /// Why it is down: the number of the checker's last failure; 0 for none.
+    pub reason: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
 }
 
 shared_fields! { Backend { weight: u16, state: u8, } }

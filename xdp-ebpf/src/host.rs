@@ -100,7 +100,7 @@ pub struct HostTables {
     /// `ek_reverse`.
     pub reverse: Records<Half>,
     /// `ek_service`.
-    pub services: BTreeMap<([u8; 4], u16), u32>,
+    pub services: BTreeMap<([u8; 4], u16, u8), u32>,
     /// `ek_listener`.
     pub listeners: Vec<Listener>,
     /// `ek_pool`.
@@ -189,11 +189,11 @@ impl HostTables {
     }
 
     /// Adds a listener with a pool of its own (same index) and these backends, each once in the slots.
-    pub fn listen(&mut self, vip: [u8; 4], port: u16, backends: &[([u8; 4], u16)]) {
+    pub fn listen(&mut self, protocol: u8, vip: [u8; 4], port: u16, backends: &[([u8; 4], u16)]) {
         self.own(vip, ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service { vip, port, protocol: PROTOCOL_TCP, reserved: 0 };
-        self.services.insert((vip, port), index);
+        let service = Service { vip, port, protocol, reserved: 0 };
+        self.services.insert((vip, port, protocol), index);
         self.listeners.push(Listener {
             pool: index,
             idle_timeout: 300,
@@ -212,7 +212,9 @@ impl HostTables {
                 weight: 1,
                 pool: index,
                 state: ENTRY_ACTIVE,
-                reserved: [0; 3],
+                health: HEALTH_UNCHECKED,
+                reason: 0,
+                reserved: 0,
             });
         }
         if let Some(pool) = self.pools.shared(index) {
@@ -248,7 +250,7 @@ impl Tables for HostTables {
         self.reverse.shared(index)
     }
     fn service(&self, key: &Service) -> Option<u32> {
-        self.services.get(&(key.vip, key.port)).copied()
+        self.services.get(&(key.vip, key.port, key.protocol)).copied()
     }
     fn listener(&self, index: u32) -> Option<&Listener> {
         self.listeners.get(index as usize)

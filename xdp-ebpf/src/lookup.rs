@@ -47,7 +47,8 @@ impl Buckets {
         let from = u64::from(u32::from_ne_bytes(segment.src)) << 32 | u64::from(ports);
         let mut hash = (from ^ config.seed).wrapping_mul(MIX);
         hash ^= hash >> 32;
-        hash = (hash ^ u64::from(u32::from_ne_bytes(segment.dst))).wrapping_mul(MIX);
+        hash = (hash ^ (u64::from(segment.protocol) << 32 | u64::from(u32::from_ne_bytes(segment.dst))))
+            .wrapping_mul(MIX);
         hash ^= hash >> 29;
         Buckets([hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask])
     }
@@ -78,6 +79,7 @@ pub fn forward<'a, T: Tables>(tables: &'a T, buckets: Buckets, segment: &Segment
             && half.sport().get() == segment.sport
             && half.dst().get() == segment.dst
             && half.dport().get() == segment.dport
+            && half.protocol().get() == segment.protocol
             && half.state().get() == LIVE
         {
             return Some((index, half));
@@ -110,6 +112,9 @@ pub fn reverse_index(config: &Config, local: u32, port: u16, backend: ([u8; 4], 
 #[inline(always)]
 pub fn reverse<'a, T: Tables>(tables: &'a T, index: u32, segment: &Segment) -> Option<Shared<'a, Half>> {
     let half = tables.reverse(index)?;
-    (half.src().get() == segment.src && half.sport().get() == segment.sport && half.state().get() == LIVE)
+    (half.src().get() == segment.src
+        && half.sport().get() == segment.sport
+        && half.protocol().get() == segment.protocol
+        && half.state().get() == LIVE)
         .then_some(half)
 }

@@ -23,8 +23,8 @@ const LOCAL_ADDRESSES_TRIED: u32 = 4;
 /// How often a port is asked of one ring while other CPUs take from it at the same moment.
 const PORT_ATTEMPTS: u32 = 4;
 
-/// Opens a session for a client's SYN and returns its forward half. The state is still [`State::None`]: the caller
-/// lets the SYN itself move it on.
+/// Opens a session for a client's SYN or first datagram and returns its forward half. The state is still
+/// [`State::None`]: the caller lets the packet itself move it on.
 ///
 /// # Errors
 /// The event under which the packet is dropped.
@@ -36,9 +36,9 @@ pub fn open<'a, P: Packet, T: Tables>(
     buckets: Buckets,
     segment: &Segment,
 ) -> Result<Shared<'a, Half>, Event> {
-    let service = Service { vip: segment.dst, port: segment.dport, protocol: PROTOCOL_TCP, reserved: 0 };
+    let service = Service { vip: segment.dst, port: segment.dport, protocol: segment.protocol, reserved: 0 };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
-    if !segment.flags.opens() {
+    if !segment.opens() {
         return Err(Event::DropNoSession);
     }
     let opened = Opening { packet, tables, config, buckets, segment }.run(index);
@@ -185,13 +185,13 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
         let (reverse_index, reverse) = local.reverse;
         let half = Half {
             state: CLAIMED,
-            flags: FLAG_TOA,
+            flags: if segment.protocol == PROTOCOL_TCP { FLAG_TOA } else { 0 },
             last_seen: self.tables.now(),
             generation: self.config.generation as u16,
             backend: backend_index,
             listener: listener_index,
             tcp: State::None as u8,
-            protocol: PROTOCOL_TCP,
+            protocol: segment.protocol,
             packets: 0,
             ..Half::default()
         };

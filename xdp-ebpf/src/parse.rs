@@ -1,13 +1,15 @@
 //! The frame's headers, checked once. Later stages trust what stands here.
 
 use crate::{
-    abi::PROTOCOL_TCP,
+    abi::{PROTOCOL_TCP, PROTOCOL_UDP},
     packet::Packet,
     verdict::Event,
-    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, Ethernet, Flags, IPV4_LEN, Ipv4, TCP_LEN, TCP_OFFSET, Tcp},
+    wire::{
+        ETHERNET_LEN, ETHERTYPE_IPV4, Ethernet, Flags, IPV4_LEN, Ipv4, L4_OFFSET, TCP_LEN, Tcp, UDP_LEN, Udp,
+    },
 };
 
-/// A whole TCP segment in an IPv4 packet without options, not a fragment. Its headers, options included, are in the
+/// A whole TCP segment or UDP datagram in an IPv4 packet without options, not a fragment. Its headers, options included, are in the
 /// frame, and so are all bytes that `total_len` promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -19,17 +21,19 @@ pub struct Segment {
     pub sport: u16,
     /// Destination port.
     pub dport: u16,
-    /// Sequence number.
+    /// [`PROTOCOL_TCP`] or [`PROTOCOL_UDP`].
+    pub protocol: u8,
+    /// Sequence number; 0 for UDP.
     pub seq: u32,
-    /// Acknowledgement number.
+    /// Acknowledgement number; 0 for UDP.
     pub ack: u32,
-    /// Flags.
+    /// Flags; none for UDP.
     pub flags: Flags,
     /// Time to live.
     pub ttl: u8,
     /// Bytes from the IP header on.
     pub total_len: u16,
-    /// Bytes of the TCP header with options, 20–60.
+    /// Bytes of the TCP header with options, 20–60, or of the UDP header, 8.
     pub header_len: usize,
 }
 
@@ -38,6 +42,12 @@ impl Segment {
     #[inline(always)]
     pub const fn payload_len(&self) -> usize {
         self.total_len as usize - IPV4_LEN - self.header_len
+    }
+
+    /// Whether it may open a session: a pure SYN, or any datagram.
+    #[inline(always)]
+    pub const fn opens(&self) -> bool {
+        self.protocol == PROTOCOL_UDP || self.flags.opens()
     }
 }
 
@@ -54,14 +64,14 @@ pub fn destination<P: Packet>(packet: &P) -> Result<[u8; 4], Event> {
     Ok(packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIpv4)?.dst)
 }
 
-/// The TCP segment in an IPv4 packet.
+/// The TCP segment or UDP datagram in an IPv4 packet.
 ///
 /// # Errors
-/// `other` if it is not TCP; a `Drop…` event if it is TCP and cannot be handled.
+/// `other` if it is neither; a `Drop…` event if it is one and cannot be handled.
 #[inline(always)]
 pub fn segment<P: Packet>(packet: &P, other: Event) -> Result<Segment, Event> {
     let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIpv4)?;
-    if ip.protocol != PROTOCOL_TCP {
+    if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP {
         return Err(other);
     }
     if ip.version_ihl != 0x45 {
@@ -74,24 +84,37 @@ pub fn segment<P: Packet>(packet: &P, other: Event) -> Result<Segment, Event> {
         return Err(Event::DropFragment);
     }
     let total_len = ip.total_len.get();
-    let tcp = packet.at::<Tcp>(TCP_OFFSET).ok_or(Event::DropMalformed)?;
-    let header_len = tcp.header_len();
-    if header_len < TCP_LEN
-        || usize::from(total_len) < IPV4_LEN + header_len
-        || !packet.reaches(ETHERNET_LEN + usize::from(total_len))
-    {
+    if !packet.reaches(ETHERNET_LEN + usize::from(total_len)) {
         return Err(Event::DropMalformed);
     }
-    Ok(Segment {
+    let mut segment = Segment {
         src: ip.src,
         dst: ip.dst,
-        sport: tcp.sport.get(),
-        dport: tcp.dport.get(),
-        seq: tcp.seq.get(),
-        ack: tcp.ack.get(),
-        flags: tcp.flags,
+        sport: 0,
+        dport: 0,
+        protocol: ip.protocol,
+        seq: 0,
+        ack: 0,
+        flags: Flags::default(),
         ttl: ip.ttl,
         total_len,
-        header_len,
-    })
+        header_len: UDP_LEN,
+    };
+    if ip.protocol == PROTOCOL_TCP {
+        let tcp = packet.at::<Tcp>(L4_OFFSET).ok_or(Event::DropMalformed)?;
+        segment.header_len = tcp.header_len();
+        if segment.header_len < TCP_LEN || usize::from(total_len) < IPV4_LEN + segment.header_len {
+            return Err(Event::DropMalformed);
+        }
+        (segment.sport, segment.dport) = (tcp.sport.get(), tcp.dport.get());
+        (segment.seq, segment.ack, segment.flags) = (tcp.seq.get(), tcp.ack.get(), tcp.flags);
+    } else {
+        let udp = packet.at::<Udp>(L4_OFFSET).ok_or(Event::DropMalformed)?;
+        let len = usize::from(udp.len.get());
+        if len < UDP_LEN || IPV4_LEN + len > usize::from(total_len) {
+            return Err(Event::DropMalformed);
+        }
+        (segment.sport, segment.dport) = (udp.sport.get(), udp.dport.get());
+    }
+    Ok(segment)
 }

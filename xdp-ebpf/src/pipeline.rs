@@ -1,7 +1,7 @@
 //! The stages as a list: what happens to a packet from the driver to its verdict.
 
 use crate::{
-    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, Interface, LIVE},
+    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, Interface, LIVE, PROTOCOL_UDP},
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -110,7 +110,7 @@ impl Leg<'_> {
                 Direction::Out => self.watch_for_answer(packet, &segment)?,
             }
         }
-        rewrite::rewrite(packet, self.half, out)?;
+        rewrite::rewrite(packet, self.half, segment.protocol, out)?;
 
         self.half.last_seen().set(tables.now());
         if segment.flags.any(Flags::ACK) {
@@ -147,10 +147,17 @@ impl Leg<'_> {
         tables.count(Event::NextHopRenewed);
     }
 
-    /// Moves the session's TCP state on. Data in an established session changes nothing and costs one comparison.
+    /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
     #[inline(always)]
     fn follow(&self, segment: &Segment) {
         let state = self.half.tcp().get();
+        if segment.protocol == PROTOCOL_UDP {
+            if self.direction == Direction::Out && state != State::Established as u8 {
+                self.half.tcp().set(State::Established as u8);
+                self.peer.tcp().set(State::Established as u8);
+            }
+            return;
+        }
         let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
         if quiet && state == State::Established as u8 {
             return;

@@ -14,7 +14,7 @@ use crate::{
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{Flags, Frame, MAX_OPTIONS, OPTIONS_OFFSET, TCP_LEN, TCP_OFFSET, Tcp},
+    wire::{Flags, Frame, L4_OFFSET, MAX_OPTIONS, OPTIONS_OFFSET, TCP_LEN, Tcp},
 };
 
 /// Option kind of TOA.
@@ -85,7 +85,7 @@ fn has_options_to_check<P: Packet>(packet: &P, segment: &Segment) -> bool {
 /// packet decides, and give up.
 #[inline(always)]
 pub fn strip<P: Packet>(packet: &mut P, header_len: usize, syn: bool) -> Option<bool> {
-    let end = TCP_OFFSET + header_len;
+    let end = L4_OFFSET + header_len;
     let (mut left, mut blank, mut found) = (0, false, false);
     let mut sum = Sum::ZERO;
     for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
@@ -140,7 +140,7 @@ fn option<P: Packet>(packet: &P, at: usize, end: usize) -> Option<Next> {
 
 #[inline(always)]
 fn add_to_checksum<P: Packet>(packet: &mut P, sum: Sum) -> Option<()> {
-    let tcp = packet.at_mut::<Tcp>(TCP_OFFSET)?;
+    let tcp = packet.at_mut::<Tcp>(L4_OFFSET)?;
     tcp.checksum = sum.update(tcp.checksum);
     Some(())
 }
@@ -206,7 +206,7 @@ fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize) -> Option<()> {
 /// `None` if the packet is shorter than `header_len` says.
 #[inline(always)]
 pub fn lower_mss<P: Packet>(packet: &mut P, header_len: usize) -> Option<()> {
-    let end = TCP_OFFSET + header_len;
+    let end = L4_OFFSET + header_len;
     let mut left = 0;
     for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
         if at >= end {

@@ -54,11 +54,11 @@ events! {
     pass_not_ipv4 => PassNotIpv4 in Pass,
     /// IPv4 for an address that is neither a VIP nor a local address.
     pass_not_ours => PassNotOurs in Pass,
-    /// For a VIP, and not TCP (ping, for instance, which the host answers).
+    /// For a VIP, and neither TCP nor UDP (ping, for instance, which the host answers).
     pass_vip_other => PassVipOther in Pass,
-    /// For a local address, and not TCP to one of the local ports.
+    /// For a local address, and not TCP or UDP to one of the local ports.
     pass_local_other => PassLocalOther in Pass,
-    /// TCP for a local address and port that no session owns.
+    /// TCP or UDP for a local address and port that no session owns.
     pass_no_session => PassNoSession in Pass,
     /// Shorter than its own headers say, or headers that contradict each other.
     drop_malformed => DropMalformed in Drop,
@@ -68,7 +68,7 @@ events! {
     drop_fragment => DropFragment in Drop,
     /// The time to live is used up.
     drop_ttl => DropTtl in Drop,
-    /// TCP for a VIP's port that no listener has.
+    /// TCP or UDP for a VIP's port that no listener has.
     drop_no_listener => DropNoListener in Drop,
     /// A client's segment that belongs to no session and does not open one.
     drop_no_session => DropNoSession in Drop,

@@ -13,10 +13,12 @@ pub const ETHERNET_LEN: usize = 14;
 pub const IPV4_LEN: usize = 20;
 /// Bytes of a TCP header without options.
 pub const TCP_LEN: usize = 20;
-/// Where the TCP header is in a frame without VLAN tag and IPv4 options.
-pub const TCP_OFFSET: usize = ETHERNET_LEN + IPV4_LEN;
+/// Bytes of a UDP header.
+pub const UDP_LEN: usize = 8;
+/// Where the TCP or UDP header is in a frame without VLAN tag and IPv4 options.
+pub const L4_OFFSET: usize = ETHERNET_LEN + IPV4_LEN;
 /// Where the TCP options are in such a frame.
-pub const OPTIONS_OFFSET: usize = TCP_OFFSET + TCP_LEN;
+pub const OPTIONS_OFFSET: usize = L4_OFFSET + TCP_LEN;
 /// The most bytes of options a TCP header can hold.
 pub const MAX_OPTIONS: usize = 40;
 
@@ -98,6 +100,20 @@ impl Tcp {
     }
 }
 
+/// UDP (RFC 768).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Udp {
+    /// Source port.
+    pub sport: U16,
+    /// Destination port.
+    pub dport: U16,
+    /// Bytes of header and data.
+    pub len: U16,
+    /// Checksum, as bytes; zero if the sender made none.
+    pub checksum: [u8; 2],
+}
+
 /// TCP's flags.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
@@ -134,6 +150,18 @@ impl Flags {
     pub const fn opens(self) -> bool {
         self.0 & (Flags::SYN.0 | Flags::ACK.0 | Flags::RST.0 | Flags::FIN.0) == Flags::SYN.0
     }
+}
+
+/// The headers of a UDP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct UdpFrame {
+    /// Ethernet.
+    pub ethernet: Ethernet,
+    /// IPv4.
+    pub ip: Ipv4,
+    /// UDP.
+    pub udp: Udp,
 }
 
 /// The 54 bytes in front of the TCP options.

@@ -207,3 +207,6 @@ fn cpus() -> Result<usize> {
 fn too_long(what: &str, name: &str) -> String {
     format!("the {what}'s name {name:?} is longer than {NAME_LEN} bytes")
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,18 @@ pub fn attach(
     Ok(())
 }
 
+/// Looks whether the interfaces can be ours, before anything is changed.
+///
+/// # Errors
+/// One has an XDP program and no link of ours.
+pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
+    match interfaces.iter().find(|interface| interface.xdp.is_some() && !pins.link(&interface.name).exists())
+    {
+        Some(interface) => Err(taken(&interface.name)),
+        None => Ok(()),
+    }
+}
+
 /// Swaps the program inside the interface's pinned link. `false` if there is none, or its interface is gone.
 fn swap(program: &mut Xdp, pins: &PinDir, interface: &Interface) -> Result<bool> {
     let path = pins.link(&interface.name);
@@ -72,9 +84,7 @@ fn attach_new(
         attached => attached,
     };
     let id = attached.map_err(|error| match is_taken(&error) {
-        true => anyhow!(
-            "{name} has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
-        ),
+        true => taken(name),
         false => anyhow!("cannot attach XDP to {name}: {}", reason(&error)),
     })?;
     let link: FdLink = program
@@ -85,6 +95,12 @@ fn attach_new(
     link.pin(&path).map_err(|error| anyhow!("cannot pin {}: {error}", path.display()))?;
     unfinished.add(path);
     Ok(())
+}
+
+fn taken(name: &str) -> anyhow::Error {
+    anyhow!(
+        "{name} has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
+    )
 }
 
 fn is_taken(error: &ProgramError) -> bool {

@@ -13,7 +13,7 @@ use rtnetlink::Handle;
 
 use super::{
     apply::Applier,
-    attach::attach,
+    attach,
     clock::Clock,
     geometry::Geometry,
     load::{Origin, SessionLog, load},
@@ -25,6 +25,7 @@ use super::{
         routes::Routes,
     },
     pins::PinDir,
+    reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
     sweep::{Limits, Sweeper},
@@ -38,6 +39,8 @@ use crate::{
 
 /// How long to wait for backends' MACs before their sessions may come.
 const ARP_PATIENCE: Duration = Duration::from_millis(500);
+/// Far longer than the XDP program holds a port that is in no ring and no session yet.
+const RECLAIM_PAUSE: Duration = Duration::from_millis(20);
 /// The shortest time between two looks at the routes to all backends.
 const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(1);
 /// After this time neighbours are looked at even if nothing seems to have changed.
@@ -77,6 +80,7 @@ impl Daemon {
         let handle = network::connect()?;
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
+        attach::check(pins, &interfaces)?;
         let routes = Routes::new(handle.clone());
         routes.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
@@ -104,9 +108,15 @@ impl Daemon {
             logger: loaded.logger,
             host,
         };
+        if daemon.origin == Origin::TakenOver {
+            let reclaimed = reclaim(&daemon.applier.tables.sessions, RECLAIM_PAUSE)?;
+            if reclaimed > 0 {
+                tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
+            }
+        }
         let started = async {
             daemon.follow(&configuration.model).await?;
-            attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
+            attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.sync_routes().await
         };

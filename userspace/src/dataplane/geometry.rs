@@ -1,5 +1,5 @@
 //! How large the tables are: arithmetic from the configuration's `[host]` to map sizes and
-//! [`Config`](xdp_ebpf::abi::Config). Next: `load`, which makes the maps, or compares those that are there.
+//! [`Config`]. Next: `load`, which makes the maps, or compares those that are there.
 
 use std::net::Ipv4Addr;
 

@@ -7,7 +7,8 @@
 //!   → tables   all maps, opened        (memory: as plain memory; sessions, addresses: what some of them mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!   → apply    a plan's changes, one by one, into the maps
-//!   → sweep    idle sessions end       (expiry: when; reset: who is told; clock: what time it is)
+//!   → sweep    idle sessions end       (expiry: when; reset: who is told; clock: what time it is;
+//!                                         reclaim: what a process that died had in hand)
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
@@ -25,6 +26,7 @@ pub mod load;
 pub mod memory;
 pub mod network;
 pub mod pins;
+pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;

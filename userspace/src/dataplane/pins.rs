@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File},
     io::{ErrorKind, Read, Seek, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -178,7 +179,19 @@ impl PinDir {
     pub fn lock(&self) -> Result<Lock> {
         let name = self.root.to_string_lossy().trim_matches('/').replace('/', "-");
         let path = PathBuf::from(format!("/run/evenkeel-{name}.lock"));
-        let open = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        loop {
+            let lock = self.try_lock(&path)?;
+            // The last holder may have removed the file after we opened it; then nobody else sees our lock.
+            if fs::metadata(&path)
+                .is_ok_and(|there| lock.metadata().is_ok_and(|ours| ours.ino() == there.ino()))
+            {
+                return Ok(Lock { file: lock, path });
+            }
+        }
+    }
+
+    fn try_lock(&self, path: &Path) -> Result<Flock<File>> {
+        let open = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = match open {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
                 bail!("this needs root: {} is not writable", path.display())
@@ -192,7 +205,7 @@ impl PinDir {
                 lock.set_len(0)?;
                 lock.rewind()?;
                 write!(lock, "{}", std::process::id())?;
-                Ok(Lock(lock))
+                Ok(lock)
             }
             Err((_, Errno::EWOULDBLOCK)) => bail!(
                 "another evenkeel (process {}) looks after {}: stop it first, forwarding goes on meanwhile",
@@ -208,8 +221,18 @@ impl PinDir {
     }
 }
 
-/// Held by the one process that looks after a directory.
-pub struct Lock(#[allow(dead_code, reason = "the lock is released when the file is closed")] Flock<File>);
+/// Held by the one process that looks after a directory; its file goes with it.
+pub struct Lock {
+    #[allow(dead_code, reason = "the lock is released when the file is closed")]
+    file: Flock<File>,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
 
 fn directory(path: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(path) {
@@ -247,7 +270,9 @@ mod tests {
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
         drop(lock);
         assert!(pins.lock().is_ok());
-        fs::remove_file(format!("/run/evenkeel-nowhere-evenkeel-test-{}.lock", std::process::id())).unwrap();
+        assert!(
+            !Path::new(&format!("/run/evenkeel-nowhere-evenkeel-test-{}.lock", std::process::id())).exists()
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
 
 use anyhow::Result;
 use xdp_ebpf::abi::{
-    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS,
-    PROTOCOL_TCP, Service, name_str,
+    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, PROTOCOL_TCP, Service, name_str,
 };
 
 use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
@@ -186,6 +186,8 @@ pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
         weight,
         pool,
         state: ENTRY_ACTIVE,
-        reserved: [0; 3],
+        health: HEALTH_UNCHECKED,
+        reason: 0,
+        reserved: 0,
     }
 }

@@ -1,7 +1,7 @@
 //! The table of cases, and what must be true of every frame that is forwarded.
 
 use testbed::{
-    Segment,
+    Datagram, Segment,
     cases::{BACK, BACKEND, CLIENT, FRONT, LOCAL, Side, VIP, cases},
 };
 use xdp_ebpf::verdict::Outcome;
@@ -30,6 +30,9 @@ fn every_case_ends_as_the_table_says() {
 /// What a rewrite may change, and to what; nothing else may change but the options.
 fn assert_rewritten(side: Side, came: &[u8], left: &[u8], what: &str) {
     assert_sound(left);
+    if let Some(before) = Datagram::parse(came) {
+        return assert_datagram(side, &before, &Datagram::parse(left).unwrap(), what);
+    }
     let (before, after) = (Segment::parse(came).unwrap(), Segment::parse(left).unwrap());
     let (macs, source, destination) = match side {
         Side::Front => (BACK, after.source, BACKEND),
@@ -48,6 +51,17 @@ fn assert_rewritten(side: Side, came: &[u8], left: &[u8], what: &str) {
     same.checksum = before.tcp.checksum;
     same.set_options_raw(before.tcp.options.as_slice()).unwrap();
     assert_eq!(same, before.tcp, "{what}: the rest of the TCP header");
+}
+
+fn assert_datagram(side: Side, before: &Datagram, after: &Datagram, what: &str) {
+    match side {
+        Side::Front => {
+            assert_eq!((after.source.ip(), after.destination), (LOCAL.ip(), BACKEND), "{what}: addresses");
+        }
+        Side::Back => assert_eq!((after.source, after.destination), (VIP, CLIENT), "{what}: addresses"),
+    }
+    assert_eq!(after.payload, before.payload, "{what}: payload");
+    assert_eq!(after.checksum == Some(0), before.checksum == Some(0), "{what}: no checksum stays none");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The data path on the host, packet by packet. What comes out is read by etherparse, never by our own parser.
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod cases;
 mod garbage;

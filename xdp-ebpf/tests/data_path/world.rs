@@ -1,10 +1,11 @@
 //! The world of [`testbed::cases`], in vectors.
 
 use testbed::{
-    Segment,
+    Datagram, Segment,
     cases::{BACK, BACKEND, CLIENT, FRONT, LOCAL, Side, VIP, frame},
 };
 use xdp_ebpf::{
+    abi::{PROTOCOL_TCP, PROTOCOL_UDP},
     host::{HostPacket, HostTables},
     pipeline,
     verdict::Outcome,
@@ -30,7 +31,9 @@ impl World {
 
     pub fn with_backends(ports: u32, backends: &[([u8; 4], u16)]) -> Self {
         let mut tables = HostTables::new(&[LOCAL.ip().octets()], LOCAL.port(), ports, 1024);
-        tables.listen(VIP.ip().octets(), VIP.port(), backends);
+        for protocol in [PROTOCOL_TCP, PROTOCOL_UDP] {
+            tables.listen(protocol, VIP.ip().octets(), VIP.port(), backends);
+        }
         tables.connect(INTERFACES[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
         for (address, _) in backends {
             tables.connect(INTERFACES[1], BACK[0], *address, BACK[1]);
@@ -72,5 +75,8 @@ pub fn assert_sound(bytes: &[u8]) {
     let packet = etherparse::PacketHeaders::from_ethernet_slice(bytes).expect("a frame that parses");
     let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else { panic!("not IPv4") };
     assert_eq!(ip.calc_header_checksum(), ip.header_checksum, "IP checksum");
-    assert!(Segment::parse(bytes).expect("a segment").checksum_is_right(), "TCP checksum");
+    match Datagram::parse(bytes) {
+        Some(datagram) => assert!(datagram.checksum_is_right().unwrap(), "UDP checksum"),
+        None => assert!(Segment::parse(bytes).expect("a segment").checksum_is_right(), "TCP checksum"),
+    }
 }

@@ -2,7 +2,7 @@
 //! go.
 
 use std::{
-    fs,
+    env, fs,
     io::IsTerminal,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use tempfile::TempDir;
 use testbed::{Interrupt, Network, Process, Size, http::Backend};
 
 use super::{
@@ -26,8 +25,8 @@ use crate::{progress, workspace};
 const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
 const BACKEND_PORT: u16 = 8080;
 const WEIGHTS: [u16; 3] = [3, 2, 1];
-/// The demo's directory of pins: this and its process id.
-const PINS: &str = "evenkeel-demo-";
+/// The demo's directories, of pins and of files: this and its process id.
+const OWNED: &str = "evenkeel-demo-";
 /// What the balancer prints when it forwards.
 const READY: &str = "evenkeel: ready";
 /// How long the balancer may take until it forwards.
@@ -115,23 +114,27 @@ struct Balancer {
     process: Process,
     /// Removes what it leaves in the kernel, from inside its namespace.
     unload: Command,
-    _directory: TempDir,
+    directory: PathBuf,
 }
 
 impl Balancer {
     fn start(program: &Path, network: &Network) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("evenkeel-demo-").tempdir()?;
-        let file = directory.path().join("evenkeel.toml");
+        let name = format!("{OWNED}{}", std::process::id());
+        for place in [Path::new(BPFFS), &env::temp_dir()] {
+            remove_orphans(place);
+        }
+        let directory = env::temp_dir().join(&name);
+        fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let file = directory.join("evenkeel.toml");
         fs::write(&file, configuration(network))
             .with_context(|| format!("cannot write {}", file.display()))?;
-        remove_orphaned_pins();
-        let pins = Path::new(BPFFS).join(format!("{PINS}{}", std::process::id()));
+        let pins = Path::new(BPFFS).join(name);
         let mut command = network.balancer.command(&program.to_string_lossy());
         command.arg("run").arg("--config").arg(&file).arg("--pin-dir").arg(&pins);
         let mut unload = network.balancer.command(&program.to_string_lossy());
         unload.arg("unload").arg("--pin-dir").arg(&pins);
         let process = Process::spawn(command)?;
-        let mut balancer = Self { program: program.to_owned(), pins, process, unload, _directory: directory };
+        let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory };
         balancer.process.wait_for_output(READY, START)?;
         progress::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
         for line in balancer.process.log().lines().filter(|line| !line.contains(READY)) {
@@ -167,19 +170,19 @@ impl Drop for Balancer {
             }
             Err(error) => progress::line("balancer", format_args!("cannot unload: {error}")),
         }
-        if self.pins.exists()
-            && let Err(error) = fs::remove_dir_all(&self.pins)
-        {
-            progress::line("balancer", format_args!("{} stays behind: {error}", self.pins.display()));
+        for directory in [&self.pins, &self.directory].into_iter().filter(|directory| directory.exists()) {
+            if let Err(error) = fs::remove_dir_all(directory) {
+                progress::line("balancer", format_args!("{} stays behind: {error}", directory.display()));
+            }
         }
     }
 }
 
-/// Removes the pins of demos that were killed.
-fn remove_orphaned_pins() {
-    for entry in fs::read_dir(BPFFS).into_iter().flatten().flatten() {
+/// Removes the directories of demos that were killed.
+fn remove_orphans(place: &Path) {
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(PINS)?.parse::<u32>().ok());
+        let owner = name.to_str().and_then(|name| name.strip_prefix(OWNED)?.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             // What cannot be removed harms nobody.
             let _ = fs::remove_dir_all(entry.path());

@@ -60,7 +60,7 @@ impl Status {
         }
         let mut lines = vec![table.to_string()];
         lines.push(format!("requests: {} answered, {} failed", tally.answered, tally.failed));
-        lines.extend(tally.answer.iter().map(|answer| format!("last {answer}")));
+        lines.extend(tally.answer.iter().map(|answer| format!("answer: {answer}")));
         lines.extend(tally.failure.iter().map(|failure| format!("last failure: {failure}")));
         lines.join("\n")
     }

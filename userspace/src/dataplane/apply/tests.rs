@@ -1,0 +1,159 @@
+//! Random models, applied one after the other to real hash and array maps: what the XDP program would read is what
+//! the model says, and an index that a session refers to never changes hands. Skipped without the right to make maps.
+
+use std::{collections::HashMap as Counts, net::Ipv4Addr};
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap},
+};
+use proptest::{collection, prelude::*, sample::Index};
+use xdp_ebpf::{
+    abi::{ADDRESS_BUCKETS, Config, ENTRY_FREE},
+    shared::Shared,
+};
+
+use super::*;
+use crate::{
+    dataplane::{
+        addresses::{Addresses, PER_BUCKET},
+        memory::Mapping,
+        sessions::Sessions,
+    },
+    model::{Model, Protocol},
+    plan::plan,
+};
+
+const ENTRIES: u32 = 256;
+
+fn tables() -> Result<Tables, MapError> {
+    fn array<T: Pod>() -> Result<Array<MapData, T>, MapError> {
+        Array::create(ENTRIES, 0)
+    }
+    const DEVMAP: u32 = 14;
+    let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
+    Ok(Tables {
+        config: Mapping::of_zeros(1),
+        addresses: Addresses(Mapping::of_zeros(ADDRESS_BUCKETS * PER_BUCKET)),
+        service: HashMap::create(ENTRIES, 0)?,
+        listener: array()?,
+        pool: Mapping::of_zeros(ENTRIES),
+        cursor: array()?,
+        slot: Mapping::of_zeros(1 << 16),
+        backend: Mapping::of_zeros(ENTRIES),
+        backend_stat: PerCpuArray::create(ENTRIES, 0)?,
+        sessions: Sessions {
+            config: Config::default(),
+            forward: Mapping::of_zeros(1),
+            reverse: Mapping::of_zeros(1),
+            plane: Mapping::of_zeros(1),
+            port: Mapping::of_zeros(1),
+            local: Counts::new(),
+        },
+        interface: array()?,
+        device: DevMap::try_from(Map::DevMap(device))?,
+        counter: PerCpuArray::create(1, 0)?,
+    })
+}
+
+fn models() -> impl Strategy<Value = Model> {
+    let pools = collection::btree_map(0..4u8, collection::btree_map(0..5u8, 0..=4u16, 0..5), 1..4);
+    let listeners = collection::vec((0..3u8, 80..83u16, any::<Index>(), 1..3u64), 0..6);
+    (pools, listeners).prop_map(|(pools, listeners)| {
+        let mut model = Model::default();
+        for (name, members) in pools {
+            let member = |(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight);
+            let members = members.into_iter().map(member).collect();
+            model.pools.insert(format!("pool{name}"), model::Pool { members });
+        }
+        let names: Vec<_> = model.pools.keys().cloned().collect();
+        for (vip, port, pool, seconds) in listeners {
+            let vip = Ipv4Addr::new(203, 0, 113, vip);
+            model.vips.insert(vip);
+            let listener = model::Listener {
+                name: "web".into(),
+                load_balancer: "shop".into(),
+                pool: pool.get(&names).clone(),
+                idle_timeout: Duration::from_secs(seconds),
+            };
+            model.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener);
+        }
+        model
+    })
+}
+
+/// Where the XDP program would send new connections of a pool, and how often in one round.
+fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
+    let block = tables.pool.get(pool).unwrap().block().get();
+    let mut picks = Counts::new();
+    for slot in block as u32..block as u32 + (block >> 32) as u32 {
+        let backend = tables.backend.get(tables.slot.get(slot).unwrap().snapshot()).unwrap().snapshot();
+        assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
+        *picks.entry(SocketAddrV4::new(backend.address.into(), backend.port)).or_default() += 1;
+    }
+    picks
+}
+
+fn check(applier: &Applier, model: &Model) {
+    let tables = &applier.tables;
+    assert_eq!(&applier.registry.model, model);
+    let services: Vec<_> = tables.service.iter().map(Result::unwrap).collect();
+    assert_eq!(services.len(), model.listeners.len());
+    for (key, listener) in &model.listeners {
+        let index = tables.service.get(&service(key), 0).unwrap();
+        let record = tables.listener.get(&index, 0).unwrap();
+        assert_eq!(u64::from(record.idle_timeout), listener.idle_timeout.as_secs());
+        let members = &model.pools[&listener.pool].members;
+        let picks = picks(tables, record.pool);
+        let sum: usize = picks.values().sum();
+        let weights: usize = members.values().map(|&weight| usize::from(weight)).sum();
+        assert_eq!(sum == 0, weights == 0);
+        for (member, &weight) in members {
+            let share = picks.get(member).copied().unwrap_or(0);
+            assert_eq!(share * weights, usize::from(weight) * sum, "{member} of {picks:?}");
+        }
+    }
+    assert_eq!(tables.addresses.vips().collect::<std::collections::BTreeSet<_>>(), model.vips);
+    assert_eq!(&Registry::from_maps(tables).unwrap().model, model, "what another process would find");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_maps_follow_the_model(steps in collection::vec((models(), any::<Index>(), 0..4u8), 1..8)) {
+        let Ok(tables) = tables() else { return Ok(()) };
+        let mut applier = Applier { tables, registry: Registry::empty() };
+        let mut session = None;
+        for (model, pick, passes) in steps {
+            for change in plan(&applier.registry.model, &model) {
+                applier.apply(&change).unwrap();
+            }
+            check(&applier, &model);
+            let snapshot = |(index, record): (u32, Shared<'_, Backend>)| (index, record.snapshot());
+            let there: Vec<_> =
+                applier.tables.backend.iter().map(snapshot).filter(|(_, b)| b.state != ENTRY_FREE).collect();
+            if session.is_none() && !there.is_empty() {
+                session = Some(*pick.get(&there));
+            }
+            for _ in 0..passes {
+                let backends = session.iter().map(|&(index, _)| (index as u16, 1)).collect();
+                applier.settle(&Census { backends, ..Census::default() }).unwrap();
+            }
+            if let Some((index, backend)) = session {
+                let now = applier.tables.backend.get(index).unwrap().snapshot();
+                prop_assert_eq!((now.address, now.port, now.pool), (backend.address, backend.port, backend.pool));
+            }
+            check(&applier, &model);
+        }
+        for change in plan(&applier.registry.model, &Model::default()) {
+            applier.apply(&change).unwrap();
+        }
+        for _ in 0..6 {
+            applier.settle(&Census::default()).unwrap();
+        }
+        prop_assert!(applier.tables.backend.iter().all(|(_, b)| b.snapshot() == Backend::default()));
+        prop_assert!(applier.tables.pool.iter().all(|(_, p)| p.snapshot().state == ENTRY_FREE));
+        prop_assert_eq!(applier.registry.slots.take(1 << 16), Some(0), "every slot is free again");
+    }
+}
