@@ -11,6 +11,7 @@ mod ending;
 mod plumbing;
 mod ports;
 mod proportion;
+mod receiver;
 mod servers;
 mod takeover;
 mod toa;

@@ -29,6 +29,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("python3", "python3", Need::Test),
     ("openssl", "openssl", Need::Test),
     ("wrk", "wrk", Need::Test),
+    ("haproxy", "haproxy", Need::Test),
+    ("socat", "socat", Need::Test),
     // With rustup they are always there, if only to say which component is missing.
     ("cargo-fmt", "rustfmt-web", Need::Test),
     ("cargo-clippy", "rust-web-clippy", Need::Test),
