@@ -3,12 +3,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{LpmTrie, MapData, PerCpuArray},
     programs::{Program, ProgramError},
 };
+use caps::{CapSet, Capability};
 use xdp_ebpf::receiver::{Counters, map, program};
 
 use super::{
@@ -28,11 +29,12 @@ impl Receiver {
     /// Loads everything. With `pins`, maps are pinned there, or taken over if they are.
     ///
     /// # Errors
-    /// The kernel refuses, or this binary was built without BPF programs.
+    /// The kernel refuses, the process may too little, or this binary was built without BPF programs.
     pub fn load(pins: Option<&PinDir>) -> Result<Self> {
         let object = bpf::toa_object().context(
             "this binary was built without its BPF programs: run `cargo xtask setup`, then build again",
         )?;
+        check_privileges()?;
         let mut loader = EbpfLoader::new();
         for name in MAPS {
             if let Some(pins) = pins {
@@ -79,6 +81,19 @@ impl Receiver {
         };
         Ok((self.program(program::LIST)?, map.fd().as_fd()))
     }
+}
+
+/// Maps and programs in general, programs for cgroups, programs that read kernel memory.
+const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
+
+fn check_privileges() -> Result<()> {
+    let effective = caps::read(None, CapSet::Effective).context("cannot read this process's capabilities")?;
+    let missing = NEEDED.iter().filter(|capability| !effective.contains(capability));
+    let missing: Vec<_> = missing.map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    bail!("this needs root, or the capabilities that are missing: {}", missing.join(", "))
 }
 
 fn load(program: &mut Program) -> Result<(), ProgramError> {
