@@ -4,3 +4,4 @@
 mod agreement;
 mod kernel;
 mod programs;
+mod receiver;

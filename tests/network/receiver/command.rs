@@ -18,9 +18,9 @@ pub const TRUSTED: &str = "100.64.0.0/24";
 
 /// The receiver's command, a cgroup for the servers, and a directory for the pins.
 pub struct Receiver {
-    program: PathBuf,
+    pub program: PathBuf,
+    pub cgroup: PathBuf,
     pins: PathBuf,
-    cgroup: PathBuf,
 }
 
 impl Receiver {
@@ -30,7 +30,7 @@ impl Receiver {
         let pins = Path::new("/sys/fs/bpf").join(format!("{}-toa", host.namespace()));
         let cgroup = Cgroup::root().unwrap().path().join(host.namespace());
         fs::create_dir(&cgroup).unwrap();
-        Self { program, pins, cgroup }
+        Self { program, cgroup, pins }
     }
 
     /// A new receiver that replaces one that may be there.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use evenkeel::toa::cgroup::Cgroup;
 use testbed::{Host, Network, Process, Size};
 
 use super::{
@@ -30,6 +31,9 @@ if 'fastopen' in options:
     server.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
 server.bind(('', 8080))
 server.listen(128)
+for option in options:
+    if option.startswith('then='):
+        open(option[5:] + '/cgroup.procs', 'w').write('0')
 print('listening', flush=True)
 kept = []
 def show(address):
@@ -219,6 +223,13 @@ fn containers_and_nobody_outside_of_the_cgroup() {
     let mut inside = Bench::with(&["4"], |receiver, host, words| receiver.serve_in_container(host, words));
     inside.receiver.attach(BALANCER);
     assert_eq!(inside.connect(false, &third(toa(v4()))).1, v4());
+
+    let root = Cgroup::root().unwrap();
+    let then = format!("then={}", root.path().display());
+    let mut moved = Bench::new(&["4", &then]);
+    moved.receiver.attach(BALANCER);
+    let (_, seen) = moved.connect(false, &third(toa(v4())));
+    assert_eq!(seen, v4(), "a socket belongs to the cgroup in which it was made");
 
     let mut outside = Bench::with(&["4"], |_, host, words| host.spawn(words).unwrap());
     outside.receiver.attach(BALANCER);
