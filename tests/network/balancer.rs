@@ -25,6 +25,8 @@ pub struct Settings {
     /// Lines of `[timeouts]`.
     pub timeouts: &'static str,
     /// Of the listener.
+    pub protocol: &'static str,
+    /// Of the listener.
     pub idle_timeout: &'static str,
 }
 
@@ -34,6 +36,7 @@ impl Default for Settings {
             weights: vec![1],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
+            protocol: "tcp",
             idle_timeout: "300s",
         }
     }
@@ -52,11 +55,11 @@ impl Settings {
                 )
             })
             .collect();
-        let Self { host, timeouts, idle_timeout, .. } = self;
+        let Self { host, timeouts, protocol, idle_timeout, .. } = self;
         format!(
             "[host]\ninterfaces = [\"front\", \"back\"]\n{host}\n[timeouts]\n{timeouts}\n\
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
-             [[load_balancer.listener]]\nname = \"web\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
+             [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
              [[pool]]\nname = \"web\"\n{members}",
             VIP.ip(),
             VIP.port(),

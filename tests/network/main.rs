@@ -15,3 +15,4 @@ mod receiver;
 mod servers;
 mod takeover;
 mod toa;
+mod udp;

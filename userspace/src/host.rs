@@ -20,8 +20,8 @@ pub struct Host {
     pub max_sessions: u32,
 }
 
-/// How long a TCP session may rest in each state; whole seconds, 1 s to a day. The established state's is the
-/// listener's idle timeout.
+/// How long a session may rest in each state; whole seconds, 1 s to a day. An established TCP session's and an
+/// answered UDP session's is the listener's idle timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// SYN seen, handshake not complete.
@@ -36,6 +36,8 @@ pub struct Timeouts {
     pub close_wait: Duration,
     /// The client has closed, then the backend; the last acknowledgement is missing.
     pub last_ack: Duration,
+    /// UDP that the backend has not answered.
+    pub udp_one_way: Duration,
 }
 
 impl Default for Timeouts {
@@ -47,6 +49,7 @@ impl Default for Timeouts {
             close: Duration::from_secs(10),
             close_wait: Duration::from_secs(60),
             last_ack: Duration::from_secs(30),
+            udp_one_way: Duration::from_secs(30),
         }
     }
 }

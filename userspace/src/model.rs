@@ -37,6 +37,34 @@ pub struct ListenerKey {
 pub enum Protocol {
     /// TCP.
     Tcp,
+    /// UDP. A UDP and a TCP listener may have the same port.
+    Udp,
+}
+
+impl Protocol {
+    /// Every one.
+    pub const ALL: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
+    /// Its name in files and tables.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        }
+    }
+
+    /// IANA's number.
+    pub const fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+
+    /// The one with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.number() == number)
+    }
 }
 
 /// A listener.
@@ -48,7 +76,8 @@ pub struct Listener {
     pub load_balancer: String,
     /// Where its connections go.
     pub pool: String,
-    /// How long an established session may be idle; whole seconds, 1 s to a day.
+    /// How long an established TCP session, or a UDP session that the backend has answered, may be idle; whole
+    /// seconds, 1 s to a day.
     pub idle_timeout: Duration,
 }
 

@@ -12,11 +12,12 @@ pub fn run(options: &View) -> Result<()> {
         return json(&sessions);
     }
     let mut rows = table(
-        ["CLIENT", "VIP", "LOCAL", "BACKEND", "LISTENER", "STATE", "IDLE", "PKTS IN", "PKTS OUT"],
-        &[6, 7, 8],
+        ["PROTOCOL", "CLIENT", "VIP", "LOCAL", "BACKEND", "LISTENER", "STATE", "IDLE", "PKTS IN", "PKTS OUT"],
+        &[7, 8, 9],
     );
     for session in &sessions {
         rows.add_row([
+            session.protocol.to_owned(),
             session.client.to_string(),
             session.vip.to_string(),
             session.local.to_string(),

@@ -37,10 +37,12 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a>
         let vips = vips(&table, &mut read.vips);
         let mut siblings = Siblings::default();
         for table in table.tables("listener", &LISTENER) {
-            let Some((port, listener)) = siblings.listener(&table, &name, pools) else { continue };
+            let Some(((protocol, port), listener)) = siblings.listener(&table, &name, pools) else {
+                continue;
+            };
             let before = read.listeners.len();
             for &vip in &vips {
-                read.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener.clone());
+                read.listeners.insert(ListenerKey { vip, port, protocol }, listener.clone());
             }
             let (after, most) = (read.listeners.len(), MAX_LISTENERS as usize);
             if before <= most && after > most {
@@ -75,20 +77,20 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<I
 #[derive(Default)]
 struct Siblings {
     names: HashMap<String, usize>,
-    ports: HashMap<u16, usize>,
+    ports: HashMap<(Protocol, u16), usize>,
 }
 
 impl Siblings {
-    /// The next listener and its port; `None` if something is wrong with it.
+    /// The next listener, its protocol and port; `None` if something is wrong with it.
     fn listener(
         &mut self,
         table: &Table<'_>,
         load_balancer: &str,
         pools: &Pools<'_>,
-    ) -> Option<(u16, Listener)> {
+    ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
-        protocol(table);
-        let port = table.require("port").and_then(|value| self.port(value));
+        let protocol = protocol(table);
+        let port = table.require("port").and_then(|value| self.port(protocol, value));
         let pool = table.require("pool").and_then(|value| pool(value, pools));
         let idle_timeout = match table.get("idle_timeout") {
             Some(value) => scalar::duration(value),
@@ -100,26 +102,30 @@ impl Siblings {
             pool: pool?,
             idle_timeout: idle_timeout?,
         };
-        Some((port?, listener))
+        Some(((protocol?, port?), listener))
     }
 
-    fn port(&mut self, value: Value<'_>) -> Option<u16> {
+    /// A port of its own among the listeners of the same protocol.
+    fn port(&mut self, protocol: Option<Protocol>, value: Value<'_>) -> Option<u16> {
         let port = scalar::port(value)?;
-        if let Some(line) = self.ports.get(&port) {
+        let protocol = protocol?;
+        if let Some(line) = self.ports.get(&(protocol, port)) {
             value.refuse(format!("{port} is another listener's on line {line}; give each its own port"));
             return None;
         }
-        self.ports.insert(port, value.line());
+        self.ports.insert((protocol, port), value.line());
         Some(port)
     }
 }
 
-fn protocol(table: &Table<'_>) {
-    let Some(value) = table.get("protocol") else { return };
-    match value.string() {
-        Some("tcp") | None => {}
-        Some(other) => value.refuse(format!("{other:?} is not supported by this version; use \"tcp\"")),
+fn protocol(table: &Table<'_>) -> Option<Protocol> {
+    let Some(value) = table.get("protocol") else { return Some(Protocol::Tcp) };
+    let text = value.string()?;
+    let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
+    if protocol.is_none() {
+        value.refuse(format!("{text:?} is not supported by this version; use \"tcp\" or \"udp\""));
     }
+    protocol
 }
 
 fn pool(value: Value<'_>, pools: &Pools<'_>) -> Option<String> {

@@ -1,4 +1,4 @@
-//! `[timeouts]`: how long a TCP session may rest in each state.
+//! `[timeouts]`: how long a session may rest in each state.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::host::Timeouts;
 
 const TIMEOUTS: Shape = Shape {
     path: "timeouts",
-    keys: &["syn_recv", "fin_wait", "time_wait", "close", "close_wait", "last_ack"],
+    keys: &["syn_recv", "fin_wait", "time_wait", "close", "close_wait", "last_ack", "udp_one_way"],
 };
 
 pub(super) fn read(file: &Table<'_>) -> Timeouts {
@@ -27,5 +27,6 @@ pub(super) fn read(file: &Table<'_>) -> Timeouts {
     set(&mut timeouts.close, "close");
     set(&mut timeouts.close_wait, "close_wait");
     set(&mut timeouts.last_ack, "last_ack");
+    set(&mut timeouts.udp_one_way, "udp_one_way");
     timeouts
 }

@@ -173,11 +173,13 @@ impl Daemon {
     /// The clock or a table cannot be used.
     pub fn sweep(&mut self) -> Result<()> {
         let tables = &self.applier.tables;
+        let removed = self.applier.registry.backends.removed().map(|index| index as u16).collect();
         let limits = Limits {
             now: self.clock.now()?,
             hz: tables.sessions.config.jiffies_hz,
             timeouts: &self.timeouts,
             idle: &self.applier.registry.idle,
+            removed: &removed,
         };
         let mut resets = Vec::new();
         let census = self.sweeper.part(&tables.sessions, &limits, &mut resets);

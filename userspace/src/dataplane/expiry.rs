@@ -1,10 +1,10 @@
-//! When a session ends: a pure decision from its TCP state and its idle time. Next: `sweep`, which asks it.
+//! When a session ends: a pure decision from its protocol, its state and its idle time. Next: `sweep`, which asks it.
 
 use std::time::Duration;
 
 use xdp_ebpf::tcp_state::State;
 
-use crate::host::Timeouts;
+use crate::{host::Timeouts, model::Protocol};
 
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,26 @@ pub fn jiffies_to_time(jiffies: u32, hz: u32) -> Duration {
     Duration::from_micros(u64::from(jiffies) * 1_000_000 / u64::from(hz.max(1)))
 }
 
+/// What `evenkeel sessions` calls the state.
+pub fn state_name(protocol: Protocol, state: State) -> &'static str {
+    match (protocol, state) {
+        (Protocol::Udp, State::Established) => "ANSWERED",
+        (Protocol::Udp, _) => "ONE_WAY",
+        (Protocol::Tcp, _) => state.name(),
+    }
+}
+
 /// Decides about a session in `state` that has been idle in both directions for `idle`; `established` is its
 /// listener's idle timeout.
-pub fn decide(state: State, idle: Duration, established: Duration, timeouts: &Timeouts) -> Decision {
+pub fn decide(
+    protocol: Protocol,
+    state: State,
+    idle: Duration,
+    established: Duration,
+    timeouts: &Timeouts,
+) -> Decision {
     let limit = match state {
+        State::None if protocol == Protocol::Udp => timeouts.udp_one_way,
         State::Established => established,
         State::SynSent | State::SynRecv | State::SynAck | State::Listen => timeouts.syn_recv,
         State::FinWait => timeouts.fin_wait,
@@ -40,10 +56,10 @@ pub fn decide(state: State, idle: Duration, established: Duration, timeouts: &Ti
         State::CloseWait => timeouts.close_wait,
         State::LastAck => timeouts.last_ack,
     };
-    match (idle < limit, state) {
-        (true, _) => Decision::Keep,
-        (false, State::Established) => Decision::ExpireWithResets,
-        (false, _) => Decision::Expire,
+    match (idle < limit, protocol, state) {
+        (true, ..) => Decision::Keep,
+        (false, Protocol::Tcp, State::Established) => Decision::ExpireWithResets,
+        (false, ..) => Decision::Expire,
     }
 }
 
@@ -61,15 +77,18 @@ mod tests {
             close: 5 * SECOND,
             close_wait: 6 * SECOND,
             last_ack: 7 * SECOND,
+            udp_one_way: 8 * SECOND,
         }
     }
 
     #[test]
     fn every_state_ends_at_its_own_timeout() {
-        let at = |state, seconds: u32| {
-            let last = decide(state, seconds * SECOND - Duration::from_millis(4), 90 * SECOND, &timeouts());
-            (last, decide(state, seconds * SECOND, 90 * SECOND, &timeouts()))
+        let of = |protocol, state, seconds: u32| {
+            let short = seconds * SECOND - Duration::from_millis(4);
+            let last = decide(protocol, state, short, 90 * SECOND, &timeouts());
+            (last, decide(protocol, state, seconds * SECOND, 90 * SECOND, &timeouts()))
         };
+        let at = |state, seconds| of(Protocol::Tcp, state, seconds);
         let quiet = (Decision::Keep, Decision::Expire);
         assert_eq!(at(State::SynSent, 2), quiet);
         assert_eq!(at(State::SynRecv, 2), quiet);
@@ -80,6 +99,8 @@ mod tests {
         assert_eq!(at(State::CloseWait, 6), quiet);
         assert_eq!(at(State::LastAck, 7), quiet);
         assert_eq!(at(State::Established, 90), (Decision::Keep, Decision::ExpireWithResets));
+        assert_eq!(of(Protocol::Udp, State::None, 8), quiet);
+        assert_eq!(of(Protocol::Udp, State::Established, 90), quiet, "nobody to reset");
     }
 
     #[test]

@@ -91,6 +91,11 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
         freed
     }
 
+    /// Indexes that were removed and wait.
+    pub fn removed(&self) -> impl Iterator<Item = u32> {
+        self.removed.keys().copied()
+    }
+
     /// Every key, removed or not, with its index.
     pub fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
         self.by_key.iter().map(|(key, &index)| (key, index))

@@ -7,7 +7,7 @@ use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
 use anyhow::Result;
 use xdp_ebpf::abi::{
     Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
-    MAX_POOLS, MAX_SLOTS, PROTOCOL_TCP, Service, name_str,
+    MAX_POOLS, MAX_SLOTS, Service, name_str,
 };
 
 use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
@@ -163,19 +163,13 @@ pub fn slots_of(pool: &model::Pool, index_of: impl Fn(SocketAddrV4) -> Option<u3
 
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
-    let protocol = match service.protocol {
-        PROTOCOL_TCP => Protocol::Tcp,
-        _ => return None,
-    };
+    let protocol = Protocol::from_number(service.protocol)?;
     Some(ListenerKey { vip: service.vip.into(), port: service.port, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    let protocol = match key.protocol {
-        Protocol::Tcp => PROTOCOL_TCP,
-    };
-    Service { vip: key.vip.octets(), port: key.port, protocol, reserved: 0 }
+    Service { vip: key.vip.octets(), port: key.port, protocol: key.protocol.number(), reserved: 0 }
 }
 
 /// The record of a member.

@@ -18,11 +18,12 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     clock::Clock,
-    expiry::{idle_jiffies, jiffies_to_time},
+    expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
     sessions::endpoint,
     tables::Tables,
 };
+use crate::model::Protocol;
 
 /// `evenkeel status`.
 #[derive(Debug, Serialize)]
@@ -139,7 +140,9 @@ pub struct Session {
     pub backend: SocketAddrV4,
     /// `load balancer/listener`.
     pub listener: String,
-    /// TCP's name for the state.
+    /// The transport protocol.
+    pub protocol: &'static str,
+    /// TCP's name for the state; for UDP `ONE_WAY` or `ANSWERED`.
     pub state: &'static str,
     /// Seconds since the last packet in either direction.
     pub idle_s: f64,
@@ -221,7 +224,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             name: name_str(&record.name).to_owned(),
             vip: record.service.vip.into(),
             port: record.service.port,
-            protocol: "tcp",
+            protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names
                 .get(&record.pool)
                 .and_then(|&at| pools.get(at))
@@ -243,6 +246,7 @@ pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
     let rows = tables.sessions.live().map(|(there, back)| {
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
+        let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let name = |l: &Listener| format!("{}/{}", name_str(&l.load_balancer), name_str(&l.name));
         Session {
             client: endpoint(there.src, there.sport),
@@ -250,7 +254,8 @@ pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
             local: endpoint(there.new_src, there.new_sport),
             backend: endpoint(there.new_dst, there.new_dport),
             listener: listeners.get(&there.listener.into()).map(name).unwrap_or_default(),
-            state: State::from_u8(there.tcp).unwrap_or(State::None).name(),
+            protocol: protocol.name(),
+            state: state_name(protocol, State::from_u8(there.tcp).unwrap_or(State::None)),
             idle_s: jiffies_to_time(idle, hz).max(Duration::ZERO).as_secs_f64(),
             packets_in: there.packets,
             packets_out: back.packets,

@@ -22,7 +22,7 @@ use super::{
     reset::{Reset, for_both_ends},
     sessions::Sessions,
 };
-use crate::host::Timeouts;
+use crate::{host::Timeouts, model::Protocol};
 
 /// Into how many parts a pass is split.
 pub const PARTS: u32 = 4;
@@ -41,6 +41,9 @@ pub struct Limits<'a> {
     pub timeouts: &'a Timeouts,
     /// Idle timeouts of established sessions by listener index.
     pub idle: &'a HashMap<u16, Duration>,
+    /// Backends that were removed, by index in `ek_backend`: their UDP sessions end at once, so that the next
+    /// datagram finds another member, since nothing else would tell a client to come again.
+    pub removed: &'a HashSet<u16>,
 }
 
 /// How many sessions, dying ones included, a pass has seen by what they refer to.
@@ -107,7 +110,12 @@ impl Sweeper {
         let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
         let established = limits.idle.get(&there.listener).copied().unwrap_or(DEFAULT_IDLE);
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
-        let decision = decide(state, jiffies_to_time(idle, limits.hz), established, limits.timeouts);
+        let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
+        let idle = jiffies_to_time(idle, limits.hz);
+        let decision = match protocol {
+            Protocol::Udp if limits.removed.contains(&there.backend) => Decision::Expire,
+            _ => decide(protocol, state, idle, established, limits.timeouts),
+        };
         if decision == Decision::Keep || !forward.state().swap_if(LIVE, DYING) {
             return;
         }
@@ -149,13 +157,15 @@ impl Sweeper {
 
 #[cfg(test)]
 mod tests {
-    use xdp_ebpf::abi::CLAIMED;
+    use xdp_ebpf::abi::{CLAIMED, PROTOCOL_TCP, PROTOCOL_UDP};
 
     use super::*;
     use crate::dataplane::sessions::tests::{on_plain_memory, take};
 
     const HZ: u32 = 250;
     const BACKEND: ([u8; 4], u16) = ([192, 0, 2, 11], 8080);
+    /// The index of a removed backend.
+    const REMOVED: u16 = 9;
 
     /// Opens a session at `index` of the forward table, as the XDP program does.
     fn open(sessions: &Sessions, index: u32, state: State, last_seen: u32) -> u32 {
@@ -194,7 +204,8 @@ mod tests {
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle };
+        let removed = HashSet::from([REMOVED]);
+        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle, removed: &removed };
         let mut resets = Vec::new();
         let mut calls = 0;
         loop {
@@ -243,6 +254,18 @@ mod tests {
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 100 * HZ);
         assert!(resets.is_empty());
         assert_eq!(sessions.live().count(), 1);
+    }
+
+    #[test]
+    fn udp_leaves_a_removed_backend_at_once_and_tcp_stays() {
+        for (protocol, left) in [(PROTOCOL_UDP, 0), (PROTOCOL_TCP, 1)] {
+            let sessions = on_plain_memory(2, 12);
+            open(&sessions, 3, State::Established, 100);
+            let forward = sessions.forward.get(3).unwrap();
+            forward.write(Half { protocol, backend: REMOVED, ..forward.snapshot() });
+            let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
+            assert_eq!((sessions.live().count(), resets.len()), (left, 0));
+        }
     }
 
     #[test]

@@ -235,8 +235,8 @@ fn listeners() {
         ("port = 80\n", "", "11: load_balancer.listener.port: missing; it has no default"),
         (
             "port = 80\n",
-            "port = 80\nprotocol = 'udp'\n",
-            r#"14: load_balancer.listener.protocol: "udp" is not supported by this version; use "tcp""#,
+            "port = 80\nprotocol = 'quic'\n",
+            r#"14: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp" or "udp""#,
         ),
         (
             "port = 80\n",

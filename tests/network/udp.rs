@@ -1,0 +1,112 @@
+//! Does UDP work: answers from a real server, in proportion, and sessions that end or move?
+
+use std::{net::UdpSocket, time::Duration};
+
+use testbed::{Host, Process, wait_for};
+
+use crate::balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP};
+
+fn settings(weights: Vec<u16>) -> Settings {
+    Settings { weights, protocol: "udp", timeouts: "udp_one_way = \"1s\"", ..Settings::default() }
+}
+
+/// A DNS server that answers `who.test` with the host's own address.
+fn dns_server(host: &Host) -> Process {
+    let (address, port) = (host.address().to_string(), BACKEND_PORT.to_string());
+    let words = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--no-resolv",
+        "--no-hosts",
+        "--user=root",
+    ];
+    let own = [
+        format!("--port={port}"),
+        format!("--listen-address={address}"),
+        "--bind-interfaces".to_owned(),
+        format!("--address=/who.test/{address}"),
+        "--pid-file".to_owned(),
+        "--log-facility=-".to_owned(),
+    ];
+    let words: Vec<&str> = words.into_iter().chain(own.iter().map(String::as_str)).collect();
+    let server = host.spawn(&words).unwrap();
+    let asked = ["dig", "+short", "+time=1", "+tries=1", "-p", &port, &format!("@{address}"), "who.test"];
+    wait_for("the DNS server", DEADLINE, || host.run(&asked).is_ok_and(|answer| answer.trim() == address))
+        .unwrap();
+    server
+}
+
+#[test]
+fn questions_to_dns_servers_land_two_to_one() {
+    let balancer = Balancer::start(settings(vec![2, 1]));
+    let _servers: Vec<Process> = balancer.network.backends.iter().map(dns_server).collect();
+    let port = VIP.port().to_string();
+    let asked = ["dig", "+short", "+time=2", "+tries=1", "-p", &port, "@203.0.113.10", "who.test"];
+    let answers: String = (0..30).map(|_| balancer.client(&asked)).collect();
+    let of = |address: &str| answers.lines().filter(|line| *line == address).count();
+    assert_eq!(["192.0.2.11", "192.0.2.12"].map(of), [20, 10], "{answers}");
+    let sessions = balancer.ask("sessions");
+    assert!(sessions.as_array().unwrap().iter().all(|s| s["protocol"] == "udp" && s["state"] == "ANSWERED"));
+}
+
+fn socket(balancer: &Balancer) -> UdpSocket {
+    let socket = balancer.network.client().enter(|| UdpSocket::bind("0.0.0.0:0")).unwrap().unwrap();
+    socket.connect(VIP).unwrap();
+    socket
+}
+
+fn sink(host: &Host) -> UdpSocket {
+    let socket = host.enter(|| UdpSocket::bind((host.address(), BACKEND_PORT))).unwrap().unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    socket
+}
+
+#[test]
+fn one_client_stays_with_one_member_until_that_is_removed() {
+    let mut balancer = Balancer::start(settings(vec![1, 1]));
+    let sinks: Vec<UdpSocket> = balancer.network.backends.iter().map(sink).collect();
+    let client = socket(&balancer);
+    let received = |n: usize| std::iter::from_fn(|| sinks[n].recv(&mut [0; 16]).ok()).count();
+    for _ in 0..10 {
+        client.send(b"datagram").unwrap();
+    }
+    let counts = [received(0), received(1)];
+    assert!(counts == [10, 0] || counts == [0, 10], "{counts:?}");
+
+    let first = usize::from(counts[0] == 0);
+    balancer.settings.weights.remove(first);
+    let gone = balancer.network.backends.remove(first);
+    balancer.reload();
+    let other = 1 - first;
+    let send_until_received = || {
+        wait_for("the other member", DEADLINE, || {
+            client.send(b"datagram").unwrap();
+            received(other) > 0
+        })
+        .unwrap();
+    };
+    send_until_received();
+    // What went to the removed member until then.
+    received(first);
+    send_until_received();
+    assert_eq!(received(first), 0);
+    drop(gone);
+}
+
+#[test]
+fn a_question_that_nobody_answers_is_forgotten_first() {
+    let balancer = Balancer::start(settings(vec![1]));
+    let server = sink(&balancer.network.backends[0]);
+    let (answered, ignored) = (socket(&balancer), socket(&balancer));
+    answered.send(b"who?").unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (_, peer) = server.recv_from(&mut [0; 16]).unwrap();
+    server.send_to(b"I", peer).unwrap();
+    answered.set_read_timeout(Some(DEADLINE)).unwrap();
+    assert_eq!(answered.recv(&mut [0; 16]).unwrap(), 1);
+    ignored.send(b"who?").unwrap();
+    wait_for("both sessions", DEADLINE, || balancer.open_sessions() == 2).unwrap();
+    wait_for("the end of one", DEADLINE, || balancer.open_sessions() == 1).unwrap();
+    assert_eq!(balancer.ask("sessions")[0]["state"], "ANSWERED");
+}
