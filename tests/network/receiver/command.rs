@@ -52,9 +52,13 @@ impl Receiver {
         self.status()["total"][name].as_u64().unwrap()
     }
 
+    pub fn list(&self) -> PathBuf {
+        self.pins.join("connections")
+    }
+
     /// Clients of all open connections, out of the list that anybody can read who may read the file.
     pub fn clients(&self) -> Vec<SocketAddr> {
-        let list = fs::read_to_string(self.pins.join("connections")).unwrap();
+        let list = fs::read_to_string(self.list()).unwrap();
         list.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
     }
 

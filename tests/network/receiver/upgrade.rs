@@ -1,8 +1,10 @@
 //! Does anything get lost or stay behind when the receiver comes, is replaced and goes, or after many connections?
 
 use std::{
+    fs::{self, Permissions},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::{MetadataExt, PermissionsExt},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
@@ -93,8 +95,10 @@ fn open_connections_keep_their_client_and_ten_thousand_leave_nothing() {
     let mut open = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
     let client = open.local_addr().unwrap();
     wait_for("the connection", DEADLINE, || receiver.clients() == [client]).unwrap();
+    fs::set_permissions(receiver.list(), Permissions::from_mode(0o640)).unwrap();
     receiver.attach(TRUSTED);
     assert_eq!(receiver.clients(), [client], "the next receiver knows it too");
+    assert_eq!(fs::metadata(receiver.list()).unwrap().mode() & 0o777, 0o640, "and who may read the list");
 
     let left = AtomicUsize::new(10_000);
     let load = || {

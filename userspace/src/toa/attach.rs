@@ -114,12 +114,17 @@ fn cgroup_id(link: &OwnedFd) -> Result<u64> {
     id.context("a pin that is not a link to a cgroup")
 }
 
-/// Pins the list of connections in place of an older one.
+/// Pins the list of connections in place of an older one, with its permissions: who may read it is the
+/// administrator's choice, by `chmod`.
 fn list(receiver: &Receiver, pins: &PinDir) -> Result<()> {
     let (program, map) = receiver.iterator()?;
     let link = sys::link_iterator(program, map).context("cannot make the list of connections")?;
     let new = pins.path("connections");
     pin(&link, &new)?;
+    if let Ok(old) = fs::metadata(pins.connections()) {
+        fs::set_permissions(&new, old.permissions())
+            .with_context(|| format!("cannot set the permissions of {}", new.display()))?;
+    }
     fs::rename(&new, pins.connections())
         .with_context(|| format!("cannot put {} into place", pins.connections().display()))
 }
