@@ -33,10 +33,10 @@ use receiver::{
 use testbed::wait_for;
 
 /// Pairs of windows, one with and one without.
-const PAIRS: usize = 60;
+const PAIRS: usize = 30;
 /// Connections in a window, and before it.
-const WINDOW: usize = 400;
-const WARM_UP: usize = 100;
+const WINDOW: usize = 2000;
+const WARM_UP: usize = 1000;
 /// Connections at a time.
 const CLIENTS: usize = 4;
 

@@ -12,6 +12,7 @@ mod plumbing;
 mod ports;
 mod proportion;
 mod receiver;
+mod scheduling;
 mod servers;
 mod takeover;
 mod toa;

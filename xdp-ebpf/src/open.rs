@@ -11,6 +11,7 @@ use crate::{
     lookup::{self, Buckets, Found},
     packet::Packet,
     parse::Segment,
+    schedule,
     shared::Shared,
     tables::{Mac, News, Route, Tables},
     tcp_state::State,
@@ -67,7 +68,7 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
     #[inline(always)]
     fn run(&self, listener_index: u32) -> Result<Shared<'a, Half>, Event> {
         let listener = self.tables.listener(listener_index).ok_or(Event::DropInternal)?;
-        let backend_index = self.pick(listener.pool)?;
+        let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
         let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
         let to_client = self.hop_to_client()?;
         let to_backend = self.hop_to_backend(backend)?;
@@ -85,6 +86,9 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
 
         self.tables.count(Event::SessionOpened);
         self.tables.count_session(backend_index);
+        if let Some(load) = self.tables.load(backend_index) {
+            load.value().add(1);
+        }
         self.tables.tell(News::Opened {
             client: (self.segment.src, self.segment.sport),
             vip: (self.segment.dst, self.segment.dport),
@@ -92,20 +96,6 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
             backend: (backend.address, backend.port),
         });
         Ok(forward.1)
-    }
-
-    /// Smooth weighted round robin: the pool's next slot. The pick is one atomic addition, so it is exact over all
-    /// CPUs together.
-    #[inline(always)]
-    fn pick(&self, pool_index: u32) -> Result<u32, Event> {
-        let pool = self.tables.pool(pool_index).ok_or(Event::DropInternal)?;
-        let block = pool.block().get();
-        let (base, count) = (block as u32, (block >> 32) as u32);
-        if count == 0 {
-            return Err(Event::DropNoMember);
-        }
-        let picks = self.tables.cursor(pool_index).ok_or(Event::DropInternal)?.value().add(1);
-        self.tables.slot(base + (picks % u64::from(count)) as u32).ok_or(Event::DropInternal)
     }
 
     #[inline(always)]

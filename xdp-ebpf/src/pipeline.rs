@@ -103,7 +103,7 @@ impl Leg<'_> {
         if bytes > out.mtu {
             return Err(Event::DropOverMtu);
         }
-        self.follow(&segment);
+        self.follow(tables, &segment);
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
                 Direction::In => toa::outgoing(packet, tables, &mut segment, out.mtu)?,
@@ -149,7 +149,7 @@ impl Leg<'_> {
 
     /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
     #[inline(always)]
-    fn follow(&self, segment: &Segment) {
+    fn follow<T: Tables>(&self, tables: &T, segment: &Segment) {
         let state = self.half.tcp().get();
         if segment.protocol == PROTOCOL_UDP {
             if self.direction == Direction::Out && state != State::Established as u8 {
@@ -177,6 +177,11 @@ impl Leg<'_> {
         if after != before {
             self.half.tcp().set(after as u8);
             self.peer.tcp().set(after as u8);
+            if after.is_over() != before.is_over()
+                && let Some(load) = tables.load(u32::from(self.half.backend().get()))
+            {
+                load.value().add(if after.is_over() { u32::MAX } else { 1 });
+            }
         }
     }
 

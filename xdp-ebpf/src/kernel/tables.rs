@@ -9,7 +9,11 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::info;
 use xdp_ebpf::{
-    abi::{AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool, Service},
+    abi::{
+        AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky,
+        StickyKey,
+    },
+    schedule,
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
     verdict::Event,
@@ -78,6 +82,27 @@ impl Tables for Maps {
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<u32> {
         maps::SLOT.get(index).copied()
+    }
+    #[inline(always)]
+    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
+        shared(maps::LOAD.get_ptr_mut(backend))
+    }
+    #[inline(always)]
+    fn least_loaded(&self, base: u32, count: u32, first: u32) -> Option<u32> {
+        match ek_least_loaded(base, count, first) {
+            NOBODY => None,
+            slot => Some(slot),
+        }
+    }
+    #[inline(always)]
+    fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
+        // SAFETY: the value is copied at once; another CPU's write may mix two entries of the same client.
+        unsafe { maps::STICKY.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn stick(&self, key: &StickyKey, sticky: &Sticky) {
+        // It can only fail if memory is short, and then the client is picked for again.
+        let _ = maps::STICKY.insert(key, sticky, 0);
     }
     #[inline(always)]
     fn backend(&self, index: u32) -> Option<&Backend> {
@@ -191,4 +216,16 @@ impl Tables for Maps {
             }
         }
     }
+}
+
+/// What [`ek_least_loaded`] answers if there is no slot to look at; no slot has this value.
+const NOBODY: u32 = u32::MAX;
+
+/// A global function, which the verifier checks once for all callers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_least_loaded(base: u32, count: u32, first: u32) -> u32 {
+    // It asks for no route, the only question that needs a packet.
+    let maps = Maps { ctx: core::ptr::null_mut() };
+    schedule::least_loaded(&maps, base, count, first).unwrap_or(NOBODY)
 }
