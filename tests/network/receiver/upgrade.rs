@@ -159,6 +159,7 @@ fn in_the_foreground_it_goes_with_its_process() {
     let (client, seen) = ask();
     assert_eq!(seen, client);
     assert!(process.end().unwrap().success());
-    process.wait_for_output("with_toa             1 ", DEADLINE).unwrap();
+    // What it printed last is read after it has ended.
+    wait_for("its count", DEADLINE, || process.log().contains("with_toa             1 ")).unwrap();
     wait_for("the end of it", DEADLINE, || is_local_address(ask().1)).unwrap();
 }
