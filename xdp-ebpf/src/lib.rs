@@ -17,7 +17,7 @@
 //!
 //! The stages see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
 //! implementations are in `kernel/`, the host's (for tests) in [`host`]. [`abi`] is what the maps hold: the
-//! contract with userspace.
+//! contract with userspace. At the backend, [`receiver`] reads what `toa` wrote.
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
@@ -35,6 +35,7 @@ pub mod open;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub mod receiver;
 pub mod rewrite;
 pub mod schedule;
 pub mod shared;
