@@ -7,6 +7,7 @@
 //!   → pipeline   the stages as a list
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
+//!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
 //!   → schedule   no half yet: which member?
 //!   → open       take a local port, resolve next hops, claim both halves
 //!   → tcp_state  what the segment does to its session
@@ -42,5 +43,6 @@ pub mod shared;
 pub mod tables;
 pub mod tcp_state;
 pub mod toa;
+pub mod unsettled;
 pub mod verdict;
 pub mod wire;
