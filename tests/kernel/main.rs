@@ -3,4 +3,6 @@
 
 mod agreement;
 mod kernel;
+#[path = "../loaded/mod.rs"]
+mod loaded;
 mod programs;

@@ -13,6 +13,7 @@ mod plumbing;
 mod ports;
 mod proportion;
 mod refusals;
+mod scheduling;
 mod servers;
 mod takeover;
 mod toa;

@@ -8,3 +8,12 @@ pub fn bpf_object() -> Option<&'static [u8]> {
     #[cfg(not(evenkeel_bpf))]
     None
 }
+
+/// The object with the benchmark's programs (`xdp-ebpf/src/bench/`), likewise. Only the benchmark asks for it, so it
+/// is in no other binary.
+pub fn bench_object() -> Option<&'static [u8]> {
+    #[cfg(evenkeel_bpf)]
+    return Some(aya::include_bytes_aligned!(env!("EVENKEEL_BENCH_BPF")));
+    #[cfg(not(evenkeel_bpf))]
+    None
+}

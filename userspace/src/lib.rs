@@ -17,6 +17,7 @@ pub mod bpf;
 pub mod config;
 pub mod dataplane;
 pub mod host;
+pub mod maglev;
 pub mod model;
 pub mod plan;
 pub mod schedule;

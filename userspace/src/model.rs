@@ -81,12 +81,35 @@ pub struct Listener {
     pub idle_timeout: Duration,
 }
 
-/// A pool: members that share the connections by smooth weighted round robin.
+/// A pool: members that share the connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
     /// Weights (0–256) by address and port. The sum over the greatest common divisor is at most
     /// [`xdp_ebpf::abi::MAX_POOL_SLOTS`].
     pub members: BTreeMap<SocketAddrV4, u16>,
+    /// How they share them.
+    pub algorithm: Algorithm,
+}
+
+/// How a pool's members share the connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Smooth weighted round robin. A client may stay with its member for a time since its last new connection; whole
+    /// minutes, 1 to 60. Only here: the other algorithms choose by something else than whose turn it is.
+    WeightedRoundRobin {
+        /// For how long.
+        sticky: Option<Duration>,
+    },
+    /// The fewest connections for its weight; at most [`xdp_ebpf::abi::MAX_LEAST_MEMBERS`] members.
+    WeightedLeastConnections,
+    /// Consistent hash of the client's address (Maglev).
+    SourceHash,
+}
+
+impl Default for Algorithm {
+    fn default() -> Self {
+        Algorithm::WeightedRoundRobin { sticky: None }
+    }
 }
 
 /// One step from one model to another, in the order in which `plan` returns them: whatever a later step refers to

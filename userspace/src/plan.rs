@@ -66,7 +66,9 @@ mod tests {
                 let members = members
                     .into_iter()
                     .map(|(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight));
-                model.pools.insert(format!("pool{name}"), Pool { members: members.collect() });
+                model
+                    .pools
+                    .insert(format!("pool{name}"), Pool { members: members.collect(), ..Pool::default() });
             }
             for (vip, port, pool, seconds) in listeners {
                 let vip = *model.vips.iter().nth(vip % model.vips.len()).unwrap();

@@ -27,10 +27,15 @@ pub mod map {
     pub const POOL: &str = "ek_pool";
     /// One `u64` per pool: how many picks it has made (array).
     pub const CURSOR: &str = "ek_cursor";
-    /// Backend indexes in smooth-WRR order, in one block per pool (array of `u32`, mmapable).
+    /// [`super::slot_of`]s, in one block per pool; what they mean is [`super::Pool::block`]'s to say (array of `u32`,
+    /// mmapable).
     pub const SLOT: &str = "ek_slot";
     /// [`super::Backend`]s by index (array, mmapable).
     pub const BACKEND: &str = "ek_backend";
+    /// Connections that each backend has now, by backend index: sessions that are not over (array of `u32`, mmapable).
+    pub const LOAD: &str = "ek_load";
+    /// [`super::Sticky`] by [`super::StickyKey`]: who stays with whom (LRU hash).
+    pub const STICKY: &str = "ek_sticky";
     /// [`super::BackendStat`]s by backend index (per-CPU array).
     pub const BACKEND_STAT: &str = "ek_backend_stat";
     /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
@@ -47,6 +52,28 @@ pub mod map {
     pub const DEVICE: &str = "ek_device";
     /// [`super::Counters`] (per-CPU array, one record).
     pub const COUNTER: &str = "ek_counter";
+
+    /// Every map; all are pinned.
+    pub const ALL: [&str; 18] = [
+        CONFIG,
+        ADDRESS,
+        SERVICE,
+        LISTENER,
+        POOL,
+        CURSOR,
+        SLOT,
+        LOAD,
+        STICKY,
+        BACKEND,
+        BACKEND_STAT,
+        FORWARD,
+        REVERSE,
+        PLANE,
+        PORT,
+        INTERFACE,
+        DEVICE,
+        COUNTER,
+    ];
 }
 
 /// Capacity of `ek_address` in buckets of four; a power of two.
@@ -58,9 +85,13 @@ pub const MAX_POOLS: u32 = 16_384;
 /// Capacity of `ek_backend`; an index fits the `u16` in [`Half`].
 pub const MAX_BACKENDS: u32 = 65_535;
 /// Capacity of `ek_slot`.
-pub const MAX_SLOTS: u32 = 1 << 20;
+pub const MAX_SLOTS: u32 = 1 << 21;
 /// The longest smooth-WRR sequence of one pool: the sum of its weights over their greatest common divisor.
 pub const MAX_POOL_SLOTS: u32 = 65_536;
+/// The most members that least connections compares.
+pub const MAX_LEAST_MEMBERS: u32 = 256;
+/// Capacity of `ek_sticky`; the oldest entry goes first.
+pub const MAX_STICKY: u32 = 262_144;
 /// Capacity of `ek_interface` and `ek_device`.
 pub const MAX_INTERFACES: u32 = 16;
 /// Halves in one bucket of `ek_forward`. A tuple hashes to two buckets.
@@ -98,6 +129,13 @@ pub const ENTRY_FREE: u8 = 0;
 pub const ENTRY_ACTIVE: u8 = 1;
 /// The entry was removed from the configuration and waits for its last session to end.
 pub const ENTRY_REMOVED: u8 = 2;
+
+/// [`Pool::block`]: the slots are a sequence to walk by a cursor.
+pub const ALGORITHM_ROUND_ROBIN: u8 = 0;
+/// The slots are a Maglev table, indexed by [`source_slot`].
+pub const ALGORITHM_SOURCE_HASH: u8 = 1;
+/// The slots are the members that may be picked, each once, with its weight.
+pub const ALGORITHM_LEAST_CONNECTIONS: u8 = 2;
 
 /// [`Backend::health`]: nobody checks it, so it counts as healthy.
 pub const HEALTH_UNCHECKED: u8 = 0;
@@ -315,25 +353,89 @@ pub struct Listener {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Pool {
-    /// Low 32 bits: first index in `ek_slot`; high 32 bits: how many. One word, so that a switch to a new block is
-    /// one store. A count of 0 means that no member can take connections.
+    /// Low 32 bits: first index in `ek_slot`; next 24 bits: how many; high 8 bits: `ALGORITHM_…`, which says what the
+    /// slots mean. One word, so that a switch to a new block is one store. A count of 0 means that no member can take
+    /// connections.
     pub block: u64,
+    /// Seconds for which a client stays with its member after its last new connection; 0: it does not.
+    pub sticky: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 3],
     /// The pool's name.
     pub name: [u8; NAME_LEN],
 }
 
 impl Pool {
-    /// The word for a block of `count` slots from `base` on.
-    pub const fn block_of(base: u32, count: u32) -> u64 {
-        base as u64 | (count as u64) << 32
+    /// The word for a block of `count` slots from `base` on that `algorithm` reads.
+    pub const fn block_of(base: u32, count: u32, algorithm: u8) -> u64 {
+        base as u64 | ((count & 0xff_ffff) as u64) << 32 | (algorithm as u64) << 56
+    }
+
+    /// First slot, number of slots and algorithm of such a word.
+    #[inline(always)]
+    pub const fn parts_of(block: u64) -> (u32, u32, u8) {
+        (block as u32, (block >> 32) as u32 & 0xff_ffff, (block >> 56) as u8)
     }
 }
 
-shared_fields! { Pool { block: u64, state: u8, } }
+/// A slot for a backend: its index in the low 16 bits, its weight in the high 16.
+pub const fn slot_of(backend: u16, weight: u16) -> u32 {
+    backend as u32 | (weight as u32) << 16
+}
+
+/// Backend index and weight of a slot.
+#[inline(always)]
+pub const fn slot_parts(slot: u32) -> (u32, u32) {
+    (slot & 0xffff, slot >> 16)
+}
+
+/// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
+/// every restart, so without a seed.
+#[inline(always)]
+pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
+    let mut hash = u32::from_be_bytes(source);
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
+    (hash ^ hash >> 16) % count
+}
+
+/// The key of `ek_sticky`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct StickyKey {
+    /// Index in `ek_pool`.
+    pub pool: u32,
+    /// The client's address, network order.
+    pub source: [u8; 4],
+}
+
+/// With whom a client stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Sticky {
+    /// Index in `ek_backend`.
+    pub backend: u32,
+    /// Low 32 bits of `jiffies_64` at its last new connection.
+    pub last_opened: u32,
+}
+
+shared_fields! { Pool { block: u64, sticky: u32, state: u8, } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -424,6 +526,8 @@ mod pod {
     pod!(
         Half,
         Plane,
+        StickyKey,
+        Sticky,
         Config,
         AddressEntry,
         AddressBucket,

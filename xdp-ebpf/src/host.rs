@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     abi::*,
+    open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
@@ -62,6 +63,10 @@ impl Packet for HostPacket {
         toa::lower_mss(self, header_len)
     }
 
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event> {
+        open::open(self, tables)
+    }
+
     fn ingress(&self) -> u32 {
         self.ingress
     }
@@ -109,6 +114,10 @@ pub struct HostTables {
     pub cursors: Records<u64>,
     /// `ek_slot`.
     pub slots: Vec<u32>,
+    /// `ek_load`.
+    pub loads: Records<u32>,
+    /// `ek_sticky`.
+    pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
     /// `ek_backend`.
     pub backends: Vec<Backend>,
     /// `ek_plane`.
@@ -155,10 +164,12 @@ impl HostTables {
             listeners: Vec::new(),
             pools: Records::new(
                 4,
-                Pool { block: 0, state: ENTRY_ACTIVE, reserved: [0; 7], name: [0; NAME_LEN] },
+                Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: [0; NAME_LEN] },
             ),
             cursors: Records::new(4, 0),
             slots: Vec::new(),
+            loads: Records::new(16, 0),
+            sticky: RefCell::default(),
             backends: Vec::new(),
             planes,
             ports: RefCell::default(),
@@ -205,7 +216,7 @@ impl HostTables {
         });
         let base = self.slots.len() as u32;
         for &(address, port) in backends {
-            self.slots.push(self.backends.len() as u32);
+            self.slots.push(slot_of(self.backends.len() as u16, 1));
             self.backends.push(Backend {
                 address,
                 port,
@@ -218,7 +229,7 @@ impl HostTables {
             });
         }
         if let Some(pool) = self.pools.shared(index) {
-            pool.block().set(Pool::block_of(base, backends.len() as u32));
+            pool.block().set(Pool::block_of(base, backends.len() as u32, ALGORITHM_ROUND_ROBIN));
         }
     }
 
@@ -263,6 +274,15 @@ impl Tables for HostTables {
     }
     fn slot(&self, index: u32) -> Option<u32> {
         self.slots.get(index as usize).copied()
+    }
+    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
+        self.loads.shared(backend)
+    }
+    fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
+        self.sticky.borrow().get(key).copied()
+    }
+    fn stick(&self, key: &StickyKey, sticky: &Sticky) {
+        self.sticky.borrow_mut().insert(*key, *sticky);
     }
     fn backend(&self, index: u32) -> Option<&Backend> {
         self.backends.get(index as usize)

@@ -7,7 +7,8 @@
 //!   → pipeline   the stages as a list
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
-//!   → open       no half yet: schedule a member, take a local port, resolve next hops, claim both halves
+//!   → schedule   no half yet: which member?
+//!   → open       take a local port, resolve next hops, claim both halves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
@@ -25,6 +26,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod bench;
 pub mod checksum;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
@@ -34,6 +36,7 @@ pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod rewrite;
+pub mod schedule;
 pub mod shared;
 pub mod tables;
 pub mod tcp_state;

@@ -36,7 +36,10 @@ pub fn owner<T: Tables>(tables: &T, address: [u8; 4]) -> Owner {
 
 /// The two buckets of `ek_forward` in which a client's tuple can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Buckets([u32; 2]);
+pub struct Buckets {
+    buckets: [u32; 2],
+    begin: u32,
+}
 
 impl Buckets {
     /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
@@ -50,19 +53,24 @@ impl Buckets {
         hash = (hash ^ (u64::from(segment.protocol) << 32 | u64::from(u32::from_ne_bytes(segment.dst))))
             .wrapping_mul(MIX);
         hash ^= hash >> 29;
-        Buckets([hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask])
+        let buckets = [hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask];
+        Buckets { buckets, begin: (hash >> 62) as u32 }
     }
 
     /// The hash that picks among the local addresses.
     #[inline(always)]
     pub const fn spread(self) -> u32 {
-        self.0[0] ^ self.0[1]
+        let [first, second] = self.buckets;
+        first ^ second
     }
 
+    /// Every tuple begins at a place of its own in the bucket: most are then found at the first look, which is one
+    /// cache line.
     #[inline(always)]
     fn index(self, position: u32) -> u32 {
-        let bucket = if position < BUCKET { self.0[0] } else { self.0[1] };
-        bucket * BUCKET + position % BUCKET
+        let [first, second] = self.buckets;
+        let bucket = if position < BUCKET { first } else { second };
+        bucket * BUCKET + (self.begin + position) % BUCKET
     }
 }
 

@@ -5,12 +5,14 @@
 
 use crate::{
     abi::{
-        Backend, CLAIMED, Config, FLAG_TOA, FREE, Half, LIVE, MAX_INTERFACES, PROTOCOL_TCP, Service, plane_of,
+        Backend, CLAIMED, Config, DYING, FLAG_TOA, FREE, Half, LIVE, MAX_INTERFACES, PROTOCOL_TCP, Service,
+        plane_of,
     },
     checksum::Sum,
     lookup::{self, Buckets, Found},
     packet::Packet,
-    parse::Segment,
+    parse::{self, Segment},
+    schedule,
     shared::Shared,
     tables::{Mac, News, Route, Tables},
     tcp_state::State,
@@ -23,33 +25,50 @@ const LOCAL_ADDRESSES_TRIED: u32 = 4;
 /// How often a port is asked of one ring while other CPUs take from it at the same moment.
 const PORT_ATTEMPTS: u32 = 4;
 
-/// Opens a session for a client's SYN or first datagram and returns its forward half. The state is still
-/// [`State::None`]: the caller lets the packet itself move it on.
+/// Opens a session for a client's SYN or first datagram and returns the index of its forward half. The state is
+/// still [`State::None`]: the caller lets the packet itself move it on.
+///
+/// It begins with the packet again, because it stands alone: see [`Packet::open_session`].
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn open<'a, P: Packet, T: Tables>(
-    packet: &P,
-    tables: &'a T,
-    config: &Config,
-    buckets: Buckets,
-    segment: &Segment,
-) -> Result<Shared<'a, Half>, Event> {
+pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<u32, Event> {
+    let segment = parse::segment(packet, Event::PassVipOther)?;
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    let buckets = Buckets::of(config, &segment);
+    if let Some((_, half)) = lookup::forward(tables, buckets, &segment) {
+        close(tables, half);
+    }
+    let segment = &segment;
     let service = Service { vip: segment.dst, port: segment.dport, protocol: segment.protocol, reserved: 0 };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
     if !segment.opens() {
         return Err(Event::DropNoSession);
     }
     let opened = Opening { packet, tables, config, buckets, segment }.run(index);
-    match opened {
-        Ok(half) => Ok(half),
-        Err(event) => {
-            let (client, vip) = ((segment.src, segment.sport), (segment.dst, segment.dport));
-            tables.tell(News::Refused { client, vip, event });
-            Err(event)
-        }
+    if let Err(event) = opened {
+        let (client, vip) = ((segment.src, segment.sport), (segment.dst, segment.dport));
+        tables.tell(News::Refused { client, vip, event });
     }
+    opened
+}
+
+/// Whether a SYN for this half's tuple begins a new session.
+#[inline(always)]
+pub fn is_over(half: Shared<'_, Half>) -> bool {
+    State::from_u8(half.tcp().get()).is_none_or(State::is_over)
+}
+
+/// Makes room for a new session with the tuple of one that is over. The reverse half goes too, so that late segments
+/// of the old connection cannot meet the new one.
+#[inline(always)]
+fn close<T: Tables>(tables: &T, half: Shared<'_, Half>) {
+    if let Some(peer) = tables.reverse(half.peer().get()) {
+        peer.state().swap_if(LIVE, DYING);
+    }
+    half.state().swap_if(LIVE, DYING);
+    tables.count(Event::SessionReopened);
 }
 
 struct Opening<'a, 's, P, T> {
@@ -65,9 +84,9 @@ type Hop = (u8, Mac);
 
 impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
     #[inline(always)]
-    fn run(&self, listener_index: u32) -> Result<Shared<'a, Half>, Event> {
+    fn run(&self, listener_index: u32) -> Result<u32, Event> {
         let listener = self.tables.listener(listener_index).ok_or(Event::DropInternal)?;
-        let backend_index = self.pick(listener.pool)?;
+        let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
         let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
         let to_client = self.hop_to_client()?;
         let to_backend = self.hop_to_backend(backend)?;
@@ -85,27 +104,16 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
 
         self.tables.count(Event::SessionOpened);
         self.tables.count_session(backend_index);
+        if let Some(load) = self.tables.load(backend_index) {
+            load.value().add(1);
+        }
         self.tables.tell(News::Opened {
             client: (self.segment.src, self.segment.sport),
             vip: (self.segment.dst, self.segment.dport),
             local: (local.address, local.port),
             backend: (backend.address, backend.port),
         });
-        Ok(forward.1)
-    }
-
-    /// Smooth weighted round robin: the pool's next slot. The pick is one atomic addition, so it is exact over all
-    /// CPUs together.
-    #[inline(always)]
-    fn pick(&self, pool_index: u32) -> Result<u32, Event> {
-        let pool = self.tables.pool(pool_index).ok_or(Event::DropInternal)?;
-        let block = pool.block().get();
-        let (base, count) = (block as u32, (block >> 32) as u32);
-        if count == 0 {
-            return Err(Event::DropNoMember);
-        }
-        let picks = self.tables.cursor(pool_index).ok_or(Event::DropInternal)?.value().add(1);
-        self.tables.slot(base + (picks % u64::from(count)) as u32).ok_or(Event::DropInternal)
+        Ok(forward.0)
     }
 
     #[inline(always)]

@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use crate::{tables::Tables, verdict::Event};
+
 /// A header: any bytes are a valid one, at any address.
 pub trait Header: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned {}
 impl<T: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned> Header for T {}
@@ -33,6 +35,13 @@ pub trait Packet {
 
     /// [`crate::toa::lower_mss`], apart for the same reason.
     fn lower_mss(&mut self, header_len: usize) -> Option<()>;
+
+    /// [`crate::open::open`]. The kernel's packets call it as a function too: inlined, its many values would drive
+    /// those of the established path out of the registers.
+    ///
+    /// # Errors
+    /// The event under which the packet is dropped.
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event>;
 
     /// Index of the interface it came in by.
     fn ingress(&self) -> u32;

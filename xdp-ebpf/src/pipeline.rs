@@ -1,7 +1,7 @@
 //! The stages as a list: what happens to a packet from the driver to its verdict.
 
 use crate::{
-    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, Interface, LIVE, PROTOCOL_UDP},
+    abi::{Config, FLAG_RESET, FLAG_TOA, Half, Interface, PROTOCOL_UDP},
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -42,26 +42,11 @@ fn from_client<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outco
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, &segment);
     let half = match lookup::forward(tables, buckets, &segment) {
-        Some((_, half)) if !(segment.flags.opens() && is_over(half)) => half,
-        found => {
-            if let Some((_, half)) = found {
-                // The reverse half too, so that late segments of the old connection cannot meet the new one.
-                if let Some(peer) = tables.reverse(half.peer().get()) {
-                    peer.state().swap_if(LIVE, DYING);
-                }
-                half.state().swap_if(LIVE, DYING);
-                tables.count(Event::SessionReopened);
-            }
-            open::open(packet, tables, config, buckets, &segment)?
-        }
+        Some((_, half)) if !(segment.flags.opens() && open::is_over(half)) => half,
+        _ => tables.forward(packet.open_session(tables)?).ok_or(Event::DropInternal)?,
     };
     let peer = tables.reverse(half.peer().get()).ok_or(Event::DropInternal)?;
     Leg { half, peer, direction: Direction::In }.send(packet, tables, config, segment)
-}
-
-#[inline(always)]
-fn is_over(half: Shared<'_, Half>) -> bool {
-    State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
 #[inline(always)]
@@ -103,7 +88,7 @@ impl Leg<'_> {
         if bytes > out.mtu {
             return Err(Event::DropOverMtu);
         }
-        self.follow(&segment);
+        self.follow(tables, &segment);
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
                 Direction::In => toa::outgoing(packet, tables, &mut segment, out.mtu)?,
@@ -149,7 +134,7 @@ impl Leg<'_> {
 
     /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
     #[inline(always)]
-    fn follow(&self, segment: &Segment) {
+    fn follow<T: Tables>(&self, tables: &T, segment: &Segment) {
         let state = self.half.tcp().get();
         if segment.protocol == PROTOCOL_UDP {
             if self.direction == Direction::Out && state != State::Established as u8 {
@@ -177,6 +162,11 @@ impl Leg<'_> {
         if after != before {
             self.half.tcp().set(after as u8);
             self.peer.tcp().set(after as u8);
+            if after.is_over() != before.is_over()
+                && let Some(load) = tables.load(u32::from(self.half.backend().get()))
+            {
+                load.value().add(if after.is_over() { u32::MAX } else { 1 });
+            }
         }
     }
 

@@ -104,6 +104,23 @@ impl<V: Copy> Field<'_, V> {
 }
 
 impl Field<'_, u32> {
+    /// Adds and returns what was there before, atomically; wraps, so that `u32::MAX` takes one away.
+    #[inline(always)]
+    pub fn add(&self, amount: u32) -> u32 {
+        #[cfg(target_arch = "bpf")]
+        {
+            use core::intrinsics::{AtomicOrdering::SeqCst, atomic_xadd};
+            // SAFETY: `Shared::new`'s contract.
+            unsafe { atomic_xadd::<u32, u32, { SeqCst }>(self.value, amount) }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+            // SAFETY: `Shared::new`'s contract; every record aligns its `u32`s.
+            unsafe { AtomicU32::from_ptr(self.value) }.fetch_add(amount, SeqCst)
+        }
+    }
+
     /// Compare and swap, sequentially consistent. Whether it was `old` and is `new` now.
     #[inline(always)]
     pub fn swap_if(&self, old: u32, new: u32) -> bool {
@@ -156,6 +173,15 @@ impl Field<'_, u64> {
             // SAFETY: `Shared::new`'s contract; every record aligns its `u64`s.
             unsafe { AtomicU64::from_ptr(self.value) }.fetch_add(amount, SeqCst)
         }
+    }
+}
+
+impl Shared<'_, u32> {
+    /// The word itself.
+    #[inline(always)]
+    pub fn value(&self) -> Field<'_, u32> {
+        // SAFETY: the pointer is this record's.
+        unsafe { Field::new(self.record.as_ptr()) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The questions that the stages ask of the maps.
 
 use crate::{
-    abi::{AddressBucket, Backend, Config, Half, Interface, Listener, Plane, Pool, Service},
+    abi::{
+        AddressBucket, Backend, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky, StickyKey,
+    },
     shared::Shared,
     verdict::Event,
 };
@@ -24,8 +26,14 @@ pub trait Tables {
     fn pool(&self, index: u32) -> Option<Shared<'_, Pool>>;
     /// `ek_cursor`: one counter per pool.
     fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>>;
-    /// `ek_slot`: an index in `ek_backend`.
+    /// `ek_slot`: see [`crate::abi::slot_parts`].
     fn slot(&self, index: u32) -> Option<u32>;
+    /// `ek_load`: how many connections a backend has.
+    fn load(&self, backend: u32) -> Option<Shared<'_, u32>>;
+    /// `ek_sticky`.
+    fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
+    /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
+    fn stick(&self, key: &StickyKey, sticky: &Sticky);
     /// `ek_backend`.
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].

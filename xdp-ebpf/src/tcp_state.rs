@@ -67,7 +67,8 @@ impl State {
         }
     }
 
-    /// Whether a new SYN for the same tuple begins a new session, with a fresh pick and a fresh local port.
+    /// Whether the connection is over: it no longer counts in `ek_load`, and a new SYN for the same tuple begins a new
+    /// session, with a fresh pick and a fresh local port.
     #[inline(always)]
     pub const fn is_over(self) -> bool {
         matches!(self, TW | CL)

@@ -20,6 +20,15 @@ macro_rules! events {
             /// Every event, in the order of [`Counters`].
             pub const ALL: &[Event] = &[$(Event::$variant,)+];
 
+            /// The event with this number.
+            #[inline(always)]
+            pub const fn from_u32(number: u32) -> Option<Event> {
+                match number {
+                    $(n if n == Event::$variant as u32 => Some(Event::$variant),)+
+                    _ => None,
+                }
+            }
+
             /// The counter's name, as in [`Counters`], in `evenkeel counters` and in `bpftool map dump`.
             pub const fn name(self) -> &'static str {
                 match self { $(Event::$variant => stringify!($name),)+ }

@@ -3,21 +3,28 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{Ipv4Addr, SocketAddrV4},
+    time::Duration,
 };
 
-use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
+use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
 
 use super::{
     document::{Shape, Table, Value},
     scalar,
 };
-use crate::{model::Pool, schedule};
+use crate::{
+    maglev,
+    model::{Algorithm, Pool},
+    schedule,
+};
 
-const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "member"] };
+const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "sticky", "member"] };
+const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
-/// The only algorithm of this version.
-const ALGORITHM: &str = "weighted-round-robin";
+/// What a client sticks by, and for how many minutes unless told otherwise (the guide's default).
+const BY_SOURCE: &str = "source-ip";
+const STICKY_MINUTES: u32 = 20;
 
 /// What the pools' tables say.
 #[derive(Default)]
@@ -32,8 +39,8 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     let mut names = HashMap::new();
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
-        algorithm(&table);
-        let pool = members(&table, &mut read.member_addresses);
+        let mut pool = members(&table, &mut read.member_addresses);
+        pool.algorithm = algorithm(&table, pool.members.len());
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);
@@ -42,14 +49,48 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     read
 }
 
-fn algorithm(table: &Table<'_>) {
-    let Some(value) = table.get("algorithm") else { return };
-    match value.string() {
-        Some(ALGORITHM) | None => {}
+fn algorithm(table: &Table<'_>, members: usize) -> Algorithm {
+    let sticky = table.get("sticky");
+    let duration = table.table("sticky", &STICKY).and_then(|sticky| stay(&sticky));
+    let round_robin = Algorithm::WeightedRoundRobin { sticky: duration };
+    let Some(value) = table.get("algorithm") else { return round_robin };
+    let algorithm = match value.string() {
+        Some("weighted-round-robin") | None => round_robin,
+        Some("weighted-least-connections") => Algorithm::WeightedLeastConnections,
+        Some("source-hash") => Algorithm::SourceHash,
         Some(other) => {
-            value.refuse(format!("{other:?} is not supported by this version; use {ALGORITHM:?}"));
+            value.refuse(format!(
+                "{other:?} is no algorithm; use \"weighted-round-robin\", \"weighted-least-connections\" or \
+                 \"source-hash\""
+            ));
+            round_robin
         }
+    };
+    if algorithm != round_robin
+        && let Some(sticky) = sticky
+    {
+        sticky.refuse("goes with \"weighted-round-robin\" only, because the other algorithms choose by load or by source; leave it out".to_owned());
     }
+    if algorithm == Algorithm::WeightedLeastConnections && members > MAX_LEAST_MEMBERS as usize {
+        value.refuse(format!(
+            "compares at most {MAX_LEAST_MEMBERS} members, and this pool has {members}; use another algorithm or \
+             split the pool"
+        ));
+    }
+    algorithm
+}
+
+/// How long a client stays with its member.
+fn stay(sticky: &Table<'_>) -> Option<Duration> {
+    let by = sticky.require("by")?;
+    if by.string()? != BY_SOURCE {
+        by.refuse(format!("a client of Layer 4 is known by its address only; use {BY_SOURCE:?}"));
+    }
+    let minutes = match sticky.get("minutes") {
+        Some(value) => value.integer("a number of minutes", 1..=60)?,
+        None => STICKY_MINUTES,
+    };
+    Some(Duration::from_secs(60 * u64::from(minutes)))
 }
 
 fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> Pool {
@@ -72,7 +113,7 @@ fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) ->
             members.insert(socket, weight);
         }
     }
-    Pool { members }
+    Pool { members, ..Pool::default() }
 }
 
 /// What all pools together take of the maps' room.
@@ -87,7 +128,11 @@ impl Total {
     /// Adds a pool; reports it if it is too much for itself, or the first that is too much with those before it.
     fn add(&mut self, table: &Table<'_>, pool: &Pool) {
         let weights: Vec<u16> = pool.members.values().copied().collect();
-        let slots = schedule::period(&weights);
+        let slots = match pool.algorithm {
+            Algorithm::WeightedRoundRobin { .. } => schedule::period(&weights),
+            Algorithm::SourceHash => maglev::size(weights.len()).into(),
+            Algorithm::WeightedLeastConnections => weights.len() as u64,
+        };
         if slots > u64::from(MAX_POOL_SLOTS) {
             table.refuse(format!(
                 "its weights, divided by what divides them all, sum to {slots}; use smaller or rounder weights, at \

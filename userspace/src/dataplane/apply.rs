@@ -12,7 +12,7 @@ use xdp_ebpf::abi::{
 use zerocopy::FromZeros;
 
 use super::{
-    registry::{Registry, backend, service, slots_of},
+    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
     sweep::Census,
     tables::Tables,
 };
@@ -87,7 +87,7 @@ impl Applier {
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
             self.tables.cursor.set(index, 0, 0)?;
-            record.write(Pool { block: 0, state: ENTRY_ACTIVE, reserved: [0; 7], name: bytes });
+            record.write(Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: bytes });
         }
         record.state().set(ENTRY_ACTIVE);
         for (&member, &weight) in &pool.members {
@@ -105,6 +105,7 @@ impl Applier {
         if is_new {
             let zeros = PerCpuValues::try_from(vec![BackendStat::default(); cpus()?])?;
             self.tables.backend_stat.set(index, zeros, 0)?;
+            self.tables.load.get(index).context("ek_load")?.value().set(0);
             record.write(backend(pool, member, weight));
         } else {
             record.weight().set(weight);
@@ -131,8 +132,10 @@ impl Applier {
         let old = block.block().get();
         // The slots above must be there before the word that leads to them.
         std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
-        block.block().set(Pool::block_of(first, count));
-        ranges.give_back(old as u32, (old >> 32) as u32);
+        block.block().set(Pool::block_of(first, count, algorithm_number(pool.algorithm)));
+        block.sticky().set(sticky_seconds(pool.algorithm));
+        let (old_first, old_count, _) = Pool::parts_of(old);
+        ranges.give_back(old_first, old_count);
         Ok(())
     }
 
@@ -190,10 +193,10 @@ impl Applier {
         self.registry.model.pools.remove(name);
         if let Some(index) = self.registry.pools.remove(&name.to_owned()) {
             let record = self.tables.pool.get(index).context("ek_pool")?;
-            let old = record.block().get();
+            let (first, count, _) = Pool::parts_of(record.block().get());
             record.block().set(0);
             record.state().set(ENTRY_REMOVED);
-            self.registry.slots.give_back(old as u32, (old >> 32) as u32);
+            self.registry.slots.give_back(first, count);
             self.remove_backends(index, |_| true)?;
         }
         Ok(())

@@ -180,6 +180,7 @@ impl Daemon {
             timeouts: &self.timeouts,
             idle: &self.applier.registry.idle,
             removed: &removed,
+            load: &tables.load,
         };
         let mut resets = Vec::new();
         let census = self.sweeper.part(&tables.sessions, &limits, &mut resets);

@@ -10,14 +10,9 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use aya_log::EbpfLogger;
-use xdp_ebpf::abi::Config;
+use xdp_ebpf::abi::{Config, map};
 
-use super::{
-    clock::Clock,
-    geometry::Geometry,
-    pins::{MAPS, PinDir},
-    tables::Tables,
-};
+use super::{clock::Clock, geometry::Geometry, pins::PinDir, tables::Tables};
 
 /// The XDP program's name in the object.
 const PROGRAM: &str = "evenkeel";
@@ -172,7 +167,7 @@ fn loader<T>(
     };
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, level, false);
-    for name in MAPS {
+    for name in map::ALL {
         loader.map_pin_path(name, pins.map(name));
     }
     for (name, entries) in geometry.map_sizes() {
@@ -198,7 +193,7 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
 
 /// What about the pinned tables differs from this geometry; `None` if nothing does.
 fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Option<String>> {
-    for name in MAPS {
+    for name in map::ALL {
         let path = pins.map(name);
         if !path.exists() {
             return Ok(Some(format!("{} is missing", path.display())));

@@ -15,30 +15,10 @@ use nix::{
     fcntl::{Flock, FlockArg},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
-use xdp_ebpf::abi::{ABI_VERSION, map};
+use xdp_ebpf::abi::ABI_VERSION;
 
 /// Where the data path is pinned if nobody says otherwise.
 pub const DEFAULT: &str = "/sys/fs/bpf/evenkeel";
-
-/// Every map that is pinned.
-pub const MAPS: [&str; 16] = [
-    map::CONFIG,
-    map::ADDRESS,
-    map::SERVICE,
-    map::LISTENER,
-    map::POOL,
-    map::CURSOR,
-    map::SLOT,
-    map::BACKEND,
-    map::BACKEND_STAT,
-    map::FORWARD,
-    map::REVERSE,
-    map::PLANE,
-    map::PORT,
-    map::INTERFACE,
-    map::DEVICE,
-    map::COUNTER,
-];
 
 const LINK: &str = "link_";
 /// bpffs keeps dots in names for itself, and interfaces such as `eth0.7` have them.
@@ -277,7 +257,7 @@ mod tests {
 
     #[test]
     fn map_names_fit_the_kernel() {
-        assert!(MAPS.iter().all(|name| name.len() <= 15));
+        assert!(xdp_ebpf::abi::map::ALL.iter().all(|name| name.len() <= 15));
     }
 
     #[test]

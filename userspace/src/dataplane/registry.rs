@@ -6,13 +6,15 @@ use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
 
 use anyhow::Result;
 use xdp_ebpf::abi::{
-    Backend, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
-    MAX_POOLS, MAX_SLOTS, Service, name_str,
+    ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend, ENTRY_ACTIVE,
+    ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, Pool,
+    Service, name_str, slot_of,
 };
 
 use super::{indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
 use crate::{
-    model::{self, ListenerKey, Model, Protocol},
+    maglev,
+    model::{self, Algorithm, ListenerKey, Model, Protocol},
     schedule::smooth_wrr,
 };
 
@@ -68,11 +70,13 @@ impl Registry {
             }
             let name = name_str(&pool.name).to_owned();
             self.pools.adopt(name.clone(), index);
-            if !self.slots.adopt(pool.block as u32, (pool.block >> 32) as u32) {
+            let (first, count, number) = Pool::parts_of(pool.block);
+            if !self.slots.adopt(first, count) {
                 record.block().set(0);
             }
             if pool.state == ENTRY_ACTIVE {
-                self.model.pools.insert(name, model::Pool::default());
+                let algorithm = algorithm(number, pool.sticky);
+                self.model.pools.insert(name, model::Pool { algorithm, ..model::Pool::default() });
             } else {
                 self.pools.remove(&name);
             }
@@ -107,8 +111,7 @@ impl Registry {
         for (name, pool) in &mut self.model.pools {
             let Some(index) = self.pools.get(name) else { continue };
             let Some(record) = tables.pool.get(index) else { continue };
-            let block = record.block().get();
-            let (first, count) = (block as u32, (block >> 32) as u32);
+            let (first, count, _) = Pool::parts_of(record.block().get());
             let found: Vec<_> = (first..first.saturating_add(count))
                 .filter_map(|slot| tables.slot.get(slot))
                 .map(|slot| slot.snapshot())
@@ -154,11 +157,56 @@ impl Registry {
     }
 }
 
-/// The backend indexes to pick from in turn, by `index_of` each member; `None` if a member has no index.
+/// The pool's slots as its algorithm reads them, by `index_of` each member; `None` if a member has no index.
 pub fn slots_of(pool: &model::Pool, index_of: impl Fn(SocketAddrV4) -> Option<u32>) -> Option<Vec<u32>> {
-    let indexes: Option<Vec<u32>> = pool.members.keys().map(|&member| index_of(member)).collect();
-    let (indexes, weights) = (indexes?, pool.members.values().copied().collect::<Vec<_>>());
-    smooth_wrr(&weights).into_iter().map(|member| indexes.get(member as usize).copied()).collect()
+    let slot = |(&member, &weight): (&SocketAddrV4, &u16)| {
+        Some(slot_of(u16::try_from(index_of(member)?).ok()?, weight))
+    };
+    let slots: Option<Vec<u32>> = pool.members.iter().map(slot).collect();
+    let slots = slots?;
+    let order = match pool.algorithm {
+        Algorithm::WeightedRoundRobin { .. } => {
+            smooth_wrr(&pool.members.values().copied().collect::<Vec<_>>())
+        }
+        Algorithm::SourceHash => {
+            let members: Vec<_> = pool.members.iter().map(|(&member, &weight)| (member, weight)).collect();
+            maglev::table(&members, maglev::size(members.len()))
+        }
+        Algorithm::WeightedLeastConnections => (0..)
+            .zip(pool.members.values())
+            .filter(|(_, weight)| **weight > 0)
+            .map(|(number, _)| number)
+            .collect(),
+    };
+    order.into_iter().map(|member| slots.get(member as usize).copied()).collect()
+}
+
+/// The algorithm's number in [`Pool::block`].
+pub fn algorithm_number(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::WeightedRoundRobin { .. } => ALGORITHM_ROUND_ROBIN,
+        Algorithm::WeightedLeastConnections => ALGORITHM_LEAST_CONNECTIONS,
+        Algorithm::SourceHash => ALGORITHM_SOURCE_HASH,
+    }
+}
+
+/// [`Pool::sticky`].
+pub fn sticky_seconds(algorithm: Algorithm) -> u32 {
+    match algorithm {
+        Algorithm::WeightedRoundRobin { sticky: Some(time) } => time.as_secs().try_into().unwrap_or(u32::MAX),
+        _ => 0,
+    }
+}
+
+fn algorithm(number: u8, sticky: u32) -> Algorithm {
+    match number {
+        ALGORITHM_LEAST_CONNECTIONS => Algorithm::WeightedLeastConnections,
+        ALGORITHM_SOURCE_HASH => Algorithm::SourceHash,
+        _ => {
+            let sticky = (sticky > 0).then(|| Duration::from_secs(sticky.into()));
+            Algorithm::WeightedRoundRobin { sticky }
+        }
+    }
 }
 
 /// The record's service as the model has it; `None` for a protocol that the model does not know.

@@ -19,6 +19,7 @@ use xdp_ebpf::{
 
 use super::{
     expiry::{Decision, decide, idle_jiffies, jiffies_to_time},
+    memory::Mapping,
     reset::{Reset, for_both_ends},
     sessions::Sessions,
 };
@@ -44,6 +45,8 @@ pub struct Limits<'a> {
     /// Backends that were removed, by index in `ek_backend`: their UDP sessions end at once, so that the next
     /// datagram finds another member, since nothing else would tell a client to come again.
     pub removed: &'a HashSet<u16>,
+    /// `ek_load`, where a session that ends before it is over counts until here.
+    pub load: &'a Mapping<u32>,
 }
 
 /// How many sessions, dying ones included, a pass has seen by what they refer to.
@@ -121,6 +124,11 @@ impl Sweeper {
         }
         reverse.state().swap_if(LIVE, DYING);
         self.dying.insert(index);
+        if !state.is_over()
+            && let Some(load) = limits.load.get(there.backend.into())
+        {
+            load.value().add(u32::MAX);
+        }
         if decision == Decision::ExpireWithResets {
             resets.extend(for_both_ends(&there, &back));
         }
@@ -204,8 +212,8 @@ mod tests {
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-        let removed = HashSet::from([REMOVED]);
-        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle, removed: &removed };
+        let (removed, load) = (HashSet::from([REMOVED]), Mapping::of_zeros(16));
+        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle, removed: &removed, load: &load };
         let mut resets = Vec::new();
         let mut calls = 0;
         loop {

@@ -35,6 +35,8 @@ pub struct Tables {
     pub slot: Mapping<u32>,
     /// `ek_backend`.
     pub backend: Mapping<Backend>,
+    /// `ek_load`.
+    pub load: Mapping<u32>,
     /// `ek_backend_stat`.
     pub backend_stat: PerCpuArray<MapData, BackendStat>,
     /// `ek_forward`, `ek_reverse`, `ek_plane` and `ek_port`.
@@ -76,6 +78,7 @@ impl Tables {
             cursor: array(pins, map::CURSOR)?,
             slot: mapping(pins, map::SLOT)?,
             backend: mapping(pins, map::BACKEND)?,
+            load: mapping(pins, map::LOAD)?,
             backend_stat: per_cpu(pins, map::BACKEND_STAT)?,
             sessions,
             interface: array(pins, map::INTERFACE)?,

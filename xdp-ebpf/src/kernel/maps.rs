@@ -3,12 +3,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, DevMap, HashMap, PerCpuArray},
+    btf_maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use xdp_ebpf::abi::{
     ADDRESS_BUCKETS, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface, Listener,
-    MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, Plane, Pool, Service,
+    MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
+    Sticky, StickyKey,
 };
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -29,6 +30,10 @@ pub static POOL: Array<Pool, { MAX_POOLS as usize }, MMAP> = Array::new();
 pub static CURSOR: Array<u64, { MAX_POOLS as usize }> = Array::new();
 #[btf_map(name = "ek_slot")]
 pub static SLOT: Array<u32, { MAX_SLOTS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_load")]
+pub static LOAD: Array<u32, { MAX_BACKENDS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_sticky")]
+pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruHashMap::new();
 #[btf_map(name = "ek_backend")]
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]

@@ -6,9 +6,14 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_ebpf::{
+    open,
     packet::{Header, NoHeadroom, Packet},
+    tables::Tables,
     toa,
+    verdict::Event,
 };
+
+use super::tables::Maps;
 
 /// The packet under the program.
 pub struct XdpPacket {
@@ -72,6 +77,15 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn open_session<T: Tables>(&self, _tables: &T) -> Result<u32, Event> {
+        let answer = ek_open(self.ctx.ctx);
+        match Event::from_u32((answer >> 32) as u32) {
+            Some(event) => Err(event),
+            None => Ok(answer as u32),
+        }
+    }
+
+    #[inline(always)]
     fn ingress(&self) -> u32 {
         // SAFETY: the context is the kernel's.
         unsafe { (*self.ctx.ctx).ingress_ifindex }
@@ -90,6 +104,21 @@ pub extern "C" fn ek_strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
     match toa::strip(&mut packet, (header_len & HEADER_MASK) as usize, syn != 0) {
         Some(stripped) => u32::from(stripped),
         None => 2,
+    }
+}
+
+/// Stands where an event's number would.
+const OPENED: u64 = u32::MAX as u64;
+
+/// The same for a new session: the index of its forward half and [`OPENED`], or the event that stops the packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    match open::open(&XdpPacket::new(ctx), &maps) {
+        Ok(index) => OPENED << 32 | u64::from(index),
+        Err(event) => (event as u64) << 32,
     }
 }
 

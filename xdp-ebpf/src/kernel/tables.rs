@@ -9,7 +9,10 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::info;
 use xdp_ebpf::{
-    abi::{AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool, Service},
+    abi::{
+        AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky,
+        StickyKey,
+    },
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
     verdict::Event,
@@ -78,6 +81,20 @@ impl Tables for Maps {
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<u32> {
         maps::SLOT.get(index).copied()
+    }
+    #[inline(always)]
+    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
+        shared(maps::LOAD.get_ptr_mut(backend))
+    }
+    #[inline(always)]
+    fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
+        // SAFETY: the value is copied at once; another CPU's write may mix two entries of the same client.
+        unsafe { maps::STICKY.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn stick(&self, key: &StickyKey, sticky: &Sticky) {
+        // It can only fail if memory is short, and then the client is picked for again.
+        let _ = maps::STICKY.insert(key, sticky, 0);
     }
     #[inline(always)]
     fn backend(&self, index: u32) -> Option<&Backend> {

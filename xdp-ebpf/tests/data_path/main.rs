@@ -3,6 +3,7 @@
 
 mod cases;
 mod garbage;
+mod schedule;
 mod sessions;
 mod toa;
 mod world;

@@ -118,10 +118,17 @@ fn both_halves_follow_the_session_and_a_forged_reset_is_undone() {
 
     world.forward(Side::Front, &from_client(|s| s.tcp.rst = true));
     assert_eq!(states(&world), [(LIVE, State::Close); 2]);
+    assert_eq!(load(&world), 0, "over");
     world.forward(Side::Front, &ack(b"still"));
     assert_eq!(states(&world), [(LIVE, State::Close); 2], "one end alone proves nothing");
     world.forward(Side::Back, &from_backend(|s| s.payload = b"here".to_vec()));
     assert_eq!(states(&world), [(LIVE, State::Established); 2]);
+    assert_eq!(load(&world), 1, "not over after all");
+}
+
+/// How many connections the backend has.
+fn load(world: &World) -> u32 {
+    world.tables.loads.shared(0).unwrap().snapshot()
 }
 
 #[test]

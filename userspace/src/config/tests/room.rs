@@ -26,10 +26,10 @@ fn what_the_maps_have_no_room_for_is_refused() {
     );
     assert_eq!(pools(&[pool(0, 258, 255, 255)]), [""; 0], "255 divides them all");
 
-    let sixteen: Vec<_> = (0..16).map(|n| pool(n, 257, 253, 255)).collect();
-    assert_eq!(pools(&sixteen), [""; 0]);
-    let seventeen: Vec<_> = (0..17).map(|n| pool(n, 257, 253, 255)).collect();
-    let said = pools(&seventeen);
+    let enough: Vec<_> = (0..32).map(|n| pool(n, 257, 253, 255)).collect();
+    assert_eq!(pools(&enough), [""; 0]);
+    let too_many: Vec<_> = (0..33).map(|n| pool(n, 257, 253, 255)).collect();
+    let said = pools(&too_many);
     assert_eq!(said.len(), 1);
     assert!(said[0].contains("of weight in all pools"), "{said:?}");
 }

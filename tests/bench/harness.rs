@@ -1,0 +1,199 @@
+//! How it is measured: runs of the subject and of the empty program by turns, in one process, on one CPU.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, ProgramArray},
+    programs::{ProgramFd, TestRun, TestRunOptions, Xdp},
+};
+use evenkeel::{bpf, dataplane::memory::Mapping};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+use testbed::cases::{CLIENT, Side};
+use xdp_ebpf::{
+    abi::{FLAG_TOA, FREE, Half, LIVE, Plane, map},
+    bench::{SUBJECT, TEMPLATE, Template, VARY_SOURCE},
+    shared::Shared,
+    tcp_state::State,
+    verdict::{Class, Event},
+};
+use zerocopy::IntoBytes;
+
+use crate::{
+    loaded::Loaded,
+    rows::{self, CLIENTS, MANY, Row, Sessions, TABLES},
+};
+
+/// Runs of each program for a row; the least counts, because whatever disturbs a run only makes it longer.
+const RUNS: usize = 40;
+/// The share of packets that may meet another fate: not every flow gets one of the two buckets that it hashes to, nor
+/// each of a local address's first ports a session.
+const ASTRAY: f64 = 0.01;
+/// Packets in a run.
+const PACKETS: u32 = 1 << 16;
+
+type TemplateBytes = [u8; size_of::<Template>()];
+
+/// Whole ns per packet, of all runs.
+pub struct Measured {
+    pub what: String,
+    pub flows: u32,
+    pub target: Option<f64>,
+    /// Sorted.
+    pub empty: Vec<u64>,
+    /// Sorted.
+    pub subject: Vec<u64>,
+}
+
+/// Which program runs behind `ek_bench`.
+enum Program {
+    Empty,
+    Evenkeel,
+}
+
+/// The programs and their tables.
+pub struct Harness {
+    loaded: Loaded,
+    bench: Ebpf,
+    subjects: ProgramArray<MapData>,
+    /// `ek_empty`, and the data path.
+    programs: [ProgramFd; 2],
+    forward: Mapping<Half>,
+    reverse: Mapping<Half>,
+    planes: Mapping<Plane>,
+}
+
+impl Harness {
+    pub fn new() -> Self {
+        pin_to_this_cpu();
+        let mut loaded = Loaded::new(TABLES);
+        let clients = format!("{}/15", CLIENTS.ip());
+        let route = ["ip", "route", "add", &clients, "via", &CLIENT.ip().to_string(), "dev", "front"];
+        loaded.network.balancer.run(&route).unwrap();
+        let mut bench =
+            EbpfLoader::new().load(bpf::bench_object().expect("run `cargo xtask setup`")).unwrap();
+        for name in ["ek_bench", "ek_empty"] {
+            let program: &mut Xdp = bench.program_mut(name).unwrap().try_into().unwrap();
+            program.load().unwrap();
+        }
+        let fd = |programs: &Ebpf, name| {
+            let program: &Xdp = programs.program(name).unwrap().try_into().unwrap();
+            program.fd().unwrap().try_clone().unwrap()
+        };
+        let programs = [fd(&bench, "ek_empty"), fd(&loaded.programs, "evenkeel")];
+        let subjects = bench.take_map(SUBJECT).unwrap().try_into().unwrap();
+        let forward = mapping(&mut loaded, map::FORWARD, TABLES.forward_len());
+        let reverse = mapping(&mut loaded, map::REVERSE, TABLES.reverse_len());
+        let planes = mapping(&mut loaded, map::PLANE, TABLES.local_addresses.into());
+        Self { loaded, bench, subjects, programs, forward, reverse, planes }
+    }
+
+    /// Brings the session tables into this state.
+    pub fn prepare(&mut self, sessions: Sessions) {
+        match sessions {
+            Sessions::None => self.forget_sessions(),
+            Sessions::New => {
+                self.forget_sessions();
+                self.open_sessions();
+                self.each_live_half(|half| {
+                    half.tcp().set(State::Established as u8);
+                    half.flags().set(FLAG_TOA);
+                });
+            }
+            Sessions::Established => self.each_live_half(|half| half.flags().set(0)),
+        }
+    }
+
+    fn forget_sessions(&self) {
+        self.each_live_half(|half| half.state().publish(FREE));
+        for (_, plane) in self.planes.iter() {
+            plane.head().publish(0);
+        }
+    }
+
+    fn each_live_half(&self, change: impl Fn(Shared<'_, Half>)) {
+        let halves = self.forward.iter().chain(self.reverse.iter());
+        halves.filter(|(_, half)| half.state().get() == LIVE).for_each(|(_, half)| change(half));
+    }
+
+    /// The program itself opens them.
+    fn open_sessions(&mut self) {
+        let frame = rows::frame(Side::Front, &rows::syn());
+        self.set_template(&frame, MANY, VARY_SOURCE);
+        self.run(Program::Evenkeel, Side::Front, &frame, MANY);
+    }
+
+    /// Runs both programs by turns, and sees to it that every packet met its fate.
+    pub fn measure(&mut self, row: &Row) -> Measured {
+        self.set_template(&row.frame, row.flows, row.vary);
+        let before = self.loaded.counters();
+        let (mut empty, mut subject) = (Vec::new(), Vec::new());
+        for _ in 0..RUNS {
+            if row.sessions == Sessions::None {
+                self.forget_sessions();
+            }
+            empty.push(self.run(Program::Empty, row.side, &row.frame, PACKETS).0);
+            let (time, action) = self.run(Program::Evenkeel, row.side, &row.frame, PACKETS);
+            assert_eq!(action, row.fate as u32, "{}", row.what);
+            subject.push(time);
+        }
+        let after = self.loaded.counters();
+        for (event, (before, after)) in Event::ALL.iter().zip(before.into_iter().zip(after)) {
+            let share = (after - before) as f64 / f64::from(PACKETS) / RUNS as f64;
+            let astray = match row.counted == Some(*event) {
+                true => 1.0 - share,
+                false if event.class() == Class::Note => 0.0,
+                false => share,
+            };
+            assert!(astray < ASTRAY, "{}: {} for {share} of all packets", row.what, event.name());
+        }
+        empty.sort_unstable();
+        subject.sort_unstable();
+        Measured { what: row.what.clone(), flows: row.flows, target: row.target, empty, subject }
+    }
+
+    fn set_template(&mut self, frame: &[u8], flows: u32, vary: u32) {
+        let mut template =
+            Template { flow_mask: flows - 1, length: frame.len() as u32, vary, ..Template::default() };
+        template.ethernet.as_mut_bytes()[..14].copy_from_slice(&frame[..14]);
+        let words = template.words.as_mut_bytes();
+        words.copy_from_slice(&frame[14..14 + words.len()]);
+        let bytes: TemplateBytes = zerocopy::transmute!(template);
+        let mut map: Array<&mut MapData, TemplateBytes> =
+            self.bench.map_mut(TEMPLATE).unwrap().try_into().unwrap();
+        map.set(0, bytes, 0).unwrap();
+    }
+
+    /// The mean time for one of `packets`, and the last one's action.
+    fn run(&mut self, program: Program, side: Side, frame: &[u8], packets: u32) -> (u64, u32) {
+        self.subjects.set(0, &self.programs[program as usize], 0).unwrap();
+        let entry: &Xdp = self.bench.program("ek_bench").unwrap().try_into().unwrap();
+        let ctx_in = self.loaded.context(side, 0, frame.len());
+        let test_run = || {
+            let options = TestRunOptions {
+                data_in: Some(frame),
+                ctx_in: Some(&ctx_in),
+                repeat: packets,
+                ..TestRunOptions::default()
+            };
+            entry.test_run(options).unwrap()
+        };
+        // The kernel's own figure: before and after the packets, the call waits for things of its own.
+        let result = self.loaded.network.balancer.enter(test_run).unwrap();
+        (result.duration.as_nanos() as u64, result.return_value)
+    }
+}
+
+fn mapping<T: zerocopy::FromBytes + IntoBytes>(loaded: &mut Loaded, name: &str, len: u32) -> Mapping<T> {
+    use std::os::fd::AsFd;
+    let Map::Array(data) = loaded.map(name) else { panic!("{name} is no array") };
+    Mapping::of_map(data.fd().as_fd(), len).unwrap()
+}
+
+/// The threads that are started later stay there too.
+fn pin_to_this_cpu() {
+    let mut cpus = CpuSet::new();
+    cpus.set(nix::sched::sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+}

@@ -1,0 +1,114 @@
+//! The benchmark's programs. `BPF_PROG_TEST_RUN` with a repeat count hands every run the packet that the one before
+//! left behind; `ek_bench` puts it back as it was, of the next flow, and tail-calls what is being measured.
+//! `ek_empty` is what that is compared with. The harness is `tests/bench/`.
+#![no_std]
+#![no_main]
+#![allow(unsafe_code, reason = "the programs' entries, their licence, the helper calls and the packet")]
+#![allow(missing_docs, reason = "aya's macros move the programs away from their doc comments")]
+
+use core::ptr::NonNull;
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::xdp_action::{XDP_ABORTED, XDP_TX},
+    btf_maps::{Array, ProgramArray},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    macros::{btf_map, xdp},
+    programs::XdpContext,
+};
+use xdp_ebpf::{
+    bench::{MIN_FRAME, PORT_BITS, Template, VARY_SOURCE, WORDS},
+    shared::Shared,
+};
+
+#[btf_map(name = "ek_template")]
+static TEMPLATE: Array<Template, 1> = Array::new();
+#[btf_map(name = "ek_subject")]
+static SUBJECT: ProgramArray<1> = ProgramArray::new();
+
+/// Puts the packet back and goes on to the subject. All three programs accept fragments: the kernel joins no others
+/// by a tail call.
+#[xdp(frags)]
+pub fn ek_bench(ctx: XdpContext) -> u32 {
+    if restore(&ctx).is_some() {
+        // SAFETY: nothing here needs dropping.
+        unsafe { SUBJECT.tail_call(&ctx, 0) };
+    }
+    XDP_ABORTED
+}
+
+/// The least that a program can do.
+#[xdp(frags)]
+pub fn ek_empty(_ctx: XdpContext) -> u32 {
+    XDP_TX
+}
+
+#[inline(always)]
+fn restore(ctx: &XdpContext) -> Option<()> {
+    let record = NonNull::new(TEMPLATE.get_ptr_mut(0)?)?;
+    // SAFETY: an array map's element. One CPU at a time runs the benchmark.
+    let shared = unsafe { Shared::new(record) };
+    let template = shared.snapshot();
+    let md = ctx.as_ptr().cast();
+    // SAFETY: the context is the kernel's.
+    let adjusted = unsafe {
+        let surplus = bpf_xdp_get_buff_len(md) as i32 - template.length as i32;
+        bpf_xdp_adjust_head(md, surplus)
+    };
+    if adjusted != 0 {
+        return None;
+    }
+    let start = ctx.data();
+    if start + MIN_FRAME > ctx.data_end() {
+        return None;
+    }
+    let [e0, e1, e2, e3, e4, e5, e6, _] = template.ethernet;
+    for (at, half) in [e0, e1, e2, e3, e4, e5, e6].into_iter().enumerate() {
+        write(start + 2 * at, Half(half));
+    }
+    let flow = template.next_flow();
+    let (address, port) = (flow >> PORT_BITS, (flow & ((1 << PORT_BITS) - 1)) as u16);
+    let [_, _, _, source, destination, ports, ..] = template.words;
+    let later = |base: u32| (u32::from_be(base) + address).to_be();
+    let later_port = |base: u32| u32::from((u16::from_be(base as u16) + port).to_be());
+    let (source, destination, ports) = match template.vary {
+        VARY_SOURCE => (later(source), destination, ports & 0xffff_0000 | later_port(ports)),
+        _ => (source, later(destination), ports & 0xffff | later_port(ports >> 16) << 16),
+    };
+    for at in 0..WORDS {
+        let word = match at {
+            3 => source,
+            4 => destination,
+            5 => ports,
+            _ => *template.words.get(at)?,
+        };
+        write(start + 14 + 4 * at, Word(word));
+    }
+    // A full barrier: the packet is in the cache, as a driver's would be, and not on its way there.
+    shared.packets().publish(template.packets.wrapping_add(1));
+    Some(())
+}
+
+/// A word at any address.
+#[repr(C, packed)]
+struct Word(u32);
+/// The same of two bytes.
+#[repr(C, packed)]
+struct Half(u16);
+
+/// Volatile, so that stores are not merged.
+#[inline(always)]
+fn write<T>(address: usize, value: T) {
+    // SAFETY: the callers have compared the frame's end with `MIN_FRAME`.
+    unsafe { (address as *mut T).write_volatile(value) }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// As the data path's.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
