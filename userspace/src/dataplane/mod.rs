@@ -14,6 +14,7 @@
 //!
 //! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`; `report` reads the maps for the commands that look in.
 
+pub mod access;
 pub mod addresses;
 pub mod apply;
 pub mod attach;
