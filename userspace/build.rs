@@ -11,8 +11,11 @@ use std::{
 use serde::Deserialize;
 
 /// Binary of `xdp-ebpf` → the variable under which `src/bpf.rs` finds its object.
-const OBJECTS: &[(&str, &str)] =
-    &[("evenkeel-xdp", "EVENKEEL_BPF"), ("evenkeel-bench-bpf", "EVENKEEL_BENCH_BPF")];
+const OBJECTS: &[(&str, &str)] = &[
+    ("evenkeel-xdp", "EVENKEEL_BPF"),
+    ("evenkeel-toa-bpf", "EVENKEEL_TOA_BPF"),
+    ("evenkeel-bench-bpf", "EVENKEEL_BENCH_BPF"),
+];
 
 /// `bpf-toolchain.toml` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
 /// xtask's `setup/toolchain_file.rs`.

@@ -6,3 +6,4 @@ mod kernel;
 #[path = "../loaded/mod.rs"]
 mod loaded;
 mod programs;
+mod receiver;

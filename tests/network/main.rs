@@ -13,6 +13,7 @@ mod next_hops;
 mod plumbing;
 mod ports;
 mod proportion;
+mod receiver;
 mod refusals;
 mod scheduling;
 mod servers;

@@ -1,4 +1,4 @@
-//! The BPF programs, compiled into this binary by `build.rs`. `dataplane/` loads them.
+//! The BPF programs, compiled into this binary by `build.rs`. `dataplane/` and `toa/` load them.
 
 /// The object with the XDP program, aligned as aya wants it. `None` if this binary was built without a BPF
 /// toolchain: `cargo xtask setup` finds or installs one, and a new build then has the object.
@@ -14,6 +14,14 @@ pub fn bpf_object() -> Option<&'static [u8]> {
 pub fn bench_object() -> Option<&'static [u8]> {
     #[cfg(evenkeel_bpf)]
     return Some(aya::include_bytes_aligned!(env!("EVENKEEL_BENCH_BPF")));
+    #[cfg(not(evenkeel_bpf))]
+    None
+}
+
+/// The object with the programs of `evenkeel-toa`; as [`bpf_object`].
+pub fn toa_object() -> Option<&'static [u8]> {
+    #[cfg(evenkeel_bpf)]
+    return Some(aya::include_bytes_aligned!(env!("EVENKEEL_TOA_BPF")));
     #[cfg(not(evenkeel_bpf))]
     None
 }

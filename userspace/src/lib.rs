@@ -13,7 +13,7 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
-//! `main` and `commands/` are the `evenkeel` program.
+//! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;
 pub mod config;
@@ -24,3 +24,4 @@ pub mod maglev;
 pub mod model;
 pub mod plan;
 pub mod schedule;
+pub mod toa;

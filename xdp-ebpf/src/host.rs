@@ -11,8 +11,8 @@ use crate::{
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
-    toa,
-    verdict::Event,
+    toa, unsettled,
+    verdict::{Event, Outcome},
 };
 
 /// A packet with poisoned headroom in front.
@@ -63,7 +63,11 @@ impl Packet for HostPacket {
         toa::lower_mss(self, header_len)
     }
 
-    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event> {
+    fn handle_unsettled<T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        unsettled::handle(self, tables)
+    }
+
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event> {
         open::open(self, tables)
     }
 

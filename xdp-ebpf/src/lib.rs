@@ -7,6 +7,7 @@
 //!   → pipeline   the stages as a list
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
+//!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
 //!   → schedule   no half yet: which member?
 //!   → open       take a local port, resolve next hops, claim both halves
 //!   → tcp_state  what the segment does to its session
@@ -17,7 +18,7 @@
 //!
 //! The stages see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
 //! implementations are in `kernel/`, the host's (for tests) in [`host`]. [`abi`] is what the maps hold: the
-//! contract with userspace.
+//! contract with userspace. At the backend, [`receiver`] reads what `toa` wrote.
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
@@ -35,11 +36,13 @@ pub mod open;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub mod receiver;
 pub mod rewrite;
 pub mod schedule;
 pub mod shared;
 pub mod tables;
 pub mod tcp_state;
 pub mod toa;
+pub mod unsettled;
 pub mod verdict;
 pub mod wire;

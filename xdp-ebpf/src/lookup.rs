@@ -5,6 +5,7 @@ use crate::{
     parse::Segment,
     shared::Shared,
     tables::Tables,
+    verdict::Event,
 };
 
 /// Whom a destination address belongs to.
@@ -79,10 +80,13 @@ pub type Found<'a> = (u32, Shared<'a, Half>);
 
 /// The live forward half of a client's segment.
 #[inline(always)]
-pub fn forward<'a, T: Tables>(tables: &'a T, buckets: Buckets, segment: &Segment) -> Option<Found<'a>> {
+pub fn forward<'a, T: Tables>(
+    tables: &'a T,
+    buckets: Buckets,
+    segment: &Segment,
+) -> Option<Shared<'a, Half>> {
     for position in 0..2 * BUCKET {
-        let index = buckets.index(position);
-        let half = tables.forward(index)?;
+        let half = tables.forward(buckets.index(position))?;
         if half.src().get() == segment.src
             && half.sport().get() == segment.sport
             && half.dst().get() == segment.dst
@@ -90,7 +94,7 @@ pub fn forward<'a, T: Tables>(tables: &'a T, buckets: Buckets, segment: &Segment
             && half.protocol().get() == segment.protocol
             && half.state().get() == LIVE
         {
-            return Some((index, half));
+            return Some(half);
         }
     }
     None
@@ -109,20 +113,23 @@ pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_
     None
 }
 
-/// The index in `ek_reverse` for a backend's connection from a local port, if the port is one of ours.
+/// The live reverse half of a backend's segment to local address number `local`.
+///
+/// # Errors
+/// [`Event::PassLocalOther`] for another port than the local ones, [`Event::PassNoSession`] if there is none.
 #[inline(always)]
-pub fn reverse_index(config: &Config, local: u32, port: u16, backend: ([u8; 4], u16)) -> Option<u32> {
-    let plane = plane_of(backend.0, backend.1, config.plane_mask);
-    config.reverse_index(config.plane_index(local, plane), port)
-}
-
-/// The live reverse half at `index` for a backend's segment.
-#[inline(always)]
-pub fn reverse<'a, T: Tables>(tables: &'a T, index: u32, segment: &Segment) -> Option<Shared<'a, Half>> {
-    let half = tables.reverse(index)?;
-    (half.src().get() == segment.src
+pub fn reverse<'a, T: Tables>(
+    tables: &'a T,
+    config: &Config,
+    local: u32,
+    segment: &Segment,
+) -> Result<Shared<'a, Half>, Event> {
+    let plane = plane_of(segment.src, segment.sport, config.plane_mask);
+    let index = config.reverse_index(config.plane_index(local, plane), segment.dport);
+    let half = tables.reverse(index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
+    let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport
         && half.protocol().get() == segment.protocol
-        && half.state().get() == LIVE)
-        .then_some(half)
+        && half.state().get() == LIVE;
+    if matches { Ok(half) } else { Err(Event::PassNoSession) }
 }

@@ -25,19 +25,19 @@ const LOCAL_ADDRESSES_TRIED: u32 = 4;
 /// How often a port is asked of one ring while other CPUs take from it at the same moment.
 const PORT_ATTEMPTS: u32 = 4;
 
-/// Opens a session for a client's SYN or first datagram and returns the index of its forward half. The state is
-/// still [`State::None`]: the caller lets the packet itself move it on.
+/// Opens a session for a client's SYN or first datagram. Its state is still [`State::None`]: the caller lets the
+/// packet itself move it on.
 ///
 /// It begins with the packet again, because it stands alone: see [`Packet::open_session`].
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<u32, Event> {
+pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<(), Event> {
     let segment = parse::segment(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, &segment);
-    if let Some((_, half)) = lookup::forward(tables, buckets, &segment) {
+    if let Some(half) = lookup::forward(tables, buckets, &segment) {
         close(tables, half);
     }
     let segment = &segment;
@@ -84,7 +84,7 @@ type Hop = (u8, Mac);
 
 impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
     #[inline(always)]
-    fn run(&self, listener_index: u32) -> Result<u32, Event> {
+    fn run(&self, listener_index: u32) -> Result<(), Event> {
         let listener = self.tables.listener(listener_index).ok_or(Event::DropInternal)?;
         let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
         let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
@@ -113,7 +113,7 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
             local: (local.address, local.port),
             backend: (backend.address, backend.port),
         });
-        Ok(forward.0)
+        Ok(())
     }
 
     #[inline(always)]

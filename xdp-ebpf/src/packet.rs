@@ -2,7 +2,10 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use crate::{tables::Tables, verdict::Event};
+use crate::{
+    tables::Tables,
+    verdict::{Event, Outcome},
+};
 
 /// A header: any bytes are a valid one, at any address.
 pub trait Header: FromBytes + IntoBytes + Immutable + KnownLayout + Unaligned {}
@@ -36,12 +39,17 @@ pub trait Packet {
     /// [`crate::toa::lower_mss`], apart for the same reason.
     fn lower_mss(&mut self, header_len: usize) -> Option<()>;
 
-    /// [`crate::open::open`]. The kernel's packets call it as a function too: inlined, its many values would drive
-    /// those of the established path out of the registers.
+    /// [`crate::unsettled::handle`], as a function too: see [`crate::pipeline`].
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn handle_unsettled<T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+
+    /// [`crate::open::open`], as a function too.
     ///
     /// # Errors
     /// The event under which the packet is dropped.
-    fn open_session<T: Tables>(&self, tables: &T) -> Result<u32, Event>;
+    fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event>;
 
     /// Index of the interface it came in by.
     fn ingress(&self) -> u32;

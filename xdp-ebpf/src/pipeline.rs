@@ -1,16 +1,19 @@
 //! The stages as a list: what happens to a packet from the driver to its verdict.
+//!
+//! Here is the way of most packets: settled sessions, whose packets change nothing but themselves and counters.
+//! Everything else is in [`crate::unsettled`], which the kernel verifies and calls apart: inlined, its many values
+//! would drive those of this way out of the registers.
 
 use crate::{
-    abi::{Config, FLAG_RESET, FLAG_TOA, Half, Interface, PROTOCOL_UDP},
+    abi::{Config, Half, Interface, PROTOCOL_UDP},
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
     parse::{self, Segment},
     rewrite,
     shared::Shared,
-    tables::{Direction, Route, Tables},
-    tcp_state::{self, State},
-    toa,
+    tables::{Direction, Tables},
+    tcp_state::State,
     verdict::{Event, Outcome},
     wire::Flags,
 };
@@ -40,157 +43,86 @@ fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Ev
 fn from_client<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     let segment = parse::segment(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
-    let buckets = Buckets::of(config, &segment);
-    let half = match lookup::forward(tables, buckets, &segment) {
-        Some((_, half)) if !(segment.flags.opens() && open::is_over(half)) => half,
-        _ => tables.forward(packet.open_session(tables)?).ok_or(Event::DropInternal)?,
-    };
-    let peer = tables.reverse(half.peer().get()).ok_or(Event::DropInternal)?;
-    Leg { half, peer, direction: Direction::In }.send(packet, tables, config, segment)
+    match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
+        Some(half) if !(segment.flags.opens() && open::is_over(half)) => {
+            let leg = Leg { half, direction: Direction::In };
+            if leg.is_settled(&segment, config) {
+                let out = leg.interface(tables, &segment)?;
+                return leg.send(packet, tables, &segment, out);
+            }
+        }
+        _ => packet.open_session(tables)?,
+    }
+    packet.handle_unsettled(tables)
 }
 
 #[inline(always)]
 fn from_backend<P: Packet, T: Tables>(packet: &mut P, tables: &T, local: u32) -> Result<Outcome, Event> {
     let segment = parse::segment(packet, Event::PassLocalOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
-    let index = lookup::reverse_index(config, local, segment.dport, (segment.src, segment.sport))
-        .ok_or(Event::PassLocalOther)?;
-    let half = lookup::reverse(tables, index, &segment).ok_or(Event::PassNoSession)?;
-    let peer = tables.forward(half.peer().get()).ok_or(Event::DropInternal)?;
-    Leg { half, peer, direction: Direction::Out }.send(packet, tables, config, segment)
+    let half = lookup::reverse(tables, config, local, &segment)?;
+    let leg = Leg { half, direction: Direction::Out };
+    if leg.is_settled(&segment, config) {
+        let out = leg.interface(tables, &segment)?;
+        return leg.send(packet, tables, &segment, out);
+    }
+    packet.handle_unsettled(tables)
 }
 
-/// A packet's half, the other half, and which way it goes.
-struct Leg<'a> {
-    half: Shared<'a, Half>,
-    peer: Shared<'a, Half>,
-    direction: Direction,
+/// A packet's half, and which way it goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Leg<'a> {
+    pub half: Shared<'a, Half>,
+    pub direction: Direction,
 }
 
 impl Leg<'_> {
-    /// What both directions do with a packet of a session.
+    /// Whether this segment leaves its session as it is, with nothing to add to it or to ask.
     #[inline(always)]
-    fn send<P: Packet, T: Tables>(
-        self,
-        packet: &mut P,
-        tables: &T,
-        config: &Config,
-        mut segment: Segment,
-    ) -> Result<Outcome, Event> {
-        let bytes = u32::from(segment.total_len);
+    fn is_settled(&self, segment: &Segment, config: &Config) -> bool {
+        let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
+        // Datagrams that nobody answers do not move their session.
+        let stays = self.half.tcp().get() == State::Established as u8
+            || (segment.protocol == PROTOCOL_UDP && self.direction == Direction::In);
+        quiet
+            && stays
+            && self.half.flags().get() == 0
+            && self.half.generation().get() == config.generation as u16
+    }
+
+    /// The interface that the packet leaves by, if it may.
+    #[inline(always)]
+    pub fn interface<'t, T: Tables>(&self, tables: &'t T, segment: &Segment) -> Result<&'t Interface, Event> {
         if segment.ttl <= 1 {
             return Err(Event::DropTtl);
         }
-        if self.half.generation().get() != config.generation as u16 {
-            self.renew_next_hop(tables, config);
-        }
-        let out = self.interface(tables)?;
-        if bytes > out.mtu {
+        let out = tables.interface(u32::from(self.half.interface().get())).ok_or(Event::DropInternal)?;
+        if u32::from(segment.total_len) > out.mtu {
             return Err(Event::DropOverMtu);
         }
-        self.follow(tables, &segment);
-        if self.half.flags().get() & FLAG_TOA != 0 {
-            match self.direction {
-                Direction::In => toa::outgoing(packet, tables, &mut segment, out.mtu)?,
-                Direction::Out => self.watch_for_answer(packet, &segment)?,
-            }
-        }
-        rewrite::rewrite(packet, self.half, segment.protocol, out)?;
+        Ok(out)
+    }
 
+    /// Rewrites the packet, which came in as `segment`, and keeps the books.
+    #[inline(always)]
+    pub fn send<P: Packet, T: Tables>(
+        self,
+        packet: &mut P,
+        tables: &T,
+        segment: &Segment,
+        out: &Interface,
+    ) -> Result<Outcome, Event> {
+        rewrite::rewrite(packet, self.half, segment.protocol, out)?;
         self.half.last_seen().set(tables.now());
         if segment.flags.any(Flags::ACK) {
             self.half.ack().set(segment.ack);
         }
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
-        tables.count_packet(u32::from(self.half.backend().get()), self.direction, bytes);
+        tables.count_packet(u32::from(self.half.backend().get()), self.direction, segment.total_len.into());
         Ok(if out.index == packet.ingress() {
             Outcome::Tx
         } else {
             Outcome::Redirect(self.half.interface().get())
         })
-    }
-
-    #[inline(always)]
-    fn interface<'t, T: Tables>(&self, tables: &'t T) -> Result<&'t Interface, Event> {
-        tables.interface(u32::from(self.half.interface().get())).ok_or(Event::DropInternal)
-    }
-
-    /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.
-    #[inline(always)]
-    fn renew_next_hop<T: Tables>(&self, tables: &T, config: &Config) {
-        let src = match self.direction {
-            Direction::In => [0; 4],
-            Direction::Out => self.half.new_src().get(),
-        };
-        if let Route::Via { interface, mac } = tables.route(src, self.half.new_dst().get())
-            && let Some(slot) = open::slot_of(tables, interface)
-        {
-            self.half.interface().set(slot);
-            self.half.next_hop().set(mac.into());
-        }
-        self.half.generation().set(config.generation as u16);
-        tables.count(Event::NextHopRenewed);
-    }
-
-    /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
-    #[inline(always)]
-    fn follow<T: Tables>(&self, tables: &T, segment: &Segment) {
-        let state = self.half.tcp().get();
-        if segment.protocol == PROTOCOL_UDP {
-            if self.direction == Direction::Out && state != State::Established as u8 {
-                self.half.tcp().set(State::Established as u8);
-                self.peer.tcp().set(State::Established as u8);
-            }
-            return;
-        }
-        let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
-        if quiet && state == State::Established as u8 {
-            return;
-        }
-        let Some(before) = State::from_u8(state) else { return };
-        let mut after = tcp_state::next(before, self.direction, segment.flags);
-        if segment.flags.any(Flags::RST) {
-            self.half.flags().set(self.half.flags().get() | FLAG_RESET);
-            self.peer.flags().set(self.peer.flags().get() | FLAG_RESET);
-        } else if before == State::Close {
-            self.half.flags().set(self.half.flags().get() & !FLAG_RESET);
-            after = tcp_state::revived(after, false, self.peer.flags().get() & FLAG_RESET != 0);
-        }
-        if after == State::SynRecv && segment.flags.opens() && self.direction == Direction::In {
-            self.begin_toa(segment);
-        }
-        if after != before {
-            self.half.tcp().set(after as u8);
-            self.peer.tcp().set(after as u8);
-            if after.is_over() != before.is_over()
-                && let Some(load) = tables.load(u32::from(self.half.backend().get()))
-            {
-                load.value().add(if after.is_over() { u32::MAX } else { 1 });
-            }
-        }
-    }
-
-    /// A SYN, the first or a later one with another sequence number: TOA from here on.
-    #[inline(always)]
-    fn begin_toa(&self, segment: &Segment) {
-        self.half.flags().set(self.half.flags().get() | FLAG_TOA);
-        self.peer.flags().set(self.peer.flags().get() | FLAG_TOA);
-        self.peer.ack().set(segment.seq.wrapping_add(1));
-    }
-
-    /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK, and ends TOA once it has acknowledged
-    /// client data or sent data, for then its socket exists.
-    #[inline(always)]
-    fn watch_for_answer<P: Packet>(&self, packet: &mut P, segment: &Segment) -> Result<(), Event> {
-        if segment.flags.any(Flags::SYN) {
-            return packet.lower_mss(segment.header_len).ok_or(Event::DropInternal);
-        }
-        if segment.payload_len() > 0
-            || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
-        {
-            self.half.flags().set(self.half.flags().get() & !FLAG_TOA);
-            self.peer.flags().set(self.peer.flags().get() & !FLAG_TOA);
-        }
-        Ok(())
     }
 }

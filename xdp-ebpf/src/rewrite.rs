@@ -5,6 +5,7 @@ use crate::{
     checksum::Sum,
     packet::Packet,
     shared::Shared,
+    tables::Mac,
     verdict::Event,
     wire::{Ethernet, Frame, Ipv4, UdpFrame},
 };
@@ -45,8 +46,9 @@ pub fn rewrite<P: Packet>(
 
 #[inline(always)]
 fn link_and_network(ethernet: &mut Ethernet, ip: &mut Ipv4, half: Shared<'_, Half>, out: &Interface) {
-    ethernet.dst = half.next_hop().get();
-    ethernet.src = out.mac;
+    // Through registers: as arrays they would be copied byte by byte, in a loop of a function.
+    ethernet.dst = Mac::from(half.next_hop().get()).into();
+    ethernet.src = Mac::from(out.mac).into();
     ip.ttl = ip.ttl.wrapping_sub(1);
     ip.src = half.new_src().get();
     ip.dst = half.new_dst().get();

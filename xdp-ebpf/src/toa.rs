@@ -35,8 +35,7 @@ const fn forged(kind: u8, syn: bool) -> bool {
     matches!(kind, 200 | 253 | 254) || (syn && kind == FAST_OPEN)
 }
 
-/// What the client → backend direction does while TOA is on: strips, then inserts. Changes `segment` with the
-/// packet.
+/// What the client → backend direction does while TOA is on: strips, then inserts.
 ///
 /// # Errors
 /// [`Event::DropInternal`] if the packet is not what `segment` says.
@@ -44,11 +43,11 @@ const fn forged(kind: u8, syn: bool) -> bool {
 pub fn outgoing<P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    segment: &mut Segment,
+    segment: Segment,
     mtu: u32,
 ) -> Result<(), Event> {
     let syn = segment.flags.any(Flags::SYN);
-    if has_options_to_check(packet, segment)
+    if has_options_to_check(packet, &segment)
         && packet.strip_forged(segment.header_len, syn).ok_or(Event::DropInternal)?
     {
         tables.count(Event::ToaStripped);
@@ -59,7 +58,7 @@ pub fn outgoing<P: Packet, T: Tables>(
     let fits = segment.header_len + LEN_V4 <= TCP_LEN + MAX_OPTIONS
         && u32::from(segment.total_len) + LEN_V4 as u32 <= mtu;
     if fits && packet.grow_head::<LEN_V4>().is_ok() {
-        insert(packet, segment).ok_or(Event::DropInternal)?;
+        insert(packet, &segment).ok_or(Event::DropInternal)?;
         tables.count(Event::ToaInserted);
     } else {
         tables.count(Event::ToaNoRoom);
@@ -147,7 +146,7 @@ fn add_to_checksum<P: Packet>(packet: &mut P, sum: Sum) -> Option<()> {
 
 /// Fills the gap that `grow_head` made: moves the headers up and puts the option behind them.
 #[inline(always)]
-fn insert<P: Packet>(packet: &mut P, segment: &mut Segment) -> Option<()> {
+fn insert<P: Packet>(packet: &mut P, segment: &Segment) -> Option<()> {
     // From the front, because source and destination overlap; in registers, because the stack cannot be accessed
     // unaligned as packets can.
     move_up::<P, 8>(packet, 0)?;
@@ -160,13 +159,12 @@ fn insert<P: Packet>(packet: &mut P, segment: &mut Segment) -> Option<()> {
     move_up::<P, 2>(packet, 52)?;
 
     let old_len = segment.total_len.to_be_bytes();
-    segment.total_len += LEN_V4 as u16;
-    segment.header_len += LEN_V4;
-    let new_len = segment.total_len.to_be_bytes();
+    let total_len = segment.total_len + LEN_V4 as u16;
+    let new_len = total_len.to_be_bytes();
     // The TCP length in the pseudo-header grows by as much as the packet does.
     let longer = Sum::ZERO.sub2(old_len).add2(new_len);
     let frame = packet.at_mut::<Frame>(0)?;
-    frame.ip.total_len.set(segment.total_len);
+    frame.ip.total_len.set(total_len);
     frame.ip.checksum = longer.update(frame.ip.checksum);
 
     let old_offset = frame.tcp.data_offset;

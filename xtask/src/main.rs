@@ -1,12 +1,14 @@
 //! `cargo xtask`: the tasks of this repository, one file or folder each.
 //!
-//! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check.
+//! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check,
+//! `bench` says what a packet costs.
 //! `workspace` knows where things lie, `progress` how progress is told.
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 
+mod bench;
 mod progress;
 mod run;
 mod setup;
@@ -37,6 +39,15 @@ enum Task {
         #[arg(long)]
         host_only: bool,
     },
+    /// Measure the data path
+    Bench {
+        /// What
+        #[arg(value_enum, default_value_t = bench::Subject::L4)]
+        subject: bench::Subject,
+        /// For the benchmark: `-o json`, or a part of the names of the rows that are wanted
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -54,6 +65,7 @@ fn task(task: Task) -> Result<ExitCode> {
         Task::Setup => setup::report(),
         Task::Run { config: Some(file) } => run::on_this_host(&file),
         Task::Run { config: None } => run::demo(),
+        Task::Bench { subject, arguments } => bench::run(subject, &arguments),
         Task::Test { host_only } => test::run(if host_only { test::Scope::Host } else { test::Scope::All }),
     }
 }

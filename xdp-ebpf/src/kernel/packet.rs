@@ -9,8 +9,8 @@ use xdp_ebpf::{
     open,
     packet::{Header, NoHeadroom, Packet},
     tables::Tables,
-    toa,
-    verdict::Event,
+    toa, unsettled,
+    verdict::{Event, Outcome},
 };
 
 use super::tables::Maps;
@@ -77,12 +77,18 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn open_session<T: Tables>(&self, _tables: &T) -> Result<u32, Event> {
-        let answer = ek_open(self.ctx.ctx);
-        match Event::from_u32((answer >> 32) as u32) {
-            Some(event) => Err(event),
-            None => Ok(answer as u32),
+    fn handle_unsettled<T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        let answer = ek_unsettled(self.ctx.ctx);
+        match (answer >> 32, answer as u32) {
+            (TX, _) => Ok(Outcome::Tx),
+            (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
+            (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
         }
+    }
+
+    #[inline(always)]
+    fn open_session<T: Tables>(&self, _tables: &T) -> Result<(), Event> {
+        Event::from_u32(ek_open(self.ctx.ctx)).map_or(Ok(()), Err)
     }
 
     #[inline(always)]
@@ -107,18 +113,36 @@ pub extern "C" fn ek_strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
     }
 }
 
-/// Stands where an event's number would.
-const OPENED: u64 = u32::MAX as u64;
+/// High words of the answer of [`ek_unsettled`]; in the low word is the slot, or with any other the event.
+const TX: u64 = 1;
+/// See [`TX`].
+const REDIRECT: u64 = 2;
 
-/// The same for a new session: the index of its forward half and [`OPENED`], or the event that stops the packet.
+/// The same for the packets that are no matter of routine.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u64 {
+pub extern "C" fn ek_unsettled(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    match unsettled::handle(&mut XdpPacket::new(ctx), &maps) {
+        Ok(Outcome::Tx) => TX << 32,
+        Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
+        Ok(Outcome::Stop(event)) | Err(event) => event as u64,
+    }
+}
+
+/// No event's number.
+const OPENED: u32 = u32::MAX;
+
+/// The same for a new session: [`OPENED`], or the event that stops the packet.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
     match open::open(&XdpPacket::new(ctx), &maps) {
-        Ok(index) => OPENED << 32 | u64::from(index),
-        Err(event) => (event as u64) << 32,
+        Ok(()) => OPENED,
+        Err(event) => event as u32,
     }
 }
 

@@ -1,6 +1,6 @@
 //! [`Tables`] over the maps and helpers.
 
-use core::ptr::NonNull;
+use core::{mem::MaybeUninit, ptr::NonNull};
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup, xdp_md},
@@ -116,8 +116,13 @@ impl Tables for Maps {
     #[inline(always)]
     fn route(&self, src: [u8; 4], dst: [u8; 4]) -> Route {
         // As words, so that the compiler clears it in aligned pieces: the verifier refuses any other on the stack.
-        let mut words = [0u64; size_of::<FibLookup>() / 8];
-        let question = words.as_mut_ptr().cast::<FibLookup>();
+        let mut words = MaybeUninit::<[u64; size_of::<FibLookup>() / 8]>::uninit();
+        let first = words.as_mut_ptr().cast::<u64>();
+        for word in 0..size_of::<FibLookup>() / 8 {
+            // SAFETY: inside `words`. Volatile, because a `memset` would be a call of a loop over bytes.
+            unsafe { first.add(word).write_volatile(0) }
+        }
+        let question = first.cast::<FibLookup>();
         let length = size_of::<FibLookup>() as i32;
         // SAFETY: 64 bytes of zeros are a valid question; the helper writes its answer there.
         unsafe {

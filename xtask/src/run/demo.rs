@@ -12,10 +12,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use testbed::{Interrupt, Network, Process, Size, http::Backend};
+use testbed::{Host, Interrupt, Network, Process, Size, http::Backend};
 
 use super::{
     conditions::{BPFFS, BpfFs},
+    receiver::{self, Receiver},
     table::{Screen, Status},
     traffic::Traffic,
 };
@@ -25,6 +26,10 @@ use crate::{progress, workspace};
 const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
 const BACKEND_PORT: u16 = 8080;
 const WEIGHTS: [u16; 3] = [3, 2, 1];
+/// Where the balancer's connections to the backends come from.
+const LOCAL_ADDRESSES: &str = "100.64.0.0/28";
+/// So many of the backends see the client's address.
+const WITH_RECEIVER: usize = 2;
 /// The demo's directories, of pins and of files: this and its process id.
 const OWNED: &str = "evenkeel-demo-";
 /// What the balancer prints when it forwards.
@@ -61,6 +66,7 @@ pub fn run(program: &Path) -> Result<()> {
 
 /// All that the demo set up, in the order in which it has to go.
 struct Demo {
+    _receiver: Option<Receiver>,
     balancer: Balancer,
     _backends: Vec<Backend>,
     network: Network,
@@ -71,10 +77,16 @@ impl Demo {
     fn start(program: &Path) -> Result<Self> {
         let bpffs = BpfFs::new()?;
         let network = Network::new(Size { clients: 1, backends: WEIGHTS.len() as u8 })?;
-        let backends = network.backends.iter().map(|host| Backend::start(host, BACKEND_PORT));
-        let backends = backends.collect::<Result<_>>()?;
+        let receiver = start_receiver(program);
+        let (with, without) = network.backends.split_at(if receiver.is_some() { WITH_RECEIVER } else { 0 });
+        let start = |hosts: &[Host]| {
+            hosts.iter().map(|host| Backend::start(host, BACKEND_PORT)).collect::<Result<Vec<_>>>()
+        };
+        let mut backends =
+            receiver.as_ref().map_or(Ok(Vec::new()), |receiver| receiver.inside(|| start(with)))?;
+        backends.extend(start(without)?);
         let balancer = Balancer::start(program, &network)?;
-        Ok(Self { balancer, _backends: backends, network, _bpffs: bpffs })
+        Ok(Self { _receiver: receiver, balancer, _backends: backends, network, _bpffs: bpffs })
     }
 
     /// What the user can try.
@@ -108,6 +120,26 @@ impl Demo {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+}
+
+/// The TOA receiver beside the balancer's binary. The demo goes on without if it cannot be attached.
+fn start_receiver(program: &Path) -> Option<Receiver> {
+    receiver::remove_orphans(is_orphan);
+    let name = format!("{OWNED}{}", std::process::id());
+    let pins = Path::new(BPFFS).join(&name).join("toa");
+    match Receiver::start(program.with_file_name("evenkeel-toa"), &name, pins, LOCAL_ADDRESSES) {
+        Ok(receiver) => {
+            progress::line(
+                "receiver",
+                format_args!("evenkeel-toa: backend1 and backend2 see the client, backend3 a local address"),
+            );
+            Some(receiver)
+        }
+        Err(error) => {
+            progress::line("receiver", format_args!("the backends see local addresses: {error:#}"));
+            None
+        }
     }
 }
 
@@ -185,13 +217,16 @@ impl Drop for Balancer {
 /// Removes the directories of demos that were killed.
 fn remove_orphans(place: &Path) {
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(OWNED)?.parse::<u32>().ok());
-        if owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+        if entry.file_name().to_str().is_some_and(is_orphan) {
             // What cannot be removed harms nobody.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+fn is_orphan(name: &str) -> bool {
+    let owner = name.strip_prefix(OWNED).and_then(|pid| pid.parse::<u32>().ok());
+    owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
 /// The demo's configuration.
@@ -205,7 +240,7 @@ fn configuration(network: &Network) -> String {
     format!(
         r#"[host]
 interfaces = ["front", "back"]
-local_addresses = ["100.64.0.0/28"]
+local_addresses = ["{LOCAL_ADDRESSES}"]
 max_sessions = 65536
 
 [[load_balancer]]

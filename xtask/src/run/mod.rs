@@ -1,7 +1,7 @@
 //! `cargo xtask run`: the balancer at work, in a demo network or on this host's interfaces.
 //!
-//! `conditions` are what it needs of this machine, `demo` is the network and what goes on in it, `traffic` the
-//! requests, `table` what is shown.
+//! `conditions` are what it needs of this machine, `demo` is the network and what goes on in it, `receiver`
+//! shows some backends the client, `traffic` is the requests, `table` what is shown.
 
 use std::{
     os::unix::process::CommandExt,
@@ -18,6 +18,7 @@ use crate::{
 
 mod conditions;
 mod demo;
+mod receiver;
 mod table;
 mod traffic;
 
@@ -48,10 +49,10 @@ pub fn on_this_host(config: &Path) -> Result<ExitCode> {
     Err(error).with_context(|| format!("cannot run {}", program.display()))
 }
 
-/// Builds the release binary, with cargo's own progress.
+/// Builds the release binaries, with cargo's own progress.
 fn build() -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
-    command.args(["build", "--release", "--package", "evenkeel", "--bin", "evenkeel"]);
+    command.args(["build", "--release", "--package", "evenkeel", "--bins"]);
     let status = command.current_dir(workspace::root()).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("evenkeel does not build; see above");

@@ -29,6 +29,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("python3", "python3", Need::Test),
     ("openssl", "openssl", Need::Test),
     ("wrk", "wrk", Need::Test),
+    ("haproxy", "haproxy", Need::Test),
+    ("socat", "socat", Need::Test),
     ("dnsmasq", "dnsmasq-base", Need::Test),
     ("dig", "bind9-dnsutils", Need::Test),
     // With rustup they are always there, if only to say which component is missing.

@@ -1,0 +1,13 @@
+//! `evenkeel-toa` on a backend: do programs that know nothing of it see the client?
+//!
+//! `command` is the receiver, on a cgroup of the test's own, and `mirror` a server that tells who it sees; `crafted`
+//! makes handshakes by hand; `segments`, `programs` and `upgrade` ask the questions.
+
+mod command;
+mod crafted;
+mod mirror;
+mod programs;
+mod segments;
+mod upgrade;
+
+use command::{Receiver, TRUSTED};

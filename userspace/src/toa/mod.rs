@@ -1,0 +1,21 @@
+//! The client's address at a backend: loads `xdp-ebpf/src/toa_receiver/` and reads what it keeps.
+//!
+//! ```text
+//! trusted       whose options count
+//! cgroup        for which processes
+//!   → receiver    the programs and maps, loaded or taken over
+//!   → attach      onto the cgroup; into pinned links without a gap
+//!   → pins        where they stay when this process ends
+//! connections, report   what can be seen
+//! ```
+//!
+//! `bin/evenkeel-toa.rs` is the command. Nothing here uses the rest of this crate but `bpf`.
+
+pub mod attach;
+pub mod cgroup;
+pub mod connections;
+pub mod pins;
+pub mod receiver;
+pub mod report;
+mod sys;
+pub mod trusted;

@@ -1,0 +1,130 @@
+//! Whose options count: the balancers' local addresses. Anyone can send the option.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use anyhow::{Context, Result, anyhow, bail};
+use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
+use ipnet::IpNet;
+use xdp_ebpf::receiver::{MAX_TRUSTED, mapped};
+
+/// Bits in front of an IPv4 address in its IPv6 form.
+const MAPPED: u32 = 96;
+
+/// A network of balancers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trusted(IpNet);
+
+impl FromStr for Trusted {
+    type Err = anyhow::Error;
+
+    /// A network as `100.64.0.0/28`, or one address.
+    fn from_str(text: &str) -> Result<Self> {
+        let network = match text.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => text.parse::<IpNet>().map_err(|_| {
+                anyhow!("{text:?} is not an address or network such as 100.64.0.0/28 or 2001:db8::/64")
+            })?,
+        };
+        if network != network.trunc() {
+            bail!("{text} has bits set behind its prefix: the network is {}", network.trunc());
+        }
+        Ok(Self(network))
+    }
+}
+
+impl fmt::Display for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Trusted {
+    fn key(self) -> Key<[u8; 16]> {
+        match self.0 {
+            IpNet::V4(net) => Key::new(MAPPED + u32::from(net.prefix_len()), mapped(net.addr().octets())),
+            IpNet::V6(net) => Key::new(u32::from(net.prefix_len()), net.addr().octets()),
+        }
+    }
+
+    fn from_key(key: Key<[u8; 16]>) -> Result<Self> {
+        let address = IpAddr::from(key.data()).to_canonical();
+        let before = if address.is_ipv4() { MAPPED } else { 0 };
+        let prefix = key.prefix_len().checked_sub(before).and_then(|length| u8::try_from(length).ok());
+        let network = prefix.and_then(|length| IpNet::new(address, length).ok());
+        network.map(Self).with_context(|| format!("not a network: {address}"))
+    }
+}
+
+/// The networks as the programs see them.
+pub struct TrustedMap<T>(LpmTrie<T, [u8; 16], u32>);
+
+impl<T> TrustedMap<T>
+where
+    T: std::borrow::Borrow<MapData>,
+{
+    /// Every network.
+    ///
+    /// # Errors
+    /// The map cannot be read.
+    pub fn networks(&self) -> Result<Vec<Trusted>> {
+        self.0.keys().map(|key| Trusted::from_key(key?)).collect()
+    }
+}
+
+impl<T> TrustedMap<T>
+where
+    T: std::borrow::BorrowMut<MapData>,
+{
+    /// Makes exactly these networks trusted. A network that is in both lists is trusted all the time.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn replace(&mut self, networks: &[Trusted]) -> Result<()> {
+        if networks.len() > MAX_TRUSTED as usize {
+            bail!("--trusted has {} networks, and there is room for {MAX_TRUSTED}", networks.len());
+        }
+        for gone in self.networks()?.iter().filter(|old| !networks.contains(old)) {
+            self.0.remove(&gone.key())?;
+        }
+        for network in networks {
+            self.0.insert(&network.key(), 1, 0)?;
+        }
+        Ok(())
+    }
+}
+
+impl<T> From<LpmTrie<T, [u8; 16], u32>> for TrustedMap<T> {
+    fn from(map: LpmTrie<T, [u8; 16], u32>) -> Self {
+        Self(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_survive_the_map() {
+        for text in
+            ["100.64.0.0/28", "192.0.2.1/32", "0.0.0.0/0", "2001:db8::/64", "2001:db8::1/128", "2000::/3"]
+        {
+            let network: Trusted = text.parse().unwrap();
+            assert_eq!(network.to_string(), text);
+            assert_eq!(Trusted::from_key(network.key()).unwrap(), network);
+        }
+        assert_eq!("192.0.2.1".parse::<Trusted>().unwrap(), "192.0.2.1/32".parse().unwrap());
+    }
+
+    #[test]
+    fn bad_networks_are_refused_with_what_would_be_right() {
+        for (text, needle) in [
+            ("100.64.0.1/28", "the network is 100.64.0.0/28"),
+            ("100.64.0.0/33", "not an address or network such as"),
+            ("balancer.example", "not an address or network such as"),
+            ("", "not an address or network such as"),
+        ] {
+            let error = text.parse::<Trusted>().unwrap_err().to_string();
+            assert!(error.contains(needle), "{error}");
+        }
+    }
+}
