@@ -214,9 +214,9 @@ impl Daemon {
         self.health.note(&mut self.applier, news)
     }
 
-    /// Whether every member that is checked has been.
+    /// Whether every member that is checked has been, and new sessions go by that.
     pub fn knows_health(&self) -> bool {
-        self.health.knows_all()
+        self.health.knows_all(&self.applier)
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
