@@ -107,11 +107,7 @@ fn a_listener_that_defers_accept() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("backend1\n"), "{answer}");
-    let from_balancer = |segment: &&Segment| segment.source.ip().octets()[0] == 100;
-    let segments = capture.segments();
-    let data =
-        to_backend(&segments).filter(from_balancer).find(|segment| !segment.payload.is_empty()).unwrap();
-    assert_eq!(data.toa(), [client]);
+    assert_eq!(first_data(&capture).toa(), [client]);
 }
 
 #[test]

@@ -5,6 +5,11 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use etherparse::{
+    IcmpEchoHeader, Icmpv4Type, PacketBuilder,
+    icmpv4::{DestUnreachableHeader, TimeExceededCode},
+};
+
 use crate::{Datagram, Segment};
 
 /// The client.
@@ -127,6 +132,81 @@ pub fn handshake() -> Vec<Step> {
 
 fn after_handshake(steps: impl IntoIterator<Item = Step>) -> Vec<Step> {
     handshake().into_iter().chain(steps).collect()
+}
+
+/// The MTU of which the table's errors tell.
+pub const NARROW_MTU: u16 = 1280;
+
+/// An ICMP error from some router to `destination`, quoting the first 28 bytes of a packet.
+pub fn icmp_error(side: Side, destination: Ipv4Addr, kind: Icmpv4Type, quoted: &[u8]) -> Vec<u8> {
+    let router = Ipv4Addr::new(198, 18, 0, 1);
+    let builder = PacketBuilder::ipv4(router.octets(), destination.octets(), 64).icmpv4(kind);
+    let mut packet = Vec::new();
+    builder.write(&mut packet, &quoted[..28]).expect("an error of ordinary size");
+    frame(side, &packet)
+}
+
+/// What the balancer sent, and of which an error tells: an answer to the client, a request to the backend.
+fn sent(source: SocketAddrV4, destination: SocketAddrV4) -> Vec<u8> {
+    let mut segment = Segment::new(source, destination);
+    (segment.tcp.ack, segment.payload) = (true, vec![7; 100]);
+    segment.packet().expect("a segment of ordinary size")
+}
+
+fn icmp_cases(table: &mut Vec<Case>) {
+    let mut case = |what, steps| table.push(Case { what, steps });
+    let too_big = || {
+        let next_hop_mtu = NARROW_MTU;
+        Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu })
+    };
+    let error = |side, destination: SocketAddrV4, kind, quoted: &[u8], verdict| Step {
+        side,
+        frame: icmp_error(side, *destination.ip(), kind, quoted),
+        verdict,
+    };
+    let to_vip = |kind, verdict| error(Side::Front, VIP, kind, &sent(VIP, CLIENT), verdict);
+    let to_local = |kind, verdict| error(Side::Back, LOCAL, kind, &sent(LOCAL, BACKEND), verdict);
+    let exceeded = || Icmpv4Type::TimeExceeded(TimeExceededCode::TtlExceededInTransit);
+    case("ICMP: too big, to the backend", after_handshake([to_vip(too_big(), "forward")]));
+    case("ICMP: too big, to the client", after_handshake([to_local(too_big(), "forward")]));
+    case(
+        "ICMP: time exceeded, both ways",
+        after_handshake([to_vip(exceeded(), "forward"), to_local(exceeded(), "forward")]),
+    );
+    case("ICMP: about UDP, both ways", {
+        let datagram =
+            |source, destination| Datagram::new(source, destination, b"data").packet().expect("a packet");
+        let question =
+            Step { side: Side::Front, frame: frame(Side::Front, &datagram(CLIENT, VIP)), verdict: "forward" };
+        vec![
+            question,
+            error(Side::Front, VIP, too_big(), &datagram(VIP, CLIENT), "forward"),
+            error(Side::Back, LOCAL, too_big(), &datagram(LOCAL, BACKEND), "forward"),
+        ]
+    });
+    case(
+        "ICMP: about no session",
+        vec![to_vip(too_big(), "pass_vip_other"), to_local(too_big(), "pass_local_other")],
+    );
+    case(
+        "ICMP: about another session's port",
+        after_handshake([{
+            let mut other = CLIENT;
+            other.set_port(CLIENT.port() + 1);
+            error(Side::Front, VIP, too_big(), &sent(VIP, other), "pass_vip_other")
+        }]),
+    );
+    case(
+        "ICMP: quoting what its receiver never sent",
+        after_handshake([error(Side::Front, VIP, too_big(), &sent(CLIENT, VIP), "drop_icmp")]),
+    );
+    case(
+        "ICMP: echo",
+        vec![{
+            let echo = Icmpv4Type::EchoRequest(IcmpEchoHeader { id: 1, seq: 1 });
+            error(Side::Front, VIP, echo, &[0; 28], "pass_vip_other")
+        }],
+    );
 }
 
 /// The table.
@@ -305,6 +385,9 @@ pub fn cases() -> Vec<Case> {
         step.frame[38..40].copy_from_slice(&len.to_be_bytes());
         case(what, vec![step]);
     }
+
+    icmp_cases(&mut table);
+    let mut case = |what, steps| table.push(Case { what, steps });
 
     let front = |segment: &Segment, verdict| vec![step(Side::Front, segment, verdict)];
     let to = |address: &str| {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, vec, vec::Vec};
 
 use crate::{
     abi::*,
-    open,
+    icmp, open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
@@ -65,6 +65,10 @@ impl Packet for HostPacket {
 
     fn handle_unsettled<T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
         unsettled::handle(self, tables)
+    }
+
+    fn translate_icmp<T: Tables>(&mut self, tables: &T, otherwise: Event) -> Result<Outcome, Event> {
+        icmp::translate(self, tables, otherwise)
     }
 
     fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event> {

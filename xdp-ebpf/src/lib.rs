@@ -11,6 +11,7 @@
 //!   → access     no half yet: may this client in?
 //!   → schedule   which member?
 //!   → open       take a local port, resolve next hops, claim both halves
+//!   → icmp       neither TCP nor UDP: an error about a session?
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
@@ -33,6 +34,7 @@ pub mod bench;
 pub mod checksum;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
+pub mod icmp;
 pub mod lookup;
 pub mod open;
 pub mod packet;

@@ -2,6 +2,7 @@
 //! XDP action, in one place.
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![allow(unsafe_code, reason = "the program's entry, its licence and the helper calls")]
 #![allow(missing_docs, reason = "aya's macros move the programs away from their doc comments")]
 

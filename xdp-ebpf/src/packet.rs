@@ -51,6 +51,12 @@ pub trait Packet {
     /// The event under which the packet is dropped.
     fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event>;
 
+    /// [`crate::icmp::translate`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn translate_icmp<T: Tables>(&mut self, tables: &T, otherwise: Event) -> Result<Outcome, Event>;
+
     /// Index of the interface it came in by.
     fn ingress(&self) -> u32;
 }

@@ -21,7 +21,11 @@ use crate::{
 /// Handles one packet, counts what became of it, and says where it goes.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
-    match steer(packet, tables) {
+    let outcome = match steer(packet, tables) {
+        Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => packet.translate_icmp(tables, event),
+        outcome => outcome,
+    };
+    match outcome {
         Ok(outcome) => outcome,
         Err(event) => {
             tables.count(event);

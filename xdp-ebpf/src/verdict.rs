@@ -75,6 +75,8 @@ events! {
     drop_ip_options => DropIpOptions in Drop,
     /// A fragment, which is not handled yet.
     drop_fragment => DropFragment in Drop,
+    /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
+    drop_icmp => DropIcmp in Drop,
     /// The time to live is used up.
     drop_ttl => DropTtl in Drop,
     /// TCP or UDP for a VIP's port that no listener has.
@@ -111,6 +113,8 @@ events! {
     toa_no_room => ToaNoRoom in Note,
     /// Options that could pass for TOA were overwritten in a client's segment.
     toa_stripped => ToaStripped in Note,
+    /// An ICMP error about a session went on to the client or the backend, rewritten.
+    icmp_translated => IcmpTranslated in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.
     next_hop_renewed => NextHopRenewed in Note,
 }

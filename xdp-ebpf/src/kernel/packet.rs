@@ -6,7 +6,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_ebpf::{
-    open,
+    icmp, open,
     packet::{Header, NoHeadroom, Packet},
     tables::Tables,
     toa, unsettled,
@@ -78,12 +78,12 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn handle_unsettled<T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        let answer = ek_unsettled(self.ctx.ctx);
-        match (answer >> 32, answer as u32) {
-            (TX, _) => Ok(Outcome::Tx),
-            (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
-            (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
-        }
+        decoded(ek_unsettled(self.ctx.ctx))
+    }
+
+    #[inline(always)]
+    fn translate_icmp<T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Result<Outcome, Event> {
+        decoded(ek_icmp(self.ctx.ctx, otherwise as u32))
     }
 
     #[inline(always)]
@@ -113,10 +113,38 @@ pub extern "C" fn ek_strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
     }
 }
 
-/// High words of the answer of [`ek_unsettled`]; in the low word is the slot, or with any other the event.
+/// High words of an outcome as a function returns it; in the low word is the slot, or with any other the event.
 const TX: u64 = 1;
 /// See [`TX`].
 const REDIRECT: u64 = 2;
+
+#[inline(always)]
+fn encoded(outcome: Result<Outcome, Event>) -> u64 {
+    match outcome {
+        Ok(Outcome::Tx) => TX << 32,
+        Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
+        Ok(Outcome::Stop(event)) | Err(event) => event as u64,
+    }
+}
+
+#[inline(always)]
+fn decoded(answer: u64) -> Result<Outcome, Event> {
+    match (answer >> 32, answer as u32) {
+        (TX, _) => Ok(Outcome::Tx),
+        (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
+        (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
+    }
+}
+
+/// The same for ICMP; `otherwise` is the number of the event with which all else ends.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
+    encoded(icmp::translate(&mut XdpPacket::new(ctx), &maps, otherwise))
+}
 
 /// The same for the packets that are no matter of routine.
 #[unsafe(no_mangle)]
@@ -124,11 +152,7 @@ const REDIRECT: u64 = 2;
 pub extern "C" fn ek_unsettled(ctx: *mut xdp_md) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    match unsettled::handle(&mut XdpPacket::new(ctx), &maps) {
-        Ok(Outcome::Tx) => TX << 32,
-        Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
-        Ok(Outcome::Stop(event)) | Err(event) => event as u64,
-    }
+    encoded(unsettled::handle(&mut XdpPacket::new(ctx), &maps))
 }
 
 /// No event's number.

@@ -16,7 +16,7 @@ use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
         ACCESS_ALLOW, ACCESS_OPEN, ADDRESS_BUCKETS, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config,
-        ENTRY_FREE, slot_parts,
+        ENTRY_FREE, MAX_SLOTS, slot_parts,
     },
     shared::Shared,
 };
@@ -50,7 +50,7 @@ fn tables() -> Result<Tables, MapError> {
         listener: array()?,
         pool: Mapping::of_zeros(ENTRIES),
         cursor: array()?,
-        slot: Mapping::of_zeros(1 << 16),
+        slot: Mapping::of_zeros(MAX_SLOTS),
         backend: Mapping::of_zeros(ENTRIES),
         load: Mapping::of_zeros(ENTRIES),
         backend_stat: PerCpuArray::create(ENTRIES, 0)?,
