@@ -1,0 +1,201 @@
+//! What the BPF maps hold: the contract between the XDP program and userspace, and what `bpftool map dump` shows.
+//!
+//! Rules for every record here: `repr(C)`, no padding (zerocopy's `IntoBytes` refuses it), no `bool`, `Option` or
+//! enum (decode after lookup), addresses as four bytes in network order, ports and everything else in host order.
+//! A change of any layout or meaning bumps [`ABI_VERSION`], which is part of the pin path.
+//!
+//! Concurrent records ([`Half`], [`Plane`], …) are reached through [`crate::shared::Shared`].
+//!
+//! `session` holds what every packet of a session needs, `address` whose an address is, `service` what a new session
+//! is opened by: listeners, pools, backends.
+
+mod address;
+#[cfg(feature = "user")]
+mod pod;
+mod service;
+mod session;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+pub use self::{address::*, service::*, session::*};
+use crate::shared::shared_fields;
+pub use crate::verdict::Counters;
+
+/// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
+pub mod map {
+    /// [`super::Config`], one record (array, mmapable).
+    pub const CONFIG: &str = "ek_config";
+    /// [`super::AddressBucket`]s: is this destination a VIP or a local address (array, mmapable)?
+    pub const ADDRESS: &str = "ek_address";
+    /// [`super::Service`] → listener index (hash).
+    pub const SERVICE: &str = "ek_service";
+    /// [`super::Listener`]s by index (array).
+    pub const LISTENER: &str = "ek_listener";
+    /// [`super::Pool`]s by index (array, mmapable).
+    pub const POOL: &str = "ek_pool";
+    /// One `u64` per pool: how many picks it has made (array).
+    pub const CURSOR: &str = "ek_cursor";
+    /// [`super::slot_of`]s, in one block per pool; what they mean is [`super::Pool::block`]'s to say (array of `u32`,
+    /// mmapable).
+    pub const SLOT: &str = "ek_slot";
+    /// [`super::Backend`]s by index (array, mmapable).
+    pub const BACKEND: &str = "ek_backend";
+    /// Connections that each backend has now, by backend index: sessions that are not over (array of `u32`, mmapable).
+    pub const LOAD: &str = "ek_load";
+    /// `ACCESS_…` by [`super::AccessKey`]: whom a listener lets in (longest-prefix trie).
+    pub const ACCESS: &str = "ek_access";
+    /// [`super::Sticky`] by [`super::StickyKey`]: who stays with whom (LRU hash).
+    pub const STICKY: &str = "ek_sticky";
+    /// [`super::BackendStat`]s by backend index (per-CPU array).
+    pub const BACKEND_STAT: &str = "ek_backend_stat";
+    /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
+    pub const FORWARD: &str = "ek_forward";
+    /// [`super::Half`]s, backend → client, addressed directly by local address, plane and port (array, mmapable).
+    pub const REVERSE: &str = "ek_reverse";
+    /// [`super::Plane`]s: one FIFO of free local ports each (array, mmapable).
+    pub const PLANE: &str = "ek_plane";
+    /// The rings of the planes: `u16` ports, `ring_mask + 1` per plane (array, mmapable).
+    pub const PORT: &str = "ek_port";
+    /// [`super::Interface`]s by slot (array).
+    pub const INTERFACE: &str = "ek_interface";
+    /// The redirect map, by the same slot (devmap).
+    pub const DEVICE: &str = "ek_device";
+    /// [`super::Counters`] (per-CPU array, one record).
+    pub const COUNTER: &str = "ek_counter";
+
+    /// Every map; all are pinned.
+    pub const ALL: [&str; 19] = [
+        ACCESS,
+        CONFIG,
+        ADDRESS,
+        SERVICE,
+        LISTENER,
+        POOL,
+        CURSOR,
+        SLOT,
+        LOAD,
+        STICKY,
+        BACKEND,
+        BACKEND_STAT,
+        FORWARD,
+        REVERSE,
+        PLANE,
+        PORT,
+        INTERFACE,
+        DEVICE,
+        COUNTER,
+    ];
+}
+
+/// Capacity of `ek_address` in buckets of four; a power of two.
+pub const ADDRESS_BUCKETS: u32 = 8192;
+/// Capacity of `ek_service` and `ek_listener`.
+pub const MAX_LISTENERS: u32 = 16_384;
+/// Capacity of `ek_pool` and `ek_cursor`.
+pub const MAX_POOLS: u32 = 16_384;
+/// Capacity of `ek_backend`; an index fits the `u16` in [`Half`].
+pub const MAX_BACKENDS: u32 = 65_535;
+/// Capacity of `ek_slot`.
+pub const MAX_SLOTS: u32 = 1 << 21;
+/// The longest smooth-WRR sequence of one pool: the sum of its weights over their greatest common divisor.
+pub const MAX_POOL_SLOTS: u32 = 65_536;
+/// The most members that least connections compares.
+pub const MAX_LEAST_MEMBERS: u32 = 256;
+/// Capacity of `ek_access`: prefixes of all listeners, each once for every VIP of its load balancer.
+pub const MAX_ACCESS: u32 = 1 << 20;
+/// Capacity of `ek_sticky`; the oldest entry goes first.
+pub const MAX_STICKY: u32 = 262_144;
+/// Capacity of `ek_interface` and `ek_device`.
+pub const MAX_INTERFACES: u32 = 16;
+/// Halves in one bucket of `ek_forward`. A tuple hashes to two buckets.
+pub const BUCKET: u32 = 4;
+/// The most planes per local address.
+pub const MAX_PLANES: u32 = 16;
+/// Bytes of a name in a record, padded with zeros; a longer name is refused by the configuration.
+pub const NAME_LEN: usize = 64;
+
+/// `IPPROTO_TCP`.
+pub const PROTOCOL_TCP: u8 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u8 = 17;
+
+/// What every packet needs to know; written by userspace, read by the XDP program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(64))]
+pub struct Config {
+    /// Seed of the flow hash, random per start of the tables.
+    pub seed: u64,
+    /// Bumped on a change of routes or neighbours: halves with another number look for their next hop again.
+    pub generation: u32,
+    /// Buckets in `ek_forward`, less one.
+    pub forward_mask: u32,
+    /// How many local addresses there are.
+    pub local_addresses: u32,
+    /// Planes per local address, less one; planes are a power of two.
+    pub plane_mask: u32,
+    /// First local port.
+    pub port_base: u32,
+    /// How many local ports there are per plane.
+    pub port_count: u32,
+    /// Entries of a port ring, less one.
+    pub ring_mask: u32,
+    /// Jiffies per second.
+    pub jiffies_hz: u32,
+    /// Zero.
+    pub reserved: [u32; 6],
+}
+
+shared_fields! { Config { generation: u32, jiffies_hz: u32, } }
+
+impl Config {
+    /// The index in `ek_plane` of plane `plane` of local address `local`.
+    #[inline(always)]
+    pub fn plane_index(&self, local: u32, plane: u32) -> u32 {
+        local * (self.plane_mask + 1) + plane
+    }
+
+    /// The index in `ek_reverse` of `port` in the plane with this index, if it is one of the local ports.
+    #[inline(always)]
+    pub fn reverse_index(&self, plane_index: u32, port: u16) -> Option<u32> {
+        let offset = u32::from(port).wrapping_sub(self.port_base);
+        (offset < self.port_count).then(|| plane_index * self.port_count + offset)
+    }
+}
+
+/// An interface that XDP is attached to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Interface {
+    /// Interface index; 0 in unused slots.
+    pub index: u32,
+    /// Largest IP packet in bytes.
+    pub mtu: u32,
+    /// Its MAC.
+    pub mac: [u8; 6],
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// A name as the records hold it. `None` if it is longer than [`NAME_LEN`].
+pub fn name_bytes(name: &str) -> Option<[u8; NAME_LEN]> {
+    let mut bytes = [0; NAME_LEN];
+    bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
+    Some(bytes)
+}
+
+/// The name in a record, without its padding; empty if it is not UTF-8.
+pub fn name_str(bytes: &[u8; NAME_LEN]) -> &str {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(NAME_LEN);
+    bytes.get(..end).and_then(|b| core::str::from_utf8(b).ok()).unwrap_or_default()
+}
+
+const _: () = {
+    assert!(size_of::<Half>() == 64);
+    assert!(size_of::<AddressBucket>() == 64);
+    assert!(size_of::<Config>() == 64);
+    assert!(size_of::<Plane>() == 128);
+    assert!(ADDRESS_BUCKETS.is_power_of_two() && MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
+};

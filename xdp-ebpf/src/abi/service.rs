@@ -1,0 +1,212 @@
+//! What a new session is opened by: listeners with their access lists, pools with their slots, backends.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::NAME_LEN;
+use crate::shared::shared_fields;
+
+/// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
+pub const ENTRY_FREE: u8 = 0;
+/// The entry is configured.
+pub const ENTRY_ACTIVE: u8 = 1;
+/// The entry was removed from the configuration and waits for its last session to end.
+pub const ENTRY_REMOVED: u8 = 2;
+
+/// [`Pool::block`]: the slots are a sequence to walk by a cursor.
+pub const ALGORITHM_ROUND_ROBIN: u8 = 0;
+/// The slots are a Maglev table, indexed by [`source_slot`].
+pub const ALGORITHM_SOURCE_HASH: u8 = 1;
+/// The slots are the members that may be picked, each once, with its weight.
+pub const ALGORITHM_LEAST_CONNECTIONS: u8 = 2;
+
+/// [`Listener::access`]: everybody gets in, and there is no list.
+pub const ACCESS_OPEN: u32 = 0;
+/// Whoever is on no prefix of the list gets in; also the value of a prefix that lets in.
+pub const ACCESS_ALLOW: u32 = 1;
+/// Whoever is on no prefix of the list stays out; also the value of a prefix that keeps out.
+pub const ACCESS_DENY: u32 = 2;
+
+/// [`Backend::health`]: nobody checks it, so it counts as healthy.
+pub const HEALTH_UNCHECKED: u8 = 0;
+/// Its last checks were good.
+pub const HEALTH_UP: u8 = 1;
+/// It failed its checks, or has not passed its first.
+pub const HEALTH_DOWN: u8 = 2;
+
+/// The key of `ek_service`: what a listener listens on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Service {
+    /// VIP, network order.
+    pub vip: [u8; 4],
+    /// Port.
+    pub port: u16,
+    /// IP protocol.
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+/// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is
+/// 32 + that of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AccessKey {
+    /// [`Listener::access_list`], as bytes.
+    pub list: [u8; 4],
+    /// The network's or the client's address, network order.
+    pub address: [u8; 4],
+}
+
+/// A listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(8))]
+pub struct Listener {
+    /// Index in `ek_pool`.
+    pub pool: u32,
+    /// Seconds after which an idle established session ends.
+    pub idle_timeout: u32,
+    /// `ACCESS_…`: for whom is on no prefix of the access list.
+    pub access: u32,
+    /// The number of the access list. A changed list gets a new number, so that no packet sees half of it.
+    pub access_list: u32,
+    /// Key under which it stands in `ek_service`.
+    pub service: Service,
+    /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
+    pub state: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+    /// The listener's name.
+    pub name: [u8; NAME_LEN],
+    /// Its load balancer's name.
+    pub load_balancer: [u8; NAME_LEN],
+}
+
+/// A pool: where its block of slots lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Pool {
+    /// Low 32 bits: first index in `ek_slot`; next 24 bits: how many; high 8 bits: `ALGORITHM_…`, which says what the
+    /// slots mean. One word, so that a switch to a new block is one store. A count of 0 means that no member can take
+    /// connections.
+    pub block: u64,
+    /// Seconds for which a client stays with its member after its last new connection; 0: it does not.
+    pub sticky: u32,
+    /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
+    pub state: u8,
+    /// Zero.
+    pub reserved: [u8; 3],
+    /// The pool's name.
+    pub name: [u8; NAME_LEN],
+}
+
+impl Pool {
+    /// The word for a block of `count` slots from `base` on that `algorithm` reads.
+    pub const fn block_of(base: u32, count: u32, algorithm: u8) -> u64 {
+        base as u64 | ((count & 0xff_ffff) as u64) << 32 | (algorithm as u64) << 56
+    }
+
+    /// First slot, number of slots and algorithm of such a word.
+    #[inline(always)]
+    pub const fn parts_of(block: u64) -> (u32, u32, u8) {
+        (block as u32, (block >> 32) as u32 & 0xff_ffff, (block >> 56) as u8)
+    }
+}
+
+/// A slot for a backend: its index in the low 16 bits, its weight in the high 16.
+pub const fn slot_of(backend: u16, weight: u16) -> u32 {
+    backend as u32 | (weight as u32) << 16
+}
+
+/// Backend index and weight of a slot.
+#[inline(always)]
+pub const fn slot_parts(slot: u32) -> (u32, u32) {
+    (slot & 0xffff, slot >> 16)
+}
+
+/// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
+/// every restart, so without a seed.
+#[inline(always)]
+pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
+    let mut hash = u32::from_be_bytes(source);
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
+    (hash ^ hash >> 16) % count
+}
+
+/// The key of `ek_sticky`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C)]
+pub struct StickyKey {
+    /// Index in `ek_pool`.
+    pub pool: u32,
+    /// The client's address, network order.
+    pub source: [u8; 4],
+}
+
+/// With whom a client stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Sticky {
+    /// Index in `ek_backend`.
+    pub backend: u32,
+    /// Low 32 bits of `jiffies_64` at its last new connection.
+    pub last_opened: u32,
+}
+
+shared_fields! { Pool { block: u64, sticky: u32, state: u8, } }
+
+/// A backend: one member of one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Backend {
+    /// Network order.
+    pub address: [u8; 4],
+    /// Port.
+    pub port: u16,
+    /// 0–256; 0 takes no new connections.
+    pub weight: u16,
+    /// Index in `ek_pool`.
+    pub pool: u32,
+    /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
+    pub state: u8,
+    /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
+    /// looks only for a client that sticks to this member: one that is down is in no slot.
+    pub health: u8,
+    /// The number of the checker's last failure, also of one that it has recovered from; 0 for none.
+    pub reason: u8,
+    /// More about the reason: the last two digits of a wrong HTTP code.
+    pub detail: u8,
+}
+
+shared_fields! { Backend { weight: u16, state: u8, health: u8, reason: u8, detail: u8, } }
+
+/// What one CPU forwarded for one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct BackendStat {
+    /// Sessions opened.
+    pub sessions: u64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Bytes of those, from the IP header on, as they came in.
+    pub bytes_in: u64,
+    /// Packets to clients.
+    pub packets_out: u64,
+    /// Bytes of those.
+    pub bytes_out: u64,
+}
