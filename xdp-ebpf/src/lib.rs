@@ -36,6 +36,7 @@ pub mod checksum;
 pub mod host;
 pub mod icmp;
 pub mod lookup;
+mod object;
 pub mod open;
 pub mod packet;
 pub mod parse;

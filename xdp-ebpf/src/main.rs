@@ -35,12 +35,4 @@ pub fn ek_clock(_ctx: XdpContext) -> u32 {
     unsafe { bpf_jiffies64() as u32 }
 }
 
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// Several helpers are for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+xdp_ebpf::bpf_object!();

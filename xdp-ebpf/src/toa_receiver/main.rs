@@ -85,12 +85,4 @@ pub fn ek_toa_peer6(ctx: SockAddrContext) -> i32 {
     GO_ON as i32
 }
 
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
-    loop {}
-}
-
-/// Several helpers are for GPL-compatible programs only.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+xdp_ebpf::bpf_object!();
