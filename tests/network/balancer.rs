@@ -30,6 +30,8 @@ pub struct Settings {
     pub protocol: &'static str,
     /// Of the listener.
     pub idle_timeout: &'static str,
+    /// Lines of the listener.
+    pub listener: String,
     /// Lines of the pool.
     pub pool: &'static str,
 }
@@ -43,6 +45,7 @@ impl Default for Settings {
             timeouts: "",
             protocol: "tcp",
             idle_timeout: "300s",
+            listener: String::new(),
             pool: "",
         }
     }
@@ -62,11 +65,11 @@ impl Settings {
                 )
             })
             .collect();
-        let Self { interfaces, host, timeouts, protocol, idle_timeout, pool, .. } = self;
+        let Self { interfaces, host, timeouts, protocol, idle_timeout, listener, pool, .. } = self;
         format!(
             "[host]\ninterfaces = {interfaces:?}\n{host}\n[timeouts]\n{timeouts}\n\
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
-             [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n\
+             [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n{listener}\n\
              [[pool]]\nname = \"web\"\n{pool}\n{members}",
             VIP.ip(),
             VIP.port(),

@@ -107,7 +107,7 @@ fn health_port(balancer: &Balancer, member: usize) -> TcpListener {
 }
 
 #[test]
-fn a_server_killed_and_revived_under_load_costs_no_request_after_the_verdict() {
+fn a_server_that_ends_or_hangs_under_load_costs_no_request_after_the_verdict_and_comes_back() {
     let (interval, timeout, retries) = (Duration::from_secs(1), Duration::from_secs(1), 2);
     let balancer = Balancer::start(Settings {
         weights: vec![1, 1, 1],
@@ -119,26 +119,34 @@ fn a_server_killed_and_revived_under_load_costs_no_request_after_the_verdict() {
     let start = |host| servers::nginx(host, directory.path(), "");
     let mut servers: Vec<_> = balancer.network.backends.iter().map(start).collect();
     (0..3).for_each(|member| _ = wait_until(&balancer, member, "up"));
-    let load = Load::start(balancer.network.client());
-    wait_for("all three to serve", DEADLINE, || (0..3).all(|member| balancer.sessions_of(member) > 10))
+    for (signal, reason) in [(Signal::SIGKILL, "connection refused"), (Signal::SIGSTOP, "timeout")] {
+        let load = Load::start(balancer.network.client());
+        let had: Vec<_> = (0..3).map(|member| balancer.sessions_of(member)).collect();
+        wait_for("all three to serve", DEADLINE, || {
+            (0..3).all(|member| balancer.sessions_of(member) > had[member] + 10)
+        })
         .unwrap();
 
-    servers[1].signal(Signal::SIGKILL).unwrap();
-    let took = wait_until(&balancer, 1, "down");
-    let verdict = Instant::now();
-    assert!(took <= interval * retries + timeout + LATE, "{took:?}");
-    is(&balancer, 1, "down", Some("connection refused"));
-    assert_eq!(balancer.member(1)["state"], "active", "that is another matter");
-    let (had, answered) = (balancer.sessions_of(1), load.answered());
-    wait_for("more requests", DEADLINE, || load.answered() > answered + 200).unwrap();
-    assert_eq!(balancer.sessions_of(1), had, "it gets none");
+        servers[1].signal(signal).unwrap();
+        let took = wait_until(&balancer, 1, "down");
+        let verdict = Instant::now();
+        assert!(took <= interval * retries + timeout + LATE, "{took:?}");
+        is(&balancer, 1, "down", Some(reason));
+        assert_eq!(balancer.member(1)["state"], "active", "that is another matter");
+        let (had, answered) = (balancer.sessions_of(1), load.answered());
+        wait_for("more requests", DEADLINE, || load.answered() > answered + 200).unwrap();
+        assert_eq!(balancer.sessions_of(1), had, "it gets none");
 
-    servers[1] = start(&balancer.network.backends[1]);
-    let took = wait_until(&balancer, 1, "up");
-    assert!(took >= interval * (retries - 1) - LATE, "{took:?} is not time enough for two checks");
-    assert!(took <= interval * retries + timeout + LATE, "{took:?}");
-    wait_for("its share", DEADLINE, || balancer.sessions_of(1) > had + 20).unwrap();
-    assert_eq!(load.end(verdict), [""; 0]);
+        match signal {
+            Signal::SIGSTOP => servers[1].signal(Signal::SIGCONT).unwrap(),
+            _ => servers[1] = start(&balancer.network.backends[1]),
+        }
+        let took = wait_until(&balancer, 1, "up");
+        assert!(took >= interval * (retries - 1) - LATE, "{took:?} is not time enough for two checks");
+        assert!(took <= interval * retries + timeout + LATE, "{took:?}");
+        wait_for("its share", DEADLINE, || balancer.sessions_of(1) > had + 20).unwrap();
+        assert_eq!(load.end(verdict), [""; 0]);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! file answers one question.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod access;
 mod balancer;
 mod bulk;
 mod draining;

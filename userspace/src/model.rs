@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use ipnet::Ipv4Net;
+
 use crate::health::check::Health;
 
 /// All load balancers of one host, flattened to what the data path asks for. Keys are identities: two models that
@@ -81,6 +83,18 @@ pub struct Listener {
     /// How long an established TCP session, or a UDP session that the backend has answered, may be idle; whole
     /// seconds, 1 s to a day.
     pub idle_timeout: Duration,
+    /// Who may connect.
+    pub access: Access,
+}
+
+/// Who may connect. Of all networks of both lists that a client is in, the longest prefix decides. Both have the
+/// networks' own addresses, host bits cleared, and no network is in both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Those who may; an empty list lets nobody in, none at all lets everybody in.
+    pub allow: Option<BTreeSet<Ipv4Net>>,
+    /// Those who may not.
+    pub deny: BTreeSet<Ipv4Net>,
 }
 
 /// A pool: members that share the connections.

@@ -49,7 +49,7 @@ mod tests {
     use proptest::{collection, prelude::*};
 
     use super::*;
-    use crate::model::{Listener, ListenerKey, Pool, Protocol};
+    use crate::model::{Access, Listener, ListenerKey, Pool, Protocol};
 
     fn vip(number: u8) -> Ipv4Addr {
         Ipv4Addr::new(203, 0, 113, number)
@@ -73,6 +73,7 @@ mod tests {
             for (vip, port, pool, seconds) in listeners {
                 let vip = *model.vips.iter().nth(vip % model.vips.len()).unwrap();
                 let listener = Listener {
+                    access: Access::default(),
                     name: "web".into(),
                     load_balancer: "shop".into(),
                     pool: model.pools.keys().nth(pool % model.pools.len()).unwrap().clone(),

@@ -34,6 +34,8 @@ pub mod map {
     pub const BACKEND: &str = "ek_backend";
     /// Connections that each backend has now, by backend index: sessions that are not over (array of `u32`, mmapable).
     pub const LOAD: &str = "ek_load";
+    /// `ACCESS_…` by [`super::AccessKey`]: whom a listener lets in (longest-prefix trie).
+    pub const ACCESS: &str = "ek_access";
     /// [`super::Sticky`] by [`super::StickyKey`]: who stays with whom (LRU hash).
     pub const STICKY: &str = "ek_sticky";
     /// [`super::BackendStat`]s by backend index (per-CPU array).
@@ -54,7 +56,8 @@ pub mod map {
     pub const COUNTER: &str = "ek_counter";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 18] = [
+    pub const ALL: [&str; 19] = [
+        ACCESS,
         CONFIG,
         ADDRESS,
         SERVICE,
@@ -90,6 +93,8 @@ pub const MAX_SLOTS: u32 = 1 << 21;
 pub const MAX_POOL_SLOTS: u32 = 65_536;
 /// The most members that least connections compares.
 pub const MAX_LEAST_MEMBERS: u32 = 256;
+/// Capacity of `ek_access`: prefixes of all listeners, each once for every VIP of its load balancer.
+pub const MAX_ACCESS: u32 = 1 << 20;
 /// Capacity of `ek_sticky`; the oldest entry goes first.
 pub const MAX_STICKY: u32 = 262_144;
 /// Capacity of `ek_interface` and `ek_device`.
@@ -136,6 +141,13 @@ pub const ALGORITHM_ROUND_ROBIN: u8 = 0;
 pub const ALGORITHM_SOURCE_HASH: u8 = 1;
 /// The slots are the members that may be picked, each once, with its weight.
 pub const ALGORITHM_LEAST_CONNECTIONS: u8 = 2;
+
+/// [`Listener::access`]: everybody gets in, and there is no list.
+pub const ACCESS_OPEN: u32 = 0;
+/// Whoever is on no prefix of the list gets in; also the value of a prefix that lets in.
+pub const ACCESS_ALLOW: u32 = 1;
+/// Whoever is on no prefix of the list stays out; also the value of a prefix that keeps out.
+pub const ACCESS_DENY: u32 = 2;
 
 /// [`Backend::health`]: nobody checks it, so it counts as healthy.
 pub const HEALTH_UNCHECKED: u8 = 0;
@@ -329,14 +341,29 @@ pub struct Service {
     pub reserved: u8,
 }
 
+/// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is
+/// 32 + that of the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AccessKey {
+    /// [`Listener::access_list`], as bytes.
+    pub list: [u8; 4],
+    /// The network's or the client's address, network order.
+    pub address: [u8; 4],
+}
+
 /// A listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Listener {
     /// Index in `ek_pool`.
     pub pool: u32,
     /// Seconds after which an idle established session ends.
     pub idle_timeout: u32,
+    /// `ACCESS_…`: for whom is on no prefix of the access list.
+    pub access: u32,
+    /// The number of the access list. A changed list gets a new number, so that no packet sees half of it.
+    pub access_list: u32,
     /// Key under which it stands in `ek_service`.
     pub service: Service,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
@@ -452,7 +479,7 @@ pub struct Backend {
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
-    /// never looks: a member that is down is in no slot.
+    /// looks only for a client that sticks to this member: one that is down is in no slot.
     pub health: u8,
     /// The number of the checker's last failure, also of one that it has recovered from; 0 for none.
     pub reason: u8,
@@ -526,6 +553,7 @@ mod pod {
     pod!(
         Half,
         Plane,
+        AccessKey,
         StickyKey,
         Sticky,
         Config,

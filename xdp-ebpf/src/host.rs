@@ -120,6 +120,8 @@ pub struct HostTables {
     pub slots: Vec<u32>,
     /// `ek_load`.
     pub loads: Records<u32>,
+    /// `ek_access`: list, network, prefix length, value; in any order.
+    pub access: Vec<(u32, [u8; 4], u32, u32)>,
     /// `ek_sticky`.
     pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
     /// `ek_backend`.
@@ -173,6 +175,7 @@ impl HostTables {
             cursors: Records::new(4, 0),
             slots: Vec::new(),
             loads: Records::new(16, 0),
+            access: Vec::new(),
             sticky: RefCell::default(),
             backends: Vec::new(),
             planes,
@@ -212,6 +215,8 @@ impl HostTables {
         self.listeners.push(Listener {
             pool: index,
             idle_timeout: 300,
+            access: ACCESS_OPEN,
+            access_list: index,
             service,
             state: ENTRY_ACTIVE,
             reserved: [0; 7],
@@ -281,6 +286,15 @@ impl Tables for HostTables {
     }
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
         self.loads.shared(backend)
+    }
+    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32> {
+        let covers = |network: [u8; 4], len: u32| {
+            let differing = u32::from_be_bytes(network) ^ u32::from_be_bytes(address);
+            differing.checked_shr(32 - len).unwrap_or(0) == 0
+        };
+        let of_list =
+            self.access.iter().filter(|(of, network, len, _)| *of == list && covers(*network, *len));
+        of_list.max_by_key(|(.., len, _)| *len).map(|(.., value)| *value)
     }
     fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
         self.sticky.borrow().get(key).copied()

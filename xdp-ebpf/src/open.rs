@@ -8,6 +8,7 @@ use crate::{
         Backend, CLAIMED, Config, DYING, FLAG_TOA, FREE, Half, LIVE, MAX_INTERFACES, PROTOCOL_TCP, Service,
         plane_of,
     },
+    access,
     checksum::Sum,
     lookup::{self, Buckets, Found},
     packet::Packet,
@@ -86,6 +87,9 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
     #[inline(always)]
     fn run(&self, listener_index: u32) -> Result<(), Event> {
         let listener = self.tables.listener(listener_index).ok_or(Event::DropInternal)?;
+        if !access::lets_in(self.tables, listener, self.segment.src) {
+            return Err(Event::DropDenied);
+        }
         let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
         let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
         let to_client = self.hop_to_client()?;

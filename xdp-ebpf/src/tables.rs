@@ -30,6 +30,8 @@ pub trait Tables {
     fn slot(&self, index: u32) -> Option<u32>;
     /// `ek_load`: how many connections a backend has.
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>>;
+    /// `ek_access`: the value of the longest prefix of this list that the address is on.
+    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32>;
     /// `ek_sticky`.
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.

@@ -2,7 +2,8 @@
 //! carry on a reset, or whose next hop may have changed. Each begins anew with the packet, because this stands alone.
 
 use crate::{
-    abi::{Config, FLAG_RESET, FLAG_TOA, Half, PROTOCOL_UDP},
+    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
+    access,
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -59,6 +60,7 @@ impl Unsettled<'_> {
     ) -> Result<Outcome, Event> {
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
+            self.look_again_at_the_client(tables)?;
             self.renew_next_hop(tables, config);
         }
         let out = leg.interface(tables, &segment)?;
@@ -70,6 +72,28 @@ impl Unsettled<'_> {
             }
         }
         leg.send(packet, tables, &segment, out)
+    }
+
+    /// The listener's access list may have changed: ends the session if it keeps the client out by now.
+    #[inline(always)]
+    fn look_again_at_the_client<T: Tables>(&self, tables: &T) -> Result<(), Event> {
+        let client = match self.direction {
+            Direction::In => self.half.src().get(),
+            Direction::Out => self.half.new_dst().get(),
+        };
+        let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
+        if access::lets_in(tables, listener, client) {
+            return Ok(());
+        }
+        let over = State::from_u8(self.half.tcp().get()).is_none_or(State::is_over);
+        self.peer.state().swap_if(LIVE, DYING);
+        if self.half.state().swap_if(LIVE, DYING)
+            && !over
+            && let Some(load) = tables.load(self.half.backend().get().into())
+        {
+            load.value().add(u32::MAX);
+        }
+        Err(Event::DropDenied)
     }
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.

@@ -151,12 +151,21 @@ impl<'a> Value<'a> {
 
     /// The elements of a list that is not empty; else reported.
     pub(super) fn list(&self) -> Vec<Value<'a>> {
-        match self.array() {
-            Some(array) if array.is_empty() => self.refuse("the list is empty; put at least one into it"),
-            Some(array) => return self.elements(array).collect(),
-            None => self.refuse_type("a list in brackets"),
+        if self.array().is_some_and(|array| array.is_empty()) {
+            self.refuse("the list is empty; put at least one into it");
         }
-        Vec::new()
+        self.list_or_empty()
+    }
+
+    /// The elements of a list, which may have none; anything else is reported.
+    pub(super) fn list_or_empty(&self) -> Vec<Value<'a>> {
+        match self.array() {
+            Some(array) => self.elements(array).collect(),
+            None => {
+                self.refuse_type("a list in brackets");
+                Vec::new()
+            }
+        }
     }
 
     /// As [`Value::list`]; a single string is a list of one.

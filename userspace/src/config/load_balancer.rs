@@ -1,7 +1,7 @@
 //! `[[load_balancer]]` and `[[load_balancer.listener]]`.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     net::Ipv4Addr,
     time::Duration,
 };
@@ -13,11 +13,13 @@ use super::{
     pool::Pools,
     scalar,
 };
-use crate::model::{Listener, ListenerKey, Protocol};
+use crate::model::{Access, Listener, ListenerKey, Protocol};
 
 const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
-const LISTENER: Shape =
-    Shape { path: "load_balancer.listener", keys: &["name", "protocol", "port", "pool", "idle_timeout"] };
+const LISTENER: Shape = Shape {
+    path: "load_balancer.listener",
+    keys: &["name", "protocol", "port", "pool", "idle_timeout", "allow", "deny"],
+};
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -96,11 +98,13 @@ impl Siblings {
             Some(value) => scalar::duration(value),
             None => Some(IDLE_TIMEOUT),
         };
+        let access = access(table);
         let listener = Listener {
             name: name?,
             load_balancer: load_balancer.into(),
             pool: pool?,
             idle_timeout: idle_timeout?,
+            access,
         };
         Some(((protocol?, port?), listener))
     }
@@ -126,6 +130,26 @@ fn protocol(table: &Table<'_>) -> Option<Protocol> {
         value.refuse(format!("{text:?} is not supported by this version; use \"tcp\" or \"udp\""));
     }
     protocol
+}
+
+/// Who may connect.
+fn access(table: &Table<'_>) -> Access {
+    let mut lines = HashMap::new();
+    let mut read = |key| {
+        let list = table.get(key)?;
+        let mut networks = BTreeSet::new();
+        for value in list.list_or_empty() {
+            let Some(network) = scalar::network(value) else { continue };
+            if let Some((other, line)) = lines.insert(network, (key, value.line())) {
+                value.refuse(format!(
+                    "{network} is in {other} on line {line} already; give each network once"
+                ));
+            }
+            networks.insert(network);
+        }
+        Some(networks)
+    };
+    Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
 fn pool(value: Value<'_>, pools: &Pools<'_>) -> Option<String> {

@@ -105,6 +105,12 @@ pub(super) fn local_range(value: Value<'_>) -> Option<Ipv4Net> {
     checked.map_err(|reason| refuse_address(value, text, &reason)).ok()
 }
 
+/// A network of clients, or a single one.
+pub(super) fn network(value: Value<'_>) -> Option<Ipv4Net> {
+    let text = value.string()?;
+    parse_range(text).map_err(|reason| refuse_address(value, text, &reason)).ok()
+}
+
 fn parse_range(text: &str) -> Result<Ipv4Net, String> {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         return Ok(address.into());

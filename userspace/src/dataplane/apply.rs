@@ -63,7 +63,9 @@ impl Applier {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
         for index in registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16))) {
+            let old = tables.listener.get(&index, 0)?;
             tables.listener.set(index, Listener::new_zeroed(), 0)?;
+            registry.access.remove(&mut tables.access, (old.access, old.access_list))?;
             registry.idle.remove(&(index as u16));
         }
         let backends = &registry.backends;
@@ -180,21 +182,35 @@ impl Applier {
 
     fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
         let pool = self.registry.pools.get(&listener.pool).context("a listener's pool has no index")?;
+        let name = name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?;
+        let load_balancer = name_bytes(&listener.load_balancer)
+            .with_context(|| too_long("load balancer", &listener.load_balancer))?;
+        let idle_timeout = u32::try_from(listener.idle_timeout.as_secs())?;
+        let Self { tables, registry } = self;
+        let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
+        let old = tables.listener.get(&index, 0)?;
+        let old_list = (old.access, old.access_list);
+        let stays = !is_new && registry.access.of(old_list) == listener.access;
+        let (access, access_list) =
+            if stays { old_list } else { registry.access.put(&mut tables.access, &listener.access)? };
         let record = Listener {
             pool,
-            idle_timeout: u32::try_from(listener.idle_timeout.as_secs())?,
+            idle_timeout,
+            access,
+            access_list,
             service: service(key),
             state: ENTRY_ACTIVE,
             reserved: [0; 7],
-            name: name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?,
-            load_balancer: name_bytes(&listener.load_balancer)
-                .with_context(|| too_long("load balancer", &listener.load_balancer))?,
+            name,
+            load_balancer,
         };
-        let (index, _) = self.registry.listeners.put(*key).context("ek_listener is full")?;
-        self.tables.listener.set(index, record, 0)?;
-        self.tables.service.insert(record.service, index, 0).context("ek_service")?;
-        self.registry.idle.insert(index as u16, listener.idle_timeout.max(Duration::from_secs(1)));
-        self.registry.model.listeners.insert(*key, listener.clone());
+        tables.listener.set(index, record, 0)?;
+        tables.service.insert(record.service, index, 0).context("ek_service")?;
+        if !stays && !is_new {
+            registry.access.remove(&mut tables.access, old_list)?;
+        }
+        registry.idle.insert(index as u16, listener.idle_timeout.max(Duration::from_secs(1)));
+        registry.model.listeners.insert(*key, listener.clone());
         Ok(())
     }
 

@@ -93,7 +93,7 @@ impl Daemon {
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
-            Origin::TakenOver => Registry::from_maps(&loaded.tables)?,
+            Origin::TakenOver => Registry::from_maps(&mut loaded.tables)?,
         };
         let mut daemon = Self {
             timeouts: configuration.timeouts,
@@ -169,6 +169,8 @@ impl Daemon {
         }
         self.routes.check_vips(&configuration.model.vips).await?;
         let followed = self.follow(&configuration.model).await;
+        // Sessions look again whether their client may stay.
+        self.bump_generation()?;
         self.health.follow(&mut self.applier)?;
         self.timeouts = configuration.timeouts;
         self.sync_routes().await?;
@@ -212,9 +214,9 @@ impl Daemon {
         self.health.note(&mut self.applier, news)
     }
 
-    /// Whether every member that is checked has been.
+    /// Whether every member that is checked has been, and new sessions go by that.
     pub fn knows_health(&self) -> bool {
-        self.health.knows_all()
+        self.health.knows_all(&self.applier)
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.

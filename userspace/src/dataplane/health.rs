@@ -56,9 +56,11 @@ impl Health {
         self.note(applier, &all)
     }
 
-    /// Whether every member has been checked once.
-    pub fn knows_all(&self) -> bool {
-        self.checker.knows_all()
+    /// Whether the maps have a verdict about every member that is checked.
+    pub fn knows_all(&self, applier: &Applier) -> bool {
+        let mut members =
+            self.members.values().flatten().filter_map(|&index| applier.tables.backend.get(index));
+        members.all(|record| standing(&record).verdict.is_some())
     }
 
     /// Follows the standings of these targets.

@@ -12,8 +12,10 @@
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
-//! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`; `report` reads the maps for the commands that look in.
+//! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`;
+//! `report` reads the maps for the commands that look in.
 
+pub mod access;
 pub mod addresses;
 pub mod apply;
 pub mod attach;

@@ -2,16 +2,23 @@
 //! and the model that they amount to. Rebuilt from the maps when a process takes over. Next: `apply`, which changes
 //! both.
 
-use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddrV4,
+    time::Duration,
+};
 
 use anyhow::Result;
 use xdp_ebpf::abi::{
-    ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend, ENTRY_ACTIVE,
-    ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, Pool,
-    Service, name_str, slot_of,
+    ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
+    ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
+    MAX_SLOTS, Pool, Service, name_str, slot_of,
 };
 
-use super::{health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges, tables::Tables};
+use super::{
+    access::AccessLists, health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges,
+    tables::Tables,
+};
 use crate::{
     maglev,
     model::{self, Algorithm, ListenerKey, Model, Protocol},
@@ -28,6 +35,8 @@ pub struct Registry {
     pub backends: Indexes<(u32, SocketAddrV4)>,
     /// `ek_slot`.
     pub slots: SlotRanges,
+    /// `ek_access`.
+    pub access: AccessLists,
     /// Idle timeouts by listener index, removed listeners' included.
     pub idle: HashMap<u16, Duration>,
     /// What is configured.
@@ -42,6 +51,7 @@ impl Registry {
             listeners: Indexes::new(MAX_LISTENERS),
             backends: Indexes::new(MAX_BACKENDS),
             slots: SlotRanges::new(MAX_SLOTS),
+            access: AccessLists::default(),
             idle: HashMap::new(),
             model: Model::default(),
         }
@@ -52,12 +62,13 @@ impl Registry {
     ///
     /// # Errors
     /// A map cannot be read.
-    pub fn from_maps(tables: &Tables) -> Result<Self> {
+    pub fn from_maps(tables: &mut Tables) -> Result<Self> {
         let mut registry = Self::empty();
         registry.adopt_pools(tables);
         registry.adopt_backends(tables);
         registry.forget_unfinished_pools(tables);
         registry.model.vips = tables.addresses.vips().collect();
+        registry.adopt_access_lists(tables)?;
         registry.adopt_listeners(tables)?;
         Ok(registry)
     }
@@ -129,6 +140,18 @@ impl Registry {
         }
     }
 
+    fn adopt_access_lists(&mut self, tables: &mut Tables) -> Result<()> {
+        let mut used = BTreeMap::new();
+        for record in tables.listener.iter() {
+            let record = record?;
+            if record.state != ENTRY_FREE && record.access != ACCESS_OPEN {
+                used.insert(record.access_list, record.access);
+            }
+        }
+        self.access = AccessLists::from_map(&mut tables.access, &used)?;
+        Ok(())
+    }
+
     fn adopt_listeners(&mut self, tables: &Tables) -> Result<()> {
         let mut in_service = HashMap::new();
         for entry in tables.service.iter() {
@@ -152,6 +175,7 @@ impl Registry {
                         load_balancer: name_str(&record.load_balancer).to_owned(),
                         pool,
                         idle_timeout: Duration::from_secs(record.idle_timeout.into()),
+                        access: self.access.of((record.access, record.access_list)),
                     };
                     self.model.listeners.insert(key, listener);
                 }

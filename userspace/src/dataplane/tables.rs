@@ -5,12 +5,13 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result};
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie, xdp::DevMap},
 };
 use xdp_ebpf::abi::{Backend, BackendStat, Config, Counters, Interface, Listener, Pool, Service, map};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    access::Trie,
     addresses::{Addresses, PER_BUCKET},
     memory::Mapping,
     pins::PinDir,
@@ -25,6 +26,8 @@ pub struct Tables {
     pub addresses: Addresses,
     /// `ek_service`.
     pub service: HashMap<MapData, Service, u32>,
+    /// `ek_access`.
+    pub access: Trie,
     /// `ek_listener`.
     pub listener: Array<MapData, Listener>,
     /// `ek_pool`.
@@ -73,6 +76,7 @@ impl Tables {
             config,
             addresses,
             service: HashMap::try_from(Map::HashMap(open(pins, map::SERVICE)?)).context(map::SERVICE)?,
+            access: LpmTrie::try_from(Map::LpmTrie(open(pins, map::ACCESS)?)).context(map::ACCESS)?,
             listener: array(pins, map::LISTENER)?,
             pool: mapping(pins, map::POOL)?,
             cursor: array(pins, map::CURSOR)?,

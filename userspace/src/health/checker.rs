@@ -102,11 +102,6 @@ impl Checker {
     pub fn standing(&self, target: &Target) -> Option<Standing> {
         self.watches.get(target).map(|watch| *watch.standing.lock().unwrap_or_else(PoisonError::into_inner))
     }
-
-    /// Whether every target has had its first answer.
-    pub fn knows_all(&self) -> bool {
-        self.watches.keys().all(|target| self.standing(target).is_some_and(|s| s.verdict.is_some()))
-    }
 }
 
 impl News {

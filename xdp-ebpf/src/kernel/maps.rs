@@ -3,13 +3,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, DevMap, HashMap, LruHashMap, PerCpuArray},
+    btf_maps::{Array, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
 use xdp_ebpf::abi::{
-    ADDRESS_BUCKETS, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface, Listener,
-    MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
-    Sticky, StickyKey,
+    ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface,
+    Listener, MAX_ACCESS, MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
+    Plane, Pool, Service, Sticky, StickyKey,
 };
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -32,6 +32,8 @@ pub static CURSOR: Array<u64, { MAX_POOLS as usize }> = Array::new();
 pub static SLOT: Array<u32, { MAX_SLOTS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_load")]
 pub static LOAD: Array<u32, { MAX_BACKENDS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_access")]
+pub static ACCESS: LpmTrie<AccessKey, u32, { MAX_ACCESS as usize }> = LpmTrie::new();
 #[btf_map(name = "ek_sticky")]
 pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruHashMap::new();
 #[btf_map(name = "ek_backend")]

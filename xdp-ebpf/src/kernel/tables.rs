@@ -4,14 +4,15 @@ use core::{mem::MaybeUninit, ptr::NonNull};
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup, xdp_md},
+    btf_maps::lpm_trie::Key,
     helpers::generated::{bpf_fib_lookup, bpf_jiffies64},
     programs::XdpContext,
 };
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky,
-        StickyKey,
+        AccessKey, AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool,
+        Service, Sticky, StickyKey,
     },
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
@@ -85,6 +86,11 @@ impl Tables for Maps {
     #[inline(always)]
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
         shared(maps::LOAD.get_ptr_mut(backend))
+    }
+    #[inline(always)]
+    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32> {
+        let key = Key::new(64, AccessKey { list: list.to_be_bytes(), address });
+        maps::ACCESS.get(&key).copied()
     }
     #[inline(always)]
     fn sticky(&self, key: &StickyKey) -> Option<Sticky> {

@@ -1,6 +1,7 @@
 //! The data path on the host, packet by packet. What comes out is read by etherparse, never by our own parser.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+mod access;
 mod cases;
 mod garbage;
 mod schedule;

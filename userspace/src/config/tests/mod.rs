@@ -11,7 +11,7 @@ use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
-use crate::model::{Listener, ListenerKey, Protocol};
+use crate::model::{Access, Listener, ListenerKey, Protocol};
 
 /// A right file, each line of which a test may change.
 const BASE: &str = r#"[host]
@@ -69,6 +69,7 @@ fn the_example_means_what_it_says() {
     let vips = ["203.0.113.10", "203.0.113.11"].map(|vip| vip.parse().unwrap());
     assert_eq!(model.vips, vips.into());
     let listener = |name: &str, seconds| Listener {
+        access: Access::default(),
         name: name.into(),
         load_balancer: "shop".into(),
         pool: name.into(),

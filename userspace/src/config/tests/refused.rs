@@ -240,8 +240,24 @@ fn listeners() {
         ),
         (
             "port = 80\n",
-            "port = 80\nallow = []\n",
-            "14: load_balancer.listener.allow: unknown key; this version knows name, protocol, port, pool, idle_timeout",
+            "port = 80\nbandwidth_mbit = 10\n",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny",
+        ),
+        ("port = 80\n", "port = 80\nallow = []\n", ""),
+        (
+            "port = 80\n",
+            "port = 80\nallow = ['10.0.0.0/8', '192.0.2.1']\ndeny = ['10.1.0.0/16', '0.0.0.0/0']\n",
+            "",
+        ),
+        (
+            "port = 80\n",
+            "port = 80\nallow = ['10.0.0.1/8']\n",
+            r#"14: load_balancer.listener.allow: "10.0.0.1/8" is not aligned to its length; use 10.0.0.0/8 or 10.0.0.1"#,
+        ),
+        (
+            "port = 80\n",
+            "port = 80\nallow = ['10.0.0.0/8']\ndeny = ['10.0.0.0/8']\n",
+            "15: load_balancer.listener.deny: 10.0.0.0/8 is in allow on line 14 already; give each network once",
         ),
         (
             "port = 80\n",

@@ -5,11 +5,19 @@ use std::{collections::HashMap as Counts, net::Ipv4Addr};
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, xdp::DevMap},
+    maps::{
+        Array, HashMap, Map, MapData, MapError, PerCpuArray,
+        lpm_trie::{Key, LpmTrie},
+        xdp::DevMap,
+    },
 };
+use ipnet::Ipv4Net;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
-    abi::{ADDRESS_BUCKETS, ALGORITHM_LEAST_CONNECTIONS, Config, ENTRY_FREE, slot_parts},
+    abi::{
+        ACCESS_ALLOW, ACCESS_OPEN, ADDRESS_BUCKETS, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config,
+        ENTRY_FREE, slot_parts,
+    },
     shared::Shared,
 };
 
@@ -20,11 +28,13 @@ use crate::{
         memory::Mapping,
         sessions::Sessions,
     },
-    model::{Algorithm, Model, Protocol},
+    model::{Access, Algorithm, Model, Protocol},
     plan::plan,
 };
 
 const ENTRIES: u32 = 256;
+/// `linux/bpf.h`; tries want it.
+const BPF_F_NO_PREALLOC: u32 = 1;
 
 fn tables() -> Result<Tables, MapError> {
     fn array<T: Pod>() -> Result<Array<MapData, T>, MapError> {
@@ -36,6 +46,7 @@ fn tables() -> Result<Tables, MapError> {
         config: Mapping::of_zeros(1),
         addresses: Addresses(Mapping::of_zeros(ADDRESS_BUCKETS * PER_BUCKET)),
         service: HashMap::create(ENTRIES, 0)?,
+        access: LpmTrie::create(ENTRIES, BPF_F_NO_PREALLOC)?,
         listener: array()?,
         pool: Mapping::of_zeros(ENTRIES),
         cursor: array()?,
@@ -57,6 +68,35 @@ fn tables() -> Result<Tables, MapError> {
     })
 }
 
+/// Short prefixes of few networks, so that they nest.
+fn accesses() -> impl Strategy<Value = Access> {
+    let network = |bits: u32, length: u8| Ipv4Net::new(Ipv4Addr::from(bits << 29), length).unwrap().trunc();
+    let networks = collection::btree_map(0..8u32, (0..=3u8, any::<bool>()), 0..4);
+    (networks, any::<bool>()).prop_map(move |(networks, closed)| {
+        let mut access = Access { allow: closed.then(Default::default), ..Access::default() };
+        for (bits, (length, allowed)) in networks {
+            let network = network(bits, length);
+            let known =
+                access.deny.contains(&network) || access.allow.iter().flatten().any(|n| *n == network);
+            match allowed {
+                _ if known => {}
+                true => drop(access.allow.get_or_insert_default().insert(network)),
+                false => drop(access.deny.insert(network)),
+            }
+        }
+        access
+    })
+}
+
+/// Whether a client gets in, by the lists alone.
+fn may(access: &Access, client: Ipv4Addr) -> bool {
+    let allowed = access.allow.iter().flatten().map(|network| (network, true));
+    let all = allowed.chain(access.deny.iter().map(|network| (network, false)));
+    let longest =
+        all.filter(|(network, _)| network.contains(&client)).max_by_key(|(network, _)| network.prefix_len());
+    longest.map_or(access.allow.is_none(), |(_, may)| may)
+}
+
 fn models() -> impl Strategy<Value = Model> {
     let algorithm = prop_oneof![
         Just(Algorithm::WeightedRoundRobin { sticky: None }),
@@ -66,7 +106,7 @@ fn models() -> impl Strategy<Value = Model> {
     ];
     let members = collection::btree_map(0..5u8, 0..=4u16, 0..5);
     let pools = collection::btree_map(0..4u8, (members, algorithm), 1..4);
-    let listeners = collection::vec((0..3u8, 80..83u16, any::<Index>(), 1..3u64), 0..6);
+    let listeners = collection::vec((0..3u8, 80..83u16, any::<Index>(), 1..3u64, accesses()), 0..6);
     (pools, listeners).prop_map(|(pools, listeners)| {
         let mut model = Model::default();
         for (name, (members, algorithm)) in pools {
@@ -75,10 +115,11 @@ fn models() -> impl Strategy<Value = Model> {
             model.pools.insert(format!("pool{name}"), model::Pool { members, algorithm, health: None });
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
-        for (vip, port, pool, seconds) in listeners {
+        for (vip, port, pool, seconds, access) in listeners {
             let vip = Ipv4Addr::new(203, 0, 113, vip);
             model.vips.insert(vip);
             let listener = model::Listener {
+                access,
                 name: "web".into(),
                 load_balancer: "shop".into(),
                 pool: pool.get(&names).clone(),
@@ -106,8 +147,8 @@ fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
     picks
 }
 
-fn check(applier: &Applier, model: &Model) {
-    let tables = &applier.tables;
+fn check(applier: &mut Applier, model: &Model) {
+    let tables = &mut applier.tables;
     assert_eq!(&applier.registry.model, model);
     let services: Vec<_> = tables.service.iter().map(Result::unwrap).collect();
     assert_eq!(services.len(), model.listeners.len());
@@ -115,6 +156,12 @@ fn check(applier: &Applier, model: &Model) {
         let index = tables.service.get(&service(key), 0).unwrap();
         let record = tables.listener.get(&index, 0).unwrap();
         assert_eq!(u64::from(record.idle_timeout), listener.idle_timeout.as_secs());
+        for client in (0..8u32).map(|bits| Ipv4Addr::from(bits << 29 | 1)) {
+            let data = AccessKey { list: record.access_list.to_be_bytes(), address: client.octets() };
+            let value = tables.access.get(&Key::new(64, data), 0).unwrap_or(record.access);
+            let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
+            assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
+        }
         let members = &model.pools[&listener.pool].members;
         let picks = picks(tables, record.pool);
         let sum: usize = picks.values().sum();
@@ -144,7 +191,7 @@ proptest! {
             for change in plan(&applier.registry.model, &model) {
                 applier.apply(&change).unwrap();
             }
-            check(&applier, &model);
+            check(&mut applier, &model);
             let snapshot = |(index, record): (u32, Shared<'_, Backend>)| (index, record.snapshot());
             let there: Vec<_> =
                 applier.tables.backend.iter().map(snapshot).filter(|(_, b)| b.state != ENTRY_FREE).collect();
@@ -159,7 +206,7 @@ proptest! {
                 let now = applier.tables.backend.get(index).unwrap().snapshot();
                 prop_assert_eq!((now.address, now.port, now.pool), (backend.address, backend.port, backend.pool));
             }
-            check(&applier, &model);
+            check(&mut applier, &model);
         }
         for change in plan(&applier.registry.model, &Model::default()) {
             applier.apply(&change).unwrap();
