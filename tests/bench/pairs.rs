@@ -26,11 +26,13 @@ pub struct Report {
     ratio_half: [f64; 2],
     /// Time in the programs.
     ns_per_connection: u64,
+    /// Connections without an answer.
+    failed: u64,
 }
 
 impl Report {
     /// From at least ten pairs.
-    pub fn new(pairs: &[Pair], ns_per_connection: u64) -> Self {
+    pub fn new(pairs: &[Pair], ns_per_connection: u64, failed: u64) -> Self {
         let ratios = sorted(pairs, |pair| pair.with / pair.without);
         let middle = |pick: fn(&Pair) -> f64| sorted(pairs, pick)[pairs.len() / 2];
         let len = ratios.len();
@@ -44,6 +46,7 @@ impl Report {
             ratio_95: [ratios[len / 2 - aside], ratios[len / 2 + aside]],
             ratio_half: [ratios[len / 4], ratios[len * 3 / 4]],
             ns_per_connection,
+            failed,
         }
     }
 }
@@ -56,7 +59,7 @@ fn sorted(pairs: &[Pair], pick: impl Fn(&Pair) -> f64) -> Vec<f64> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pairs, without, with, ratio, ratio_95, ratio_half, ns_per_connection } = self;
+        let Self { pairs, without, with, ratio, ratio_95, ratio_half, ns_per_connection, failed } = self;
         writeln!(f, "accepted connections per second (medians of {pairs} windows each)")?;
         writeln!(f, "  without evenkeel-toa    {without:>7.0}")?;
         writeln!(f, "  with                    {with:>7.0}")?;
@@ -64,6 +67,7 @@ impl fmt::Display for Report {
         writeln!(f, "  median                  {ratio:>7.3}")?;
         writeln!(f, "  95 % sure to be within  {:>7.3} to {:.3}", ratio_95[0], ratio_95[1])?;
         writeln!(f, "  half of the pairs       {:>7.3} to {:.3}", ratio_half[0], ratio_half[1])?;
-        write!(f, "in its programs           {ns_per_connection:>7} ns per connection")
+        writeln!(f, "in its programs           {ns_per_connection:>7} ns per connection")?;
+        write!(f, "connections that failed   {failed:>7}")
     }
 }
