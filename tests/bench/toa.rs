@@ -38,19 +38,19 @@ use receiver::{
     command::{Receiver, TRUSTED},
     mirror::{ask, mirror},
 };
-use testbed::{Network, Size};
 
 /// How long connections are counted, and how long they are not after each change.
 const WINDOW: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_millis(20);
 /// How long the kernel measures the programs.
 const MEASURED: Duration = Duration::from_secs(2);
-/// Room for all sessions, those that are over included, until the ports of their clients come round again: a SYN that
-/// finds none is sent again after a second, which is many windows.
+/// One client opens so many connections that its ports come round again within seconds. Most sessions are to be gone
+/// by then, and the others to have room: a SYN that finds none is sent again after a second, which is many windows.
+const TIMEOUTS: &str = "time_wait = \"1s\"";
 const HOST: &str = "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 1048576";
 const CLIENT_PORTS: &str = "net.ipv4.ip_local_port_range=1024 65535";
-/// Connections at a time, each from a client of its own.
-const CLIENTS: u8 = 4;
+/// Connections at a time.
+const CLIENTS: usize = 4;
 
 /// Measures what the TOA receiver costs.
 #[derive(Parser)]
@@ -72,11 +72,8 @@ fn main() {
         // `cargo test --benches` runs benchmarks too: building it has shown enough.
         return;
     }
-    let network = Network::new(Size { clients: CLIENTS, backends: 1 }).unwrap();
-    let balancer = Balancer::start_in(network, Settings { host: HOST, ..Settings::default() });
-    for client in &balancer.network.clients {
-        client.run(&["sysctl", "-q", "-w", CLIENT_PORTS]).unwrap();
-    }
+    let balancer = Balancer::start(Settings { host: HOST, timeouts: TIMEOUTS, ..Settings::default() });
+    balancer.client(&["sysctl", "-q", "-w", CLIENT_PORTS]);
     let receiver = Receiver::new(&balancer.network.backends[0]);
     let directory = tempfile::tempdir().unwrap();
     let _server = mirror(&balancer, &receiver, directory.path());
@@ -89,8 +86,8 @@ fn main() {
     };
     let report = thread::scope(|scope| {
         let _end = End(&bench.ended);
-        for client in &balancer.network.clients {
-            scope.spawn(move || client.enter(load).unwrap());
+        for _ in 0..CLIENTS {
+            scope.spawn(|| balancer.network.client().enter(load).unwrap());
         }
         let pairs: Vec<Pair> = (0..arguments.pairs).map(|number| bench.pair(number)).collect();
         Report::new(&pairs, bench.in_the_programs(), bench.failed.load(Ordering::Relaxed))
