@@ -1,19 +1,9 @@
 //! What was measured, for people and for programs.
 
-use clap::ValueEnum;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use crate::harness::Measured;
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
+use crate::{format::Format, harness::Measured};
 
 /// A row as it is printed; times in nanoseconds per packet above the empty program.
 #[derive(Serialize)]

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the data path costs on this machine. The benchmark itself is `tests/bench/`.
+//! `cargo xtask bench`: what Evenkeel costs on this machine. The benchmarks themselves are in `tests/bench/`.
 
 use std::process::{Command, ExitCode};
 
@@ -15,6 +15,8 @@ use crate::{
 pub enum Subject {
     /// The Layer-4 data path: ns per packet above an empty XDP program.
     L4,
+    /// The TOA receiver at a backend: connections accepted per second, with it over without it.
+    Toa,
 }
 
 /// Builds and runs the benchmark; `arguments` are its own, as `-o json`.
@@ -25,10 +27,11 @@ pub fn run(subject: Subject, arguments: &[String]) -> Result<ExitCode> {
     if !workspace::is_root() {
         bail!("the benchmark loads BPF programs and makes network namespaces: run it as root");
     }
-    setup::ensure(Need::Run)?;
-    let name = match subject {
-        Subject::L4 => "l4",
+    let (name, need) = match subject {
+        Subject::L4 => ("l4", Need::Run),
+        Subject::Toa => ("toa", Need::Test),
     };
+    setup::ensure(need)?;
     let mut command = Command::new(workspace::cargo());
     command.args(["bench", "--quiet", "--package", "testbed", "--bench", name, "--"]).args(arguments);
     let status = command.current_dir(workspace::root()).status().context("cannot run cargo")?;

@@ -1,7 +1,7 @@
 //! `cargo xtask`: the tasks of this repository, one file or folder each.
 //!
 //! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check,
-//! `bench` says what a packet costs.
+//! `bench` says what a packet or a connection costs.
 //! `workspace` knows where things lie, `progress` how progress is told.
 
 use anyhow::Result;
@@ -39,12 +39,12 @@ enum Task {
         #[arg(long)]
         host_only: bool,
     },
-    /// Measure the data path
+    /// Measure what the data path, or the TOA receiver, costs
     Bench {
         /// What
         #[arg(value_enum, default_value_t = bench::Subject::L4)]
         subject: bench::Subject,
-        /// For the benchmark: `-o json`, or a part of the names of the rows that are wanted
+        /// For the benchmark: `-o json`; a part of the names of l4's rows that are wanted; toa's `--pairs N`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

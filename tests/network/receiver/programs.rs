@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{self, ErrorKind, Write},
     net::{SocketAddr, TcpStream},
+    process::Command,
 };
 
 use testbed::{Host, Process, wait_for};
@@ -11,15 +12,18 @@ use testbed::{Host, Process, wait_for};
 use super::{Receiver, TRUSTED};
 use crate::balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP};
 
-/// Sends a request through the balancer; where from, and the answer.
-fn request(balancer: &Balancer) -> (SocketAddr, String) {
+/// Sends a request through the balancer, and waits until the server closes; where from.
+fn request(balancer: &Balancer) -> SocketAddr {
     let mut stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let client = stream.local_addr().unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    (client, answer)
+    match io::copy(&mut stream, &mut io::sink()) {
+        // sshd leaves the rest unread of what it does not understand.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        answered => assert!(answered.is_ok(), "{answered:?}"),
+    }
+    client
 }
 
 /// Starts the server, before any receiver is there, and asks it once without and once with one. `log` is where its log
@@ -36,10 +40,10 @@ fn sees_the_client(
     let up = || backend.enter(|| TcpStream::connect((backend.address(), BACKEND_PORT))).unwrap().is_ok();
     wait_for("the server", DEADLINE, up).unwrap();
 
-    let (client, _) = request(&balancer);
+    let client = request(&balancer);
     assert!(!log(&server).contains(&line(client)), "the client is seen without a receiver");
     receiver.attach(TRUSTED);
-    let (client, _) = request(&balancer);
+    let client = request(&balancer);
     wait_for("the log", DEADLINE, || log(&server).contains(&line(client)))
         .unwrap_or_else(|error| panic!("{error}: no {:?} in\n{}", line(client), log(&server)));
     assert_eq!(receiver.total("with_toa"), 1);
@@ -116,5 +120,26 @@ fn a_forking_server() {
         |receiver, host| receiver.serve(host, &["socat", &listen, child]),
         Process::log,
         |client| format!("from {client}."),
+    );
+}
+
+/// The real sshd, which forks and starts itself anew for every connection. Nobody logs in: a request for `/` is no SSH.
+#[test]
+fn sshd() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("host_key");
+    let key = key.to_str().unwrap();
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key]).status();
+    assert!(made.unwrap().success());
+    // It wants to be started by its full path, and a directory in /run that its service makes: here in a /run that
+    // nobody else sees.
+    let start = format!(
+        "mount -t tmpfs tmpfs /run && mkdir /run/sshd && \
+         exec $(command -v sshd) -D -e -f /dev/null -h {key} -p {BACKEND_PORT} -o LogLevel=VERBOSE"
+    );
+    sees_the_client(
+        |receiver, host| receiver.serve(host, &["unshare", "--mount", "sh", "-c", &start]),
+        Process::log,
+        |client| format!("Connection from {} port {} on ", client.ip(), client.port()),
     );
 }

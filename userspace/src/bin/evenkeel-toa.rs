@@ -1,9 +1,15 @@
 //! The `evenkeel-toa` command, for backends: programs there see the client's address, not the balancer's, without a
 //! kernel module and without being changed. What it does is in `toa/`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{ErrorKind, Write, stdout},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use evenkeel::toa::{
     attach::{self, Before},
@@ -39,8 +45,8 @@ enum Command {
 
 #[derive(Args)]
 struct Run {
-    /// Addresses that balancers send from (their local addresses). Options from elsewhere are ignored.
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', required = true)]
+    /// Networks that balancers send from (their local addresses), as 100.64.0.0/28. Options from elsewhere are ignored.
+    #[arg(long, value_name = "BALANCERS", value_delimiter = ',', required = true)]
     trusted: Vec<Trusted>,
     /// Only for programs in this cgroup. Otherwise for all programs, those in containers included.
     #[arg(long, value_name = "PATH")]
@@ -69,11 +75,19 @@ struct View {
 #[derive(Args)]
 struct Lookup {
     /// Where the connection's segments come from, as the program saw it without TOA.
+    #[arg(value_parser = end)]
     balancer: Option<SocketAddr>,
     /// This host's end, where the same balancer's port is connected to several.
+    #[arg(value_parser = end)]
     local: Option<SocketAddr>,
     #[command(flatten)]
     view: View,
+}
+
+/// An end of a connection.
+fn end(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "not an address and port such as 100.64.0.1:1024 or [2001:db8::1]:1024".to_owned())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,6 +113,14 @@ fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Prints a line. A reader that went away (`| head`) has seen enough.
+fn say(line: impl Display) -> Result<()> {
+    match writeln!(stdout().lock(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print"),
+    }
+}
+
 fn run(options: &Run) -> Result<()> {
     let cgroup = match &options.cgroup {
         Some(path) => Cgroup::open(path)?,
@@ -116,11 +138,10 @@ fn run_here(trusted: &[Trusted], cgroup: &Cgroup) -> Result<()> {
     let mut receiver = Receiver::load(None)?;
     receiver.trusted()?.replace(trusted)?;
     let attached = attach::attach(&receiver, cgroup)?;
-    println!("attached to {} until this ends", cgroup.path().display());
+    say(format_args!("attached to {} until this ends", cgroup.path().display()))?;
     ends.wait()?;
     drop(attached);
-    print(&receiver.counted()?);
-    Ok(())
+    print(&receiver.counted()?)
 }
 
 fn run_pinned(trusted: &[Trusted], cgroup: &Cgroup, pins: &PinDir) -> Result<()> {
@@ -138,29 +159,25 @@ fn run_pinned(trusted: &[Trusted], cgroup: &Cgroup, pins: &PinDir) -> Result<()>
         Before::Nothing => "attached to",
         Before::Receiver => "replaced the receiver on",
     };
-    println!("{how} {}; pinned at {}", cgroup.path().display(), pins.root().display());
-    Ok(())
+    say(format_args!("{how} {}; pinned at {}", cgroup.path().display(), pins.root().display()))
 }
 
 fn status(options: &View) -> Result<()> {
     let status = report::status(&PinDir::new(&options.pin.pin))?;
     if options.output == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
-        return Ok(());
+        return say(serde_json::to_string_pretty(&status)?);
     }
     let cgroup =
         status.cgroup.map_or_else(|| "one that is gone".to_owned(), |path| path.display().to_string());
-    println!("cgroup       {cgroup}");
-    println!("trusted      {}", status.trusted.join(", "));
-    println!("open         {} connections with TOA", status.open);
-    print(&status.total);
-    Ok(())
+    say(format_args!("cgroup       {cgroup}"))?;
+    say(format_args!("trusted      {}", status.trusted.join(", ")))?;
+    say(format_args!("open         {:>9}  connections now, with the client's address", status.open))?;
+    print(&status.total)
 }
 
-fn print(total: &Total) {
-    for (name, count, meaning) in total.rows() {
-        println!("{name:<12} {count:>9}  {meaning}");
-    }
+fn print(total: &Total) -> Result<()> {
+    let mut rows = total.rows().into_iter();
+    rows.try_for_each(|(name, count, meaning)| say(format_args!("{name:<12} {count:>9}  {meaning}")))
 }
 
 fn lookup(options: &Lookup) -> Result<ExitCode> {
@@ -169,11 +186,12 @@ fn lookup(options: &Lookup) -> Result<ExitCode> {
         found.retain(|connection| connection.has_ends(balancer, options.local));
     }
     if options.view.output == Format::Json {
-        println!("{}", serde_json::to_string_pretty(&found)?);
+        say(serde_json::to_string_pretty(&found)?)?;
     } else {
-        for connection in &found {
-            println!("{} via {} to {}", connection.client, connection.balancer, connection.local);
-        }
+        let mut lines = found.iter();
+        lines.try_for_each(|found| {
+            say(format_args!("{} via {} to {}", found.client, found.balancer, found.local))
+        })?;
     }
     let asked_in_vain = options.balancer.is_some() && found.is_empty();
     Ok(if asked_in_vain { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -184,8 +202,7 @@ fn detach(options: &Pin) -> Result<()> {
     let lock = pins.lock()?;
     pins.remove()?;
     drop(lock);
-    println!("detached; {} is gone", pins.root().display());
-    Ok(())
+    say(format_args!("detached; {} is gone", pins.root().display()))
 }
 
 #[cfg(test)]

@@ -121,7 +121,8 @@ impl PinDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(&self) -> Result<()> {
-        remove_file(&self.connections())?;
+        unless_absent(fs::remove_file(self.connections()))
+            .map_err(|error| self.explain(error.kind(), &error))?;
         for version in self.versions()? {
             remove_version(&version)?;
         }

@@ -8,6 +8,7 @@ use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{LpmTrie, MapData, PerCpuArray},
     programs::{Program, ProgramError},
+    util::KernelVersion,
 };
 use caps::{CapSet, Capability};
 use xdp_ebpf::receiver::{Counters, map, program};
@@ -19,6 +20,8 @@ use super::{
 };
 use crate::bpf;
 
+/// The oldest kernel that is supported. Older ones may do; where they do not, this is the way out.
+const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 6, 0);
 /// The iterator's kind, as the kernel calls it.
 const OVER_SOCKET_STORAGE: &str = "bpf_sk_storage_map";
 
@@ -41,10 +44,18 @@ impl Receiver {
                 loader.map_pin_path(name, pins.path(name));
             }
         }
-        let mut ebpf =
-            loader.load(object).map_err(|error| anyhow!("cannot load the BPF maps: {}", chain(&error)))?;
+        let btf = Btf::from_sys_fs().map_err(|error| {
+            anyhow!(
+                "this kernel does not tell its types, which takes one with CONFIG_DEBUG_INFO_BTF: {}",
+                chain(&error)
+            )
+        })?;
+        let mut ebpf = loader
+            .load(object)
+            .map_err(|error| anyhow!("cannot load the BPF maps: {}{}", chain(&error), way_out()))?;
         for (name, program) in ebpf.programs_mut() {
-            load(program).map_err(|error| anyhow!("the kernel refuses {name}: {}", reason(&error)))?;
+            load(program, &btf)
+                .map_err(|error| anyhow!("the kernel refuses {name}: {}{}", reason(&error), way_out()))?;
         }
         Ok(Self(ebpf))
     }
@@ -96,11 +107,19 @@ fn check_privileges() -> Result<()> {
     bail!("this needs root, or the capabilities that are missing: {}", missing.join(", "))
 }
 
-fn load(program: &mut Program) -> Result<(), ProgramError> {
+/// What to do about a kernel that refuses.
+fn way_out() -> &'static str {
+    match KernelVersion::current() {
+        Ok(kernel) if kernel < OLDEST_KERNEL => "; this kernel is too old: Linux 6.6 or newer is needed",
+        _ => "",
+    }
+}
+
+fn load(program: &mut Program, btf: &Btf) -> Result<(), ProgramError> {
     match program {
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
-        Program::Iter(program) => program.load(OVER_SOCKET_STORAGE, &Btf::from_sys_fs()?),
+        Program::Iter(program) => program.load(OVER_SOCKET_STORAGE, btf),
         other => Err(ProgramError::UnexpectedProgramType).inspect_err(|_| tracing::debug!("{other:?}")),
     }
 }

@@ -17,8 +17,9 @@ pub struct Trusted(IpNet);
 impl FromStr for Trusted {
     type Err = anyhow::Error;
 
-    /// A network as `100.64.0.0/28`, or one address.
+    /// A network as `100.64.0.0/28`, or one address. Blanks, as people put them behind commas, do not matter.
     fn from_str(text: &str) -> Result<Self> {
+        let text = text.trim();
         let network = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
             Err(_) => text.parse::<IpNet>().map_err(|_| {
@@ -112,7 +113,7 @@ mod tests {
             assert_eq!(network.to_string(), text);
             assert_eq!(Trusted::from_key(network.key()).unwrap(), network);
         }
-        assert_eq!("192.0.2.1".parse::<Trusted>().unwrap(), "192.0.2.1/32".parse().unwrap());
+        assert_eq!(" 192.0.2.1".parse::<Trusted>().unwrap(), "192.0.2.1/32".parse().unwrap());
     }
 
     #[test]

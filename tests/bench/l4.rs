@@ -1,9 +1,10 @@
 //! What the Layer-4 data path costs: nanoseconds per packet above an empty program, on this machine, now.
 //!
 //! `rows` says what is measured, `harness` how (`BPF_PROG_TEST_RUN` of `xdp-ebpf/src/bench/`), `report` prints it.
-//! `cargo xtask bench` runs it. It needs root.
+//! `cargo xtask bench l4` runs it. It needs root.
 #![allow(clippy::unwrap_used, reason = "in a benchmark as in a test, a panic is the report")]
 
+mod format;
 mod harness;
 #[path = "../loaded/mod.rs"]
 mod loaded;
@@ -12,8 +13,8 @@ mod rows;
 
 use clap::Parser;
 
+use format::Format;
 use harness::Harness;
-use report::Format;
 use rows::Sessions;
 
 /// Measures the Layer-4 data path.
