@@ -38,9 +38,6 @@ pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<(), Event> {
     let segment = parse::segment(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, &segment);
-    if let Some(half) = lookup::forward(tables, buckets, &segment) {
-        close(tables, half);
-    }
     let segment = &segment;
     let service = Service { vip: segment.dst, port: segment.dport, protocol: segment.protocol, reserved: 0 };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
@@ -61,15 +58,19 @@ pub fn is_over(half: Shared<'_, Half>) -> bool {
     State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
-/// Makes room for a new session with the tuple of one that is over. The reverse half goes too, so that late segments
-/// of the old connection cannot meet the new one.
+/// Claims the forward slot of a session that is over for a new one with its tuple: left to the sweeper, the slots of
+/// a client that comes again and again from the same ports would fill their two buckets. The reverse half goes, so
+/// that late segments of the old connection cannot meet the new one; the sweeper gives its port back.
 #[inline(always)]
-fn close<T: Tables>(tables: &T, half: Shared<'_, Half>) {
-    if let Some(peer) = tables.reverse(half.peer().get()) {
-        peer.state().swap_if(LIVE, DYING);
+fn recycle<'a, T: Tables>(tables: &'a T, half: Shared<'a, Half>) -> Option<Found<'a>> {
+    let reverse = tables.reverse(half.peer().get())?;
+    let index = reverse.peer().get();
+    if !half.state().swap_if(LIVE, CLAIMED) {
+        return None;
     }
-    half.state().swap_if(LIVE, DYING);
+    reverse.state().swap_if(LIVE, DYING);
     tables.count(Event::SessionReopened);
+    Some((index, half))
 }
 
 struct Opening<'a, 's, P, T> {
@@ -95,7 +96,7 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
         let to_client = self.hop_to_client()?;
         let to_backend = self.hop_to_backend(backend)?;
 
-        let forward = lookup::claim_forward(self.tables, self.buckets).ok_or(Event::DropTableFull)?;
+        let forward = self.claim().ok_or(Event::DropTableFull)?;
         let local = match self.take_port(backend) {
             Ok(local) => local,
             Err(event) => {
@@ -118,6 +119,13 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
             backend: (backend.address, backend.port),
         });
         Ok(())
+    }
+
+    #[inline(always)]
+    fn claim(&self) -> Option<Found<'a>> {
+        let over = lookup::forward(self.tables, self.buckets, self.segment);
+        over.and_then(|half| recycle(self.tables, half))
+            .or_else(|| lookup::claim_forward(self.tables, self.buckets))
     }
 
     #[inline(always)]

@@ -19,7 +19,7 @@ fn request(balancer: &Balancer) -> SocketAddr {
     let client = stream.local_addr().unwrap();
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     match io::copy(&mut stream, &mut io::sink()) {
-        // sshd leaves the rest unread of what it does not understand.
+        // An SSH server leaves the rest unread of what it does not understand.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         answered => assert!(answered.is_ok(), "{answered:?}"),
     }
@@ -123,23 +123,18 @@ fn a_forking_server() {
     );
 }
 
-/// The real sshd, which forks and starts itself anew for every connection. Nobody logs in: a request for `/` is no SSH.
+/// An SSH server that forks for every connection. Nobody logs in: a request for `/` is no SSH.
 #[test]
-fn sshd() {
+fn dropbear() {
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("host_key");
     let key = key.to_str().unwrap();
-    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f", key]).status();
-    assert!(made.unwrap().success());
-    // It wants to be started by its full path, and a directory in /run that its service makes: here in a /run that
-    // nobody else sees.
-    let start = format!(
-        "mount -t tmpfs tmpfs /run && mkdir /run/sshd && \
-         exec $(command -v sshd) -D -e -f /dev/null -h {key} -p {BACKEND_PORT} -o LogLevel=VERBOSE"
-    );
+    let made = Command::new("dropbearkey").args(["-t", "ed25519", "-f", key]).output();
+    assert!(made.unwrap().status.success());
+    let port = BACKEND_PORT.to_string();
     sees_the_client(
-        |receiver, host| receiver.serve(host, &["unshare", "--mount", "sh", "-c", &start]),
+        |receiver, host| receiver.serve(host, &["dropbear", "-F", "-E", "-r", key, "-p", &port]),
         Process::log,
-        |client| format!("Connection from {} port {} on ", client.ip(), client.port()),
+        |client| format!("Child connection from {}:{}", client.ip(), client.port()),
     );
 }

@@ -62,7 +62,9 @@ pub struct Census {
 #[derive(Default)]
 pub struct Sweeper {
     next: u32,
+    next_reverse: u32,
     dying: HashSet<u32>,
+    orphans: HashSet<u32>,
     census: Census,
 }
 
@@ -89,8 +91,10 @@ impl Sweeper {
                 _ => {}
             }
         }
+        self.free_orphans(sessions)?;
         Ok((self.next >= len).then(|| {
             self.next = 0;
+            self.next_reverse = 0;
             std::mem::take(&mut self.census)
         }))
     }
@@ -154,6 +158,45 @@ impl Sweeper {
         }
         self.dying.remove(&index);
         forward.state().swap_if(DYING, FREE);
+        Ok(())
+    }
+
+    /// Sweeps the next part of the reverse table for halves whose forward slot the XDP program has given to a new
+    /// session of the same client: dying in this pass and in the last, and nobody's peer.
+    fn free_orphans(&mut self, sessions: &Sessions) -> Result<()> {
+        let len = sessions.reverse.entries();
+        let end = self.next_reverse.saturating_add(len.div_ceil(PARTS)).min(len);
+        while self.next_reverse < end {
+            let index = self.next_reverse;
+            self.next_reverse += 1;
+            let Some(reverse) = sessions.reverse.get(index) else { break };
+            if reverse.state().get() != DYING {
+                continue;
+            }
+            let back = reverse.snapshot();
+            let forward = sessions.forward.get(back.peer).map(Shared::snapshot);
+            let is_orphan = forward.is_none_or(|forward| forward.state != DYING || forward.peer != index);
+            if !is_orphan {
+                self.orphans.remove(&index);
+                continue;
+            }
+            if self.orphans.insert(index) {
+                continue;
+            }
+            self.orphans.remove(&index);
+            let there = Half {
+                new_src: back.dst,
+                new_sport: back.dport,
+                new_dst: back.src,
+                new_dport: back.sport,
+                ..Half::default()
+            };
+            if let Some(home) = sessions.port_home(&there).filter(|home| home.reverse == index)
+                && reverse.state().swap_if(DYING, FREE)
+            {
+                sessions.give_back(home.plane, there.new_sport)?;
+            }
+        }
         Ok(())
     }
 
@@ -300,6 +343,26 @@ mod tests {
         pass(&mut sweeper, &sessions, 0);
         assert_eq!(sessions.forward.get(3).unwrap().state().get(), FREE);
         assert_eq!(sessions.free_ports(), sessions.total_ports());
+    }
+
+    #[test]
+    fn the_port_of_a_session_whose_slot_was_given_away_comes_back_once() {
+        let sessions = on_plain_memory(2, 12);
+        let old = open(&sessions, 3, State::TimeWait, 0);
+        let forward = sessions.forward.get(3).unwrap();
+        let half = forward.snapshot();
+        let back = sessions.reverse.get(old).unwrap();
+        let (dst, dport, src, sport) = (half.new_src, half.new_sport, half.new_dst, half.new_dport);
+        back.write(Half { state: DYING, dst, dport, src, sport, ..back.snapshot() });
+        let new = open(&sessions, 3, State::Established, 0);
+        assert_ne!(old, new);
+        let mut sweeper = Sweeper::default();
+        for (states, free) in [((DYING, LIVE), 2), ((FREE, LIVE), 1), ((FREE, LIVE), 1)] {
+            pass(&mut sweeper, &sessions, 0);
+            let state = |index| sessions.reverse.get(index).unwrap().state().get();
+            assert_eq!((state(old), state(new)), states);
+            assert_eq!(sessions.free_ports(), sessions.total_ports() - free);
+        }
     }
 
     #[test]

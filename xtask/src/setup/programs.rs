@@ -31,8 +31,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("wrk", "wrk", Need::Test),
     ("haproxy", "haproxy", Need::Test),
     ("socat", "socat", Need::Test),
-    ("sshd", "openssh-server", Need::Test),
-    ("ssh-keygen", "openssh-client", Need::Test),
+    // Not sshd, which Debian starts when it is installed.
+    ("dropbear", "dropbear-bin", Need::Test),
     ("dnsmasq", "dnsmasq-base", Need::Test),
     ("dig", "bind9-dnsutils", Need::Test),
     // With rustup they are always there, if only to say which component is missing.
