@@ -85,7 +85,7 @@ impl Unsettled<'_> {
         if access::lets_in(tables, listener, client) {
             return Ok(());
         }
-        let over = State::from_u8(self.half.tcp().get()).is_none_or(State::is_over);
+        let over = open::is_over(self.half);
         self.peer.state().swap_if(LIVE, DYING);
         if self.half.state().swap_if(LIVE, DYING)
             && !over
