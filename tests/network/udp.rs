@@ -42,8 +42,14 @@ fn questions_to_dns_servers_land_two_to_one() {
     let balancer = Balancer::start(settings(vec![2, 1]));
     let _servers: Vec<Process> = balancer.network.backends.iter().map(dns_server).collect();
     let port = VIP.port().to_string();
-    let asked = ["dig", "+short", "+time=2", "+tries=1", "-p", &port, "@203.0.113.10", "who.test"];
-    let answers: String = (0..30).map(|_| balancer.client(&asked)).collect();
+    // Each from a port of its own: one that chance chose twice would find its first session again.
+    let answers: String = (0..30)
+        .map(|n| {
+            let from = format!("0.0.0.0#{}", 20_000 + n);
+            let asked = ["dig", "+short", "+time=2", "+tries=1", "-b", &from, "-p", &port, "@203.0.113.10", "who.test"];
+            balancer.client(&asked)
+        })
+        .collect();
     let of = |address: &str| answers.lines().filter(|line| *line == address).count();
     assert_eq!(["192.0.2.11", "192.0.2.12"].map(of), [20, 10], "{answers}");
     let sessions = balancer.ask("sessions");
