@@ -54,6 +54,12 @@ impl Sum {
         Sum(self.0 + other.0)
     }
 
+    /// Takes another sum away.
+    #[inline(always)]
+    pub const fn sub(self, other: Sum) -> Self {
+        Sum(self.0 + !other.delta() as u64)
+    }
+
     /// Folded to 16 bits, to be stored.
     #[inline(always)]
     pub const fn delta(self) -> u16 {

@@ -2,6 +2,7 @@
 
 use crate::{
     abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, CLAIMED, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    family::{Address, Family},
     parse::Segment,
     shared::Shared,
     tables::Tables,
@@ -13,7 +14,7 @@ use crate::{
 pub enum Owner {
     /// A load balancer.
     Vip,
-    /// The balancer's own side towards the backends: the local address with this number.
+    /// The balancer's own side towards the backends: the local address of its family with this number.
     Local(u32),
     /// Nobody here.
     Other,
@@ -21,8 +22,8 @@ pub enum Owner {
 
 /// Whom `address` belongs to.
 #[inline(always)]
-pub fn owner<T: Tables>(tables: &T, address: [u8; 4]) -> Owner {
-    let Some(bucket) = tables.addresses(address_bucket(address)) else { return Owner::Other };
+pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
+    let Some(bucket) = F::addresses(tables, address_bucket(address)) else { return Owner::Other };
     for entry in &bucket.entries {
         if entry.address == address {
             match entry.kind {
@@ -45,16 +46,16 @@ pub struct Buckets {
 impl Buckets {
     /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
     #[inline(always)]
-    pub fn of(config: &Config, segment: &Segment) -> Self {
+    pub fn of<F: Family>(config: &Config, segment: &Segment<F>) -> Self {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        let ports = u32::from(segment.sport) << 16 | u32::from(segment.dport);
-        let from = u64::from(u32::from_ne_bytes(segment.src)) << 32 | u64::from(ports);
-        let mut hash = (from ^ config.seed).wrapping_mul(MIX);
+        let ports = u64::from(u32::from(segment.sport) << 16 | u32::from(segment.dport));
+        let (src, dst) = (segment.src.folded(), segment.dst.folded());
+        let mut hash = ((src << 32 | ports) ^ src >> 32 ^ config.seed).wrapping_mul(MIX);
         hash ^= hash >> 32;
-        hash = (hash ^ (u64::from(segment.protocol) << 32 | u64::from(u32::from_ne_bytes(segment.dst))))
-            .wrapping_mul(MIX);
+        hash = (hash ^ (u64::from(segment.protocol) << 32 ^ dst)).wrapping_mul(MIX);
         hash ^= hash >> 29;
-        let buckets = [hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask];
+        let mask = config.forward_mask_of::<F>();
+        let buckets = [hash as u32 & mask, (hash >> 32) as u32 & mask];
         Buckets { buckets, begin: (hash >> 62) as u32 }
     }
 
@@ -76,17 +77,17 @@ impl Buckets {
 }
 
 /// A half and its index.
-pub type Found<'a> = (u32, Shared<'a, Half>);
+pub type Found<'a, F> = (u32, Shared<'a, Half<F>>);
 
 /// The live forward half of a client's segment.
 #[inline(always)]
-pub fn forward<'a, T: Tables>(
+pub fn forward<'a, F: Family, T: Tables>(
     tables: &'a T,
     buckets: Buckets,
-    segment: &Segment,
-) -> Option<Shared<'a, Half>> {
+    segment: &Segment<F>,
+) -> Option<Shared<'a, Half<F>>> {
     for position in 0..2 * BUCKET {
-        let half = tables.forward(buckets.index(position))?;
+        let half = F::forward(tables, buckets.index(position))?;
         if half.src().get() == segment.src
             && half.sport().get() == segment.sport
             && half.dst().get() == segment.dst
@@ -106,10 +107,10 @@ pub fn forward<'a, T: Tables>(
 /// table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves 0.36 %
 /// (simulated; 2^18 slots).
 #[inline(always)]
-pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_>> {
+pub fn claim_forward<F: Family, T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_, F>> {
     let (mut first, mut second) = (0, 0);
     for position in 0..2 * BUCKET {
-        let free = u32::from(tables.forward(buckets.index(position))?.state().get() == FREE);
+        let free = u32::from(F::forward(tables, buckets.index(position))?.state().get() == FREE);
         if position < BUCKET {
             first += free;
         } else {
@@ -119,7 +120,7 @@ pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_
     let from = if first <= 1 && second > first { BUCKET } else { 0 };
     for position in 0..2 * BUCKET {
         let index = buckets.index((from + position) % (2 * BUCKET));
-        let half = tables.forward(index)?;
+        let half = F::forward(tables, index)?;
         if half.state().get() == FREE && half.state().swap_if(FREE, CLAIMED) {
             return Some((index, half));
         }
@@ -132,15 +133,15 @@ pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_
 /// # Errors
 /// [`Event::PassLocalOther`] for another port than the local ones, [`Event::PassNoSession`] if there is none.
 #[inline(always)]
-pub fn reverse<'a, T: Tables>(
+pub fn reverse<'a, F: Family, T: Tables>(
     tables: &'a T,
     config: &Config,
     local: u32,
-    segment: &Segment,
-) -> Result<Shared<'a, Half>, Event> {
+    segment: &Segment<F>,
+) -> Result<Shared<'a, Half<F>>, Event> {
     let plane = plane_of(segment.src, segment.sport, config.plane_mask);
-    let index = config.reverse_index(config.plane_index(local, plane), segment.dport);
-    let half = tables.reverse(index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
+    let index = config.reverse_index(local, plane, segment.dport);
+    let half = F::reverse(tables, index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport
         && half.protocol().get() == segment.protocol
