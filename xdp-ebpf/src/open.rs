@@ -69,7 +69,7 @@ fn hop_to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
         Route::None => return Err(Event::DropNoRoute),
     };
     let interface = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
-    if interface.index != packet.ingress() {
+    if interface.device != packet.ingress() {
         return Err(Event::DropNoNeighbour);
     }
     let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;

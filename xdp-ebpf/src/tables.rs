@@ -2,7 +2,8 @@
 
 use crate::{
     abi::{
-        AddressBucket, Backend, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky, StickyKey,
+        AddressBucket, Backend, Config, Fragment, FragmentKey, Half, Interface, Listener, Plane, Pool,
+        Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -46,6 +47,12 @@ pub trait Tables {
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
     fn stick(&self, key: &StickyKey, sticky: &Sticky);
+    /// `ek_fragment`.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+    /// Writes an entry of `ek_fragment`; the oldest goes if it is full.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment);
+    /// `ek_taken`: this CPU's.
+    fn taken(&self) -> Option<Shared<'_, Taken>>;
     /// `ek_backend`.
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].
