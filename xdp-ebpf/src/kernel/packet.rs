@@ -116,13 +116,14 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
-        let open = match (F::VERSION, picked.ipv4) {
-            (4, true) => ek_open,
-            (4, false) => ek_open46,
-            (_, true) => ek_open64,
-            (_, false) => ek_open6,
+        let (ctx, listener, backend) = (self.ctx.ctx, picked.listener.into(), picked.backend.into());
+        // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
+        let opened = match (F::VERSION, picked.ipv4) {
+            (4, true) => ek_open(ctx, listener, backend),
+            (4, false) => ek_open46(ctx, listener, backend),
+            (_, true) => ek_open64(ctx, listener, backend),
+            (_, false) => ek_open6(ctx, listener, backend),
         };
-        let opened = open(self.ctx.ctx, picked.listener.into(), picked.backend.into());
         Event::from_u32(opened).map_or(Ok(()), Err)
     }
 
