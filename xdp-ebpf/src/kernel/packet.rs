@@ -32,8 +32,25 @@ impl XdpPacket {
     /// A checked pointer: the verifier wants to see the comparison with `data_end` right here.
     #[inline(always)]
     fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.ctx.data() + offset;
+        let start = self.start() + offset;
         (start + size_of::<T>() <= self.ctx.data_end()).then_some(start as *mut T)
+    }
+
+    /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
+    /// them as such, and to the verifier half a pointer is a number.
+    #[inline(always)]
+    fn start(&self) -> usize {
+        let start;
+        // SAFETY: reads `xdp_md::data`.
+        unsafe {
+            core::arch::asm!(
+                "{0} = *(u32 *)({1} + 0)",
+                out(reg) start,
+                in(reg) self.ctx.ctx,
+                options(pure, readonly, nostack, preserves_flags)
+            )
+        };
+        start
     }
 }
 
@@ -53,7 +70,7 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn reaches(&self, bytes: usize) -> bool {
         // SAFETY: the context is the kernel's. The helper is only asked about jumbo frames and broken ones.
-        self.ctx.data_end() - self.ctx.data() >= bytes
+        self.ctx.data_end() - self.start() >= bytes
             || unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) } as usize >= bytes
     }
 
@@ -148,13 +165,14 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
-        let open = match (F::VERSION, picked.ipv4) {
-            (4, true) => ek_open,
-            (4, false) => ek_open46,
-            (_, true) => ek_open64,
-            (_, false) => ek_open6,
+        let (ctx, listener, backend) = (self.ctx.ctx, picked.listener.into(), picked.backend.into());
+        // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
+        let opened = match (F::VERSION, picked.ipv4) {
+            (4, true) => ek_open(ctx, listener, backend),
+            (4, false) => ek_open46(ctx, listener, backend),
+            (_, true) => ek_open64(ctx, listener, backend),
+            (_, false) => ek_open6(ctx, listener, backend),
         };
-        let opened = open(self.ctx.ctx, picked.listener.into(), picked.backend.into());
         Event::from_u32(opened).map_or(Ok(()), Err)
     }
 
