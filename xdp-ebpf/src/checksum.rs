@@ -41,6 +41,12 @@ impl Sum {
         Sum(self.0 + !u32::from_ne_bytes(bytes) as u64)
     }
 
+    /// Adds eight bytes, as a word lies in memory, that lie at an even offset.
+    #[inline(always)]
+    pub const fn add8(self, word: u64) -> Self {
+        Sum(self.0 + (word & 0xffff_ffff) + (word >> 32))
+    }
+
     /// One byte at `offset` becomes another.
     #[inline(always)]
     pub const fn replace1(self, offset: usize, old: u8, new: u8) -> Self {

@@ -37,13 +37,16 @@ pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
 impl Address for [u8; 4] {
     #[inline(always)]
     fn wide(self) -> [u8; 16] {
-        transmute!([0, 0, MAPPED, u32::from_ne_bytes(self)])
+        let second = u64::from(u32::from_le_bytes(self)) << 32 | MAPPED;
+        transmute!([0, second.to_le()])
     }
 
     #[inline(always)]
     fn from_wide(wide: [u8; 16]) -> Option<Self> {
-        let [first, second, third, address] = words(wide);
-        (first == 0 && second == 0 && third == MAPPED).then_some(address.to_ne_bytes())
+        let [first, second]: [u64; 2] = transmute!(wide);
+        let second = u64::from_le(second);
+        let address = ((second >> 32) as u32).to_le_bytes();
+        (first == 0 && second & 0xffff_ffff == MAPPED).then_some(address)
     }
 
     #[inline(always)]
@@ -62,16 +65,10 @@ impl Address for [u8; 4] {
     }
 }
 
-/// A wide address as four words, as they lie in memory. In one piece: byte by byte, the compiler would put them on
-/// the stack.
-#[inline(always)]
-pub fn words(address: [u8; 16]) -> [u32; 4] {
-    transmute!(address)
-}
+/// Bytes 8 to 11 of an IPv4 address in 16, the first one lowest.
+const MAPPED: u64 = 0xffff_0000;
 
-/// The third word of an IPv4 address in 16 bytes.
-const MAPPED: u32 = 0xffff_u32.to_be();
-
+/// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {
     #[inline(always)]
     fn wide(self) -> [u8; 16] {
@@ -85,14 +82,14 @@ impl Address for [u8; 16] {
 
     #[inline(always)]
     fn add_to(self, sum: Sum) -> Sum {
-        let [a, b, c, d] = words(self).map(u32::to_ne_bytes);
-        sum.add4(a).add4(b).add4(c).add4(d)
+        let [network, interface]: [u64; 2] = transmute!(self);
+        sum.add8(network).add8(interface)
     }
 
     #[inline(always)]
     fn take_from(self, sum: Sum) -> Sum {
-        let [a, b, c, d] = words(self).map(u32::to_ne_bytes);
-        sum.sub4(a).sub4(b).sub4(c).sub4(d)
+        let [network, interface]: [u64; 2] = transmute!(self);
+        sum.add8(!network).add8(!interface)
     }
 
     #[inline(always)]

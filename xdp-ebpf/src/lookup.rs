@@ -1,7 +1,7 @@
 //! Whose packet is it, and which half rewrites it?
 
 use crate::{
-    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, CLAIMED, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, FREE, Half, LIVE, address_bucket, plane_of},
     family::{Address, Family},
     parse::Segment,
     shared::Shared,
@@ -79,6 +79,16 @@ impl Buckets {
 /// A half and its index.
 pub type Found<'a, F> = (u32, Shared<'a, Half<F>>);
 
+/// Whether a half is of this segment's tuple, alive or not.
+#[inline(always)]
+fn is_of<F: Family>(half: Shared<'_, Half<F>>, segment: &Segment<F>) -> bool {
+    half.src().get() == segment.src
+        && half.sport().get() == segment.sport
+        && half.dst().get() == segment.dst
+        && half.dport().get() == segment.dport
+        && half.protocol().get() == segment.protocol
+}
+
 /// The live forward half of a client's segment.
 #[inline(always)]
 pub fn forward<'a, F: Family, T: Tables>(
@@ -88,44 +98,51 @@ pub fn forward<'a, F: Family, T: Tables>(
 ) -> Option<Shared<'a, Half<F>>> {
     for position in 0..2 * BUCKET {
         let half = F::forward(tables, buckets.index(position))?;
-        if half.src().get() == segment.src
-            && half.sport().get() == segment.sport
-            && half.dst().get() == segment.dst
-            && half.dport().get() == segment.dport
-            && half.protocol().get() == segment.protocol
-            && half.state().get() == LIVE
-        {
+        if is_of(half, segment) && half.state().get() == LIVE {
             return Some(half);
         }
     }
     None
 }
 
-/// Claims a free forward slot for a tuple: the caller owns it until it sets another state.
+/// Where a tuple's session can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The tuple has a session, with its forward half here.
+    Taken(u32),
+    /// Here is a free forward slot.
+    Free(u32),
+}
+
+/// The place for a new session.
 ///
-/// In the first bucket, where it is found sooner, unless that has but one slot left and the second has more: with a
-/// table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves 0.36 %
-/// (simulated; 2^18 slots).
+/// A free one in the first bucket, where it is found sooner, unless that has but one slot left and the second has
+/// more: with a table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves
+/// 0.36 % (simulated; 2^18 slots).
 #[inline(always)]
-pub fn claim_forward<F: Family, T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_, F>> {
-    let (mut first, mut second) = (0, 0);
+pub fn place<F: Family, T: Tables>(tables: &T, buckets: Buckets, segment: &Segment<F>) -> Option<Place> {
+    let (mut first, mut second, mut free) = (0, 0, [u32::MAX; 2]);
     for position in 0..2 * BUCKET {
-        let free = u32::from(F::forward(tables, buckets.index(position))?.state().get() == FREE);
-        if position < BUCKET {
-            first += free;
-        } else {
-            second += free;
-        }
-    }
-    let from = if first <= 1 && second > first { BUCKET } else { 0 };
-    for position in 0..2 * BUCKET {
-        let index = buckets.index((from + position) % (2 * BUCKET));
+        let index = buckets.index(position);
         let half = F::forward(tables, index)?;
-        if half.state().get() == FREE && half.state().swap_if(FREE, CLAIMED) {
-            return Some((index, half));
+        match half.state().get() {
+            FREE if position < BUCKET => {
+                first += 1;
+                free[0] = index;
+            }
+            FREE => {
+                second += 1;
+                free[1] = index;
+            }
+            LIVE if is_of(half, segment) => return Some(Place::Taken(index)),
+            _ => {}
         }
     }
-    None
+    let [of_first, of_second] = free;
+    if first == 0 && second == 0 {
+        return None;
+    }
+    Some(Place::Free(if first == 0 || (first == 1 && second > 1) { of_second } else { of_first }))
 }
 
 /// The live reverse half of a backend's segment to local address number `local`.

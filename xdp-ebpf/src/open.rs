@@ -4,24 +4,24 @@
 //! because giving it back costs nothing; a local port is taken last.
 
 use crate::{
-    abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FLAG_TOA, FREE, Half, LIVE, PROTOCOL_TCP, plane_of},
+    abi::{Backend, CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
     admit::Picked,
     checksum::Sum,
     family::{Address, Family},
-    lookup::{self, Buckets, Found},
+    lookup::{self, Buckets, Found, Place},
     packet::Packet,
     parse::{self, Segment},
     shared::Shared,
     tables::{ANY_SOURCE, Mac, News, Route, Tables},
     tcp_state::State,
     verdict::Event,
-    wire::Ethernet,
+    wire::{ETHERNET_LEN, Ethernet, IpHeader},
 };
 
 /// How many local addresses are asked for a port before the connection is refused.
 const LOCAL_ADDRESSES_TRIED: u32 = 4;
-/// How often a port is asked of one ring while other CPUs take from it at the same moment.
-const PORT_ATTEMPTS: u32 = 4;
+/// How often a ring is asked for a port: it may be empty, or other CPUs may take from it at the same moment.
+const PORT_ATTEMPTS: u32 = 8;
 
 /// Opens a session with the member of family `B` that [`crate::admit`] has picked, for a client's SYN or first
 /// datagram. Its state is still [`State::None`]: the caller lets the packet itself move it on.
@@ -36,13 +36,44 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     tables: &T,
     picked: Picked,
 ) -> Result<(), Event> {
+    let backend = tables.backend(picked.backend.into()).ok_or(Event::DropInternal)?;
+    let to_client = hop_to_client::<F, P, T>(packet, tables)?;
+    let to_backend = hop_to_backend(tables, backend)?;
+    // Read only now, and not kept over the lookups above: what is kept stands on the stack, and that is short.
     let segment = &parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, segment);
-    let backend = tables.backend(picked.backend.into()).ok_or(Event::DropInternal)?;
     let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
     let member = Member::<B> { address, port: backend.port, index: picked.backend };
-    Opening { packet, tables, config, buckets, segment, listener: picked.listener, member }.run()
+    Opening { tables, config, buckets, segment, listener: picked.listener, member }.run(to_backend, to_client)
+}
+
+#[inline(always)]
+fn hop_to_backend<T: Tables>(tables: &T, backend: &Backend) -> Result<Hop, Event> {
+    match tables.route(ANY_SOURCE, backend.address) {
+        Route::Via { slot, mac } => Ok((slot, mac)),
+        Route::NoNeighbour { .. } => Err(Event::DropNoNeighbour),
+        Route::Elsewhere => Err(Event::DropInterface),
+        Route::None => Err(Event::DropNoRoute),
+    }
+}
+
+/// A client whose next hop is on the link that it came from, but not known by MAC, gets the MAC it came from.
+#[inline(always)]
+fn hop_to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Hop, Event> {
+    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
+    let slot = match tables.route(ip.dst().wide(), ip.src().wide()) {
+        Route::Via { slot, mac } => return Ok((slot, mac)),
+        Route::NoNeighbour { slot } => slot,
+        Route::Elsewhere => return Err(Event::DropInterface),
+        Route::None => return Err(Event::DropNoRoute),
+    };
+    let interface = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
+    if interface.index != packet.ingress() {
+        return Err(Event::DropNoNeighbour);
+    }
+    let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
+    Ok((slot, ethernet.src.into()))
 }
 
 /// Tells whoever listens what became of a client's packet that asked for a session.
@@ -53,6 +84,7 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
     if let Err(event) = opened {
         return tables.tell(News::Refused { client, vip, event });
     }
+    tables.tell(News::Opened { client, vip });
     let Some(config) = tables.config() else { return };
     let Some(half) = lookup::forward(tables, Buckets::of(config, &segment), &segment) else { return };
     let (local, backend) = if half.flags().get() & FLAG_MIXED == 0 {
@@ -62,7 +94,7 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
         (reverse.dst().get().wide(), reverse.src().get().wide())
     };
     let (local, backend) = ((local, half.new_sport().get()), (backend, half.new_dport().get()));
-    tables.tell(News::Opened { client, vip, local, backend });
+    tables.tell(News::Joined { local, backend });
 }
 
 /// Whether a SYN for this half's tuple begins a new session.
@@ -71,28 +103,7 @@ pub fn is_over(half: Shared<'_, Common>) -> bool {
     State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
-/// Claims the forward slot of a session that is over for a new one with its tuple: left to the sweeper, the slots of
-/// a client that comes again and again from the same ports would fill their two buckets. The reverse half goes, so
-/// that late segments of the old connection cannot meet the new one; the sweeper gives its port back.
-#[inline(always)]
-fn recycle<'a, F: Family, T: Tables>(tables: &'a T, half: Shared<'a, Half<F>>) -> Option<Found<'a, F>> {
-    let peer = half.peer().get();
-    let reverse: Shared<'_, Common> = if half.flags().get() & FLAG_MIXED == 0 {
-        *F::reverse(tables, peer)?
-    } else {
-        *F::Other::reverse(tables, peer)?
-    };
-    let index = reverse.peer().get();
-    if !half.state().swap_if(LIVE, CLAIMED) {
-        return None;
-    }
-    reverse.state().swap_if(LIVE, DYING);
-    tables.count(Event::SessionReopened);
-    Some((index, half))
-}
-
-struct Opening<'a, 's, F: Family, B: Family, P, T> {
-    packet: &'s P,
+struct Opening<'a, 's, F: Family, B: Family, T> {
     tables: &'a T,
     config: &'s Config,
     buckets: Buckets,
@@ -113,12 +124,10 @@ struct Member<B: Family> {
     index: u16,
 }
 
-impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T> {
+impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     #[inline(always)]
-    fn run(&self) -> Result<(), Event> {
-        let to_client = self.hop_to_client()?;
-        let to_backend = self.hop_to_backend()?;
-        let forward = self.claim().ok_or(Event::DropTableFull)?;
+    fn run(&self, to_backend: Hop, to_client: Hop) -> Result<(), Event> {
+        let forward = self.claim()?;
         let local = match self.take_port() {
             Ok(local) => local,
             Err(event) => {
@@ -135,38 +144,38 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
         Ok(())
     }
 
+    /// Claims a forward slot: the caller owns it until it sets another state.
     #[inline(always)]
-    fn claim(&self) -> Option<Found<'a, F>> {
-        let over = lookup::forward(self.tables, self.buckets, self.segment);
-        over.and_then(|half| recycle(self.tables, half))
-            .or_else(|| lookup::claim_forward(self.tables, self.buckets))
-    }
-
-    #[inline(always)]
-    fn hop_to_backend(&self) -> Result<Hop, Event> {
-        match self.tables.route(ANY_SOURCE, self.member.address.wide()) {
-            Route::Via { slot, mac } => Ok((slot, mac)),
-            Route::NoNeighbour { .. } => Err(Event::DropNoNeighbour),
-            Route::Elsewhere => Err(Event::DropInterface),
-            Route::None => Err(Event::DropNoRoute),
-        }
-    }
-
-    /// A client whose next hop is on the link that it came from, but not known by MAC, gets the MAC it came from.
-    #[inline(always)]
-    fn hop_to_client(&self) -> Result<Hop, Event> {
-        let slot = match self.tables.route(self.segment.dst.wide(), self.segment.src.wide()) {
-            Route::Via { slot, mac } => return Ok((slot, mac)),
-            Route::NoNeighbour { slot } => slot,
-            Route::Elsewhere => return Err(Event::DropInterface),
-            Route::None => return Err(Event::DropNoRoute),
+    fn claim(&self) -> Result<Found<'a, F>, Event> {
+        let place = lookup::place(self.tables, self.buckets, self.segment).ok_or(Event::DropTableFull)?;
+        let (index, from) = match place {
+            Place::Free(index) => (index, FREE),
+            Place::Taken(index) => (index, LIVE),
         };
-        let interface = self.tables.interface(slot.into()).ok_or(Event::DropInternal)?;
-        if interface.index != self.packet.ingress() {
-            return Err(Event::DropNoNeighbour);
+        let half = F::forward(self.tables, index).ok_or(Event::DropInternal)?;
+        if !half.state().swap_if(from, CLAIMED) {
+            return Err(Event::DropRace);
         }
-        let ethernet = self.packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
-        Ok((slot, ethernet.src.into()))
+        if from == LIVE {
+            self.recycle(half).ok_or(Event::DropInternal)?;
+        }
+        Ok((index, half))
+    }
+
+    /// Parts the claimed forward slot of a session that is over from its reverse half. Left to the sweeper, the slots
+    /// of a client that comes again and again from the same ports would fill their two buckets. The reverse half
+    /// goes, so that late segments of the old connection cannot meet the new one; the sweeper gives its port back.
+    #[inline(always)]
+    fn recycle(&self, half: Shared<'a, Half<F>>) -> Option<()> {
+        let peer = half.peer().get();
+        let reverse: Shared<'_, Common> = if half.flags().get() & FLAG_MIXED == 0 {
+            *F::reverse(self.tables, peer)?
+        } else {
+            *F::Other::reverse(self.tables, peer)?
+        };
+        reverse.state().swap_if(LIVE, DYING);
+        self.tables.count(Event::SessionReopened);
+        Some(())
     }
 
     /// Takes a free port of the member's plane, of the local address that the client's tuple hashes to or, if that
@@ -175,32 +184,33 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
     fn take_port(&self) -> Result<Local<'a, B>, Event> {
         let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask);
         let addresses = self.config.local_addresses_of::<B>();
-        let first = self.buckets.spread();
-        for step in 0..LOCAL_ADDRESSES_TRIED {
-            if step >= addresses {
+        let mut number = self.buckets.spread();
+        let mut untried = addresses.min(LOCAL_ADDRESSES_TRIED);
+        for _ in 0..PORT_ATTEMPTS {
+            if untried == 0 {
                 break;
             }
-            let number = first.wrapping_add(step) % addresses;
+            number %= addresses;
             let plane_index = self.config.plane_index::<B>(number, plane);
             let ring = self.tables.plane(plane_index).ok_or(Event::DropInternal)?;
-            for _ in 0..PORT_ATTEMPTS {
-                let head = ring.head().get();
-                if head == ring.tail().get() {
-                    break;
-                }
-                let position = head & self.config.ring_mask;
-                let port = self.tables.port(plane_index, position, self.config).ok_or(Event::DropInternal)?;
-                if !ring.head().swap_if(head, head.wrapping_add(1)) {
-                    continue;
-                }
-                let index = self.config.reverse_index(number, plane, port).ok_or(Event::DropInternal)?;
-                let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
-                if !half.state().swap_if(FREE, CLAIMED) {
-                    return Err(Event::DropPortBusy);
-                }
-                let address = B::Address::from_wide(ring.address().get()).ok_or(Event::DropInternal)?;
-                return Ok(Local { address, port, reverse: (index, half) });
+            let head = ring.head().get();
+            if head == ring.tail().get() {
+                untried -= 1;
+                number = number.wrapping_add(1);
+                continue;
             }
+            let position = head & self.config.ring_mask;
+            let port = self.tables.port(plane_index, position, self.config).ok_or(Event::DropInternal)?;
+            if !ring.head().swap_if(head, head.wrapping_add(1)) {
+                continue;
+            }
+            let index = self.config.reverse_index(number, plane, port).ok_or(Event::DropInternal)?;
+            let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
+            if !half.state().swap_if(FREE, CLAIMED) {
+                return Err(Event::DropPortBusy);
+            }
+            let address = B::Address::from_wide(ring.address().get()).ok_or(Event::DropInternal)?;
+            return Ok(Local { address, port, reverse: (index, half) });
         }
         Err(Event::DropNoPort)
     }
@@ -223,7 +233,6 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
         reverse.dport().set(local.port);
         reverse.new_sport().set(segment.dport);
         reverse.new_dport().set(segment.sport);
-        reverse.ack().set(segment.seq.wrapping_add(1));
         self.fill_half(forward, reverse_index, to_backend);
         forward.src().set(segment.src);
         forward.sport().set(segment.sport);
@@ -231,7 +240,6 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
         forward.dport().set(segment.dport);
         forward.new_sport().set(local.port);
         forward.new_dport().set(member.port);
-        forward.ack().set(0);
 
         let clients = segment.dst.add_to(segment.src.add_to(Sum::ZERO));
         let backends = member.address.add_to(local.address.add_to(Sum::ZERO));
@@ -249,10 +257,6 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
         forward.new_dst().set(in_family(member.address));
         reverse.new_src().set(in_family(segment.dst));
         reverse.new_dst().set(in_family(segment.src));
-        if F::VERSION != B::VERSION {
-            reverse.flags().set(reverse.flags().get() | FLAG_MIXED);
-            forward.flags().set(forward.flags().get() | FLAG_MIXED);
-        }
         reverse.state().publish(LIVE);
         forward.state().publish(LIVE);
     }
@@ -262,7 +266,8 @@ impl<'a, F: Family, B: Family, P: Packet, T: Tables> Opening<'a, '_, F, B, P, T>
     fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop) {
         half.next_hop().set(hop.1.into());
         half.interface().set(hop.0);
-        half.flags().set(if self.segment.protocol == PROTOCOL_TCP { FLAG_TOA } else { 0 });
+        half.flags().set(if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
+        half.ack().set(0);
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());
         half.generation().set(self.config.generation as u16);

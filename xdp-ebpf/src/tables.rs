@@ -147,12 +147,15 @@ pub type End = ([u8; 16], u16);
 /// What the slow path has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A session was opened.
+    /// A session was opened: between these.
     Opened {
         /// Client's address and port.
         client: End,
         /// VIP and port.
         vip: End,
+    },
+    /// And on the other side between these.
+    Joined {
         /// Local address and port.
         local: End,
         /// Backend's address and port.

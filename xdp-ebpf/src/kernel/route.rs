@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
-    family::{Address, words},
+    family::Address,
     tables::{Mac, Route},
 };
 use zerocopy::transmute;
@@ -62,13 +62,13 @@ pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64,
         if let Some(dst) = <[u8; 4]>::from_wide(dst) {
             (*question).family = AF_INET;
             // The last word of a mapped address, and of the one that is of both families.
-            let [.., src] = words(src);
+            let [.., src]: [u32; 4] = transmute!(src);
             (*question).__bindgen_anon_3.ipv4_src = src;
             (*question).__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(dst);
         } else {
             (*question).family = AF_INET6;
-            (*question).__bindgen_anon_3.ipv6_src = words(src);
-            (*question).__bindgen_anon_4.ipv6_dst = words(dst);
+            (*question).__bindgen_anon_3.ipv6_src = transmute!(src);
+            (*question).__bindgen_anon_4.ipv6_dst = transmute!(dst);
         }
         let kind = match bpf_fib_lookup(ctx.cast(), question.cast(), length, 0) as u32 {
             BPF_FIB_LKUP_RET_SUCCESS => VIA,

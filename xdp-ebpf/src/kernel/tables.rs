@@ -188,18 +188,13 @@ impl Tables for Maps {
     #[inline(always)]
     fn tell(&self, news: News) {
         match news {
-            News::Opened { client, vip, local, backend } => info!(
-                self.ctx,
-                "session opened: {:i}:{} -> {:i}:{} via {:i}:{} to {:i}:{}",
-                client.0,
-                client.1,
-                vip.0,
-                vip.1,
-                local.0,
-                local.1,
-                backend.0,
-                backend.1
-            ),
+            // In two lines, because one with four addresses needs more stack than is left.
+            News::Opened { client, vip } => {
+                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", client.0, client.1, vip.0, vip.1)
+            }
+            News::Joined { local, backend } => {
+                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", local.0, local.1, backend.0, backend.1)
+            }
             News::Refused { client, vip, event } => {
                 info!(
                     self.ctx,
