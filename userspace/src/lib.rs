@@ -11,6 +11,8 @@
 //!   → dataplane  the changes reach the BPF maps
 //! ```
 //!
+//! HTTP and HTTPS listeners are served by `l7`, which goes by the same model.
+//!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
@@ -20,6 +22,8 @@ pub mod config;
 pub mod dataplane;
 pub mod health;
 pub mod host;
+#[cfg(feature = "l7")]
+pub mod l7;
 pub mod maglev;
 pub mod model;
 pub mod plan;
