@@ -3,6 +3,8 @@
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow.
 //! Architecture invariant: nothing here knows aya, serde or the wire.
 
+pub mod edge;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddrV4},
