@@ -84,3 +84,16 @@ pub enum ProxyVersion {
     /// Binary.
     V2,
 }
+
+/// All of it, for one listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    /// Where requests are written down; the load balancer's, so the same for all its listeners.
+    pub log: Option<AccessLog>,
+    /// What clients may ask for.
+    pub limits: Limits,
+    /// Headers that tell members about the client.
+    pub forwarded: Forwarded,
+    /// Who begins connections with a PROXY protocol header.
+    pub trusted: TrustedProxies,
+}

@@ -4,9 +4,8 @@
 //! What only HTTP listeners and pools have is in `http`.
 //! Architecture invariant: nothing here knows aya, Pingora, serde or the wire.
 
-pub mod http;
-
 pub mod edge;
+pub mod http;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
