@@ -6,6 +6,7 @@ use super::{
     document::{Table, Value},
     scalar,
 };
+use crate::model::edge::Edge;
 use crate::model::http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls};
 
 /// Between two requests, the listener's `idle_timeout`.
@@ -33,7 +34,7 @@ pub(super) fn listener(table: &Table<'_>, protocol: &str) -> Option<HttpListener
             return None;
         }
     };
-    Some(HttpListener { tls, timeouts: timeouts(table) })
+    Some(HttpListener { tls, timeouts: timeouts(table), edge: Edge::default() })
 }
 
 fn tls(table: &Table<'_>) -> Tls {
@@ -66,7 +67,7 @@ pub(super) fn pool(table: &Table<'_>) -> Option<HttpPool> {
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2 })
+    Some(HttpPool { tls, http2, proxy_protocol: None })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

@@ -4,10 +4,14 @@
 //! listeners  all of them: what a change of the model starts, alters and ends
 //!   → listen   one listener: its socket, its connections, its end
 //!   → stream   one client's connection, small while idle
-//!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step
+//!   → proxy_protocol   who the client is, if a balancer in front says so; and the same towards members
+//!   → guard    a request's head, in time and in shape
+//!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
 //!   → proxy    one request, stage by stage
+//!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → failure  what the client is told when that does not work
+//!   → exchange what came of it, for log and metrics
 //! ```
 //!
 //! Packets pass the XDP program first, which lets them up to the kernel; `dataplane/steer` then finds the listener's
@@ -15,10 +19,17 @@
 //!
 //! Architecture invariant: nothing here speaks to BPF or reads the file.
 
+pub mod edge;
+pub mod exchange;
 pub mod failure;
+pub mod forwarded;
+pub mod guard;
 pub mod listen;
 pub mod listeners;
+pub mod log;
+pub mod metrics;
 pub mod proxy;
+pub mod proxy_protocol;
 pub mod snapshot;
 pub mod stream;
 pub mod upstream;

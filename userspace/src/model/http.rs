@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::edge::{Edge, ProxyVersion};
+
 /// The Layer-7 part of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpListener {
@@ -11,6 +13,8 @@ pub struct HttpListener {
     pub tls: Option<Tls>,
     /// How long it waits for what.
     pub timeouts: HttpTimeouts,
+    /// What it does at its edge towards the clients.
+    pub edge: Edge,
 }
 
 impl HttpListener {
@@ -55,6 +59,8 @@ pub struct HttpPool {
     pub tls: Option<MemberTls>,
     /// Whether members are spoken to in HTTP/2 only; without TLS from the first byte (prior knowledge). Else HTTP/1.1.
     pub http2: bool,
+    /// Connections to members begin with a PROXY protocol header of this version.
+    pub proxy_protocol: Option<ProxyVersion>,
 }
 
 impl HttpPool {

@@ -4,6 +4,7 @@
 //! What only HTTP listeners and pools have is in `http`.
 //! Architecture invariant: nothing here knows aya, Pingora, serde or the wire.
 
+pub mod edge;
 pub mod http;
 
 use std::{

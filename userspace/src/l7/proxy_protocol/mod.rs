@@ -1,0 +1,5 @@
+//! The PROXY protocol, versions 1 and 2: a header before everything else on a connection that says who the client is.
+//! `receive` takes it from other balancers in front, `send` gives it to members.
+
+pub mod receive;
+pub mod send;
