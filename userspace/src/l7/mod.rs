@@ -1,0 +1,5 @@
+//! Layer 7.
+//!
+//! `tls` has certificates and what connections do with them.
+
+pub mod tls;
