@@ -20,6 +20,8 @@ pub mod config;
 pub mod dataplane;
 pub mod health;
 pub mod host;
+#[cfg(feature = "l7")]
+pub mod l7;
 pub mod maglev;
 pub mod model;
 pub mod plan;

@@ -3,6 +3,9 @@
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow.
 //! Architecture invariant: nothing here knows aya, serde or the wire.
 
+pub mod policy;
+pub mod sticky;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddrV4},
