@@ -10,6 +10,7 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 
 use super::{
     document::{Shape, Table, Value},
+    http,
     pool::Pools,
     scalar,
 };
@@ -18,7 +19,20 @@ use crate::model::{Access, Listener, ListenerKey, Protocol};
 const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
-    keys: &["name", "protocol", "port", "pool", "idle_timeout", "allow", "deny"],
+    keys: &[
+        "name",
+        "protocol",
+        "port",
+        "pool",
+        "idle_timeout",
+        "allow",
+        "deny",
+        "http2",
+        "head_timeout",
+        "connect_timeout",
+        "read_timeout",
+        "write_timeout",
+    ],
 };
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -92,10 +106,17 @@ impl Siblings {
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let port = table.require("port").and_then(|value| self.port(protocol, value));
-        let pool = table.require("pool").and_then(|value| pool(value, pools));
+        let http = protocol.and_then(|protocol| http::listener(table, protocol));
+        let transport = protocol.map(transport);
+        let port = table.require("port").and_then(|value| self.port(transport, value));
+        let pool = match (&http, table.get("pool")) {
+            (Some(_), None) => Some(None),
+            (_, Some(value)) => pool(value, pools, protocol).map(Some),
+            (None, None) => table.require("pool").map(|_| None),
+        };
         let idle_timeout = match table.get("idle_timeout") {
             Some(value) => scalar::duration(value),
+            None if http.is_some() => Some(http::IDLE_TIMEOUT),
             None => Some(IDLE_TIMEOUT),
         };
         let access = access(table);
@@ -105,11 +126,12 @@ impl Siblings {
             pool: pool?,
             idle_timeout: idle_timeout?,
             access,
+            http,
         };
-        Some(((protocol?, port?), listener))
+        Some(((transport?, port?), listener))
     }
 
-    /// A port of its own among the listeners of the same protocol.
+    /// A port of its own among the listeners of the same transport protocol.
     fn port(&mut self, protocol: Option<Protocol>, value: Value<'_>) -> Option<u16> {
         let port = scalar::port(value)?;
         let protocol = protocol?;
@@ -122,14 +144,21 @@ impl Siblings {
     }
 }
 
-fn protocol(table: &Table<'_>) -> Option<Protocol> {
-    let Some(value) = table.get("protocol") else { return Some(Protocol::Tcp) };
+fn protocol(table: &Table<'_>) -> Option<&'static str> {
+    let Some(value) = table.get("protocol") else { return Some("tcp") };
     let text = value.string()?;
-    let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
+    let protocol = ["tcp", "udp", "http", "https"].into_iter().find(|&protocol| protocol == text);
     if protocol.is_none() {
-        value.refuse(format!("{text:?} is not supported by this version; use \"tcp\" or \"udp\""));
+        value.refuse(format!(
+            "{text:?} is not supported by this version; use \"tcp\", \"udp\", \"http\" or \"https\""
+        ));
     }
     protocol
+}
+
+/// What carries a protocol.
+fn transport(protocol: &str) -> Protocol {
+    if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// Who may connect.
@@ -152,11 +181,22 @@ fn access(table: &Table<'_>) -> Access {
     Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
-fn pool(value: Value<'_>, pools: &Pools<'_>) -> Option<String> {
+/// A pool that a listener of this protocol may have.
+fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) -> Option<String> {
     let name = value.string()?;
-    if !pools.pools.contains_key(name) {
+    let Some(pool) = pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
         return None;
+    };
+    match (protocol?, &pool.http) {
+        ("http" | "https", None) => value.refuse(format!(
+            "pool {name:?} is not for HTTP; give it protocol = \"http\" or \"https\", or name another"
+        )),
+        ("tcp" | "udp", Some(http)) => value.refuse(format!(
+            "pool {name:?} has protocol = {:?}, which goes with HTTP and HTTPS listeners only; name another",
+            http.protocol()
+        )),
+        _ => return Some(name.into()),
     }
-    Some(name.into())
+    None
 }

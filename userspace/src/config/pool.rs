@@ -10,15 +10,17 @@ use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, 
 
 use super::{
     document::{Shape, Table, Value},
-    health, scalar,
+    health, http, scalar,
 };
 use crate::{
+    health::check::Codes,
     maglev,
     model::{Algorithm, Pool},
     schedule,
 };
 
-const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "sticky", "health", "member"] };
+const POOL: Shape =
+    Shape { path: "pool", keys: &["name", "protocol", "http2", "algorithm", "sticky", "health", "member"] };
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
@@ -41,7 +43,9 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let algorithm = algorithm(&table, members.len());
-        let pool = Pool { members, algorithm, health: health::read(&table) };
+        let http = http::pool(&table);
+        let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
+        let pool = Pool { members, algorithm, health: health::read(&table, &codes), http };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);

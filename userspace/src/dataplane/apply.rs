@@ -14,7 +14,7 @@ use zerocopy::FromZeros;
 
 use super::{
     health,
-    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
+    registry::{NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
     sweep::Census,
     tables::Tables,
 };
@@ -181,7 +181,10 @@ impl Applier {
     }
 
     fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
-        let pool = self.registry.pools.get(&listener.pool).context("a listener's pool has no index")?;
+        let pool = match &listener.pool {
+            Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
+            None => NO_POOL,
+        };
         let name = name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?;
         let load_balancer = name_bytes(&listener.load_balancer)
             .with_context(|| too_long("load balancer", &listener.load_balancer))?;

@@ -1,9 +1,9 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, and
-//! `any` tries everything else.
+//! in `health`, what speaks HTTP in `http`, and `any` tries everything else.
 
 mod any;
 mod health;
+mod http;
 mod refused;
 mod room;
 
@@ -11,7 +11,10 @@ use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
-use crate::model::{Access, Listener, ListenerKey, Protocol};
+use crate::model::{
+    Access, Listener, ListenerKey, Protocol,
+    http::{HttpListener, HttpPool, HttpTimeouts},
+};
 
 /// A right file, each line of which a test may change.
 const BASE: &str = r#"[host]
@@ -72,12 +75,17 @@ fn the_example_means_what_it_says() {
         access: Access::default(),
         name: name.into(),
         load_balancer: "shop".into(),
-        pool: name.into(),
+        pool: Some(name.into()),
         idle_timeout: Duration::from_secs(seconds),
+        http: (name == "pages").then(|| HttpListener { tls: None, timeouts: HttpTimeouts::default() }),
     };
     let expected = vips.into_iter().flat_map(|vip| {
         let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };
-        [(key(80), listener("web", 300)), (key(5432), listener("database", 3600))]
+        [
+            (key(80), listener("web", 300)),
+            (key(5432), listener("database", 3600)),
+            (key(8080), listener("pages", 60)),
+        ]
     });
     assert_eq!(model.listeners, expected.collect());
     let members = |name: &str| -> Vec<(SocketAddrV4, u16)> {
@@ -94,17 +102,34 @@ fn the_example_means_what_it_says() {
     assert_eq!((health.interval, health.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
     assert_eq!((health.port, health.retries), (None, 3));
     assert_eq!(model.pools["database"].health, None);
-    assert_eq!(model.pools.len(), 2);
+    assert_eq!(members("pages"), [member("192.0.2.31:8080", 1)]);
+    assert_eq!(model.pools["pages"].http, Some(HttpPool { tls: None, http2: false }));
+    assert_eq!(model.pools.len(), 3);
 }
 
 /// Everything optional left out is the same as the example's values, which its comments call defaults.
 #[test]
 fn defaults_are_the_examples_values() {
-    let optional =
-        ["local_ports", "max_sessions", "protocol", "algorithm", "syn_recv", "fin_wait", "time_wait"];
+    let optional = [
+        "local_ports",
+        "max_sessions",
+        "protocol = \"tcp\"",
+        "algorithm",
+        "syn_recv",
+        "fin_wait",
+        "time_wait",
+    ];
     let optional = [
         &optional[..],
         &["close ", "close_wait", "last_ack", "udp_one_way", "[timeouts]", "idle_timeout = \"300s\""],
+        &[
+            "idle_timeout = \"60s\"",
+            "head_timeout",
+            "connect_timeout",
+            "read_timeout",
+            "write_timeout",
+            "http2",
+        ],
     ]
     .concat();
     let short: String = EXAMPLE

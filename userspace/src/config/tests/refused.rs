@@ -236,12 +236,12 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nprotocol = 'quic'\n",
-            r#"14: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp" or "udp""#,
+            r#"14: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp", "udp", "http" or "https""#,
         ),
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, http2, head_timeout, connect_timeout, read_timeout, write_timeout",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (

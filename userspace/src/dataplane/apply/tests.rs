@@ -112,7 +112,9 @@ fn models() -> impl Strategy<Value = Model> {
         for (name, (members, algorithm)) in pools {
             let member = |(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight);
             let members = members.into_iter().map(member).collect();
-            model.pools.insert(format!("pool{name}"), model::Pool { members, algorithm, health: None });
+            model
+                .pools
+                .insert(format!("pool{name}"), model::Pool { members, algorithm, health: None, http: None });
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
         for (vip, port, pool, seconds, access) in listeners {
@@ -122,8 +124,9 @@ fn models() -> impl Strategy<Value = Model> {
                 access,
                 name: "web".into(),
                 load_balancer: "shop".into(),
-                pool: pool.get(&names).clone(),
+                pool: Some(pool.get(&names).clone()),
                 idle_timeout: Duration::from_secs(seconds),
+                http: None,
             };
             model.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener);
         }
@@ -162,7 +165,8 @@ fn check(applier: &mut Applier, model: &Model) {
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
         }
-        let members = &model.pools[&listener.pool].members;
+        let pool = &model.pools[listener.pool.as_ref().unwrap()];
+        let members = &pool.members;
         let picks = picks(tables, record.pool);
         let sum: usize = picks.values().sum();
         let weights: usize = members.values().map(|&weight| usize::from(weight)).sum();
@@ -171,7 +175,7 @@ fn check(applier: &mut Applier, model: &Model) {
             let share = picks.get(member).copied().unwrap_or(0);
             // Exact but for the hash table, whose size is a prime.
             let off = (share * weights).abs_diff(usize::from(weight) * sum);
-            let exact = model.pools[&listener.pool].algorithm != Algorithm::SourceHash;
+            let exact = pool.algorithm != Algorithm::SourceHash;
             assert!(off <= if exact { 0 } else { 2 * weights }, "{member} of {picks:?}");
         }
     }

@@ -1,0 +1,87 @@
+//! What a listener and a pool say that speak HTTP.
+
+use std::time::Duration;
+
+use super::{
+    document::{Table, Value},
+    scalar,
+};
+use crate::model::http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls};
+
+/// Between two requests, the listener's `idle_timeout`.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Keys of `[[load_balancer.listener]]` for HTTP and HTTPS listeners.
+pub(super) const LISTENER_KEYS: [&str; 4] =
+    ["head_timeout", "connect_timeout", "read_timeout", "write_timeout"];
+/// Those that only HTTPS listeners have.
+const TLS_LISTENER_KEYS: [&str; 1] = ["http2"];
+/// Keys of `[[pool]]` for HTTP and HTTPS pools.
+const POOL_KEYS: [&str; 1] = ["http2"];
+
+/// The Layer-7 part of the listener in this table, whose protocol is `protocol`; another protocol has none.
+pub(super) fn listener(table: &Table<'_>, protocol: &str) -> Option<HttpListener> {
+    let tls = match protocol {
+        "https" => Some(tls(table)),
+        "http" => {
+            refuse(table, &TLS_LISTENER_KEYS, "only an HTTPS listener has this");
+            None
+        }
+        _ => {
+            let reason = "only an HTTP or HTTPS listener has this";
+            refuse(table, &LISTENER_KEYS, reason);
+            refuse(table, &TLS_LISTENER_KEYS, "only an HTTPS listener has this");
+            return None;
+        }
+    };
+    Some(HttpListener { tls, timeouts: timeouts(table) })
+}
+
+fn tls(table: &Table<'_>) -> Tls {
+    Tls { http2: table.get("http2").and_then(|value| value.boolean()).unwrap_or(true) }
+}
+
+fn timeouts(table: &Table<'_>) -> HttpTimeouts {
+    let mut timeouts = HttpTimeouts::default();
+    let set = |timeout: &mut Duration, key| {
+        if let Some(duration) = table.get(key).and_then(scalar::duration) {
+            *timeout = duration;
+        }
+    };
+    set(&mut timeouts.head, "head_timeout");
+    set(&mut timeouts.connect, "connect_timeout");
+    set(&mut timeouts.read, "read_timeout");
+    set(&mut timeouts.write, "write_timeout");
+    timeouts
+}
+
+/// The Layer-7 part of the pool in this table, if its protocol says that it has one.
+pub(super) fn pool(table: &Table<'_>) -> Option<HttpPool> {
+    let protocol = table.get("protocol").and_then(pool_protocol);
+    let tls = match protocol {
+        Some("https") => Some(MemberTls {}),
+        Some(_) => None,
+        None => {
+            refuse(table, &POOL_KEYS, "only a pool with protocol = \"http\" or \"https\" has this");
+            return None;
+        }
+    };
+    let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
+    Some(HttpPool { tls, http2 })
+}
+
+fn pool_protocol(value: Value<'_>) -> Option<&'static str> {
+    let text = value.string()?;
+    let protocol = ["http", "https"].into_iter().find(|&protocol| protocol == text);
+    if protocol.is_none() {
+        value.refuse(format!(
+            "{text:?} is not supported by this version; use \"http\" or \"https\", or leave it out for Layer 4"
+        ));
+    }
+    protocol
+}
+
+fn refuse(table: &Table<'_>, keys: &[&'static str], reason: &str) {
+    for value in keys.iter().filter_map(|&key| table.get(key)) {
+        value.refuse(reason);
+    }
+}
