@@ -6,7 +6,10 @@ use super::{
     document::{Table, Value},
     scalar,
 };
-use crate::model::http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls};
+use crate::model::{
+    http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls},
+    sticky::Ejection,
+};
 
 /// Between two requests, the listener's `idle_timeout`.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,7 +36,7 @@ pub(super) fn listener(table: &Table<'_>, protocol: &str) -> Option<HttpListener
             return None;
         }
     };
-    Some(HttpListener { tls, timeouts: timeouts(table) })
+    Some(HttpListener { tls, timeouts: timeouts(table), policies: Vec::new(), redirect: None })
 }
 
 fn tls(table: &Table<'_>) -> Tls {
@@ -66,7 +69,7 @@ pub(super) fn pool(table: &Table<'_>) -> Option<HttpPool> {
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2 })
+    Some(HttpPool { tls, http2, sticky: None, slow_start: None, ejection: Some(Ejection::default()) })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

@@ -4,6 +4,11 @@
 
 use std::time::Duration;
 
+use super::{
+    policy::{Policy, Redirect},
+    sticky::{Ejection, Sticky},
+};
+
 /// The Layer-7 part of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpListener {
@@ -11,6 +16,10 @@ pub struct HttpListener {
     pub tls: Option<Tls>,
     /// How long it waits for what.
     pub timeouts: HttpTimeouts,
+    /// Where requests go that are not for the listener's own pool, in the order of the file.
+    pub policies: Vec<Policy>,
+    /// Where all requests are sent instead; policies and pool do not matter then.
+    pub redirect: Option<Redirect>,
 }
 
 impl HttpListener {
@@ -55,6 +64,12 @@ pub struct HttpPool {
     pub tls: Option<MemberTls>,
     /// Whether members are spoken to in HTTP/2 only; without TLS from the first byte (prior knowledge). Else HTTP/1.1.
     pub http2: bool,
+    /// How clients stay with their member; round robin only.
+    pub sticky: Option<Sticky>,
+    /// For how long a new member's share grows; round robin only.
+    pub slow_start: Option<Duration>,
+    /// When a member that fails rests.
+    pub ejection: Option<Ejection>,
 }
 
 impl HttpPool {
