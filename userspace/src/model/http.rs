@@ -10,7 +10,7 @@ use super::{
 };
 
 /// The Layer-7 part of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpListener {
     /// TLS, which makes it an HTTPS listener.
     pub tls: Option<Tls>,
@@ -58,7 +58,7 @@ impl Default for HttpTimeouts {
 }
 
 /// The Layer-7 part of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpPool {
     /// TLS towards the members.
     pub tls: Option<MemberTls>,

@@ -122,9 +122,25 @@ impl Standing {
         }
     }
 
-    /// Whether it can answer requests.
-    pub(super) fn is_well(&self, now: Instant) -> bool {
-        self.is_up && !self.is_ejected(now)
+    /// Ends its slow start if that is over, or if there is none any more: it shall not begin again with other settings.
+    pub(super) fn settle(&mut self, slow_start: Option<Duration>, now: Instant) {
+        let is_over = match (self.slow_start, slow_start) {
+            (SlowStart::Since(start), Some(ramp)) => now.saturating_duration_since(start) >= ramp,
+            (_, ramp) => ramp.is_none(),
+        };
+        if is_over {
+            self.slow_start = SlowStart::Never;
+        }
+    }
+
+    /// Whether its checks are good, or there are none.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Whether it rests because it failed.
+    pub(super) fn is_ejected(&self, now: Instant) -> bool {
+        self.ejected_until.is_some_and(|until| now < until)
     }
 
     /// Whether it shares in new clients' requests when it is well.
@@ -140,10 +156,6 @@ impl Standing {
     /// When something of this changes by itself next.
     pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
         self.ejected_until.into_iter().chain(self.leaves_at).filter(|&then| then > now).min()
-    }
-
-    fn is_ejected(&self, now: Instant) -> bool {
-        self.ejected_until.is_some_and(|until| now < until)
     }
 }
 
@@ -196,7 +208,6 @@ pub(super) fn eject(
         .fold((0, 0), |(all, resting), standing| (all + 1, resting + usize::from(standing.is_ejected(now))));
     let allowed = all * usize::from(ejection.share.min(100)) / 100;
     let Some(standing) = standings.get_mut(&member) else { return false };
-    // The last one that takes part never rests: a member that fails sometimes is better than none.
     if standing.is_ejected(now) || resting >= allowed || resting + 1 >= all {
         return false;
     }

@@ -108,7 +108,7 @@ impl Balancer {
         let http = pool.http.as_ref();
         let settings = http.and_then(|http| http.sticky.as_ref());
         let slow_start = http.and_then(|http| http.slow_start);
-        let known = previous.map(|previous| previous.lock().clone()).unwrap_or_default();
+        let known = previous.map(|previous| previous.known(now.instant)).unwrap_or_default();
         let standings = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
         let before = previous.and_then(|previous| previous.sticky.as_ref());
         let sticky =
@@ -181,6 +181,13 @@ impl Balancer {
     /// How many requests a member has now; `None` if it is not known here.
     pub fn requests(&self, member: SocketAddrV4) -> Option<u32> {
         self.lock().get(&member).map(|standing| standing.member.requests())
+    }
+
+    /// What the next balancer of this pool begins with.
+    fn known(&self, now: Instant) -> BTreeMap<SocketAddrV4, Standing> {
+        let mut known = self.lock().clone();
+        known.values_mut().for_each(|standing| standing.settle(self.slow_start, now));
+        known
     }
 
     fn view(&self, now: Instant) -> Guard<Arc<View>> {

@@ -17,12 +17,12 @@ const LEAST: usize = 32;
 pub struct Secret([u8; 32]);
 
 impl Secret {
-    /// From a file's contents; white space at its end does not count.
+    /// From a file's contents; a newline at its end does not count.
     ///
     /// # Errors
     /// It is too short to be a secret.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let bytes = bytes.trim_ascii_end();
+        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         if bytes.len() < LEAST {
             return Err(format!(
                 "has {} bytes; a secret needs {LEAST} or more, such as `openssl rand -hex 32` prints",
@@ -94,5 +94,75 @@ fn make(path: &Path) -> Result<(), String> {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, path::PathBuf};
+
+    use super::*;
+
+    /// A directory that is removed when dropped.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("evenkeel-secret-{name}-{}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn one_is_made_once_and_only_for_its_owner() {
+        let directory = Directory::new("made");
+        let path = directory.0.join("state/cookie.secret");
+        let first = Secret::load_or_make(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_to_string(&path).unwrap().len(), 65);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no draft is left");
+        assert!(Secret::load_or_make(&path).unwrap() == first);
+        let other = Secret::load_or_make(&directory.0.join("other")).unwrap();
+        assert!(other != first);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let directory = Directory::new("refused");
+        let path = directory.0.join("secret");
+        fs::write(&path, "x".repeat(31) + "\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let name = path.display();
+        let short = "has 31 bytes; a secret needs 32 or more, such as `openssl rand -hex 32` prints";
+        assert_eq!(Secret::load_or_make(&path).err().unwrap(), format!("{name} {short}"));
+        fs::write(&path, "x".repeat(32)).unwrap();
+        assert!(Secret::load_or_make(&path).is_ok());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let open = format!("{name} may be read by others; chmod 600 it");
+        assert_eq!(Secret::load_or_make(&path).err().unwrap(), open);
+        assert!(Secret::load_or_make(&directory.0).is_err());
+    }
+
+    #[test]
+    fn it_is_never_shown() {
+        let secret = Secret::from_bytes(&[b'k'; 32]).unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret");
+    }
+
+    /// RFC 4231's second test case; a change would end everybody's stickiness.
+    #[test]
+    fn signatures_are_hmac_sha256() {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(b"Jefe");
+        let code = Secret(key).sign(b"what do ya want for nothing?").unwrap();
+        let digits: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digits, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -59,7 +59,12 @@ impl View {
         drains: bool,
         now: Instant,
     ) -> Self {
-        let well = || standings.values().filter(|standing| standing.is_well(now) && !standing.is_gone(now));
+        // If all that are well rest, they do not: a member that fails sometimes is better than none.
+        let rest = standings.values().any(|s| s.is_up() && s.takes_part() && !s.is_ejected(now));
+        let well = || {
+            let up = standings.values().filter(|standing| standing.is_up() && !standing.is_gone(now));
+            up.filter(|standing| !rest || !standing.is_ejected(now))
+        };
         let member = |standing: &Standing| Arc::clone(&standing.member);
         let open: Vec<Open> = well()
             .filter(|standing| standing.takes_part())
