@@ -9,6 +9,8 @@
 //!   → guard    a request's head, in time and in shape
 //!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
 //!   → proxy    one request, stage by stage
+//!   → route    which policy it meets
+//!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → failure  what the client is told when that does not work
@@ -20,6 +22,7 @@
 //!
 //! Architecture invariant: nothing here speaks to BPF or reads the file.
 
+mod cookies;
 pub mod edge;
 pub mod exchange;
 pub mod failure;
@@ -29,8 +32,10 @@ pub mod listen;
 pub mod listeners;
 pub mod log;
 pub mod metrics;
+pub mod pick;
 pub mod proxy;
 pub mod proxy_protocol;
+pub mod route;
 pub mod snapshot;
 pub mod stream;
 pub mod tls;

@@ -8,6 +8,9 @@ pub mod edge;
 pub mod http;
 pub mod tls;
 
+pub mod policy;
+pub mod sticky;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddrV4},
