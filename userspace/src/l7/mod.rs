@@ -22,6 +22,8 @@
 pub mod edge;
 pub mod exchange;
 pub mod failure;
+#[cfg(test)]
+mod fixture;
 pub mod forwarded;
 pub mod guard;
 pub mod listen;

@@ -1,18 +1,22 @@
 //! One request, stage by stage, in the order in which Pingora calls: which pool, which member, what if it does not
 //! answer, and what the client gets.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{any::Any, net::SocketAddr, os::fd::RawFd, sync::Arc};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora::{
     Error, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
 };
 
 use super::{
+    exchange::Exchange,
     failure::{self, CLIENT_GONE},
+    proxy_protocol,
     snapshot::{Pool, Snapshot},
     upstream,
 };
@@ -28,6 +32,7 @@ pub struct Request {
     pool: Option<Arc<Pool>>,
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
+    exchange: Exchange,
 }
 
 impl Proxy {
@@ -43,10 +48,27 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Request {
         let snapshot = self.snapshot.load_full();
-        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new() }
+        let mut exchange = Exchange::default();
+        if let Some(pool) = &snapshot.listener.pool {
+            exchange.for_pool(pool);
+        }
+        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new(), exchange }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        request: &mut Request,
+        arrival: Box<dyn Any + Send + Sync>,
+    ) {
+        request.exchange.arrived(arrival);
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
+        request.snapshot.edge.admit(session)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
         let member = request.pool.as_ref().and_then(|pool| Some((pool, pool.pick(&request.tried)?)));
         let Some((pool, member)) = member else {
             // All that could be tried was, in vain; or there was none.
@@ -56,7 +78,45 @@ impl ProxyHttp for Proxy {
             );
         };
         request.tried.push(member.address);
-        Ok(Box::new(upstream::peer(pool, &member, &request.snapshot.http.timeouts)))
+        request.exchange.trying(member.address);
+        let Snapshot { edge, http, .. } = &*request.snapshot;
+        let mut peer = upstream::peer(pool, &member, &http.timeouts);
+        if let Some(version) = pool.http.proxy_protocol {
+            proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
+        }
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.exchange.connected(reused);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.snapshot.edge.forward(upstream, session)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.exchange.answered(response.status.as_u16());
+        Ok(())
     }
 
     /// Nothing was sent yet, so any request may try another member.
@@ -64,9 +124,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        _request: &mut Request,
+        request: &mut Request,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        request.exchange.failed(&error);
         error.set_retry(true);
         error
     }
@@ -78,9 +139,10 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        _request: &mut Request,
+        request: &mut Request,
         _reused: bool,
     ) -> Box<Error> {
+        request.exchange.failed(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
         let again = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
@@ -103,6 +165,10 @@ impl ProxyHttp for Proxy {
             let _ = session.respond_error(status).await;
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
+        request.exchange.finish(session, error, &request.snapshot.edge);
     }
 
     fn suppress_error_log(&self, session: &Session, _request: &Request, error: &Error) -> bool {
