@@ -1,12 +1,18 @@
 //! What a listener does at its edge towards the clients, ready for use: its settings, log and counters. One for each
-//! VIP; a changed configuration puts another in its place, and the next request goes by that.
+//! VIP, in its snapshot; a changed configuration puts another in its place, and the next request goes by that.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{log::Log, metrics::Counters};
+use anyhow::Result;
+
+use super::{
+    log::{Log, Logs},
+    metrics::{Counters, Metrics},
+};
 use crate::model::{
     Listener, ListenerKey,
     edge::{Forwarded, Limits, TrustedProxies},
+    http::HttpListener,
 };
 
 /// See the module.
@@ -36,26 +42,42 @@ pub struct Edge {
     pub counters: Arc<Counters>,
 }
 
-impl Edge {
-    /// The edge of an HTTP or HTTPS listener, `None` for others.
-    pub fn new(
-        key: &ListenerKey,
-        listener: &Listener,
-        log: Option<Log>,
-        counters: Arc<Counters>,
-    ) -> Option<Self> {
-        let http = listener.http.as_ref()?;
+/// What the edges of all listeners share.
+pub struct Edges {
+    /// Access logs.
+    pub logs: Logs,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Edges {
+    /// No logs and no counters yet.
+    ///
+    /// # Errors
+    /// There can be no thread for logs.
+    pub fn new() -> Result<Self> {
+        Ok(Self { logs: Logs::start()?, metrics: Arc::default() })
+    }
+
+    /// The edge of a listener with these Layer-7 settings.
+    ///
+    /// # Errors
+    /// Its log cannot be opened.
+    pub fn edge(&self, key: &ListenerKey, listener: &Listener, http: &HttpListener) -> Result<Edge> {
+        let settings = &http.edge;
+        let log = settings.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
+        let counters = self.metrics.listener(&listener.load_balancer, &listener.name);
         counters.set_log(log.clone());
-        Some(Self {
+        Ok(Edge {
             load_balancer: listener.load_balancer.clone(),
             listener: listener.name.clone(),
             vip: SocketAddr::new(key.vip.into(), key.port),
             https: http.tls.is_some(),
-            limits: http.edge.limits,
+            limits: settings.limits,
             head: http.timeouts.head,
             idle: listener.idle_timeout,
-            forwarded: http.edge.forwarded,
-            trusted: http.edge.trusted.clone(),
+            forwarded: settings.forwarded,
+            trusted: settings.trusted.clone(),
             log,
             counters,
         })

@@ -10,13 +10,14 @@ use std::{
 use http::header::{HOST, HeaderMap, REFERER, USER_AGENT};
 use jiff::Zoned;
 use pingora::{
-    Error, ErrorSource, ErrorType,
+    Error, ErrorSource,
     protocols::{SocketDigest, l4::socket::SocketAddr as PingoraAddr},
     proxy::Session,
 };
 
 use super::{
     edge::Edge,
+    failure,
     guard::{Arrival, refusal::Refusal},
     log::{Attempt, Record, TlsRecord},
     metrics::Answered,
@@ -86,7 +87,7 @@ impl Exchange {
         {
             attempt.response = Some(time);
             if *error.esource() != ErrorSource::Downstream {
-                attempt.status.get_or_insert(status_of(error));
+                attempt.status.get_or_insert(failure::status(error));
             }
         }
     }
@@ -97,7 +98,7 @@ impl Exchange {
             attempt.response.get_or_insert(self.attempt_began.elapsed());
         }
         let written = session.response_written().map(|response| response.status.as_u16());
-        let status = written.or(error.map(status_of)).unwrap_or(0);
+        let status = written.or(error.map(failure::status)).unwrap_or(0);
         let (request_length, bytes_sent) = self.bytes(session);
         let time = self.began.elapsed();
         edge.counters.answered(&Answered { status, time, bytes_in: request_length, bytes_out: bytes_sent });
@@ -155,25 +156,6 @@ impl Exchange {
             "HTTP/2.0 200 \r\n".len() + length(&response.headers) + session.body_bytes_sent()
         });
         (received as u64, sent as u64)
-    }
-}
-
-/// The status that an error means: what the client is to get, or 499 if it has gone.
-pub fn status_of(error: &Error) -> u16 {
-    match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(status), _) => *status,
-        (ErrorType::InvalidHTTPHeader, ErrorSource::Downstream) => 400,
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => 408,
-        (_, ErrorSource::Downstream) => 499,
-        (
-            ErrorType::ConnectTimedout
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout,
-            ErrorSource::Upstream,
-        ) => 504,
-        (_, ErrorSource::Upstream) => 502,
-        _ => 500,
     }
 }
 

@@ -3,12 +3,12 @@
 //! Set on the request to the member after Pingora has removed what the client's `Connection` header names, so that a
 //! client cannot have them removed.
 
-use std::{fmt::Write, net::IpAddr};
+use std::net::IpAddr;
 
 use http::header::{HOST, HeaderValue};
-use pingora::{Result, http::RequestHeader};
+use pingora::{Result, http::RequestHeader, proxy::Session};
 
-use super::edge::Edge;
+use super::{edge::Edge, exchange};
 use crate::model::edge::ForwardedFor;
 
 const FOR: &str = "X-Forwarded-For";
@@ -26,12 +26,20 @@ const CLAIMS: [&str; 6] = [
 ];
 
 impl Edge {
-    /// Sets the headers on a request that goes to a member; `client` is who asks. To be called from
+    /// Sets the headers on a request that goes to a member for `session`'s client. To be called from
     /// `upstream_request_filter`, which is when Pingora is done with the client's headers.
     ///
     /// # Errors
     /// None that is known: all values are good ones.
-    pub fn forward(&self, request: &mut RequestHeader, client: IpAddr) -> Result<()> {
+    pub fn forward(&self, request: &mut RequestHeader, session: &Session) -> Result<()> {
+        let socket = session.digest().and_then(|digest| digest.socket_digest.as_deref());
+        match exchange::client(socket) {
+            Some(client) => self.tell(request, client.ip().to_canonical()),
+            None => Ok(()),
+        }
+    }
+
+    fn tell(&self, request: &mut RequestHeader, client: IpAddr) -> Result<()> {
         let settings = self.forwarded;
         // Before claims go.
         let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
@@ -62,7 +70,6 @@ impl Edge {
 
 /// The client after whomever the header names already, as one header: some servers read only the first.
 fn append(request: &mut RequestHeader, client: IpAddr) -> Result<()> {
-    let mut chain = String::new();
     let mut bytes = Vec::new();
     for value in request.headers.get_all(FOR) {
         if !value.as_bytes().trim_ascii().is_empty() {
@@ -70,8 +77,7 @@ fn append(request: &mut RequestHeader, client: IpAddr) -> Result<()> {
             bytes.extend_from_slice(b", ");
         }
     }
-    let _ = write!(chain, "{client}");
-    bytes.extend_from_slice(chain.as_bytes());
+    bytes.extend_from_slice(client.to_string().as_bytes());
     request.insert_header(FOR, bytes)
 }
 

@@ -13,20 +13,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 use pingora::{
-    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
-    protocols::{
-        Stream,
-        http::{
-            ServerSession,
-            v2::server::{H2Options, default_h2_options},
-        },
-    },
-    proxy::{HttpProxy, http_proxy},
+    proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
 use tokio::{
@@ -36,7 +27,9 @@ use tokio::{
     time::sleep,
 };
 
-use super::{proxy::Proxy, snapshot::Snapshot, stream::ClientStream};
+use super::{
+    edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
+};
 use crate::model::ListenerKey;
 
 /// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
@@ -85,12 +78,13 @@ impl Listening {
     /// The runtime has no room for the socket.
     pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let proxy = Arc::new(http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone())));
+        let proxy = http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone()));
+        let guard = Arc::new(Guard::new(proxy, snapshot.clone()));
         let (state, ending) = watch::channel(false);
-        let (guard, connections) = mpsc::channel(1);
+        let (open, connections) = mpsc::channel(1);
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(socket.try_clone()?)?;
-        runtime.spawn(accept(listener, proxy, snapshot.clone(), ending, guard));
+        runtime.spawn(accept(listener, guard, snapshot.clone(), ending, open));
         Ok(Self { snapshot, socket, state, connections })
     }
 
@@ -126,10 +120,10 @@ fn settings(runtime: &Handle) -> ServerConf {
 
 async fn accept(
     listener: TcpListener,
-    proxy: Arc<HttpProxy<Proxy>>,
+    guard: Arc<Guard<Proxy>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     mut ending: ShutdownWatch,
-    guard: mpsc::Sender<()>,
+    open: mpsc::Sender<()>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -138,11 +132,12 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
-                let connection = Arc::new(Connection::new(proxy.clone(), &snapshot.load()));
-                let (ending, guard) = (ending.clone(), guard.clone());
+                let edge = snapshot.load().edge.clone();
+                let (guard, ending, open) = (guard.clone(), ending.clone(), open.clone());
                 tokio::spawn(async move {
-                    connection.serve(socket, &ending).await;
-                    drop(guard);
+                    // Its error is the client's, or that of whoever is in front.
+                    let _ = serve(socket, &guard, &edge, &ending).await;
+                    drop(open);
                 });
             }
             Err(error) if is_exhausted(&error) => {
@@ -153,7 +148,7 @@ async fn accept(
             Err(_) => {}
         }
     }
-    proxy.http_cleanup().await;
+    guard.cleanup().await;
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
@@ -161,48 +156,16 @@ fn is_exhausted(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| errors.contains(&number))
 }
 
-/// What is fixed for one connection when it begins.
-struct Connection {
-    proxy: Arc<HttpProxy<Proxy>>,
-    options: HttpServerOptions,
-    /// Whole seconds.
-    idle_timeout: u64,
-}
-
-impl Connection {
-    fn new(proxy: Arc<HttpProxy<Proxy>>, snapshot: &Snapshot) -> Self {
-        let idle_timeout = snapshot.listener.idle_timeout;
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(idle_timeout);
-        Self { proxy, options, idle_timeout: idle_timeout.as_secs() }
-    }
-
-    async fn serve(self: Arc<Self>, socket: TcpStream, ending: &ShutdownWatch) {
-        // Only makes it slower if it fails.
-        let _ = socket.set_nodelay(true);
-        let stream: Stream = Box::new(ClientStream::new(socket));
-        self.process_new(stream, ending).await;
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Connection {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        ending: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.idle_timeout));
-        }
-        self.proxy.process_new_http(session, ending).await
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(default_h2_options())
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
+async fn serve(
+    socket: TcpStream,
+    guard: &Guard<Proxy>,
+    edge: &Edge,
+    ending: &ShutdownWatch,
+) -> io::Result<()> {
+    // Only makes it slower if it fails.
+    let _ = socket.set_nodelay(true);
+    let mut stream = ClientStream::new(socket);
+    proxy_protocol::receive(&mut stream, edge).await?;
+    guard.serve(Box::new(stream), ending).await;
+    Ok(())
 }

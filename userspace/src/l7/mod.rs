@@ -26,6 +26,8 @@ mod cookies;
 pub mod edge;
 pub mod exchange;
 pub mod failure;
+#[cfg(test)]
+mod fixture;
 pub mod forwarded;
 pub mod guard;
 pub mod listen;

@@ -10,6 +10,9 @@ use std::{
     },
 };
 
+use anyhow::Result;
+
+use super::edge::{Edge, Edges};
 use crate::model::{self, ListenerKey, Model, http::HttpListener};
 
 /// A listener's settings and pools.
@@ -21,6 +24,8 @@ pub struct Snapshot {
     pub listener: model::Listener,
     /// Its Layer-7 settings.
     pub http: HttpListener,
+    /// What it does at its edge towards the clients.
+    pub edge: Arc<Edge>,
     /// The pool for requests that no policy sends elsewhere.
     pub pool: Option<Arc<Pool>>,
 }
@@ -101,11 +106,18 @@ pub fn pools(model: &Model, old: &Pools) -> Pools {
 }
 
 /// The model's HTTP listeners with these pools.
-pub fn snapshots(model: &Model, pools: &Pools) -> BTreeMap<ListenerKey, Snapshot> {
+///
+/// # Errors
+/// A log cannot be opened.
+pub fn snapshots(model: &Model, pools: &Pools, edges: &Edges) -> Result<BTreeMap<ListenerKey, Snapshot>> {
     let listeners = model.listeners.iter().filter_map(|(&key, listener)| {
         let http = listener.http.clone()?;
         let pool = listener.pool.as_ref().and_then(|name| pools.get(name)).cloned();
-        Some((key, Snapshot { key, listener: listener.clone(), http, pool }))
+        Some((key, listener, http, pool))
     });
-    listeners.collect()
+    let snapshots = listeners.map(|(key, listener, http, pool)| {
+        let edge = Arc::new(edges.edge(&key, listener, &http)?);
+        Ok((key, Snapshot { key, listener: listener.clone(), http, edge, pool }))
+    });
+    snapshots.collect()
 }

@@ -2,7 +2,7 @@
 //! and can be refused for its raw shape, then gives Pingora the connection with that head in front.
 //!
 //! ```text
-//! stream   the connection, with what was read ahead
+//! watched  the connection, with what was read ahead
 //!   → head    what a head must be like
 //!   → refusal why it is refused, and what the client is told
 //! ```
@@ -13,9 +13,9 @@
 
 mod head;
 pub mod refusal;
-mod stream;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::{
     io,
@@ -27,7 +27,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use pingora::{
     Error, ErrorType, Result,
@@ -36,7 +35,7 @@ use pingora::{
         ALPN, GetSocketDigest, Ssl, Stream,
         http::{ServerSession, v2::server::default_h2_options},
     },
-    proxy::{HttpProxy, Session},
+    proxy::{HttpProxy, ProxyHttp, Session},
     server::ShutdownWatch,
 };
 use tokio::{
@@ -44,41 +43,115 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-pub use self::stream::Traffic;
-use self::{refusal::Refusal, stream::Watched};
+pub use self::watched::Traffic;
+use self::{refusal::Refusal, watched::Watched};
 use super::{
     edge::Edge,
     exchange::{self, Refused},
-    proxy_protocol,
+    snapshot::Snapshot,
 };
 
-/// The preface of HTTP/2.
-const H2_PREFACE: usize = 24;
+/// The most bytes of empty lines before a request.
+const MOST_BLANK: usize = 32;
 /// How long a refused client may take to take note.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much more it may send meanwhile.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// A proxy with the guard before it: what a Pingora service runs.
-pub struct Guarded<A> {
-    app: Arc<A>,
-    edge: Arc<ArcSwap<Edge>>,
+/// A proxy with the guard before it.
+pub struct Guard<P> {
+    proxy: Arc<HttpProxy<P>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
 }
 
-impl<P> Guarded<HttpProxy<P>> {
-    /// Guards a proxy. `edge` may change; streams per connection and idle HTTP/2 connections follow only with the next
-    /// service, being Pingora's to look after.
-    pub fn new(mut proxy: HttpProxy<P>, edge: Arc<ArcSwap<Edge>>) -> Self {
-        let now = edge.load();
+impl<P> Guard<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// Guards a proxy. Connections of HTTP/2 get by what is in `snapshot` now.
+    pub fn new(mut proxy: HttpProxy<P>, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        let edge = snapshot.load().edge.clone();
         let mut h2 = default_h2_options();
-        h2.max_concurrent_streams(now.limits.streams.into());
-        h2.max_header_list_size(now.limits.head_bytes);
+        h2.max_concurrent_streams(edge.limits.streams.into());
+        h2.max_header_list_size(edge.limits.head_bytes);
         proxy.h2_options = Some(h2);
         let options = proxy.server_options.get_or_insert_with(HttpServerOptions::default);
-        options.h2_idle_timeout = Some(now.idle);
+        options.h2_idle_timeout = Some(edge.idle);
         // So that CONNECT reaches `admit`, which refuses it, and the log.
         options.allow_connect_method_proxying = true;
-        Self { app: Arc::new(proxy), edge }
+        Self { proxy: Arc::new(proxy), snapshot }
+    }
+
+    /// Serves a client's connection until it ends. No idle connection and no new request outlives `ending`.
+    pub async fn serve(&self, stream: Stream, ending: &ShutdownWatch) {
+        let edge = self.edge();
+        let _open = edge.counters.connection();
+        let mut stream = Box::new(Watched::new(stream));
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            if stream.preface(edge.head).await {
+                self.proxy.process_new(stream, ending).await;
+            }
+        } else {
+            self.http1(stream, ending).await;
+        }
+    }
+
+    /// Ends idle connections once no more are served.
+    pub async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+
+    fn edge(&self) -> Arc<Edge> {
+        self.snapshot.load().edge.clone()
+    }
+
+    /// One request after the other.
+    async fn http1(&self, mut stream: Box<Watched>, shutdown: &ShutdownWatch) {
+        let mut edge = self.edge();
+        // The time for the first head begins with the connection.
+        let mut idle_until = Instant::now() + edge.head;
+        let mut head_until = Some(idle_until);
+        loop {
+            let next = next(&mut stream, &edge, (idle_until, head_until), shutdown).await;
+            let (head, began) = match next {
+                Next::Head(head, began) => (head.freeze(), began),
+                Next::Refused(refusal, bytes, began) => {
+                    return refuse(stream, &edge, refusal, &bytes, began).await;
+                }
+                Next::Closed => return,
+            };
+            let traffic = stream.traffic().clone();
+            let before = (traffic.read(), traffic.written());
+            let reached = Arc::new(AtomicBool::new(false));
+            let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
+            let socket = stream.get_socket_digest();
+            stream.put_back(head.clone());
+
+            let mut session = ServerSession::new_http1(stream);
+            session.set_keepalive(Some(edge.idle.as_secs()));
+            session.set_connection_user_context(Some(Box::new(arrival)));
+            let reused = self.proxy.process_new_http(session, shutdown).await;
+            if !reached.load(Relaxed) && traffic.written() > before.1 {
+                let refused = Refused {
+                    refusal: Refusal::Other,
+                    line: head::first_line(&head),
+                    client: exchange::client(socket.as_deref()),
+                    rtt_us: exchange::rtt_us(socket.as_deref()),
+                    began,
+                    bytes: (traffic.read() - before.0, traffic.written() - before.1),
+                };
+                refused.finish(&edge);
+            }
+            let Some(reused) = reused else { return };
+            // What Pingora would keep for the next request is its timeouts and requests sent ahead, neither of which
+            // is its business here.
+            let (inner, _) = reused.consume();
+            let Ok(inner) = inner.into_any().downcast::<Watched>() else { return };
+            stream = inner;
+            edge = self.edge();
+            (idle_until, head_until) = (Instant::now() + edge.idle, None);
+        }
     }
 }
 
@@ -111,109 +184,29 @@ enum Next {
     Closed,
 }
 
-#[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for Guarded<A> {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let edge = self.edge.load_full();
-        let _open = edge.counters.connection();
-        let mut ahead = BytesMut::new();
-        // Over TLS it came before the handshake.
-        if stream.get_ssl_digest().is_none() {
-            ahead = proxy_protocol::receive::plain(&mut stream, &edge).await.ok()?;
-        }
-        let mut stream = Box::new(Watched::new(stream));
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            while ahead.len() < H2_PREFACE {
-                let more = timeout(edge.head, stream.read_more(&mut ahead)).await;
-                if !matches!(more, Ok(Ok(1..))) {
-                    return None;
-                }
-            }
-            stream.put_back(ahead.freeze());
-            return self.app.process_new(stream, shutdown).await;
-        }
-        self.http1(stream, ahead, shutdown).await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.app.http_cleanup().await;
-    }
-}
-
-impl<A: HttpServerApp + Send + Sync + 'static> Guarded<A> {
-    /// One request after the other.
-    async fn http1(&self, mut stream: Box<Watched>, mut ahead: BytesMut, shutdown: &ShutdownWatch) {
-        let mut edge = self.edge.load_full();
-        // The time for the first head begins with the connection.
-        let mut idle_until = Instant::now() + edge.head;
-        let mut head_until = Some(idle_until);
-        loop {
-            let next = next(&mut stream, ahead, &edge, (idle_until, head_until), shutdown).await;
-            let (head, began) = match next {
-                Next::Head(head, began) => (head.freeze(), began),
-                Next::Refused(refusal, bytes, began) => {
-                    return refuse(stream, &edge, refusal, &bytes, began).await;
-                }
-                Next::Closed => return,
-            };
-            let traffic = stream.traffic().clone();
-            let before = (traffic.read(), traffic.written());
-            let reached = Arc::new(AtomicBool::new(false));
-            let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
-            let socket = stream.get_socket_digest();
-            stream.put_back(head.clone());
-
-            let mut session = ServerSession::new_http1(stream);
-            session.set_keepalive(Some(edge.idle.as_secs()));
-            session.set_connection_user_context(Some(Box::new(arrival)));
-            let reused = self.app.process_new_http(session, shutdown).await;
-            if !reached.load(Relaxed) && traffic.written() > before.1 {
-                let refused = Refused {
-                    refusal: Refusal::Other,
-                    line: head::first_line(&head),
-                    client: exchange::client(socket.as_deref()),
-                    rtt_us: exchange::rtt_us(socket.as_deref()),
-                    began,
-                    bytes: (traffic.read() - before.0, traffic.written() - before.1),
-                };
-                refused.finish(&edge);
-            }
-            let Some(reused) = reused else { return };
-            // What Pingora would keep for the next request is its timeouts and requests sent ahead, neither of which
-            // is its business here.
-            let (inner, _) = reused.consume();
-            let Ok(inner) = inner.into_any().downcast::<Watched>() else { return };
-            stream = inner;
-            ahead = BytesMut::new();
-            edge = self.edge.load_full();
-            (idle_until, head_until) = (Instant::now() + edge.idle, None);
-        }
-    }
-}
-
 /// Waits for a request's first byte and then for its head, each until then; without an end for the head, the edge's
 /// time for it counts from the first byte.
 async fn next(
     stream: &mut Watched,
-    mut bytes: BytesMut,
     edge: &Edge,
     (idle_until, head_until): (Instant, Option<Instant>),
     shutdown: &ShutdownWatch,
 ) -> Next {
-    let mut skipped = skip_blank(&mut bytes);
-    if bytes.is_empty() {
-        let mut shutdown = shutdown.clone();
-        while bytes.is_empty() && skipped <= H2_PREFACE {
-            let read = tokio::select! {
-                biased;
-                read = timeout_at(idle_until.into(), stream.read_more(&mut bytes)) => read,
-                _ = shutdown.wait_for(|&stop| stop) => return Next::Closed,
-            };
-            if !matches!(read, Ok(Ok(1..))) {
-                return Next::Closed;
-            }
-            skipped += skip_blank(&mut bytes);
+    let mut bytes = BytesMut::new();
+    let mut shutdown = shutdown.clone();
+    let mut skipped = 0;
+    while bytes.is_empty() {
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(idle_until.into(), stream.read_more(&mut bytes)) => read,
+            _ = shutdown.wait_for(|&stop| stop) => return Next::Closed,
+        };
+        // Empty lines may come before a request, but not for ever.
+        let blank = head::blank(&bytes);
+        bytes.advance(blank);
+        skipped += blank;
+        if !matches!(read, Ok(Ok(1..))) || skipped > MOST_BLANK {
+            return Next::Closed;
         }
     }
     let began = Instant::now();
@@ -245,12 +238,6 @@ async fn next(
         Ok(Err(_)) => Next::Closed,
         Err(_) => Next::Refused(Refusal::Late, bytes, began),
     }
-}
-
-fn skip_blank(bytes: &mut BytesMut) -> usize {
-    let blank = head::blank(bytes);
-    bytes.advance(blank);
-    blank
 }
 
 /// Answers, logs and counts, and ends the connection.

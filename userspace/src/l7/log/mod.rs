@@ -27,6 +27,7 @@ use std::{
 
 pub use self::record::{Attempt, Record, TlsRecord};
 use self::writer::{Files, LogFile, Message, Waiting};
+use super::listeners::give_up_privileges;
 use crate::model::edge::{AccessLog, LogFormat};
 
 /// Lines that may wait for the writer.
@@ -58,9 +59,10 @@ impl Logs {
         let queue = Queue { sender, waiting: Arc::default() };
         let files: Arc<Files> = Arc::default();
         let (waiting, all) = (queue.waiting.clone(), files.clone());
-        let thread = thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || writer::run(&receiver, &waiting, &all))?;
+        let thread = thread::Builder::new().name("access-log".into()).spawn(move || {
+            give_up_privileges();
+            writer::run(&receiver, &waiting, &all);
+        })?;
         Ok(Self { queue, files, thread: Some(thread) })
     }
 

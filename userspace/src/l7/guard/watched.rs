@@ -23,8 +23,13 @@ use pingora::{
     },
     tls::ssl::SslRef,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
+/// The length of HTTP/2's preface.
+const H2_PREFACE: usize = 24;
 /// The most that is read ahead at once.
 const SCRATCH: usize = 16 * 1024;
 
@@ -79,6 +84,17 @@ impl Watched {
             })
         })
         .await
+    }
+
+    /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for. Whether it came in time.
+    pub(super) async fn preface(&mut self, patience: Duration) -> bool {
+        let mut bytes = BytesMut::new();
+        let read = timeout(patience, async {
+            while bytes.len() < H2_PREFACE && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
+        });
+        let in_time = read.await.is_ok() && bytes.len() >= H2_PREFACE;
+        self.put_back(bytes.freeze());
+        in_time
     }
 
     /// Has these bytes read next.
