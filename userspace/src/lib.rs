@@ -11,9 +11,9 @@
 //!   → dataplane  the changes reach the BPF maps
 //! ```
 //!
-//! `health` asks the members whether they are well, and tells `dataplane`.
+//! HTTP and HTTPS listeners are served by `l7`, which goes by the same model.
 //!
-//! `l7` is what reads and hands on HTTP.
+//! `health` asks the members whether they are well, and tells `dataplane`.
 //!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 

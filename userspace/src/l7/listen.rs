@@ -1,0 +1,222 @@
+//! One listener: its socket, the connections that it accepts, and its end without a dropped request.
+//!
+//! Pingora's own services bind their sockets, keep 87 KB for an idle connection and cannot be told apart from their
+//! connections when they end, so the loop that accepts is ours and what happens on a connection is Pingora's.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+use pingora::{
+    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
+    protocols::{
+        Stream,
+        http::{
+            ServerSession,
+            v2::server::{H2Options, default_h2_options},
+        },
+    },
+    proxy::{HttpProxy, http_proxy},
+    server::{ShutdownWatch, configuration::ServerConf},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
+
+use super::{proxy::Proxy, snapshot::Snapshot, stream::ClientStream, tls::Acceptor};
+use crate::model::ListenerKey;
+
+/// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
+/// How long to wait for a free descriptor.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+/// Idle connections to members, in all.
+const IDLE_MEMBER_CONNECTIONS: usize = 4096;
+/// How many members one request may be sent to.
+const TRIES: usize = 4;
+
+/// A listener that accepts connections. What it does with them is in its snapshot.
+#[derive(Debug)]
+pub struct Listening {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    socket: StdListener,
+    state: watch::Sender<bool>,
+    /// Ends when the last connection has.
+    connections: mpsc::Receiver<()>,
+}
+
+/// A socket that listens for `key` and is not bound to it: only what is steered to it arrives there.
+///
+/// # Errors
+/// The kernel has no socket or port to give.
+pub fn open(key: &ListenerKey) -> Result<StdListener> {
+    let (family, address) = match IpAddr::from(key.vip) {
+        IpAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::LOCALHOST)),
+        IpAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::LOCALHOST)),
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let made = socket(family, SockType::Stream, flags, None).and_then(|socket| {
+        // The loopback interface may be down.
+        setsockopt(&socket, sockopt::IpFreebind, &true)?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, 0)))?;
+        listen(&socket, Backlog::MAXALLOWABLE)?;
+        Ok(socket)
+    });
+    Ok(made.with_context(|| format!("no socket for {}:{}", key.vip, key.port))?.into())
+}
+
+impl Listening {
+    /// Accepts connections from `socket`, on the threads of `runtime`.
+    ///
+    /// # Errors
+    /// The runtime has no room for the socket.
+    pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let proxy = Arc::new(http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone())));
+        let current = snapshot.clone();
+        let tls = Arc::new(Acceptor::new(move || current.load().tls.clone())?);
+        let (state, ending) = watch::channel(false);
+        let (guard, connections) = mpsc::channel(1);
+        let _inside = runtime.enter();
+        let listener = TcpListener::from_std(socket.try_clone()?)?;
+        runtime.spawn(accept(listener, proxy, tls, snapshot.clone(), ending, guard));
+        Ok(Self { snapshot, socket, state, connections })
+    }
+
+    /// The socket, to be steered to.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// What new requests go by.
+    pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
+    /// Returns when the last connection is closed.
+    pub async fn end(mut self) {
+        sleep(LAST_HANDSHAKES).await;
+        let _ = self.state.send(true);
+        drop(self.socket);
+        let _ = self.connections.recv().await;
+    }
+}
+
+/// What Pingora needs to know beforehand.
+fn settings(runtime: &Handle) -> ServerConf {
+    ServerConf {
+        threads: runtime.metrics().num_workers(),
+        upstream_keepalive_pool_size: IDLE_MEMBER_CONNECTIONS,
+        max_retries: TRIES,
+        ..ServerConf::default()
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    proxy: Arc<HttpProxy<Proxy>>,
+    tls: Arc<Acceptor>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    mut ending: ShutdownWatch,
+    guard: mpsc::Sender<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ending.changed() => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let connection = Arc::new(Connection::new(proxy.clone(), &tls, &snapshot.load()));
+                let (ending, guard) = (ending.clone(), guard.clone());
+                tokio::spawn(async move {
+                    connection.serve(socket, &ending).await;
+                    drop(guard);
+                });
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!("no connection to {} can be accepted: {error}", snapshot.load().listener.name);
+                sleep(EXHAUSTED).await;
+            }
+            // The client was gone again before it was accepted.
+            Err(_) => {}
+        }
+    }
+    proxy.http_cleanup().await;
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|number| errors.contains(&number))
+}
+
+/// What is fixed for one connection when it begins.
+struct Connection {
+    proxy: Arc<HttpProxy<Proxy>>,
+    /// Whether the client must speak TLS, and for how long its handshake may take.
+    tls: Option<(Arc<Acceptor>, Duration)>,
+    options: HttpServerOptions,
+    /// Whole seconds.
+    idle_timeout: u64,
+}
+
+impl Connection {
+    fn new(proxy: Arc<HttpProxy<Proxy>>, tls: &Arc<Acceptor>, snapshot: &Snapshot) -> Self {
+        let idle_timeout = snapshot.listener.idle_timeout;
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = Some(idle_timeout);
+        let tls = snapshot.tls.is_some().then(|| (tls.clone(), snapshot.http.timeouts.head));
+        Self { proxy, tls, options, idle_timeout: idle_timeout.as_secs() }
+    }
+
+    async fn serve(self: Arc<Self>, socket: TcpStream, ending: &ShutdownWatch) {
+        // Only makes it slower if it fails.
+        let _ = socket.set_nodelay(true);
+        let socket = ClientStream::new(socket);
+        let stream: Stream = match &self.tls {
+            None => Box::new(socket),
+            Some((tls, patience)) => match timeout(*patience, tls.accept(socket)).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!("{error}"),
+                Err(_) => return tracing::debug!("a TLS handshake took longer than {patience:?}"),
+            },
+        };
+        self.process_new(stream, ending).await;
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Connection {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        mut session: ServerSession,
+        ending: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        if session.get_keepalive().is_some() {
+            session.set_keepalive(Some(self.idle_timeout));
+        }
+        self.proxy.process_new_http(session, ending).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(default_h2_options())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.options)
+    }
+}
