@@ -28,7 +28,12 @@ pub struct Request {
     pool: Option<Arc<Pool>>,
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
+    /// What the client is told if nobody answers: how the last one failed.
+    status: u16,
 }
+
+/// There is nobody to ask.
+const NO_MEMBER: u16 = 503;
 
 impl Proxy {
     /// Goes by what is in `snapshot` when a request begins.
@@ -43,17 +48,13 @@ impl ProxyHttp for Proxy {
 
     fn new_ctx(&self) -> Request {
         let snapshot = self.snapshot.load_full();
-        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new() }
+        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new(), status: NO_MEMBER }
     }
 
     async fn upstream_peer(&self, _session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
         let member = request.pool.as_ref().and_then(|pool| Some((pool, pool.pick(&request.tried)?)));
         let Some((pool, member)) = member else {
-            // All that could be tried was, in vain; or there was none.
-            return Error::e_explain(
-                ErrorType::HTTPStatus(if request.tried.is_empty() { 503 } else { 502 }),
-                "no member is left",
-            );
+            return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
         request.tried.push(member.address);
         Ok(Box::new(upstream::peer(pool, &member, &request.snapshot.http.timeouts)))
@@ -64,9 +65,10 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         _peer: &HttpPeer,
-        _request: &mut Request,
+        request: &mut Request,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        request.status = failure::status(&error);
         error.set_retry(true);
         error
     }
@@ -78,9 +80,10 @@ impl ProxyHttp for Proxy {
         peer: &HttpPeer,
         session: &mut Session,
         error: Box<Error>,
-        _request: &mut Request,
+        request: &mut Request,
         _reused: bool,
     ) -> Box<Error> {
+        request.status = failure::status(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
         let again = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
