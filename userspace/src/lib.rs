@@ -15,10 +15,14 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
+//! `l7` is what reads and hands on HTTP.
+//!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;
+#[cfg(feature = "l7")]
 pub mod config;
+#[cfg(feature = "l7")]
 pub mod dataplane;
 pub mod health;
 pub mod host;

@@ -4,6 +4,7 @@
 //! listeners  all of them: what a change of the model starts, alters and ends
 //!   → listen   one listener: its socket, its connections, its end
 //!   → stream   one client's connection, small while idle
+//!   → tls      its encryption, if it is an HTTPS listener's: certificates, versions, who may in
 //!   → proxy_protocol   who the client is, if a balancer in front says so; and the same towards members
 //!   → guard    a request's head, in time and in shape
 //!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
@@ -34,4 +35,5 @@ pub mod proxy;
 pub mod proxy_protocol;
 pub mod snapshot;
 pub mod stream;
+pub mod tls;
 pub mod upstream;

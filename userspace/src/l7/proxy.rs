@@ -33,7 +33,12 @@ pub struct Request {
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
     exchange: Exchange,
+    /// What the client is told if nobody answers: how the last one failed.
+    status: u16,
 }
+
+/// There is nobody to ask.
+const NO_MEMBER: u16 = 503;
 
 impl Proxy {
     /// Goes by what is in `snapshot` when a request begins.
@@ -52,7 +57,7 @@ impl ProxyHttp for Proxy {
         if let Some(pool) = &snapshot.listener.pool {
             exchange.for_pool(pool);
         }
-        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new(), exchange }
+        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new(), status: NO_MEMBER, exchange }
     }
 
     fn on_connection_reuse(
@@ -71,11 +76,7 @@ impl ProxyHttp for Proxy {
     async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
         let member = request.pool.as_ref().and_then(|pool| Some((pool, pool.pick(&request.tried)?)));
         let Some((pool, member)) = member else {
-            // All that could be tried was, in vain; or there was none.
-            return Error::e_explain(
-                ErrorType::HTTPStatus(if request.tried.is_empty() { 503 } else { 502 }),
-                "no member is left",
-            );
+            return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
         request.tried.push(member.address);
         request.exchange.trying(member.address);
@@ -128,6 +129,7 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         request.exchange.failed(&error);
+        request.status = failure::status(&error);
         error.set_retry(true);
         error
     }
@@ -143,6 +145,7 @@ impl ProxyHttp for Proxy {
         _reused: bool,
     ) -> Box<Error> {
         request.exchange.failed(&error);
+        request.status = failure::status(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
         let again = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()

@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
-use super::edge::{Edge, ProxyVersion};
+use super::{
+    edge::{Edge, ProxyVersion},
+    tls::{MemberTls, Tls},
+};
 
 /// The Layer-7 part of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +25,6 @@ impl HttpListener {
     pub const fn protocol(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
-}
-
-/// TLS towards the clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Whether HTTP/2 is offered beside HTTP/1.1.
-    pub http2: bool,
 }
 
 /// How long an HTTP listener waits; each whole seconds, 1 s to a day. The time between two requests is the listener's
@@ -69,7 +65,3 @@ impl HttpPool {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
-
-/// TLS towards the members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberTls {}
