@@ -6,6 +6,7 @@
 
 pub mod http;
 
+pub mod path;
 pub mod policy;
 pub mod sticky;
 
