@@ -21,7 +21,7 @@ pub struct Settings {
     /// One backend for each.
     pub weights: Vec<u16>,
     /// Of `[host]`.
-    pub interfaces: [&'static str; 2],
+    pub interfaces: &'static [&'static str],
     /// Lines of `[host]` beside the interfaces.
     pub host: &'static str,
     /// Lines of `[timeouts]`.
@@ -40,7 +40,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             weights: vec![1],
-            interfaces: ["front", "back"],
+            interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
             protocol: "tcp",
@@ -168,19 +168,24 @@ impl Balancer {
     }
 
     /// Writes the settings again and tells the daemon.
-    pub fn reload(&mut self) {
-        self.write();
+    pub fn reload(&self) {
+        self.reload_with(&self.settings);
+    }
+
+    /// Writes other settings and tells the daemon.
+    pub fn reload_with(&self, settings: &Settings) {
+        fs::write(self.config(), settings.file(&self.network)).unwrap();
         self.hang_up(" applied, ");
     }
 
     /// Puts something else into the file and tells the daemon, who must refuse it.
-    pub fn reload_nonsense(&mut self, text: &str) {
+    pub fn reload_nonsense(&self, text: &str) {
         fs::write(self.config(), text).unwrap();
         self.hang_up(" not applied: ");
     }
 
-    fn hang_up(&mut self, answer: &str) {
-        let process = self.process.as_mut().unwrap();
+    fn hang_up(&self, answer: &str) {
+        let process = self.process.as_ref().unwrap();
         let heard = process.log().matches(answer).count();
         process.signal(Signal::SIGHUP).unwrap();
         wait_for(answer, DEADLINE, || process.log().matches(answer).count() > heard)

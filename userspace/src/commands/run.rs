@@ -1,4 +1,5 @@
-//! `evenkeel run`: the daemon. It looks after the data path and is not in it: when it ends, forwarding goes on.
+//! `evenkeel run`: the daemon. It serves the listeners of Layer 7. The data path of Layer 4 it looks after and is not
+//! in it: when it ends, forwarding goes on.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use evenkeel::{
     bpf::bpf_object,
-    config,
+    config::{self, Configuration},
     dataplane::{
         daemon::Daemon,
         load::{Origin, SessionLog},
@@ -14,7 +15,8 @@ use evenkeel::{
         pins::PinDir,
         sweep,
     },
-    health::checker::{Checker, News},
+    health::checker::{Checker, News, Target},
+    l7::listeners::Layer7,
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -53,13 +55,17 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
+        let layer7 = Layer7::new()?;
+        let next = layer7.prepare(&configuration.model)?;
         let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
-        serve(daemon, health, options, &pins).await
+        let mut balancer = Balancer { daemon, layer7, configuration };
+        balancer.layer7.follow(next, &mut balancer.daemon)?;
+        serve(balancer, health, options, &pins).await
     })
 }
 
-async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &PinDir) -> Result<()> {
-    let mut monitor = Monitor::new(daemon.netlink()).await?;
+async fn serve(mut balancer: Balancer, mut health: News, options: &Options, pins: &PinDir) -> Result<()> {
+    let mut monitor = Monitor::new(balancer.daemon.netlink()).await?;
     let mut reload = signal(SignalKind::hangup())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -69,31 +75,30 @@ async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &P
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     privileges::drop_unneeded()?;
 
-    if daemon.origin() == Origin::TakenOver {
+    if balancer.daemon.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
     }
     // Whoever waits for this line finds members that take connections.
     let first_checks = async {
-        while !daemon.knows_health() {
-            warn(daemon.note_health(&health.next().await));
+        while !balancer.daemon.knows_health() {
+            balancer.note_health(&health.next().await);
         }
     };
     let _ = timeout(FIRST_CHECKS, first_checks).await;
+    balancer.note_health(&[]);
     eprintln!("evenkeel: ready");
     loop {
         tokio::select! {
-            _ = sweep.tick() => warn(daemon.sweep()),
-            _ = refresh.tick() => {
-                daemon.flush_session_log();
-                warn(daemon.refresh().await);
-            }
-            news = health.next() => warn(daemon.note_health(&news)),
-            Some(news) = monitor.next() => warn(daemon.note(news)),
-            Some(()) = reload.recv() => apply_file(&mut daemon, options).await,
+            _ = sweep.tick() => warn(balancer.daemon.sweep()),
+            _ = refresh.tick() => balancer.refresh().await,
+            news = health.next() => balancer.note_health(&news),
+            Some(news) = monitor.next() => warn(balancer.daemon.note(news)),
+            Some(()) = reload.recv() => apply_file(&mut balancer, options).await,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
+    balancer.layer7.end_all(&mut balancer.daemon).await;
     eprintln!(
         "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run` takes over again, `evenkeel unload{}` stops it",
         pins.option()
@@ -101,10 +106,50 @@ async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &P
     Ok(())
 }
 
+/// Both layers, and what they follow.
+struct Balancer {
+    daemon: Daemon,
+    layer7: Layer7,
+    configuration: Configuration,
+}
+
+impl Balancer {
+    /// Follows another configuration; one that cannot be followed changes nothing.
+    async fn reconfigure(&mut self, configuration: Configuration) -> Result<usize> {
+        self.daemon.check(&configuration).await?;
+        let next = self.layer7.prepare(&configuration.model)?;
+        self.configuration = configuration;
+        // First the sockets, then the packets for them.
+        let served = self.layer7.follow(next, &mut self.daemon);
+        let followed = self.follow().await;
+        self.note_health(&[]);
+        served.and(followed)
+    }
+
+    /// Has the data path follow the configuration, and what is left of listeners that are gone.
+    async fn follow(&mut self) -> Result<usize> {
+        let model = self.layer7.with_ending(&self.configuration.model);
+        self.daemon.reconfigure(&Configuration { model, ..self.configuration.clone() }).await
+    }
+
+    async fn refresh(&mut self) {
+        self.daemon.flush_session_log();
+        warn(self.daemon.refresh().await);
+        if self.layer7.has_ended() {
+            warn(self.follow().await.map(drop));
+        }
+    }
+
+    fn note_health(&mut self, news: &[Target]) {
+        warn(self.daemon.note_health(news));
+        self.layer7.note_health(|pool, member| self.daemon.is_up(pool, member));
+    }
+}
+
 /// Reads the file again and follows it. A bad one changes nothing.
-async fn apply_file(daemon: &mut Daemon, options: &Options) {
+async fn apply_file(balancer: &mut Balancer, options: &Options) {
     let applied = match config::load(&options.config) {
-        Ok(configuration) => daemon.reconfigure(&configuration).await,
+        Ok(configuration) => balancer.reconfigure(configuration).await,
         Err(errors) => Err(errors.into()),
     };
     match applied {

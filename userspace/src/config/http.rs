@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::{
+    certificate::Certificates,
     document::{Table, Value},
-    scalar,
+    scalar, tls,
 };
 use crate::model::{
-    http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls},
+    edge::Edge,
+    http::{HttpListener, HttpPool, HttpTimeouts},
     sticky::Ejection,
 };
 
@@ -16,31 +18,33 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Keys of `[[load_balancer.listener]]` for HTTP and HTTPS listeners.
 pub(super) const LISTENER_KEYS: [&str; 4] =
     ["head_timeout", "connect_timeout", "read_timeout", "write_timeout"];
-/// Those that only HTTPS listeners have.
-const TLS_LISTENER_KEYS: [&str; 1] = ["http2"];
 /// Keys of `[[pool]]` for HTTP and HTTPS pools.
 const POOL_KEYS: [&str; 1] = ["http2"];
 
 /// The Layer-7 part of the listener in this table, whose protocol is `protocol`; another protocol has none.
-pub(super) fn listener(table: &Table<'_>, protocol: &str) -> Option<HttpListener> {
+pub(super) fn listener(
+    table: &Table<'_>,
+    protocol: &str,
+    certificates: &Certificates,
+) -> Option<HttpListener> {
     let tls = match protocol {
-        "https" => Some(tls(table)),
-        "http" => {
-            refuse(table, &TLS_LISTENER_KEYS, "only an HTTPS listener has this");
+        "https" => tls::listener(table, certificates),
+        _ => {
+            refuse(table, &tls::LISTENER_KEYS, "only an HTTPS listener has this");
             None
         }
-        _ => {
-            let reason = "only an HTTP or HTTPS listener has this";
-            refuse(table, &LISTENER_KEYS, reason);
-            refuse(table, &TLS_LISTENER_KEYS, "only an HTTPS listener has this");
-            return None;
-        }
     };
-    Some(HttpListener { tls, timeouts: timeouts(table), policies: Vec::new(), redirect: None })
-}
-
-fn tls(table: &Table<'_>) -> Tls {
-    Tls { http2: table.get("http2").and_then(|value| value.boolean()).unwrap_or(true) }
+    if !matches!(protocol, "http" | "https") {
+        refuse(table, &LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
+        return None;
+    }
+    Some(HttpListener {
+        tls,
+        timeouts: timeouts(table),
+        edge: Edge::default(),
+        policies: Vec::new(),
+        redirect: None,
+    })
 }
 
 fn timeouts(table: &Table<'_>) -> HttpTimeouts {
@@ -58,10 +62,13 @@ fn timeouts(table: &Table<'_>) -> HttpTimeouts {
 }
 
 /// The Layer-7 part of the pool in this table, if its protocol says that it has one.
-pub(super) fn pool(table: &Table<'_>) -> Option<HttpPool> {
+pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<HttpPool> {
     let protocol = table.get("protocol").and_then(pool_protocol);
+    if protocol != Some("https") {
+        tls::refuse_members(table);
+    }
     let tls = match protocol {
-        Some("https") => Some(MemberTls {}),
+        Some("https") => tls::members(table, certificates),
         Some(_) => None,
         None => {
             refuse(table, &POOL_KEYS, "only a pool with protocol = \"http\" or \"https\" has this");
@@ -69,7 +76,14 @@ pub(super) fn pool(table: &Table<'_>) -> Option<HttpPool> {
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2, sticky: None, slow_start: None, ejection: Some(Ejection::default()) })
+    Some(HttpPool {
+        tls,
+        http2,
+        proxy_protocol: None,
+        sticky: None,
+        slow_start: None,
+        ejection: Some(Ejection::default()),
+    })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

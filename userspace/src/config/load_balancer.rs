@@ -9,6 +9,7 @@ use std::{
 use xdp_ebpf::abi::MAX_LISTENERS;
 
 use super::{
+    certificate::Certificates,
     document::{Shape, Table, Value},
     http,
     pool::Pools,
@@ -28,6 +29,10 @@ const LISTENER: Shape = Shape {
         "allow",
         "deny",
         "http2",
+        "certificates",
+        "default_certificate",
+        "client_ca",
+        "tls_policy",
         "head_timeout",
         "connect_timeout",
         "read_timeout",
@@ -45,7 +50,11 @@ pub(super) struct LoadBalancers<'a> {
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
 }
 
-pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a> {
+pub(super) fn read<'a>(
+    file: &Table<'a>,
+    pools: &Pools<'_>,
+    certificates: &Certificates,
+) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
     let mut names = HashMap::new();
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
@@ -53,7 +62,8 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a>
         let vips = vips(&table, &mut read.vips);
         let mut siblings = Siblings::default();
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), listener)) = siblings.listener(&table, &name, pools) else {
+            let Some(((protocol, port), listener)) = siblings.listener(&table, &name, pools, certificates)
+            else {
                 continue;
             };
             let before = read.listeners.len();
@@ -103,10 +113,11 @@ impl Siblings {
         table: &Table<'_>,
         load_balancer: &str,
         pools: &Pools<'_>,
+        certificates: &Certificates,
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let http = protocol.and_then(|protocol| http::listener(table, protocol));
+        let http = protocol.and_then(|protocol| http::listener(table, protocol, certificates));
         let transport = protocol.map(transport);
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {

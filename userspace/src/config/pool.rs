@@ -9,6 +9,7 @@ use std::{
 use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
 
 use super::{
+    certificate::Certificates,
     document::{Shape, Table, Value},
     health, http, scalar,
 };
@@ -19,8 +20,10 @@ use crate::{
     schedule,
 };
 
-const POOL: Shape =
-    Shape { path: "pool", keys: &["name", "protocol", "http2", "algorithm", "sticky", "health", "member"] };
+const POOL: Shape = Shape {
+    path: "pool",
+    keys: &["name", "protocol", "http2", "tls", "algorithm", "sticky", "health", "member"],
+};
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
@@ -36,14 +39,14 @@ pub(super) struct Pools<'a> {
     pub(super) member_addresses: Vec<(Ipv4Addr, Value<'a>)>,
 }
 
-pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
+pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'a> {
     let mut read = Pools::default();
     let mut names = HashMap::new();
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let algorithm = algorithm(&table, members.len());
-        let http = http::pool(&table);
+        let http = http::pool(&table, certificates);
         let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
         let pool = Pool { members, algorithm, health: health::read(&table, &codes), http };
         total.add(&table, &pool);

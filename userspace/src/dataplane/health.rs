@@ -63,6 +63,15 @@ impl Health {
         members.all(|record| standing(&record).verdict.is_some())
     }
 
+    /// Whether a pool's member is well, as far as is known; nobody else's is.
+    pub fn is_up(&self, applier: &Applier, pool: &str, member: SocketAddr) -> bool {
+        let SocketAddr::V4(member) = member else { return false };
+        let registry = &applier.registry;
+        let index =
+            registry.pools.get(&pool.to_owned()).and_then(|pool| registry.backends.get(&(pool, member)));
+        index.and_then(|index| applier.tables.backend.get(index)).is_some_and(|record| !was_down(&record))
+    }
+
     /// Follows the standings of these targets.
     ///
     /// # Errors

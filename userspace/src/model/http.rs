@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use super::{
+    edge::{Edge, ProxyVersion},
     policy::{Policy, Redirect},
     sticky::{Ejection, Sticky},
+    tls::{MemberTls, Tls},
 };
 
 /// The Layer-7 part of a listener.
@@ -16,6 +18,8 @@ pub struct HttpListener {
     pub tls: Option<Tls>,
     /// How long it waits for what.
     pub timeouts: HttpTimeouts,
+    /// What it does at its edge towards the clients.
+    pub edge: Edge,
     /// Where requests go that are not for the listener's own pool, in the order of the file.
     pub policies: Vec<Policy>,
     /// Where all requests are sent instead; policies and pool do not matter then.
@@ -27,13 +31,6 @@ impl HttpListener {
     pub const fn protocol(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
-}
-
-/// TLS towards the clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Whether HTTP/2 is offered beside HTTP/1.1.
-    pub http2: bool,
 }
 
 /// How long an HTTP listener waits; each whole seconds, 1 s to a day. The time between two requests is the listener's
@@ -64,6 +61,8 @@ pub struct HttpPool {
     pub tls: Option<MemberTls>,
     /// Whether members are spoken to in HTTP/2 only; without TLS from the first byte (prior knowledge). Else HTTP/1.1.
     pub http2: bool,
+    /// Connections to members begin with a PROXY protocol header of this version.
+    pub proxy_protocol: Option<ProxyVersion>,
     /// How clients stay with their member; round robin only.
     pub sticky: Option<Sticky>,
     /// For how long a new member's share grows; round robin only.
@@ -78,7 +77,3 @@ impl HttpPool {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
-
-/// TLS towards the members.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberTls {}

@@ -1,10 +1,12 @@
 //! What the operator wants, free of any file format, API or kernel: the model.
 //!
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow, `l7/` its snapshots.
-//! What only HTTP listeners and pools have is in `http`.
+//! What only HTTP listeners and pools have is in `http` and `tls`.
 //! Architecture invariant: nothing here knows aya, Pingora, serde or the wire.
 
+pub mod edge;
 pub mod http;
+pub mod tls;
 
 pub mod path;
 pub mod policy;

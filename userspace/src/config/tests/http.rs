@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{
-    http::{HttpListener, HttpPool, HttpTimeouts, MemberTls, Tls},
+    http::{HttpListener, HttpPool, HttpTimeouts},
     sticky::Ejection,
 };
 
@@ -30,23 +30,16 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(listener.http, Some(HttpListener::default()));
     assert_eq!(listener.idle_timeout, Duration::from_secs(60));
     assert_eq!(pool, http_pool());
-
-    let (listener, pool) = read("protocol = 'https'", "protocol = 'https'");
-    assert_eq!(listener.http.unwrap().tls, Some(Tls { http2: true }));
-    assert_eq!(pool, HttpPool { tls: Some(MemberTls {}), ..http_pool() });
 }
 
 #[test]
 fn everything_can_be_said() {
-    let listener = "protocol = 'https'\nhttp2 = false\nidle_timeout = '9s'\nhead_timeout = '1s'\n\
+    let listener = "protocol = 'http'\nidle_timeout = '9s'\nhead_timeout = '1s'\n\
                     connect_timeout = '2s'\nread_timeout = '3s'\nwrite_timeout = '4s'";
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
     let [head, connect, read, write] = [1, 2, 3, 4].map(Duration::from_secs);
     let timeouts = HttpTimeouts { head, connect, read, write };
-    assert_eq!(
-        listener.http,
-        Some(HttpListener { tls: Some(Tls { http2: false }), timeouts, ..Default::default() })
-    );
+    assert_eq!(listener.http, Some(HttpListener { timeouts, ..HttpListener::default() }));
     assert_eq!(listener.idle_timeout, Duration::from_secs(9));
     assert_eq!(pool, HttpPool { http2: true, ..http_pool() });
 }
@@ -55,10 +48,8 @@ fn everything_can_be_said() {
 #[test]
 fn only_an_http_listener_may_have_no_pool() {
     let without = |protocol| BASE.replace("pool = \"web\"", &format!("protocol = '{protocol}'"));
-    for protocol in ["http", "https"] {
-        let model = parse("f", &without(protocol)).unwrap().model;
-        assert!(model.listeners.values().all(|listener| listener.pool.is_none()));
-    }
+    let model = parse("f", &without("http")).unwrap().model;
+    assert!(model.listeners.values().all(|listener| listener.pool.is_none()));
     for protocol in ["tcp", "udp"] {
         assert_eq!(said(&without(protocol)), ["11: load_balancer.listener.pool: missing; it has no default"]);
     }
@@ -100,17 +91,13 @@ fn refused() {
         ),
         ("", "http2 = true", r#"18: pool.http2: only a pool with protocol = "http" or "https" has this"#),
         (
-            "protocol = 'https'\nhttp2 = 1",
-            "protocol = 'http'",
-            "15: load_balancer.listener.http2: a whole number does not belong here; use true or false",
-        ),
-        (
             "",
             "protocol = 'tcp'",
             r#"18: pool.protocol: "tcp" is not supported by this version; use "http" or "https", or leave it out for Layer 4"#,
         ),
         (
-            "protocol = 'http'\n[[load_balancer.listener]]\nname = 'tls'\nprotocol = 'https'\nport = 80",
+            "protocol = 'http'\n[[load_balancer.listener]]\nname = 'l4'\nprotocol = 'tcp'\nport = 80\npool = 'l4'\n\
+             [[pool]]\nname = 'l4'\n[[load_balancer.listener]]\nname = 'more'\nprotocol = 'http'\nport = 81",
             "protocol = 'http'",
             "18: load_balancer.listener.port: 80 is another listener's on line 13; give each its own port",
         ),

@@ -145,7 +145,7 @@ fn timeouts() {
         (
             "[timeouts]",
             "[api]\nlisten = 'x'\n[timeouts]",
-            "6: api: unknown key; this version knows host, timeouts, load_balancer, pool",
+            "6: api: unknown key; this version knows host, timeouts, certificate, load_balancer, pool",
         ),
     ]);
 }
@@ -241,7 +241,7 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, http2, head_timeout, connect_timeout, read_timeout, write_timeout",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (

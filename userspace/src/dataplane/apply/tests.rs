@@ -6,7 +6,7 @@ use std::{collections::HashMap as Counts, net::Ipv4Addr};
 use aya::{
     Pod,
     maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray,
+        Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash,
         lpm_trie::{Key, LpmTrie},
         xdp::DevMap,
     },
@@ -41,6 +41,8 @@ fn tables() -> Result<Tables, MapError> {
         Array::create(ENTRIES, 0)
     }
     const DEVMAP: u32 = 14;
+    const SOCKHASH: u32 = 18;
+    let socket = MapData::create(aya_obj::Map::new_from_params(SOCKHASH, 8, 4, ENTRIES, 0), "socket", None)?;
     let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
     Ok(Tables {
         config: Mapping::of_zeros(1),
@@ -65,6 +67,7 @@ fn tables() -> Result<Tables, MapError> {
         interface: array()?,
         device: DevMap::try_from(Map::DevMap(device))?,
         counter: PerCpuArray::create(1, 0)?,
+        socket: SockHash::try_from(Map::SockHash(socket))?,
     })
 }
 

@@ -30,7 +30,7 @@ fn pool(weights: &[u16]) -> Pool {
         members: (1..).map(address).zip(weights.iter().copied()).collect(),
         algorithm: Algorithm::WeightedRoundRobin { sticky: None },
         health: None,
-        http: Some(HttpPool { tls: None, http2: false, sticky: None, slow_start: None, ejection: None }),
+        http: Some(HttpPool::default()),
     }
 }
 

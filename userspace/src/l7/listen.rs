@@ -1,0 +1,171 @@
+//! One listener: its socket, the connections that it accepts, and its end without a dropped request.
+//!
+//! Pingora's own services bind their sockets, keep 87 KB for an idle connection and cannot be told apart from their
+//! connections when they end, so the loop that accepts is ours and what happens on a connection is Pingora's.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
+};
+use pingora::{
+    proxy::http_proxy,
+    server::{ShutdownWatch, configuration::ServerConf},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::{mpsc, watch},
+    time::sleep,
+};
+
+use super::{
+    edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
+};
+use crate::model::ListenerKey;
+
+/// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
+const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
+/// How long to wait for a free descriptor.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+/// Idle connections to members, in all.
+const IDLE_MEMBER_CONNECTIONS: usize = 4096;
+/// How many members one request may be sent to.
+const TRIES: usize = 4;
+
+/// A listener that accepts connections. What it does with them is in its snapshot.
+#[derive(Debug)]
+pub struct Listening {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    socket: StdListener,
+    state: watch::Sender<bool>,
+    /// Ends when the last connection has.
+    connections: mpsc::Receiver<()>,
+}
+
+/// A socket that listens for `key` and is not bound to it: only what is steered to it arrives there.
+///
+/// # Errors
+/// The kernel has no socket or port to give.
+pub fn open(key: &ListenerKey) -> Result<StdListener> {
+    let (family, address) = match IpAddr::from(key.vip) {
+        IpAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::LOCALHOST)),
+        IpAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::LOCALHOST)),
+    };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let made = socket(family, SockType::Stream, flags, None).and_then(|socket| {
+        // The loopback interface may be down.
+        setsockopt(&socket, sockopt::IpFreebind, &true)?;
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, 0)))?;
+        listen(&socket, Backlog::MAXALLOWABLE)?;
+        Ok(socket)
+    });
+    Ok(made.with_context(|| format!("no socket for {}:{}", key.vip, key.port))?.into())
+}
+
+impl Listening {
+    /// Accepts connections from `socket`, on the threads of `runtime`.
+    ///
+    /// # Errors
+    /// The runtime has no room for the socket.
+    pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let proxy = http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone()));
+        let guard = Arc::new(Guard::new(proxy, snapshot.clone()));
+        let (state, ending) = watch::channel(false);
+        let (open, connections) = mpsc::channel(1);
+        let _inside = runtime.enter();
+        let listener = TcpListener::from_std(socket.try_clone()?)?;
+        runtime.spawn(accept(listener, guard, snapshot.clone(), ending, open));
+        Ok(Self { snapshot, socket, state, connections })
+    }
+
+    /// The socket, to be steered to.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// What new requests go by.
+    pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
+        &self.snapshot
+    }
+
+    /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
+    /// Returns when the last connection is closed.
+    pub async fn end(mut self) {
+        sleep(LAST_HANDSHAKES).await;
+        let _ = self.state.send(true);
+        drop(self.socket);
+        let _ = self.connections.recv().await;
+    }
+}
+
+/// What Pingora needs to know beforehand.
+fn settings(runtime: &Handle) -> ServerConf {
+    ServerConf {
+        threads: runtime.metrics().num_workers(),
+        upstream_keepalive_pool_size: IDLE_MEMBER_CONNECTIONS,
+        max_retries: TRIES,
+        ..ServerConf::default()
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    guard: Arc<Guard<Proxy>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    mut ending: ShutdownWatch,
+    open: mpsc::Sender<()>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ending.changed() => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let edge = snapshot.load().edge.clone();
+                let (guard, ending, open) = (guard.clone(), ending.clone(), open.clone());
+                tokio::spawn(async move {
+                    // Its error is the client's, or that of whoever is in front.
+                    let _ = serve(socket, &guard, &edge, &ending).await;
+                    drop(open);
+                });
+            }
+            Err(error) if is_exhausted(&error) => {
+                tracing::warn!("no connection to {} can be accepted: {error}", snapshot.load().listener.name);
+                sleep(EXHAUSTED).await;
+            }
+            // The client was gone again before it was accepted.
+            Err(_) => {}
+        }
+    }
+    guard.cleanup().await;
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|number| errors.contains(&number))
+}
+
+async fn serve(
+    socket: TcpStream,
+    guard: &Guard<Proxy>,
+    edge: &Edge,
+    ending: &ShutdownWatch,
+) -> io::Result<()> {
+    // Only makes it slower if it fails.
+    let _ = socket.set_nodelay(true);
+    let mut stream = ClientStream::new(socket);
+    proxy_protocol::receive(&mut stream, edge).await?;
+    guard.serve(Box::new(stream), ending).await;
+    Ok(())
+}
