@@ -8,6 +8,7 @@ pub mod edge;
 pub mod http;
 pub mod tls;
 
+pub mod path;
 pub mod policy;
 pub mod sticky;
 

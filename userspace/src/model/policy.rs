@@ -45,7 +45,7 @@ pub enum Domain {
     Below(String),
 }
 
-/// A path of the form in which requests' paths are compared (see `l7/route/path`), without the query.
+/// A path as [`super::path::plain`] leaves it, without the query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PathMatch {
     /// The path is this.

@@ -16,8 +16,8 @@
 //! Domains and exact paths are hash lookups, prefixes a binary search (`prefix`), regular expressions one pass of a set,
 //! so the number of policies hardly matters.
 
-pub mod host;
-pub mod path;
+mod host;
+mod path;
 mod prefix;
 pub mod redirect;
 mod rule;

@@ -3,8 +3,7 @@
 //! Servers read one path in different ways: `/a/%2e%2e/admin`, `//admin`, `/a/..%2Fadmin`, `/..;/admin` may all be
 //! `/admin`, or not. Here a path has up to three readings:
 //!
-//! - **plain**, by which policies choose: percent-encoding decoded (but for `%2F` and `%25`, which would change their
-//!   meaning), runs of slashes merged, `.` and `..` resolved (RFC 3986, section 5.2.4). What is not UTF-8 becomes U+FFFD;
+//! - **plain** ([`plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
 //! - **raw**: as it came;
 //! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, then as
 //!   above.
@@ -13,6 +12,8 @@
 //! The member gets the path as it came. The query (from `?`) and a fragment (from `#`) are not part of it.
 
 use std::borrow::Cow;
+
+use crate::model::path::{decoded, plain, settled};
 
 /// The readings of one path.
 pub(super) struct Readings<'a> {
@@ -33,7 +34,7 @@ impl<'a> Readings<'a> {
             return Self { plain: raw.into(), others: Vec::new() };
         }
         let plain = plain(raw);
-        let loose = settle(&loosened(raw));
+        let loose = settled(&loosened(raw));
         let mut others = vec![Cow::Borrowed(raw), Cow::Owned(loose)];
         others.retain(|other| *other != plain);
         Self { plain: plain.into(), others }
@@ -50,11 +51,6 @@ impl<'a> Readings<'a> {
     }
 }
 
-/// The plain reading of a path. What it returns it leaves as it is.
-pub fn plain(path: &str) -> String {
-    settle(&decoded(path, |byte| !matches!(byte, b'/' | b'%')))
-}
-
 /// Whether its readings could differ.
 fn is_spelled_oddly(path: &str) -> bool {
     path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b';')) || path.contains("//") || path.contains("/.")
@@ -65,59 +61,6 @@ fn loosened(path: &str) -> String {
     let segments: Vec<&str> =
         path.split('/').map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name)).collect();
     segments.join("/")
-}
-
-/// Merges slashes and resolves dot segments. `..` at the root stays there.
-fn settle(path: &str) -> String {
-    if !path.starts_with('/') {
-        return path.into();
-    }
-    let mut kept: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => {
-                kept.pop();
-            }
-            name => kept.push(name),
-        }
-    }
-    let is_directory = matches!(path.rsplit('/').next(), Some("" | "." | ".."));
-    let mut settled = String::with_capacity(path.len());
-    for segment in &kept {
-        settled.push('/');
-        settled.push_str(segment);
-    }
-    if is_directory || kept.is_empty() {
-        settled.push('/');
-    }
-    settled
-}
-
-/// Decodes those percent-encoded bytes that `wanted` says; the others get upper-case digits.
-fn decoded(path: &str, wanted: impl Fn(u8) -> bool) -> String {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((&first, behind)) = rest.split_first() {
-        rest = behind;
-        let digits = (first == b'%').then(|| behind.split_first_chunk::<2>()).flatten();
-        let value = digits.and_then(|([high, low], behind)| {
-            let value = char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?;
-            Some((u8::try_from(value).ok()?, behind))
-        });
-        match value {
-            Some((byte, behind)) if wanted(byte) => {
-                bytes.push(byte);
-                rest = behind;
-            }
-            Some((byte, behind)) => {
-                bytes.extend(format!("%{byte:02X}").into_bytes());
-                rest = behind;
-            }
-            None => bytes.push(first),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -176,7 +119,7 @@ mod tests {
         fn what_is_not_odd_reads_the_same(path in "/([./;a%\\\\]|%2f){0,6}") {
             if !is_spelled_oddly(&path) {
                 prop_assert_eq!(&plain(&path), &path);
-                prop_assert_eq!(&settle(&loosened(&path)), &path);
+                prop_assert_eq!(&settled(&loosened(&path)), &path);
             }
         }
     }
