@@ -21,6 +21,7 @@ use super::{
     guard::{Arrival, refusal::Refusal},
     log::{Attempt, Record, TlsRecord},
     metrics::Answered,
+    tls::ServerName,
 };
 
 /// A request on its way through the proxy.
@@ -137,7 +138,7 @@ impl Exchange {
             tls: tls.map(|tls| TlsRecord {
                 protocol: &tls.version,
                 cipher: &tls.cipher,
-                sni: None,
+                sni: tls.extension.get::<ServerName>().map(|name| name.0.as_str()),
                 certificate: None,
             }),
             rtt_us: rtt_us(socket),

@@ -1,6 +1,7 @@
 //! What listeners and pools say that speak HTTP.
 
 use super::*;
+use crate::model::edge::Edge;
 use crate::model::http::{HttpListener, HttpPool, HttpTimeouts};
 
 /// [`BASE`] with lines added to its listener and its pool.
@@ -19,9 +20,12 @@ fn read(listener: &str, pool: &str) -> (Listener, HttpPool) {
 #[test]
 fn what_is_not_said_has_a_default() {
     let (listener, pool) = read("protocol = 'http'", "protocol = 'http'");
-    assert_eq!(listener.http, Some(HttpListener { tls: None, timeouts: HttpTimeouts::default() }));
+    assert_eq!(
+        listener.http,
+        Some(HttpListener { tls: None, timeouts: HttpTimeouts::default(), edge: Edge::default() })
+    );
     assert_eq!(listener.idle_timeout, Duration::from_secs(60));
-    assert_eq!(pool, HttpPool { tls: None, http2: false });
+    assert_eq!(pool, HttpPool { tls: None, http2: false, proxy_protocol: None });
 }
 
 #[test]
@@ -31,9 +35,9 @@ fn everything_can_be_said() {
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
     let [head, connect, read, write] = [1, 2, 3, 4].map(Duration::from_secs);
     let timeouts = HttpTimeouts { head, connect, read, write };
-    assert_eq!(listener.http, Some(HttpListener { tls: None, timeouts }));
+    assert_eq!(listener.http, Some(HttpListener { tls: None, timeouts, edge: Edge::default() }));
     assert_eq!(listener.idle_timeout, Duration::from_secs(9));
-    assert_eq!(pool, HttpPool { tls: None, http2: true });
+    assert_eq!(pool, HttpPool { tls: None, http2: true, proxy_protocol: None });
 }
 
 /// It answers what no policy sends elsewhere itself; a Layer-4 listener could do nothing.
