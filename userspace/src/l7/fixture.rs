@@ -92,6 +92,11 @@ impl Front {
         sent.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
+    /// The same by connection.
+    pub(super) fn connections(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+
     pub(super) fn row(&self) -> ListenerRow {
         self.edges.metrics.rows().remove(0)
     }

@@ -26,6 +26,11 @@ const PROBES: &[(&str, &str, u16)] = &[
     ("bare line feeds", "GET / HTTP/1.1\nHost: a\n\n", 200),
     ("HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 200),
     ("absolute target", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+    (
+        "characters that a client should have encoded",
+        "GET /\"a\\^{|}?\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n",
+        200,
+    ),
     ("body by length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 200),
     (
         "body in chunks",
@@ -90,6 +95,10 @@ const PROBES: &[(&str, &str, u16)] = &[
     ("space in the path", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("tab in the path", "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("space at the end", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400),
+    ("space in front", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("carriage return in the path", "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("colon in the method", "GE:T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("no version", "GET /\r\nHost: a\r\n\r\n", 400),
     ("wrong version", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400),
     ("version with a tail", "GET / HTTP/1.1x\r\nHost: a\r\n\r\n", 400),
