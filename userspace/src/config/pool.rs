@@ -22,7 +22,7 @@ use crate::{
 
 const POOL: Shape = Shape {
     path: "pool",
-    keys: &["name", "protocol", "http2", "tls", "algorithm", "sticky", "health", "member"],
+    keys: &["name", "protocol", "http2", "proxy_protocol", "tls", "algorithm", "sticky", "health", "member"],
 };
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
