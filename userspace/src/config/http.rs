@@ -7,7 +7,11 @@ use super::{
     document::{Table, Value},
     scalar, tls,
 };
-use crate::model::http::{HttpListener, HttpPool, HttpTimeouts};
+use crate::model::{
+    edge::Edge,
+    http::{HttpListener, HttpPool, HttpTimeouts},
+    sticky::Ejection,
+};
 
 /// Between two requests, the listener's `idle_timeout`.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,7 +38,13 @@ pub(super) fn listener(
         refuse(table, &LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
         return None;
     }
-    Some(HttpListener { tls, timeouts: timeouts(table) })
+    Some(HttpListener {
+        tls,
+        timeouts: timeouts(table),
+        edge: Edge::default(),
+        policies: Vec::new(),
+        redirect: None,
+    })
 }
 
 fn timeouts(table: &Table<'_>) -> HttpTimeouts {
@@ -66,7 +76,14 @@ pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<Htt
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2 })
+    Some(HttpPool {
+        tls,
+        http2,
+        proxy_protocol: None,
+        sticky: None,
+        slow_start: None,
+        ejection: Some(Ejection::default()),
+    })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

@@ -13,20 +13,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 use pingora::{
-    apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp},
-    protocols::{
-        Stream,
-        http::{
-            ServerSession,
-            v2::server::{H2Options, default_h2_options},
-        },
-    },
-    proxy::{HttpProxy, http_proxy},
+    protocols::Stream,
+    proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
 use tokio::{
@@ -36,7 +28,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{proxy::Proxy, snapshot::Snapshot, stream::ClientStream, tls::Acceptor};
+use super::{
+    edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
+    tls::Acceptor,
+};
 use crate::model::ListenerKey;
 
 /// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
@@ -49,13 +44,20 @@ const IDLE_MEMBER_CONNECTIONS: usize = 4096;
 const TRIES: usize = 4;
 
 /// A listener that accepts connections. What it does with them is in its snapshot.
-#[derive(Debug)]
 pub struct Listening {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    service: Arc<Service>,
     socket: StdListener,
     state: watch::Sender<bool>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
+}
+
+/// What all connections of a listener share.
+struct Service {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    tls: Acceptor,
+    guard: ArcSwap<Guard<Proxy>>,
+    settings: Arc<ServerConf>,
 }
 
 /// A socket that listens for `key` and is not bound to it: only what is steered to it arrives there.
@@ -84,16 +86,13 @@ impl Listening {
     /// # Errors
     /// The runtime has no room for the socket.
     pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let proxy = Arc::new(http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone())));
-        let current = snapshot.clone();
-        let tls = Arc::new(Acceptor::new(move || current.load().tls.clone())?);
+        let service = Arc::new(Service::new(settings(runtime), snapshot)?);
         let (state, ending) = watch::channel(false);
-        let (guard, connections) = mpsc::channel(1);
+        let (open, connections) = mpsc::channel(1);
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(socket.try_clone()?)?;
-        runtime.spawn(accept(listener, proxy, tls, snapshot.clone(), ending, guard));
-        Ok(Self { snapshot, socket, state, connections })
+        runtime.spawn(accept(listener, service.clone(), ending, open));
+        Ok(Self { service, socket, state, connections })
     }
 
     /// The socket, to be steered to.
@@ -102,8 +101,14 @@ impl Listening {
     }
 
     /// What new requests go by.
-    pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
-        &self.snapshot
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.service.snapshot.load_full()
+    }
+
+    /// Has new requests go by this. What Pingora wants to know when a connection of HTTP/2 begins, new connections
+    /// go by.
+    pub fn follow(&self, snapshot: Snapshot) {
+        self.service.follow(snapshot);
     }
 
     /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
@@ -126,13 +131,53 @@ fn settings(runtime: &Handle) -> ServerConf {
     }
 }
 
+impl Service {
+    fn new(settings: ServerConf, snapshot: Snapshot) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let current = snapshot.clone();
+        let tls = Acceptor::new(move || current.load().tls.clone())?;
+        let guard = ArcSwap::from_pointee(guard(&settings, &snapshot));
+        Ok(Self { snapshot, tls, guard, settings })
+    }
+
+    fn follow(&self, snapshot: Snapshot) {
+        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
+        let before = self.snapshot.swap(Arc::new(snapshot));
+        if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {
+            self.guard.store(Arc::new(guard(&self.settings, &self.snapshot)));
+        }
+    }
+
+    /// Serves a connection until it ends.
+    ///
+    /// # Errors
+    /// The client's, or that of whoever is in front of it: there was no request yet.
+    async fn serve(&self, socket: TcpStream, ending: &ShutdownWatch) -> Result<()> {
+        // Only makes it slower if it fails.
+        let _ = socket.set_nodelay(true);
+        let snapshot = self.snapshot.load_full();
+        let mut socket = ClientStream::new(socket);
+        proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
+        let stream: Stream = match snapshot.tls {
+            Some(_) => timeout(snapshot.edge.head, self.tls.accept(socket)).await??,
+            None => Box::new(socket),
+        };
+        drop(snapshot);
+        self.guard.load_full().serve(stream, ending).await;
+        Ok(())
+    }
+}
+
+fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard<Proxy> {
+    Guard::new(http_proxy(settings, Proxy::new(snapshot.clone())), snapshot.clone())
+}
+
 async fn accept(
     listener: TcpListener,
-    proxy: Arc<HttpProxy<Proxy>>,
-    tls: Arc<Acceptor>,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    service: Arc<Service>,
     mut ending: ShutdownWatch,
-    guard: mpsc::Sender<()>,
+    open: mpsc::Sender<()>,
 ) {
     loop {
         let accepted = tokio::select! {
@@ -141,82 +186,27 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
-                let connection = Arc::new(Connection::new(proxy.clone(), &tls, &snapshot.load()));
-                let (ending, guard) = (ending.clone(), guard.clone());
+                let (service, ending, open) = (service.clone(), ending.clone(), open.clone());
                 tokio::spawn(async move {
-                    connection.serve(socket, &ending).await;
-                    drop(guard);
+                    if let Err(error) = service.serve(socket, &ending).await {
+                        tracing::debug!("no connection: {error:#}");
+                    }
+                    drop(open);
                 });
             }
             Err(error) if is_exhausted(&error) => {
-                tracing::warn!("no connection to {} can be accepted: {error}", snapshot.load().listener.name);
+                let listener = &service.snapshot.load().listener.name;
+                tracing::warn!("no connection to {listener} can be accepted: {error}");
                 sleep(EXHAUSTED).await;
             }
             // The client was gone again before it was accepted.
             Err(_) => {}
         }
     }
-    proxy.http_cleanup().await;
+    service.guard.load().cleanup().await;
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
     let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| errors.contains(&number))
-}
-
-/// What is fixed for one connection when it begins.
-struct Connection {
-    proxy: Arc<HttpProxy<Proxy>>,
-    /// Whether the client must speak TLS, and for how long its handshake may take.
-    tls: Option<(Arc<Acceptor>, Duration)>,
-    options: HttpServerOptions,
-    /// Whole seconds.
-    idle_timeout: u64,
-}
-
-impl Connection {
-    fn new(proxy: Arc<HttpProxy<Proxy>>, tls: &Arc<Acceptor>, snapshot: &Snapshot) -> Self {
-        let idle_timeout = snapshot.listener.idle_timeout;
-        let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(idle_timeout);
-        let tls = snapshot.tls.is_some().then(|| (tls.clone(), snapshot.http.timeouts.head));
-        Self { proxy, tls, options, idle_timeout: idle_timeout.as_secs() }
-    }
-
-    async fn serve(self: Arc<Self>, socket: TcpStream, ending: &ShutdownWatch) {
-        // Only makes it slower if it fails.
-        let _ = socket.set_nodelay(true);
-        let socket = ClientStream::new(socket);
-        let stream: Stream = match &self.tls {
-            None => Box::new(socket),
-            Some((tls, patience)) => match timeout(*patience, tls.accept(socket)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!("{error}"),
-                Err(_) => return tracing::debug!("a TLS handshake took longer than {patience:?}"),
-            },
-        };
-        self.process_new(stream, ending).await;
-    }
-}
-
-#[async_trait]
-impl HttpServerApp for Connection {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        ending: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if session.get_keepalive().is_some() {
-            session.set_keepalive(Some(self.idle_timeout));
-        }
-        self.proxy.process_new_http(session, ending).await
-    }
-
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(default_h2_options())
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
 }

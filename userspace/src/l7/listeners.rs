@@ -17,7 +17,9 @@ use tokio::{
 };
 
 use super::{
+    edge::Edges,
     listen::{self, Listening},
+    metrics::Metrics,
     snapshot::{Pools, Snapshot, pools, snapshots},
 };
 use crate::{
@@ -32,6 +34,7 @@ const LAST_REQUESTS: Duration = Duration::from_secs(3);
 pub struct Layer7 {
     listeners: BTreeMap<ListenerKey, Listening>,
     pools: Pools,
+    edges: Edges,
     /// Removed ones whose last connections are still open.
     ending: Vec<Ending>,
     threads: Option<Runtime>,
@@ -65,6 +68,7 @@ impl Layer7 {
         Ok(Self {
             listeners: BTreeMap::new(),
             pools: Pools::new(),
+            edges: Edges::new()?,
             ending: Vec::new(),
             threads: Some(threads),
         })
@@ -76,7 +80,7 @@ impl Layer7 {
     /// What is missing; nothing has changed.
     pub fn prepare(&self, model: &Model) -> Result<Next> {
         let pools = pools(model, &self.pools)?;
-        let snapshots = snapshots(model, &pools)?;
+        let snapshots = snapshots(model, &pools, &self.edges)?;
         let new = snapshots.keys().filter(|key| !self.listeners.contains_key(key));
         let sockets = new.map(|key| Ok((*key, listen::open(key)?))).collect::<Result<_>>()?;
         Ok(Next { pools, snapshots, sockets })
@@ -90,6 +94,12 @@ impl Layer7 {
     pub fn follow(&mut self, next: Next, daemon: &mut Daemon) -> Result<()> {
         let Next { pools, snapshots, mut sockets } = next;
         self.pools = pools;
+        self.edges.metrics.retain(|load_balancer, name| {
+            let named = |snapshot: &Snapshot| {
+                snapshot.edge.load_balancer == load_balancer && snapshot.edge.listener == name
+            };
+            snapshots.values().any(named)
+        });
         let gone: Vec<_> =
             self.listeners.keys().filter(|key| !snapshots.contains_key(key)).copied().collect();
         let mut followed = Ok(());
@@ -99,7 +109,7 @@ impl Layer7 {
         }
         for (key, snapshot) in snapshots {
             match (self.listeners.get(&key), sockets.remove(&key)) {
-                (Some(listening), _) => listening.snapshot().store(Arc::new(snapshot)),
+                (Some(listening), _) => listening.follow(snapshot),
                 (None, Some(socket)) => followed = followed.and(self.start(key, socket, snapshot, daemon)),
                 (None, None) => {}
             }
@@ -123,7 +133,7 @@ impl Layer7 {
 
     fn end(&mut self, key: ListenerKey) {
         let (Some(listening), Some(threads)) = (self.listeners.remove(&key), &self.threads) else { return };
-        let listener = listening.snapshot().load().listener.clone();
+        let listener = listening.snapshot().listener.clone();
         self.ending.push(Ending { key, listener, task: threads.spawn(listening.end()) });
     }
 
@@ -154,6 +164,16 @@ impl Layer7 {
         }
     }
 
+    /// Opens all access logs again by their paths.
+    pub fn reopen_logs(&self) {
+        self.edges.logs.reopen();
+    }
+
+    /// What the listeners count.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        self.edges.metrics.clone()
+    }
+
     /// Ends all listeners, and waits some seconds for requests under way.
     pub async fn end_all(mut self, daemon: &mut Daemon) {
         let keys: BTreeSet<_> = self.listeners.keys().copied().collect();
@@ -180,7 +200,8 @@ impl Drop for Layer7 {
     }
 }
 
-fn give_up_privileges() {
+/// For threads that only move bytes.
+pub(super) fn give_up_privileges() {
     for set in [caps::CapSet::Effective, caps::CapSet::Permitted, caps::CapSet::Inheritable] {
         if let Err(error) = caps::clear(None, set) {
             tracing::warn!("a thread of Layer 7 keeps privileges that it does not need: {error}");

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::tls::{Profile, member::MemberTls};
+use super::{
+    edge::{Edge, Edges},
+    tls::{Profile, member::MemberTls},
+};
 use crate::model::{self, ListenerKey, Model, http::HttpListener};
 
 /// A listener's settings and pools.
@@ -24,6 +27,8 @@ pub struct Snapshot {
     pub listener: model::Listener,
     /// Its Layer-7 settings.
     pub http: HttpListener,
+    /// What it does at its edge towards the clients.
+    pub edge: Arc<Edge>,
     /// For handshakes, if it is an HTTPS listener.
     pub tls: Option<Arc<Profile>>,
     /// The pool for requests that no policy sends elsewhere.
@@ -114,13 +119,17 @@ pub fn pools(model: &Model, old: &Pools) -> Result<Pools> {
 /// The model's HTTP listeners with these pools.
 ///
 /// # Errors
-/// A listener's TLS settings cannot be used.
-pub fn snapshots(model: &Model, pools: &Pools) -> Result<BTreeMap<ListenerKey, Snapshot>> {
+/// A log cannot be opened, or a listener's TLS settings cannot be used.
+pub fn snapshots(model: &Model, pools: &Pools, edges: &Edges) -> Result<BTreeMap<ListenerKey, Snapshot>> {
     let listeners = model.listeners.iter().filter_map(|(&key, listener)| {
         let http = listener.http.clone()?;
         let pool = listener.pool.as_ref().and_then(|name| pools.get(name)).cloned();
-        let tls = http.tls.as_ref().map(|tls| Profile::new(tls).map(Arc::new)).transpose();
-        Some(tls.map(|tls| (key, Snapshot { key, listener: listener.clone(), http, tls, pool })))
+        Some((key, listener, http, pool))
     });
-    listeners.collect()
+    let snapshots = listeners.map(|(key, listener, http, pool)| {
+        let edge = Arc::new(edges.edge(&key, listener, &http)?);
+        let tls = http.tls.as_ref().map(Profile::new).transpose()?.map(Arc::new);
+        Ok((key, Snapshot { key, listener: listener.clone(), http, edge, tls, pool }))
+    });
+    snapshots.collect()
 }

@@ -4,8 +4,13 @@
 //! What only HTTP listeners and pools have is in `http` and `tls`.
 //! Architecture invariant: nothing here knows aya, Pingora, serde or the wire.
 
+pub mod edge;
 pub mod http;
 pub mod tls;
+
+pub mod path;
+pub mod policy;
+pub mod sticky;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
