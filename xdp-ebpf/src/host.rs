@@ -19,7 +19,7 @@ use crate::{
     icmp, open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
-    tables::{Direction, Mac, News, Route, Tables},
+    tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
     verdict::{Event, Outcome},
 };
@@ -326,7 +326,7 @@ impl HostTables {
             self.interfaces.push(Interface { index, device, mtu: 1500, mac, ..Interface::default() });
             self.interfaces.len() - 1
         });
-        self.routes.insert(wide(destination), Route::Via { slot: slot as u8, mac: Mac::from(next_hop) });
+        self.routes.insert(wide(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
     }
 
     /// How often an event was counted.

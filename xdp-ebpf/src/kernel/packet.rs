@@ -155,23 +155,19 @@ impl Packet for XdpPacket {
         let answer = if F::VERSION == 4 { ek_pick(self.ctx.ctx) } else { ek_pick6(self.ctx.ctx) };
         match (answer >> 32) as u32 {
             0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
-            kind => Ok(Picked {
-                listener: (answer >> 16) as u16,
-                backend: answer as u16,
-                ipv4: kind == PICKED_IPV4,
-            }),
+            kind => Ok(Picked { indexes: answer as u32, ipv4: kind == PICKED_IPV4 }),
         }
     }
 
     #[inline(always)]
     fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
-        let (ctx, listener, backend) = (self.ctx.ctx, picked.listener.into(), picked.backend.into());
+        let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
         // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
         let opened = match (F::VERSION, picked.ipv4) {
-            (4, true) => ek_open(ctx, listener, backend),
-            (4, false) => ek_open46(ctx, listener, backend),
-            (_, true) => ek_open64(ctx, listener, backend),
-            (_, false) => ek_open6(ctx, listener, backend),
+            (4, true) => ek_open(ctx, indexes),
+            (4, false) => ek_open46(ctx, indexes),
+            (_, true) => ek_open64(ctx, indexes),
+            (_, false) => ek_open6(ctx, indexes),
         };
         Event::from_u32(opened).map_or(Ok(()), Err)
     }
@@ -282,16 +278,16 @@ macro_rules! functions {
             u32::from(toa::lower_mss::<$family, XdpPacket>(&mut packet, header_len, by as u16).is_none())
         }
 
-        /// Who gets a new session: 0 and an event, or [`PICKED_IPV4`] or [`PICKED_IPV6`], listener and backend.
+        /// Who gets a new session: 0 and an event, or [`PICKED_IPV4`] or [`PICKED_IPV6`] and the indexes.
         #[unsafe(no_mangle)]
         #[inline(never)]
         pub extern "C" fn $pick(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
             match admit::pick::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps) {
-                Ok(Picked { listener, backend, ipv4 }) => {
+                Ok(Picked { indexes, ipv4 }) => {
                     let kind = if ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
-                    u64::from(kind) << 32 | u64::from(listener) << 16 | u64::from(backend)
+                    u64::from(kind) << 32 | u64::from(indexes)
                 }
                 Err(event) => event as u64,
             }
@@ -344,11 +340,10 @@ macro_rules! opening {
         /// See [`open::open`].
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $open(ctx: *mut xdp_md, listener: u32, backend: u32) -> u32 {
+        pub extern "C" fn $open(ctx: *mut xdp_md, indexes: u32) -> u32 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            let picked =
-                Picked { listener: listener as u16, backend: backend as u16, ipv4: <$backend>::VERSION == 4 };
+            let picked = Picked { indexes, ipv4: <$backend>::VERSION == 4 };
             let packet = XdpPacket::new(ctx);
             match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked) {
                 Ok(()) => DONE,
