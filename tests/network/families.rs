@@ -74,8 +74,14 @@ fn streams_and_datagrams_flow_in_both_directions() {
             &["--udp", "--bitrate", "40M", "--bytes", "5M", "--reverse"],
         ] {
             let words = ["iperf3", "--json", "--client", &vip, "--port", &port];
-            let report = balancer.client(&[&words, more].concat());
-            let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+            let mut report = serde_json::Value::Null;
+            // The server may be busy with the end of the test before.
+            wait_for("a report", DEADLINE, || {
+                let said = balancer.network.client().run(&[&words, more].concat()).unwrap_or_default();
+                report = serde_json::from_str(&said).unwrap_or_default();
+                report["end"]["streams"].is_array()
+            })
+            .unwrap_or_else(|error| panic!("{error}: {report:#}"));
             let end = &report["end"];
             let received = match more[0] {
                 "--udp" => {

@@ -12,6 +12,7 @@ mod ending;
 mod families;
 mod health;
 mod next_hops;
+mod path_mtu;
 mod plumbing;
 mod ports;
 mod proportion;
