@@ -1,5 +1,7 @@
 //! `evenkeel status`.
 
+use std::net::SocketAddr;
+
 use anyhow::Result;
 use evenkeel::dataplane::{
     network::{self, interfaces},
@@ -44,7 +46,7 @@ fn text(status: &Status) -> String {
     let mut listeners = table(["LISTENER", "NAME", "POOL", "IDLE TIMEOUT", "OPEN"], &[3, 4]);
     for row in &status.listeners {
         listeners.add_row([
-            format!("{} {}:{}", row.protocol, row.vip, row.port),
+            format!("{} {}", row.protocol, SocketAddr::new(row.vip, row.port)),
             format!("{}/{}", row.load_balancer, row.name),
             row.pool.clone(),
             format!("{} s", row.idle_timeout_s),
@@ -73,7 +75,7 @@ fn text(status: &Status) -> String {
         for member in &pool.members {
             members.add_row([
                 pool.name.clone(),
-                format!("{}:{}", member.address, member.port),
+                SocketAddr::new(member.address, member.port).to_string(),
                 member.weight.to_string(),
                 state(member.state).to_owned(),
                 health(member.health).to_owned(),
