@@ -11,6 +11,7 @@ mod draining;
 mod ending;
 mod families;
 mod health;
+mod l7;
 mod next_hops;
 mod path_mtu;
 mod plumbing;
