@@ -21,7 +21,7 @@ fn address(host: u8) -> SocketAddr {
 
 fn client(host: u16) -> IpAddr {
     let [high, low] = host.to_be_bytes();
-    Ipv4Addr::new(198, 51, high, low).into()
+    [198, 51, high, low].into()
 }
 
 /// A pool of members 1, 2, … with these weights, unchecked, by turns.
