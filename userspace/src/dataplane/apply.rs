@@ -7,7 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
-    abi::{Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes},
+    abi::{
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, Listener, NAME_LEN, Pool,
+        name_bytes,
+    },
     shared::Shared,
 };
 use zerocopy::FromZeros;
@@ -200,7 +203,8 @@ impl Applier {
             access_list,
             service: service(key),
             state: ENTRY_ACTIVE,
-            reserved: [0; 7],
+            kind: LISTENER_FORWARD,
+            reserved: [0; 6],
             name,
             load_balancer,
         };
