@@ -10,6 +10,7 @@ mod bulk;
 mod draining;
 mod ending;
 mod health;
+mod l7;
 mod next_hops;
 mod plumbing;
 mod ports;

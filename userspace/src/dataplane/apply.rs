@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
     abi::{
-        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, Listener, NAME_LEN, Pool,
-        name_bytes,
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
+        NAME_LEN, Pool, name_bytes,
     },
     shared::Shared,
 };
@@ -17,7 +17,7 @@ use zerocopy::FromZeros;
 
 use super::{
     health,
-    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
+    registry::{NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
     sweep::Census,
     tables::Tables,
 };
@@ -184,7 +184,10 @@ impl Applier {
     }
 
     fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
-        let pool = self.registry.pools.get(&listener.pool).context("a listener's pool has no index")?;
+        let pool = match &listener.pool {
+            Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
+            None => NO_POOL,
+        };
         let name = name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?;
         let load_balancer = name_bytes(&listener.load_balancer)
             .with_context(|| too_long("load balancer", &listener.load_balancer))?;
@@ -203,7 +206,7 @@ impl Applier {
             access_list,
             service: service(key),
             state: ENTRY_ACTIVE,
-            kind: LISTENER_FORWARD,
+            kind: if listener.http.is_some() { LISTENER_LAYER7 } else { LISTENER_FORWARD },
             reserved: [0; 6],
             name,
             load_balancer,
