@@ -23,12 +23,8 @@ fn every_case_ends_as_the_table_says() {
                 assert_eq!(name(outcome), step.verdict, "{what}");
                 match outcome {
                     Outcome::Stop(_) => assert_eq!(left, step.frame, "{what}: changed, then stopped"),
-                    Outcome::Tx | Outcome::Redirect(_) if is_icmp(&step.frame) => {
-                        assert_error(&cast, step.side, &step.frame, &left, what)
-                    }
-                    Outcome::Tx | Outcome::Redirect(_) => {
-                        assert_rewritten(&cast, step.side, &step.frame, &left, what)
-                    }
+                    _ if is_icmp(&step.frame) => assert_error(&cast, step.side, &step.frame, &left, what),
+                    _ => assert_rewritten(&cast, step.side, &step.frame, &left, what),
                 }
             }
         }

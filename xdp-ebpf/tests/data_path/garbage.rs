@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use etherparse::PacketHeaders;
 use proptest::prelude::*;
 use testbed::cases::{Case, Cast, Side, cases};
-use xdp_ebpf::verdict::{Event, Outcome};
+use xdp_ebpf::verdict::{Action, Outcome};
 
 use crate::world::World;
 
@@ -43,7 +43,7 @@ fn all_cases() -> Vec<Case> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6000))]
+    #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn random_bytes(
@@ -80,12 +80,10 @@ proptest! {
         for step in steps {
             let (outcome, left) = world.send_with(step.side, &step.frame, headroom);
             match outcome {
-                // The only drop that is decided on after the first change.
-                Outcome::Stop(Event::DropNoHeadroom) => {}
+                // Options, extensions and tags may be off by then.
+                Outcome::Stop(event) if event.action() == Action::Drop => {}
                 Outcome::Stop(_) => prop_assert_eq!(left, step.frame),
-                Outcome::Tx | Outcome::Redirect(_) => {
-                    prop_assert!(PacketHeaders::from_ethernet_slice(&left).is_ok());
-                }
+                _ => prop_assert!(PacketHeaders::from_ethernet_slice(&left).is_ok()),
             }
         }
     }
