@@ -252,10 +252,10 @@ impl HostTables {
             services: BTreeMap::new(),
             listeners: Vec::new(),
             pools: Records::new(
-                4,
+                16,
                 Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: [0; NAME_LEN] },
             ),
-            cursors: Records::new(4, 0),
+            cursors: Records::new(16, 0),
             slots: Vec::new(),
             loads: Records::new(16, 0),
             access: Vec::new(),
