@@ -46,7 +46,18 @@ fn questions_to_dns_servers_land_two_to_one() {
     let answers: String = (0..30)
         .map(|n| {
             let from = format!("0.0.0.0#{}", 20_000 + n);
-            let asked = ["dig", "+short", "+time=2", "+tries=1", "-b", &from, "-p", &port, "@203.0.113.10", "who.test"];
+            let asked = [
+                "dig",
+                "+short",
+                "+time=2",
+                "+tries=1",
+                "-b",
+                &from,
+                "-p",
+                &port,
+                "@203.0.113.10",
+                "who.test",
+            ];
             balancer.client(&asked)
         })
         .collect();

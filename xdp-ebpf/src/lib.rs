@@ -10,7 +10,8 @@
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
 //!   → access     no half yet: may this client in?
 //!   → schedule   which member?
-//!   → open       take a local port, resolve next hops, claim both halves
+//!   → limit      may one more come, or one more packet?
+//!   → open       take a local port, resolve next hops, claim both halves; or refuse: tell the client so
 //!   → icmp       neither TCP nor UDP: an error about a session?
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
@@ -35,6 +36,7 @@ pub mod checksum;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
 pub mod icmp;
+pub mod limit;
 pub mod lookup;
 mod object;
 pub mod open;
@@ -42,6 +44,7 @@ pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod receiver;
+pub mod refuse;
 pub mod rewrite;
 pub mod schedule;
 pub mod shared;

@@ -5,15 +5,16 @@
 
 use crate::{
     abi::{
-        Backend, CLAIMED, Config, DYING, FLAG_TOA, FREE, Half, LIVE, MAX_INTERFACES, PROTOCOL_TCP, Service,
-        plane_of,
+        Backend, CLAIMED, Config, DYING, FLAG_TOA, FREE, Half, LIVE, Listener, MAX_INTERFACES, PROTOCOL_TCP,
+        Service, WHEN_DOWN_RESET, plane_of,
     },
     access,
     checksum::Sum,
+    limit,
     lookup::{self, Buckets, Found},
     packet::Packet,
     parse::{self, Segment},
-    schedule,
+    refuse, schedule,
     shared::Shared,
     tables::{Mac, News, Route, Tables},
     tcp_state::State,
@@ -32,9 +33,9 @@ const PORT_ATTEMPTS: u32 = 4;
 /// It begins with the packet again, because it stands alone: see [`Packet::open_session`].
 ///
 /// # Errors
-/// The event under which the packet is dropped.
+/// The event with which the packet ends: it is dropped, or has become the answer to itself.
 #[inline(always)]
-pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<(), Event> {
+pub fn open<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<(), Event> {
     let segment = parse::segment(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, &segment);
@@ -48,6 +49,10 @@ pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<(), Event> {
     if let Err(event) = opened {
         let (client, vip) = ((segment.src, segment.sport), (segment.dst, segment.dport));
         tables.tell(News::Refused { client, vip, event });
+        tables.count_refused(index, event);
+        if event == Event::ResetNoMember {
+            refuse::reset(packet, segment).ok_or(Event::DropInternal)?;
+        }
     }
     opened
 }
@@ -91,7 +96,26 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
         if !access::lets_in(self.tables, listener, self.segment.src) {
             return Err(Event::DropDenied);
         }
-        let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
+        let backend_index = match schedule::pick(self.tables, self.config, listener.pool, self.segment.src) {
+            Err(Event::DropNoMember)
+                if listener.when_down == WHEN_DOWN_RESET && self.segment.flags.opens() =>
+            {
+                return Err(Event::ResetNoMember);
+            }
+            picked => picked?,
+        };
+        let limit = self.tables.limit(listener_index).ok_or(Event::DropInternal)?;
+        limit::enter(limit, self.tables.jiffies())?;
+        let placed = self.place(listener, (backend_index, listener_index));
+        if placed.is_err() {
+            limit::leave(limit);
+        }
+        placed
+    }
+
+    /// Opens the session between the client and this member; indexes of backend and listener.
+    #[inline(always)]
+    fn place(&self, listener: &Listener, (backend_index, listener_index): (u32, u32)) -> Result<(), Event> {
         let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
         let to_client = self.hop_to_client()?;
         let to_backend = self.hop_to_backend(backend)?;
@@ -105,10 +129,10 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
             }
         };
         let member = (backend_index as u16, listener_index as u16);
-        self.fill(forward, &local, backend, member, to_backend, to_client);
+        self.fill(forward, &local, backend, member, limit::flag(listener), (to_backend, to_client));
 
         self.tables.count(Event::SessionOpened);
-        self.tables.count_session(backend_index);
+        self.tables.count_session(listener_index, backend_index);
         if let Some(load) = self.tables.load(backend_index) {
             load.value().add(1);
         }
@@ -198,14 +222,14 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
         local: &Local<'a>,
         backend: &Backend,
         (backend_index, listener_index): (u16, u16),
-        to_backend: Hop,
-        to_client: Hop,
+        limited: u8,
+        (to_backend, to_client): (Hop, Hop),
     ) {
         let segment = self.segment;
         let (reverse_index, reverse) = local.reverse;
         let half = Half {
             state: CLAIMED,
-            flags: if segment.protocol == PROTOCOL_TCP { FLAG_TOA } else { 0 },
+            flags: limited | if segment.protocol == PROTOCOL_TCP { FLAG_TOA } else { 0 },
             last_seen: self.tables.now(),
             generation: self.config.generation as u16,
             backend: backend_index,

@@ -32,6 +32,9 @@ pub trait Packet {
     /// [`NoHeadroom`]; the frame is as before.
     fn grow_head<const BY: usize>(&mut self) -> Result<(), NoHeadroom>;
 
+    /// Cuts the frame to `length` bytes, which it has at least. `None` if that cannot be done.
+    fn cut_tail(&mut self, length: usize) -> Option<()>;
+
     /// [`crate::toa::strip`]. The kernel's packets call it as a function that is verified once and apart, because
     /// its loop, inlined behind every path that leads to it, is more than the verifier follows.
     fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool>;
@@ -48,8 +51,8 @@ pub trait Packet {
     /// [`crate::open::open`], as a function too.
     ///
     /// # Errors
-    /// The event under which the packet is dropped.
-    fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event>;
+    /// The event with which the packet ends.
+    fn open_session<T: Tables>(&mut self, tables: &T) -> Result<(), Event>;
 
     /// [`crate::icmp::translate`], as a function too.
     ///

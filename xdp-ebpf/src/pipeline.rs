@@ -122,7 +122,8 @@ impl Leg<'_> {
             self.half.ack().set(segment.ack);
         }
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
-        tables.count_packet(u32::from(self.half.backend().get()), self.direction, segment.total_len.into());
+        let (listener, backend) = (self.half.listener().get(), self.half.backend().get());
+        tables.count_packet(listener.into(), backend.into(), self.direction, segment.total_len.into());
         Ok(if out.index == packet.ingress() {
             Outcome::Tx
         } else {

@@ -10,15 +10,28 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 
 use super::{
     document::{Shape, Table, Value},
+    limits,
     pool::Pools,
     scalar,
 };
 use crate::model::{Access, Listener, ListenerKey, Protocol};
 
-const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
+const LOAD_BALANCER: Shape =
+    Shape { path: "load_balancer", keys: &["name", "vip", "bandwidth_mbit", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
-    keys: &["name", "protocol", "port", "pool", "idle_timeout", "allow", "deny"],
+    keys: &[
+        "name",
+        "protocol",
+        "port",
+        "pool",
+        "idle_timeout",
+        "allow",
+        "deny",
+        "max_connections",
+        "max_connections_per_second",
+        "when_down",
+    ],
 };
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -37,11 +50,13 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a>
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
+        let bandwidth_mbit = limits::bandwidth(&table);
         let mut siblings = Siblings::default();
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), listener)) = siblings.listener(&table, &name, pools) else {
+            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools) else {
                 continue;
             };
+            listener.limits.bandwidth_mbit = bandwidth_mbit;
             let before = read.listeners.len();
             for &vip in &vips {
                 read.listeners.insert(ListenerKey { vip, port, protocol }, listener.clone());
@@ -99,12 +114,16 @@ impl Siblings {
             None => Some(IDLE_TIMEOUT),
         };
         let access = access(table);
+        let limits = limits::connections(table);
+        let when_down = limits::when_down(table, protocol);
         let listener = Listener {
             name: name?,
             load_balancer: load_balancer.into(),
             pool: pool?,
             idle_timeout: idle_timeout?,
             access,
+            limits,
+            when_down,
         };
         Some(((protocol?, port?), listener))
     }

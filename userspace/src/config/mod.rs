@@ -3,7 +3,7 @@
 //! ```text
 //! document   the file as tables and values that know their key and line
 //!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, pool, health, load_balancer   one kind of table each
+//!   → host, timeouts, pool, health, load_balancer, limits   one kind of table each
 //!   → collision   no address has two roles
 //! ```
 //!
@@ -14,6 +14,7 @@ mod collision;
 mod document;
 mod health;
 mod host;
+mod limits;
 mod load_balancer;
 mod pool;
 mod problem;

@@ -18,7 +18,8 @@ use crate::{
     schedule,
 };
 
-const POOL: Shape = Shape { path: "pool", keys: &["name", "algorithm", "sticky", "health", "member"] };
+const POOL: Shape =
+    Shape { path: "pool", keys: &["name", "algorithm", "sticky", "health", "drain_timeout", "member"] };
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
@@ -41,7 +42,8 @@ pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let algorithm = algorithm(&table, members.len());
-        let pool = Pool { members, algorithm, health: health::read(&table) };
+        let drain_timeout = table.get("drain_timeout").and_then(scalar::duration);
+        let pool = Pool { members, algorithm, health: health::read(&table), drain_timeout };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);

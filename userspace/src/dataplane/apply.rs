@@ -7,14 +7,16 @@ use std::{net::SocketAddrV4, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
-    abi::{Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes},
+    abi::{
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, ListenerStat, NAME_LEN, Pool, name_bytes,
+    },
     shared::Shared,
 };
 use zerocopy::FromZeros;
 
 use super::{
     health,
-    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
+    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number},
     sweep::Census,
     tables::Tables,
 };
@@ -62,7 +64,9 @@ impl Applier {
         for index in registry.backends.settle(|index| census.backends.contains_key(&(index as u16))) {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
-        for index in registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16))) {
+        let freed = registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16)));
+        registry.bandwidths.settle(&freed);
+        for index in freed {
             let old = tables.listener.get(&index, 0)?;
             tables.listener.set(index, Listener::new_zeroed(), 0)?;
             registry.access.remove(&mut tables.access, (old.access, old.access_list))?;
@@ -94,14 +98,29 @@ impl Applier {
             record.write(Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: bytes });
         }
         record.state().set(ENTRY_ACTIVE);
+        self.set_drain_timeout(index, pool.drain_timeout)?;
         let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
         for (&member, &weight) in &pool.members {
             let (record, comes) = self.put_backend(index, member, weight)?;
+            record.drain_timeout().set(seconds(pool.drain_timeout)?);
             health::begin(&record, comes, old.as_ref(), pool.health.as_ref());
         }
         self.switch_block(index, name, pool)?;
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
         self.registry.model.pools.insert(name.to_owned(), pool.clone());
+        Ok(())
+    }
+
+    /// Also for members that are about to go: nothing else will tell the sweeper.
+    fn set_drain_timeout(&self, pool: u32, timeout: Option<Duration>) -> Result<()> {
+        let timeout = seconds(timeout)?;
+        for (_, index) in self.registry.backends.iter().filter(|((of, _), _)| *of == pool) {
+            let record = self.tables.backend.get(index).context("ek_backend")?;
+            if record.drain_timeout().get() != timeout {
+                record.drain_timeout().set(timeout);
+                record.drain_until().set(0);
+            }
+        }
         Ok(())
     }
 
@@ -188,6 +207,13 @@ impl Applier {
         let idle_timeout = u32::try_from(listener.idle_timeout.as_secs())?;
         let Self { tables, registry } = self;
         let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
+        if is_new {
+            let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
+            tables.listener_stat.set(index, zeros, 0)?;
+            tables.limits().begin(index)?;
+        }
+        tables.limits().put(index, &listener.limits)?;
+        let bandwidth = registry.bandwidths.put(tables.limits(), index, listener)?;
         let old = tables.listener.get(&index, 0)?;
         let old_list = (old.access, old.access_list);
         let stays = !is_new && registry.access.of(old_list) == listener.access;
@@ -198,9 +224,11 @@ impl Applier {
             idle_timeout,
             access,
             access_list,
+            bandwidth,
             service: service(key),
             state: ENTRY_ACTIVE,
-            reserved: [0; 7],
+            when_down: when_down_number(listener.when_down),
+            reserved: [0; 2],
             name,
             load_balancer,
         };
@@ -236,6 +264,10 @@ impl Applier {
         }
         Ok(())
     }
+}
+
+fn seconds(time: Option<Duration>) -> Result<u32> {
+    Ok(time.map_or(0, |time| time.as_secs()).try_into()?)
 }
 
 fn cpus() -> Result<usize> {

@@ -12,16 +12,16 @@ use anyhow::Result;
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
     ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, Pool, Service, name_str, slot_of,
+    MAX_SLOTS, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
 };
 
 use super::{
-    access::AccessLists, health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges,
-    tables::Tables,
+    access::AccessLists, health::was_down, indexes::Indexes, limits::Bandwidths, sessions::endpoint,
+    slots::SlotRanges, tables::Tables,
 };
 use crate::{
     maglev,
-    model::{self, Algorithm, ListenerKey, Model, Protocol},
+    model::{self, Algorithm, ListenerKey, Model, Protocol, WhenDown},
     schedule::smooth_wrr,
 };
 
@@ -37,6 +37,8 @@ pub struct Registry {
     pub slots: SlotRanges,
     /// `ek_access`.
     pub access: AccessLists,
+    /// `ek_bandwidth`.
+    pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
     pub idle: HashMap<u16, Duration>,
     /// What is configured.
@@ -52,6 +54,7 @@ impl Registry {
             backends: Indexes::new(MAX_BACKENDS),
             slots: SlotRanges::new(MAX_SLOTS),
             access: AccessLists::default(),
+            bandwidths: Bandwidths::default(),
             idle: HashMap::new(),
             model: Model::default(),
         }
@@ -107,6 +110,8 @@ impl Registry {
             let pool = names.get(&backend.pool).and_then(|name| self.model.pools.get_mut(name));
             match pool {
                 Some(pool) if backend.state == ENTRY_ACTIVE => {
+                    let seconds = Some(backend.drain_timeout).filter(|&seconds| seconds > 0);
+                    pool.drain_timeout = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                     pool.members.insert(address, backend.weight);
                 }
                 _ => {
@@ -165,6 +170,7 @@ impl Registry {
             };
             self.listeners.adopt(key, index);
             self.idle.insert(index as u16, Duration::from_secs(record.idle_timeout.into()));
+            self.bandwidths.adopt(index, &record);
             let pool = tables.pool.get(record.pool).map(|pool| name_str(&pool.snapshot().name).to_owned());
             match pool {
                 Some(pool)
@@ -176,6 +182,8 @@ impl Registry {
                         pool,
                         idle_timeout: Duration::from_secs(record.idle_timeout.into()),
                         access: self.access.of((record.access, record.access_list)),
+                        limits: tables.limits().of(index, &record),
+                        when_down: when_down(record.when_down),
                     };
                     self.model.listeners.insert(key, listener);
                 }
@@ -230,6 +238,18 @@ pub fn sticky_seconds(algorithm: Algorithm) -> u32 {
     }
 }
 
+/// [`xdp_ebpf::abi::Listener::when_down`].
+pub fn when_down_number(when_down: WhenDown) -> u8 {
+    match when_down {
+        WhenDown::Drop => WHEN_DOWN_DROP,
+        WhenDown::Reset => WHEN_DOWN_RESET,
+    }
+}
+
+fn when_down(number: u8) -> WhenDown {
+    if number == WHEN_DOWN_RESET { WhenDown::Reset } else { WhenDown::Drop }
+}
+
 fn algorithm(number: u8, sticky: u32) -> Algorithm {
     match number {
         ALGORITHM_LEAST_CONNECTIONS => Algorithm::WeightedLeastConnections,
@@ -261,7 +281,6 @@ pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
         pool,
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
-        reason: 0,
-        detail: 0,
+        ..Backend::default()
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Result;
 use xdp_ebpf::{
-    abi::{DYING, FREE, Half, LIVE},
+    abi::{DYING, FREE, Half, LIVE, Limit},
     shared::Shared,
     tcp_state::State,
 };
@@ -45,8 +45,27 @@ pub struct Limits<'a> {
     /// Backends that were removed, by index in `ek_backend`: their UDP sessions end at once, so that the next
     /// datagram finds another member, since nothing else would tell a client to come again.
     pub removed: &'a HashSet<u16>,
+    /// Backends whose sessions have stayed for as long as they may, by index in `ek_backend`.
+    pub drained: &'a HashSet<u16>,
+    /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
+    /// their sessions end at once.
+    pub unreachable: &'a HashSet<u16>,
+    /// `ek_limit`, like `load`.
+    pub limit: &'a Mapping<Limit>,
     /// `ek_load`, where a session that ends before it is over counts until here.
     pub load: &'a Mapping<u32>,
+}
+
+impl Limits<'_> {
+    /// A connection less for its backend and its listener.
+    fn count_off(&self, half: &Half) {
+        if let Some(load) = self.load.get(half.backend.into()) {
+            load.value().add(u32::MAX);
+        }
+        if let Some(limit) = self.limit.get(half.listener.into()) {
+            xdp_ebpf::limit::leave(limit);
+        }
+    }
 }
 
 /// How many sessions, dying ones included, a pass has seen by what they refer to.
@@ -119,8 +138,10 @@ impl Sweeper {
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let idle = jiffies_to_time(idle, limits.hz);
+        let must_go = limits.drained.contains(&there.backend) || limits.unreachable.contains(&there.listener);
         let decision = match protocol {
-            Protocol::Udp if limits.removed.contains(&there.backend) => Decision::Expire,
+            Protocol::Udp if must_go || limits.removed.contains(&there.backend) => Decision::Expire,
+            Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
         if decision == Decision::Keep || !forward.state().swap_if(LIVE, DYING) {
@@ -128,10 +149,8 @@ impl Sweeper {
         }
         reverse.state().swap_if(LIVE, DYING);
         self.dying.insert(index);
-        if !state.is_over()
-            && let Some(load) = limits.load.get(there.backend.into())
-        {
-            load.value().add(u32::MAX);
+        if !state.is_over() {
+            limits.count_off(&there);
         }
         if decision == Decision::ExpireWithResets {
             resets.extend(for_both_ends(&there, &back));
@@ -217,6 +236,10 @@ mod tests {
     const BACKEND: ([u8; 4], u16) = ([192, 0, 2, 11], 8080);
     /// The index of a removed backend.
     const REMOVED: u16 = 9;
+    /// The index of a backend that has drained for long enough.
+    const DRAINED: u16 = 10;
+    /// The index of a listener without its VIP.
+    const UNREACHABLE: u16 = 11;
 
     /// Opens a session at `index` of the forward table, as the XDP program does.
     fn open(sessions: &Sessions, index: u32, state: State, last_seen: u32) -> u32 {
@@ -255,8 +278,18 @@ mod tests {
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-        let (removed, load) = (HashSet::from([REMOVED]), Mapping::of_zeros(16));
-        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle, removed: &removed, load: &load };
+        let (removed, load, limit) = (HashSet::from([REMOVED]), Mapping::of_zeros(16), Mapping::of_zeros(16));
+        let limits = Limits {
+            now,
+            hz: HZ,
+            timeouts: &timeouts,
+            idle: &idle,
+            removed: &removed,
+            drained: &HashSet::from([DRAINED]),
+            unreachable: &HashSet::from([UNREACHABLE]),
+            limit: &limit,
+            load: &load,
+        };
         let mut resets = Vec::new();
         let mut calls = 0;
         loop {
@@ -316,6 +349,33 @@ mod tests {
             forward.write(Half { protocol, backend: REMOVED, ..forward.snapshot() });
             let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
             assert_eq!((sessions.live().count(), resets.len()), (left, 0));
+        }
+    }
+
+    #[test]
+    fn whoever_must_go_is_told() {
+        for (backend, listener) in [(DRAINED, 6), (5, UNREACHABLE)] {
+            for (protocol, state, resets) in [
+                (PROTOCOL_TCP, State::Established, 2),
+                (PROTOCOL_TCP, State::FinWait, 2),
+                (PROTOCOL_UDP, State::Established, 0),
+            ] {
+                let sessions = on_plain_memory(2, 12);
+                open(&sessions, 3, state, 100);
+                let forward = sessions.forward.get(3).unwrap();
+                forward.write(Half { protocol, backend, listener, ..forward.snapshot() });
+                let (_, told) = pass(&mut Sweeper::default(), &sessions, 101);
+                assert_eq!(
+                    (sessions.live().count(), told.len()),
+                    (0, resets),
+                    "{backend} {listener} {state:?}"
+                );
+            }
+            let sessions = on_plain_memory(2, 12);
+            open(&sessions, 3, State::TimeWait, 100);
+            let forward = sessions.forward.get(3).unwrap();
+            forward.write(Half { protocol: PROTOCOL_TCP, backend, listener, ..forward.snapshot() });
+            assert!(pass(&mut Sweeper::default(), &sessions, 101).1.is_empty(), "both ends know already");
         }
     }
 

@@ -28,6 +28,9 @@ pod!(
     Pool,
     Backend,
     BackendStat,
+    ListenerStat,
+    Limit,
+    Bandwidth,
     Interface,
     Counters
 );

@@ -26,6 +26,11 @@ pub const ACCESS_ALLOW: u32 = 1;
 /// Whoever is on no prefix of the list stays out; also the value of a prefix that keeps out.
 pub const ACCESS_DENY: u32 = 2;
 
+/// [`Listener::when_down`]: a client whose connection no member takes hears nothing.
+pub const WHEN_DOWN_DROP: u8 = 0;
+/// It gets a TCP reset.
+pub const WHEN_DOWN_RESET: u8 = 1;
+
 /// [`Backend::health`]: nobody checks it, so it counts as healthy.
 pub const HEALTH_UNCHECKED: u8 = 0;
 /// Its last checks were good.
@@ -70,12 +75,16 @@ pub struct Listener {
     pub access: u32,
     /// The number of the access list. A changed list gets a new number, so that no packet sees half of it.
     pub access_list: u32,
+    /// Index in `ek_bandwidth`, which all listeners of its load balancer share, or [`super::NO_BANDWIDTH`].
+    pub bandwidth: u32,
     /// Key under which it stands in `ek_service`.
     pub service: Service,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// [`WHEN_DOWN_DROP`] or [`WHEN_DOWN_RESET`].
+    pub when_down: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 2],
     /// The listener's name.
     pub name: [u8; NAME_LEN],
     /// Its load balancer's name.
@@ -191,9 +200,15 @@ pub struct Backend {
     pub reason: u8,
     /// More about the reason: the last two digits of a wrong HTTP code.
     pub detail: u8,
+    /// Seconds for which its sessions may stay once it takes no more; 0: until they end.
+    pub drain_timeout: u32,
+    /// Low 32 bits of `jiffies_64` at which its sessions are reset; 0: not set. Userspace only.
+    pub drain_until: u32,
 }
 
-shared_fields! { Backend { weight: u16, state: u8, health: u8, reason: u8, detail: u8, } }
+shared_fields! { Backend {
+    weight: u16, state: u8, health: u8, reason: u8, detail: u8, drain_timeout: u32, drain_until: u32,
+} }
 
 /// What one CPU forwarded for one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

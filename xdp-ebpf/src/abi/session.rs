@@ -18,6 +18,8 @@ pub const DYING: u32 = 3;
 pub const FLAG_TOA: u8 = 1;
 /// [`Half::flags`]: a reset was seen and no other segment in this direction since.
 pub const FLAG_RESET: u8 = 2;
+/// [`Half::flags`]: its load balancer has a limited bandwidth.
+pub const FLAG_LIMITED: u8 = 8;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line.
 ///
@@ -53,7 +55,7 @@ pub struct Half {
     pub next_hop: [u8; 6],
     /// Slot in `ek_interface` through which the packet leaves.
     pub interface: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_LIMITED`].
     pub flags: u8,
     /// Index of the other half in its table.
     pub peer: u32,

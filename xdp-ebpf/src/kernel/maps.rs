@@ -7,9 +7,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use xdp_ebpf::abi::{
-    ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface,
-    Listener, MAX_ACCESS, MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-    Plane, Pool, Service, Sticky, StickyKey,
+    ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters, Half,
+    Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service, Sticky, StickyKey,
 };
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -40,6 +40,12 @@ pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruH
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]
 pub static BACKEND_STAT: PerCpuArray<BackendStat, { MAX_BACKENDS as usize }> = PerCpuArray::new();
+#[btf_map(name = "ek_listen_stat")]
+pub static LISTENER_STAT: PerCpuArray<ListenerStat, { MAX_LISTENERS as usize }> = PerCpuArray::new();
+#[btf_map(name = "ek_limit")]
+pub static LIMIT: Array<Limit, { MAX_LISTENERS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_bandwidth")]
+pub static BANDWIDTH: Array<Bandwidth, { MAX_LISTENERS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_forward")]
 pub static FORWARD: Array<Half, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_reverse")]

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::xdp_md,
-    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_get_buff_len},
+    helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use xdp_ebpf::{
@@ -63,6 +63,16 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn cut_tail(&mut self, length: usize) -> Option<()> {
+        // SAFETY: the context is the kernel's; no reference into the packet can be alive across `&mut self`.
+        let cut = unsafe {
+            let surplus = bpf_xdp_get_buff_len(self.ctx.ctx) as i32 - length as i32;
+            bpf_xdp_adjust_tail(self.ctx.ctx, -surplus)
+        };
+        (cut == 0).then_some(())
+    }
+
+    #[inline(always)]
     fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool> {
         match ek_strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
             0 => Some(false),
@@ -87,7 +97,7 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn open_session<T: Tables>(&self, _tables: &T) -> Result<(), Event> {
+    fn open_session<T: Tables>(&mut self, _tables: &T) -> Result<(), Event> {
         Event::from_u32(ek_open(self.ctx.ctx)).map_or(Ok(()), Err)
     }
 
@@ -164,7 +174,7 @@ const OPENED: u32 = u32::MAX;
 pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    match open::open(&XdpPacket::new(ctx), &maps) {
+    match open::open(&mut XdpPacket::new(ctx), &maps) {
         Ok(()) => OPENED,
         Err(event) => event as u32,
     }

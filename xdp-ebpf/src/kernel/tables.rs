@@ -11,8 +11,8 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AccessKey, AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool,
-        Service, Sticky, StickyKey,
+        AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Half, Interface, Limit, Listener,
+        ListenerStat, Plane, Pool, Service, Sticky, StickyKey,
     },
     shared::Shared,
     tables::{Direction, Mac, News, Route, Tables},
@@ -70,6 +70,14 @@ impl Tables for Maps {
     #[inline(always)]
     fn listener(&self, index: u32) -> Option<&Listener> {
         maps::LISTENER.get(index)
+    }
+    #[inline(always)]
+    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
+        shared(maps::LIMIT.get_ptr_mut(index))
+    }
+    #[inline(always)]
+    fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
+        shared(maps::BANDWIDTH.get_ptr_mut(index))
     }
     #[inline(always)]
     fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
@@ -151,9 +159,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn now(&self) -> u32 {
+    fn jiffies(&self) -> u64 {
         // SAFETY: a helper without arguments.
-        unsafe { bpf_jiffies64() as u32 }
+        unsafe { bpf_jiffies64() }
     }
 
     #[inline(always)]
@@ -175,7 +183,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_session(&self, backend: u32) {
+    fn count_session(&self, listener: u32, backend: u32) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            unsafe { (*stat).sessions += 1 }
+        }
         if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
             // SAFETY: this CPU's copy of an array element.
             unsafe { (*stat).sessions += 1 }
@@ -183,7 +195,29 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_packet(&self, backend: u32, direction: Direction, bytes: u32) {
+    fn count_refused(&self, listener: u32, reason: Event) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            *unsafe { &mut *stat }.refused_for(reason) += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            let stat: &mut ListenerStat = unsafe { &mut *stat };
+            match direction {
+                Direction::In => {
+                    stat.packets_in += 1;
+                    stat.bytes_in += u64::from(bytes);
+                }
+                Direction::Out => {
+                    stat.packets_out += 1;
+                    stat.bytes_out += u64::from(bytes);
+                }
+            }
+        }
         if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut BackendStat = unsafe { &mut *stat };

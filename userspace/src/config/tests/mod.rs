@@ -1,9 +1,9 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, and
-//! `any` tries everything else.
+//! in `health`, limits in `limits`, and `any` tries everything else.
 
 mod any;
 mod health;
+mod limits;
 mod refused;
 mod room;
 
@@ -11,7 +11,7 @@ use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
-use crate::model::{Access, Listener, ListenerKey, Protocol};
+use crate::model::{Access, Limits, Listener, ListenerKey, Protocol, WhenDown};
 
 /// A right file, each line of which a test may change.
 const BASE: &str = r#"[host]
@@ -70,6 +70,8 @@ fn the_example_means_what_it_says() {
     assert_eq!(model.vips, vips.into());
     let listener = |name: &str, seconds| Listener {
         access: Access::default(),
+        limits: Limits::default(),
+        when_down: WhenDown::default(),
         name: name.into(),
         load_balancer: "shop".into(),
         pool: name.into(),

@@ -211,8 +211,8 @@ fn load_balancers() {
         ),
         (
             "name = \"shop\"",
-            "name = \"shop\"\nbandwidth_mbit = 1",
-            "10: load_balancer.bandwidth_mbit: unknown key; this version knows name, vip, listener",
+            "name = \"shop\"\nbandwidth = 1",
+            "10: load_balancer.bandwidth: unknown key; this version knows name, vip, bandwidth_mbit, listener",
         ),
     ]);
 }
@@ -241,7 +241,7 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (
