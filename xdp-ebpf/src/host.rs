@@ -187,7 +187,14 @@ impl HostTables {
             bandwidths: Records::new(4, Bandwidth::default()),
             pools: Records::new(
                 4,
-                Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: [0; NAME_LEN] },
+                Pool {
+                    block: 0,
+                    sticky: 0,
+                    drain_timeout: 0,
+                    state: ENTRY_ACTIVE,
+                    reserved: [0; 7],
+                    name: [0; NAME_LEN],
+                },
             ),
             cursors: Records::new(4, 0),
             slots: Vec::new(),

@@ -95,32 +95,25 @@ impl Applier {
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
             self.tables.cursor.set(index, 0, 0)?;
-            record.write(Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: bytes });
+            record.write(Pool {
+                block: 0,
+                sticky: 0,
+                drain_timeout: 0,
+                state: ENTRY_ACTIVE,
+                reserved: [0; 7],
+                name: bytes,
+            });
         }
         record.state().set(ENTRY_ACTIVE);
-        self.set_drain_timeout(index, pool.drain_timeout)?;
+        record.drain_timeout().set(seconds(pool.drain_timeout)?);
         let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
         for (&member, &weight) in &pool.members {
             let (record, comes) = self.put_backend(index, member, weight)?;
-            record.drain_timeout().set(seconds(pool.drain_timeout)?);
             health::begin(&record, comes, old.as_ref(), pool.health.as_ref());
         }
         self.switch_block(index, name, pool)?;
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
         self.registry.model.pools.insert(name.to_owned(), pool.clone());
-        Ok(())
-    }
-
-    /// Also for members that are about to go: nothing else will tell the sweeper.
-    fn set_drain_timeout(&self, pool: u32, timeout: Option<Duration>) -> Result<()> {
-        let timeout = seconds(timeout)?;
-        for (_, index) in self.registry.backends.iter().filter(|((of, _), _)| *of == pool) {
-            let record = self.tables.backend.get(index).context("ek_backend")?;
-            if record.drain_timeout().get() != timeout {
-                record.drain_timeout().set(timeout);
-                record.drain_until().set(0);
-            }
-        }
         Ok(())
     }
 

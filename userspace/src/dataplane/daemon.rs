@@ -214,7 +214,8 @@ impl Daemon {
             self.applier.settle(&census)?;
             let Applier { tables, registry } = &self.applier;
             let members = registry.backends.iter().map(|(_, index)| index);
-            self.drained = drain::due(&tables.backend, members, now, tables.sessions.config.jiffies_hz);
+            self.drained =
+                drain::due((&tables.pool, &tables.backend), members, now, tables.sessions.config.jiffies_hz);
             self.health.refill(&mut self.applier)?;
         }
         Ok(())

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!((record.mbit, record.spent), (5, 77), "what was spent stays spent");
 
         assert_eq!(bandwidths.put(maps, 0, &listener("shop", None)).unwrap(), NO_BANDWIDTH);
-        for freed in [&[][..], &[], &[], &[2], &[], &[]] {
+        for freed in [&[][..], &[], &[], &[2], &[]] {
             assert_eq!(bandwidths.indexes.get(&"shop".to_owned()), Some(shop), "{freed:?}");
             bandwidths.settle(freed);
         }

@@ -90,7 +90,11 @@ impl Registry {
             }
             if pool.state == ENTRY_ACTIVE {
                 let algorithm = algorithm(number, pool.sticky);
-                self.model.pools.insert(name, model::Pool { algorithm, ..model::Pool::default() });
+                let drain_timeout = Some(pool.drain_timeout).filter(|&seconds| seconds > 0);
+                let drain_timeout = drain_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+                self.model
+                    .pools
+                    .insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
             } else {
                 self.pools.remove(&name);
             }
@@ -110,8 +114,6 @@ impl Registry {
             let pool = names.get(&backend.pool).and_then(|name| self.model.pools.get_mut(name));
             match pool {
                 Some(pool) if backend.state == ENTRY_ACTIVE => {
-                    let seconds = Some(backend.drain_timeout).filter(|&seconds| seconds > 0);
-                    pool.drain_timeout = seconds.map(|seconds| Duration::from_secs(seconds.into()));
                     pool.members.insert(address, backend.weight);
                 }
                 _ => {

@@ -101,10 +101,12 @@ pub struct Pool {
     pub block: u64,
     /// Seconds for which a client stays with its member after its last new connection; 0: it does not.
     pub sticky: u32,
+    /// Seconds for which sessions may stay with a member that takes no more; 0: until they end.
+    pub drain_timeout: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 7],
     /// The pool's name.
     pub name: [u8; NAME_LEN],
 }
@@ -177,7 +179,7 @@ pub struct Sticky {
     pub last_opened: u32,
 }
 
-shared_fields! { Pool { block: u64, sticky: u32, state: u8, } }
+shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -200,14 +202,13 @@ pub struct Backend {
     pub reason: u8,
     /// More about the reason: the last two digits of a wrong HTTP code.
     pub detail: u8,
-    /// Seconds for which its sessions may stay once it takes no more; 0: until they end.
-    pub drain_timeout: u32,
-    /// Low 32 bits of `jiffies_64` at which its sessions are reset; 0: not set. Userspace only.
-    pub drain_until: u32,
+    /// Low 32 bits of `jiffies_64` when it was seen first to take no more connections, because it was removed or has
+    /// no weight; 0: it takes some.
+    pub drained_since: u32,
 }
 
 shared_fields! { Backend {
-    weight: u16, state: u8, health: u8, reason: u8, detail: u8, drain_timeout: u32, drain_until: u32,
+    weight: u16, pool: u32, state: u8, health: u8, reason: u8, detail: u8, drained_since: u32,
 } }
 
 /// What one CPU forwarded for one backend.
