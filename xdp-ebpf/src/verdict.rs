@@ -61,10 +61,12 @@ pub enum Class {
 }
 
 events! {
-    /// Not IPv4 (ARP, IPv6, VLAN-tagged, …).
-    pass_not_ipv4 => PassNotIpv4 in Pass,
-    /// IPv4 for an address that is neither a VIP nor a local address.
+    /// Neither IPv4 nor IPv6 (ARP, …).
+    pass_not_ip => PassNotIp in Pass,
+    /// For an address that is neither a VIP nor a local address.
     pass_not_ours => PassNotOurs in Pass,
+    /// For a listener of Layer 7.
+    pass_layer7 => PassLayer7 in Pass,
     /// For a VIP, and neither TCP nor UDP (ping, for instance, which the host answers).
     pass_vip_other => PassVipOther in Pass,
     /// For a local address, and not TCP or UDP to one of the local ports.
@@ -99,6 +101,8 @@ events! {
     drop_no_port => DropNoPort in Drop,
     /// The session table has no room for this flow: raise max_sessions.
     drop_table_full => DropTableFull in Drop,
+    /// Another CPU took the same slot for a session at the same moment; the client asks again.
+    drop_race => DropRace in Drop,
     /// A port from the ring was still in use; should never count.
     drop_port_busy => DropPortBusy in Drop,
     /// There is no route to the backend or back to the client.
@@ -109,6 +113,10 @@ events! {
     drop_interface => DropInterface in Drop,
     /// The packet is larger than the MTU of the interface it has to leave by.
     drop_over_mtu => DropOverMtu in Drop,
+    /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one.
+    drop_no_headroom => DropNoHeadroom in Drop,
+    /// An IPv4 datagram without a checksum for an IPv6 backend, or from one: IPv6 demands it (RFC 8200, 8.1).
+    drop_no_checksum => DropNoChecksum in Drop,
     /// A map lookup that cannot fail did; should never count.
     drop_internal => DropInternal in Drop,
     /// The pool has no member that takes new connections, and the client got a reset (when_down).

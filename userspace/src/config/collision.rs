@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
 use xdp_ebpf::abi::{AddressBucket, address_bucket};
@@ -14,8 +14,8 @@ const BUCKET: usize = size_of::<AddressBucket>() / size_of::<xdp_ebpf::abi::Addr
 
 pub(super) fn check(
     locals: &LocalRanges<'_>,
-    vips: &BTreeMap<Ipv4Addr, Value<'_>>,
-    members: &[(Ipv4Addr, Value<'_>)],
+    vips: &BTreeMap<IpAddr, Value<'_>>,
+    members: &[(IpAddr, Value<'_>)],
 ) {
     for (vip, value) in vips {
         if let Some((range, at)) = locals.overlapping((*vip).into()) {
@@ -35,9 +35,10 @@ pub(super) fn check(
         }
     }
 
-    let mut buckets: HashMap<u32, Vec<Ipv4Addr>> = HashMap::new();
+    let mut buckets: HashMap<u32, Vec<IpAddr>> = HashMap::new();
     for (address, value) in locals.iter().chain(vips.iter().map(|(vip, value)| (*vip, *value))) {
-        let bucket = buckets.entry(address_bucket(address.octets())).or_default();
+        let IpAddr::V4(v4) = address else { continue };
+        let bucket = buckets.entry(address_bucket(v4.octets())).or_default();
         if bucket.len() < BUCKET {
             bucket.push(address);
         } else {

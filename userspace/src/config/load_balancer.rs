@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 
 use super::{
     document::{Shape, Table, Value},
+    host::LocalRanges,
     limits,
     pool::Pools,
     scalar,
@@ -40,11 +41,11 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct LoadBalancers<'a> {
     /// VIPs and where each stands.
-    pub(super) vips: BTreeMap<Ipv4Addr, Value<'a>>,
+    pub(super) vips: BTreeMap<IpAddr, Value<'a>>,
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
 }
 
-pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a> {
+pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
     let mut names = HashMap::new();
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
@@ -53,7 +54,7 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a>
         let bandwidth_mbit = limits::bandwidth(&table);
         let mut siblings = Siblings::default();
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools) else {
+            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools, locals) else {
                 continue;
             };
             listener.limits.bandwidth_mbit = bandwidth_mbit;
@@ -70,7 +71,7 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>) -> LoadBalancers<'a>
     read
 }
 
-fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<Ipv4Addr> {
+fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpAddr> {
     let mut vips = Vec::new();
     for value in table.require("vip").map(|v| v.string_or_list()).unwrap_or_default() {
         let Some(vip) = scalar::address(value, "VIP") else { continue };
@@ -104,11 +105,12 @@ impl Siblings {
         table: &Table<'_>,
         load_balancer: &str,
         pools: &Pools<'_>,
+        locals: &LocalRanges<'_>,
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
         let port = table.require("port").and_then(|value| self.port(protocol, value));
-        let pool = table.require("pool").and_then(|value| pool(value, pools));
+        let pool = table.require("pool").and_then(|value| pool(value, pools, locals));
         let idle_timeout = match table.get("idle_timeout") {
             Some(value) => scalar::duration(value),
             None => Some(IDLE_TIMEOUT),
@@ -171,10 +173,19 @@ fn access(table: &Table<'_>) -> Access {
     Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
-fn pool(value: Value<'_>, pools: &Pools<'_>) -> Option<String> {
+/// A pool whose members all can be reached: what they see is a local address of their own family.
+fn pool(value: Value<'_>, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> Option<String> {
     let name = value.string()?;
-    if !pools.pools.contains_key(name) {
+    let Some(pool) = pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
+        return None;
+    };
+    if let Some(member) = pool.members.keys().find(|member| locals.lack_family_of(member.ip())) {
+        let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
+        value.refuse(format!(
+            "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
+             host.local_addresses"
+        ));
         return None;
     }
     Some(name.into())

@@ -92,7 +92,7 @@ fn read(file: &Table<'_>) -> Configuration {
     let (host, locals) = host::read(file);
     let timeouts = timeouts::read(file);
     let pools = pool::read(file);
-    let balancers = load_balancer::read(file, &pools);
+    let balancers = load_balancer::read(file, &pools, &locals);
     collision::check(&locals, &balancers.vips, &pools.member_addresses);
     let vips = balancers.vips.keys().copied().collect();
     Configuration {

@@ -8,9 +8,10 @@ use aya::maps::{
     MapData,
     lpm_trie::{Key, LpmTrie},
 };
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
 
+use super::sessions::octets;
 use crate::model::Access;
 
 /// Bits of a list's number, in front of every prefix.
@@ -46,7 +47,7 @@ impl AccessLists {
             let (key, value) = entry.context(map::ACCESS)?;
             let AccessKey { list, address } = key.data();
             let length = u8::try_from(key.prefix_len().saturating_sub(LIST_BITS)).unwrap_or(u8::MAX);
-            let network = Ipv4Net::new(address.into(), length).context("a prefix in ek_access")?;
+            let network = IpNet::V4(Ipv4Net::new(address.into(), length).context("a prefix in ek_access")?);
             match read.lists.get_mut(&u32::from_be_bytes(list)) {
                 Some(access) if value == ACCESS_DENY => {
                     access.deny.insert(network);
@@ -111,8 +112,8 @@ impl AccessLists {
 }
 
 fn entries(number: u32, access: &Access) -> impl Iterator<Item = (Key<AccessKey>, u32)> {
-    let key = move |network: &Ipv4Net| {
-        let data = AccessKey { list: number.to_be_bytes(), address: network.network().octets() };
+    let key = move |network: &IpNet| {
+        let data = AccessKey { list: number.to_be_bytes(), address: octets(network.network()) };
         Key::new(LIST_BITS + u32::from(network.prefix_len()), data)
     };
     let allow = access.allow.iter().flatten().map(move |network| (key(network), ACCESS_ALLOW));

@@ -1,7 +1,7 @@
 //! `ek_address`: the VIPs and local addresses, four to a bucket. Readers look while userspace writes: an entry's kind
 //! is written last and cleared first.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use anyhow::{Result, bail};
 use xdp_ebpf::{
@@ -9,7 +9,7 @@ use xdp_ebpf::{
     shared::Shared,
 };
 
-use super::memory::Mapping;
+use super::{memory::Mapping, sessions::octets};
 
 /// Entries per bucket.
 pub const PER_BUCKET: u32 = 4;
@@ -22,32 +22,32 @@ impl Addresses {
     ///
     /// # Errors
     /// The bucket is full.
-    pub fn add_local(&self, address: Ipv4Addr, index: u32) -> Result<()> {
-        self.add(AddressEntry { address: address.octets(), kind: ADDRESS_LOCAL, index, reserved: 0 })
+    pub fn add_local(&self, address: IpAddr, index: u32) -> Result<()> {
+        self.add(AddressEntry { address: octets(address), kind: ADDRESS_LOCAL, index, reserved: 0 })
     }
 
     /// Adds a VIP, if it is not there.
     ///
     /// # Errors
     /// The bucket is full.
-    pub fn add_vip(&self, address: Ipv4Addr) -> Result<()> {
-        self.add(AddressEntry { address: address.octets(), kind: ADDRESS_VIP, index: 0, reserved: 0 })
+    pub fn add_vip(&self, address: IpAddr) -> Result<()> {
+        self.add(AddressEntry { address: octets(address), kind: ADDRESS_VIP, index: 0, reserved: 0 })
     }
 
     /// Removes an address, if it is there.
-    pub fn remove(&self, address: Ipv4Addr) {
-        for entry in self.bucket(address.octets()).filter(|entry| is(*entry, address.octets())) {
+    pub fn remove(&self, address: IpAddr) {
+        for entry in self.bucket(octets(address)).filter(|entry| is(*entry, octets(address))) {
             entry.kind().publish(ADDRESS_NONE);
         }
     }
 
     /// Every VIP.
-    pub fn vips(&self) -> impl Iterator<Item = Ipv4Addr> {
+    pub fn vips(&self) -> impl Iterator<Item = IpAddr> {
         self.of_kind(ADDRESS_VIP).map(|entry| entry.address.into())
     }
 
     /// Every local address, by its number.
-    pub fn local(&self) -> Vec<Ipv4Addr> {
+    pub fn local(&self) -> Vec<IpAddr> {
         let mut entries: Vec<_> = self.of_kind(ADDRESS_LOCAL).collect();
         entries.sort_by_key(|entry| entry.index);
         entries.into_iter().map(|entry| entry.address.into()).collect()
@@ -60,7 +60,7 @@ impl Addresses {
         let Some(entry) = self.bucket(new.address).find(|entry| entry.kind().get() == ADDRESS_NONE) else {
             bail!(
                 "no room for {} in ek_address: four other addresses share its bucket",
-                Ipv4Addr::from(new.address)
+                IpAddr::from(new.address)
             );
         };
         entry.write(AddressEntry { kind: ADDRESS_NONE, ..new });
@@ -94,8 +94,8 @@ mod tests {
         let addresses = Addresses(Mapping::of_zeros(ADDRESS_BUCKETS * PER_BUCKET));
         let bucket = address_bucket([203, 0, 113, 1]);
         let same: Vec<_> = (0u32..=u32::MAX)
-            .map(Ipv4Addr::from)
-            .filter(|address| address_bucket(address.octets()) == bucket)
+            .map(|address| IpAddr::from(address.to_be_bytes()))
+            .filter(|&address| address_bucket(octets(address)) == bucket)
             .take(5)
             .collect();
         let [a, b, c, d, e] = same[..] else { panic!() };

@@ -2,7 +2,7 @@
 //! what points to them, a pool's new slots before the one store that switches to them. Next: `sweep`, whose passes
 //! say when removed entries may be reused.
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
@@ -121,7 +121,7 @@ impl Applier {
     fn put_backend(
         &mut self,
         pool: u32,
-        member: SocketAddrV4,
+        member: SocketAddr,
         weight: u16,
     ) -> Result<(Shared<'_, Backend>, bool)> {
         let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
@@ -172,7 +172,7 @@ impl Applier {
         self.switch_block(index, name, &pool)
     }
 
-    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddrV4) -> bool) -> Result<()> {
+    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddr) -> bool) -> Result<()> {
         let Self { tables, registry } = self;
         let gone: Vec<_> = registry
             .backends

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    net::Ipv4Addr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use super::{
         interfaces::{self, Interface},
         monitor::News,
         neighbours::Neighbours,
-        routes::Routes,
+        own::Own,
     },
     pins::PinDir,
     reclaim::reclaim,
@@ -60,7 +60,7 @@ pub struct Daemon {
     drained: HashSet<u16>,
     resets: ResetSocket,
     handle: Handle,
-    routes: Routes,
+    own: Own,
     neighbours: Neighbours,
     interfaces: Vec<Interface>,
     stale_next_hops: bool,
@@ -86,9 +86,10 @@ impl Daemon {
         let handle = network::connect()?;
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
+        refuse_ipv6(configuration)?;
         attach::check(pins, &interfaces)?;
-        let routes = Routes::new(handle.clone());
-        routes.check_vips(&configuration.model.vips).await?;
+        let own = Own::new(handle.clone());
+        own.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host), log)?;
@@ -103,7 +104,7 @@ impl Daemon {
             drained: HashSet::new(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
-            routes,
+            own,
             handle,
             interfaces,
             stale_next_hops: true,
@@ -126,13 +127,13 @@ impl Daemon {
             daemon.follow(&configuration.model).await?;
             attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
-            daemon.sync_routes().await?;
+            daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
             daemon.health.follow(&mut daemon.applier)
         };
         if let Err(error) = started.await {
             if daemon.origin == Origin::New {
-                daemon.routes.remove_all().await?;
+                daemon.own.remove_all().await?;
                 daemon.neighbours.remove_all().await?;
             }
             return Err(error);
@@ -170,13 +171,14 @@ impl Daemon {
                 "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
             );
         }
-        self.routes.check_vips(&configuration.model.vips).await?;
+        refuse_ipv6(configuration)?;
+        self.own.check_vips(&configuration.model.vips).await?;
         let followed = self.follow(&configuration.model).await;
         // Sessions look again whether their client may stay.
         self.bump_generation()?;
         self.health.follow(&mut self.applier)?;
         self.timeouts = configuration.timeouts;
-        self.sync_routes().await?;
+        self.sync_own().await?;
         followed
     }
 
@@ -257,8 +259,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Lets sessions look for their next hops again if something has changed since the last call, and keeps the
-    /// neighbours towards the backends up to date. To be called at most every 100 ms.
+    /// Lets sessions look for their next hops again if something has changed since the last call, and keeps our
+    /// addresses and the neighbours towards the backends up to date. To be called at most every 100 ms.
     ///
     /// # Errors
     /// Netlink fails or a map cannot be written.
@@ -269,6 +271,8 @@ impl Daemon {
         let age = self.neighbours_at.elapsed();
         if (self.stale_neighbours && age >= NEIGHBOUR_INTERVAL) || age >= NEIGHBOUR_REFRESH {
             self.stale_neighbours = false;
+            // An interface that goes down loses its IPv6 addresses.
+            self.sync_own().await?;
             self.sync_neighbours(&Model::default()).await?;
         }
         Ok(())
@@ -291,18 +295,31 @@ impl Daemon {
         Ok(())
     }
 
-    async fn sync_routes(&self) -> Result<()> {
+    async fn sync_own(&self) -> Result<()> {
         let vips = self.applier.registry.model.vips.iter();
-        let addresses: BTreeSet<Ipv4Addr> = vips.chain(&self.host.local_addresses).copied().collect();
-        self.routes.sync(&addresses).await
+        let addresses: BTreeSet<IpAddr> = vips.chain(&self.host.local_addresses).copied().collect();
+        self.own.sync(&addresses, &self.interfaces).await
     }
 
     /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`.
     async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
-        let known = self.applier.registry.backends.iter().map(|((_, address), _)| *address.ip());
-        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| *member.ip());
+        let known = self.applier.registry.backends.iter().map(|((_, address), _)| address.ip());
+        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| member.ip());
         let backends = known.chain(coming).collect();
         self.neighbours_at = Instant::now();
         self.neighbours.sync(&backends).await
     }
+}
+
+/// The maps have IPv4 addresses only.
+fn refuse_ipv6(configuration: &Configuration) -> Result<()> {
+    let Configuration { host, model, .. } = configuration;
+    let members = model.pools.values().flat_map(|pool| pool.members.keys()).map(SocketAddr::ip);
+    let networks =
+        model.listeners.values().flat_map(|l| l.access.allow.iter().flatten().chain(&l.access.deny));
+    let all = host.local_addresses.iter().chain(&model.vips).copied().chain(members);
+    if let Some(address) = all.chain(networks.map(|network| network.addr())).find(IpAddr::is_ipv6) {
+        bail!("{address}: this data path forwards IPv4 only");
+    }
+    Ok(())
 }

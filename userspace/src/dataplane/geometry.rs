@@ -1,7 +1,7 @@
 //! How large the tables are: arithmetic from the configuration's `[host]` to map sizes and
 //! [`Config`]. Next: `load`, which makes the maps, or compares those that are there.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
 
@@ -11,7 +11,7 @@ use crate::host::Host;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Local addresses; the position is the index in `ek_address`.
-    pub local_addresses: Vec<Ipv4Addr>,
+    pub local_addresses: Vec<IpAddr>,
     /// First local port.
     pub port_base: u16,
     /// How many local ports, 1–65536.
@@ -85,7 +85,7 @@ mod tests {
         local_ports: std::ops::RangeInclusive<u16>,
         max_sessions: u32,
     ) -> Geometry {
-        let local_addresses = (0..local_addresses).map(|n| Ipv4Addr::new(100, 64, 0, n)).collect();
+        let local_addresses = (0..local_addresses).map(|n| IpAddr::from([100, 64, 0, n])).collect();
         Geometry::new(&Host { interfaces: vec![], local_addresses, local_ports, max_sessions })
     }
 

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr,
     sync::Arc,
 };
 
@@ -160,7 +159,7 @@ fn targets(applier: &Applier) -> HashMap<Target, Vec<u32>> {
         let health = Arc::new(health.clone());
         for &member in pool.members.keys() {
             let Some(index) = registry.backends.get(&(of, member)) else { continue };
-            let mut address = SocketAddr::from(member);
+            let mut address = member;
             address.set_port(health.port.unwrap_or(address.port()));
             targets.entry(Target { address, health: health.clone() }).or_default().push(index);
         }

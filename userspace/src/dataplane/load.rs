@@ -218,7 +218,7 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Option<String>> {
     Ok((!same).then(|| "its tables are of the size for another max_sessions".to_owned()))
 }
 
-fn list(addresses: &[std::net::Ipv4Addr]) -> String {
+fn list(addresses: &[std::net::IpAddr]) -> String {
     match addresses {
         [] => "none".into(),
         [only] => only.to_string(),

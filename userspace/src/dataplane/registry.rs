@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddrV4,
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -16,8 +16,13 @@ use xdp_ebpf::abi::{
 };
 
 use super::{
-    access::AccessLists, health::was_down, indexes::Indexes, limits::Bandwidths, sessions::endpoint,
-    slots::SlotRanges, tables::Tables,
+    access::AccessLists,
+    health::was_down,
+    indexes::Indexes,
+    limits::Bandwidths,
+    sessions::{endpoint, octets},
+    slots::SlotRanges,
+    tables::Tables,
 };
 use crate::{
     maglev,
@@ -32,7 +37,7 @@ pub struct Registry {
     /// `ek_listener`, by what it listens on.
     pub listeners: Indexes<ListenerKey>,
     /// `ek_backend`, by pool index and address.
-    pub backends: Indexes<(u32, SocketAddrV4)>,
+    pub backends: Indexes<(u32, SocketAddr)>,
     /// `ek_slot`.
     pub slots: SlotRanges,
     /// `ek_access`.
@@ -92,9 +97,7 @@ impl Registry {
                 let algorithm = algorithm(number, pool.sticky);
                 let drain_timeout = Some(pool.drain_timeout).filter(|&seconds| seconds > 0);
                 let drain_timeout = drain_timeout.map(|seconds| Duration::from_secs(seconds.into()));
-                self.model
-                    .pools
-                    .insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
+                self.model.pools.insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
             } else {
                 self.pools.remove(&name);
             }
@@ -203,7 +206,7 @@ impl Registry {
 pub fn slots_of(
     tables: &Tables,
     pool: &model::Pool,
-    index_of: impl Fn(SocketAddrV4) -> Option<u32>,
+    index_of: impl Fn(SocketAddr) -> Option<u32>,
 ) -> Option<Vec<u32>> {
     let (mut members, mut slots) = (Vec::new(), Vec::new());
     for (&member, &weight) in &pool.members {
@@ -266,18 +269,18 @@ fn algorithm(number: u8, sticky: u32) -> Algorithm {
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
     let protocol = Protocol::from_number(service.protocol)?;
-    Some(ListenerKey { vip: service.vip.into(), port: service.port, protocol })
+    Some(ListenerKey { vip: IpAddr::from(service.vip), port: service.port, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service { vip: key.vip.octets(), port: key.port, protocol: key.protocol.number(), reserved: 0 }
+    Service { vip: octets(key.vip), port: key.port, protocol: key.protocol.number(), reserved: 0 }
 }
 
 /// The record of a member.
-pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
+pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
     Backend {
-        address: member.ip().octets(),
+        address: octets(member.ip()),
         port: member.port(),
         weight,
         pool,

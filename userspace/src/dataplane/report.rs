@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -54,7 +54,7 @@ pub struct Pool {
 #[derive(Debug, Serialize)]
 pub struct Member {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its port.
     pub port: u16,
     /// Its weight.
@@ -113,7 +113,7 @@ pub struct ListenerRow {
     /// Its name.
     pub name: String,
     /// What it listens on.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// The port.
     pub port: u16,
     /// The transport protocol.
@@ -158,13 +158,13 @@ pub struct Ports {
 #[derive(Debug, Serialize)]
 pub struct Session {
     /// The client.
-    pub client: SocketAddrV4,
+    pub client: SocketAddr,
     /// The VIP that it talks to.
-    pub vip: SocketAddrV4,
+    pub vip: SocketAddr,
     /// The local address that the backend sees.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// The backend.
-    pub backend: SocketAddrV4,
+    pub backend: SocketAddr,
     /// `load balancer/listener`.
     pub listener: String,
     /// The transport protocol.

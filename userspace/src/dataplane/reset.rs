@@ -1,27 +1,33 @@
-//! Resets for the two ends of a session that timed out, through a raw socket: XDP sees only what comes in, so they
+//! Resets for the two ends of a session that timed out, through raw sockets: XDP sees only what comes in, so they
 //! need no way around it.
 
 use std::{
     io,
-    net::SocketAddrV4,
+    net::{IpAddr, SocketAddr},
     os::fd::{AsRawFd, OwnedFd},
 };
 
 use etherparse::PacketBuilder;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+use nix::{
+    errno::Errno,
+    sys::socket::{
+        AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
+    },
 };
 use xdp_ebpf::abi::Half;
 
 use super::sessions::endpoint;
 
-/// One TCP reset.
+/// Time to live, or hop limit.
+const HOPS: u8 = 64;
+
+/// One TCP reset; both addresses are of one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {
     /// Whom it comes from, as the receiver knows it.
-    pub from: SocketAddrV4,
+    pub from: SocketAddr,
     /// Who gets it.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// The sequence number that the receiver expects next; with another it would not believe the reset (RFC 5961).
     pub sequence: u32,
 }
@@ -42,8 +48,12 @@ pub fn for_both_ends(forward: &Half, reverse: &Half) -> [Reset; 2] {
     ]
 }
 
-/// A raw socket that sends them.
-pub struct ResetSocket(OwnedFd);
+/// The raw sockets that send them.
+pub struct ResetSocket {
+    v4: OwnedFd,
+    /// None where the kernel has no IPv6.
+    v6: Option<OwnedFd>,
+}
 
 impl ResetSocket {
     /// Needs `CAP_NET_RAW`.
@@ -53,22 +63,32 @@ impl ResetSocket {
     pub fn new() -> io::Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         // IPPROTO_RAW: the header is ours, VIP or local address as source included.
-        Ok(Self(socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Raw)?))
+        let open = |family| socket(family, SockType::Raw, flags, SockProtocol::Raw);
+        let v6 = match open(AddressFamily::Inet6) {
+            Err(Errno::EAFNOSUPPORT) => None,
+            socket => Some(socket?),
+        };
+        Ok(Self { v4: open(AddressFamily::Inet)?, v6 })
     }
 
     /// # Errors
     /// What `sendto` says, as when there is no route.
     pub fn send(&self, reset: &Reset) -> io::Result<()> {
-        let to = SockaddrIn::from(SocketAddrV4::new(*reset.to.ip(), 0));
-        sendto(self.0.as_raw_fd(), &packet(reset)?, &to, MsgFlags::empty())?;
+        let to = SockaddrStorage::from(SocketAddr::new(reset.to.ip(), 0));
+        let socket = if reset.to.is_ipv4() { Some(&self.v4) } else { self.v6.as_ref() };
+        let socket = socket.ok_or(Errno::EAFNOSUPPORT)?;
+        sendto(socket.as_raw_fd(), &packet(reset)?, &to, MsgFlags::empty())?;
         Ok(())
     }
 }
 
 fn packet(reset: &Reset) -> io::Result<Vec<u8>> {
-    let builder = PacketBuilder::ipv4(reset.from.ip().octets(), reset.to.ip().octets(), 64)
-        .tcp(reset.from.port(), reset.to.port(), reset.sequence, 0)
-        .rst();
+    let ip = match (reset.from.ip(), reset.to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => PacketBuilder::ipv4(from.octets(), to.octets(), HOPS),
+        (IpAddr::V6(from), IpAddr::V6(to)) => PacketBuilder::ipv6(from.octets(), to.octets(), HOPS),
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    let builder = ip.tcp(reset.from.port(), reset.to.port(), reset.sequence, 0).rst();
     let mut bytes = Vec::with_capacity(builder.size(0));
     builder.write(&mut bytes, &[]).map_err(io::Error::other)?;
     Ok(bytes)

@@ -1,7 +1,10 @@
 //! The session tables and the port rings as userspace sees them: reading live sessions, filling the rings, giving a
 //! port back. Next: `sweep`, which ends sessions.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::{Context, Result};
 use xdp_ebpf::{
@@ -113,8 +116,16 @@ impl Sessions {
 }
 
 /// An address and a port of a half, for people.
-pub fn endpoint(address: [u8; 4], port: u16) -> std::net::SocketAddrV4 {
-    std::net::SocketAddrV4::new(Ipv4Addr::from(address), port)
+pub fn endpoint(address: [u8; 4], port: u16) -> SocketAddr {
+    (address, port).into()
+}
+
+/// An address as the records hold it, which is IPv4 only.
+pub fn octets(address: IpAddr) -> [u8; 4] {
+    match address {
+        IpAddr::V4(address) => address.octets(),
+        IpAddr::V6(_) => [0; 4],
+    }
 }
 
 #[cfg(test)]
@@ -124,7 +135,7 @@ pub(super) mod tests {
 
     /// Tables on plain memory: `lips` local addresses from 100.64.0.0 on, ports 4000–4002.
     pub fn on_plain_memory(lips: u8, max_sessions: u32) -> Sessions {
-        let addresses: Vec<_> = (0..lips).map(|n| Ipv4Addr::new(100, 64, 0, n)).collect();
+        let addresses: Vec<_> = (0..lips).map(|n| IpAddr::from([100, 64, 0, n])).collect();
         let host =
             Host { interfaces: vec![], local_addresses: addresses, local_ports: 4000..=4002, max_sessions };
         let geometry = Geometry::new(&host);

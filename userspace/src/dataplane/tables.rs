@@ -19,7 +19,7 @@ use super::{
     limits,
     memory::Mapping,
     pins::PinDir,
-    sessions::Sessions,
+    sessions::{Sessions, octets},
 };
 
 /// The maps by what they are for.
@@ -80,7 +80,7 @@ impl Tables {
             reverse: mapping(pins, map::REVERSE)?,
             plane: mapping(pins, map::PLANE)?,
             port: mapping(pins, map::PORT)?,
-            local: (0..).zip(addresses.local()).map(|(index, address)| (address.octets(), index)).collect(),
+            local: (0..).zip(addresses.local()).map(|(index, address)| (octets(address), index)).collect(),
         };
         Ok(Self {
             config,

@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::NAME_LEN;
-use crate::shared::shared_fields;
+use crate::{family::Address, shared::shared_fields};
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
 pub const ENTRY_FREE: u8 = 0;
@@ -11,6 +11,11 @@ pub const ENTRY_FREE: u8 = 0;
 pub const ENTRY_ACTIVE: u8 = 1;
 /// The entry was removed from the configuration and waits for its last session to end.
 pub const ENTRY_REMOVED: u8 = 2;
+
+/// [`Listener::kind`]: the XDP program forwards its packets.
+pub const LISTENER_FORWARD: u8 = 0;
+/// Its packets, if the client may in, go up to Layer 7; its pool means nothing here.
+pub const LISTENER_LAYER7: u8 = 1;
 
 /// [`Pool::block`]: the slots are a sequence to walk by a cursor.
 pub const ALGORITHM_ROUND_ROBIN: u8 = 0;
@@ -40,27 +45,27 @@ pub const HEALTH_DOWN: u8 = 2;
 
 /// The key of `ek_service`: what a listener listens on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Service {
-    /// VIP, network order.
-    pub vip: [u8; 4],
+    /// VIP: 16 bytes, network order, IPv4 mapped.
+    pub vip: [u8; 16],
     /// Port.
     pub port: u16,
     /// IP protocol.
     pub protocol: u8,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: [u8; 5],
 }
 
 /// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is
-/// 32 + that of the network.
+/// 32 + that of the network, and for an IPv4 network 96 more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AccessKey {
     /// [`Listener::access_list`], as bytes.
     pub list: [u8; 4],
-    /// The network's or the client's address, network order.
-    pub address: [u8; 4],
+    /// The network's or the client's address: 16 bytes, network order, IPv4 mapped.
+    pub address: [u8; 16],
 }
 
 /// A listener.
@@ -75,16 +80,18 @@ pub struct Listener {
     pub access: u32,
     /// The number of the access list. A changed list gets a new number, so that no packet sees half of it.
     pub access_list: u32,
-    /// Index in `ek_bandwidth`, which all listeners of its load balancer share, or [`super::NO_BANDWIDTH`].
-    pub bandwidth: u32,
     /// Key under which it stands in `ek_service`.
     pub service: Service,
+    /// Index in `ek_bandwidth`, which all listeners of its load balancer share, or [`super::NO_BANDWIDTH`].
+    pub bandwidth: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// [`LISTENER_FORWARD`] or [`LISTENER_LAYER7`].
+    pub kind: u8,
     /// [`WHEN_DOWN_DROP`] or [`WHEN_DOWN_RESET`].
     pub when_down: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: [u8; 1],
     /// The listener's name.
     pub name: [u8; NAME_LEN],
     /// Its load balancer's name.
@@ -138,8 +145,9 @@ pub const fn slot_parts(slot: u32) -> (u32, u32) {
 /// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
 /// every restart, so without a seed.
 #[inline(always)]
-pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
-    let mut hash = u32::from_be_bytes(source);
+pub fn source_slot<A: Address>(source: A, count: u32) -> u32 {
+    let folded = source.folded();
+    let mut hash = u32::from_be((folded ^ folded >> 32) as u32);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
     hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
     (hash ^ hash >> 16) % count
@@ -161,12 +169,14 @@ pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
     Immutable,
     KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct StickyKey {
     /// Index in `ek_pool`.
     pub pool: u32,
-    /// The client's address, network order.
-    pub source: [u8; 4],
+    /// Zero.
+    pub reserved: u32,
+    /// The client's address: 16 bytes, network order, IPv4 mapped.
+    pub source: [u8; 16],
 }
 
 /// With whom a client stays.
@@ -185,8 +195,8 @@ shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Backend {
-    /// Network order.
-    pub address: [u8; 4],
+    /// 16 bytes, network order, IPv4 mapped.
+    pub address: [u8; 16],
     /// Port.
     pub port: u16,
     /// 0–256; 0 takes no new connections.

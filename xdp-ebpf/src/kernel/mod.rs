@@ -2,4 +2,5 @@
 
 pub mod maps;
 pub mod packet;
+mod route;
 pub mod tables;

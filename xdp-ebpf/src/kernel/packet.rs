@@ -6,8 +6,11 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_ebpf::{
+    admit::{self, Picked},
+    family::{Family, V4, V6},
     icmp, open,
     packet::{Header, NoHeadroom, Packet},
+    refuse,
     tables::Tables,
     toa, unsettled,
     verdict::{Event, Outcome},
@@ -63,8 +66,14 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn shrink_head<const BY: usize>(&mut self) -> Option<()> {
+        // SAFETY: as in `grow_head`.
+        (unsafe { bpf_xdp_adjust_head(self.ctx.ctx, BY as i32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
     fn cut_tail(&mut self, length: usize) -> Option<()> {
-        // SAFETY: the context is the kernel's; no reference into the packet can be alive across `&mut self`.
+        // SAFETY: as in `grow_head`.
         let cut = unsafe {
             let surplus = bpf_xdp_get_buff_len(self.ctx.ctx) as i32 - length as i32;
             bpf_xdp_adjust_tail(self.ctx.ctx, -surplus)
@@ -73,8 +82,9 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        match ek_strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        let strip = if F::VERSION == 4 { ek_strip } else { ek_strip6 };
+        match strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
             0 => Some(false),
             1 => Some(true),
             _ => None,
@@ -82,23 +92,62 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn lower_mss(&mut self, header_len: usize) -> Option<()> {
-        (ek_lower_mss(self.ctx.ctx, header_len as u32) == 0).then_some(())
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
+        let lower = if F::VERSION == 4 { ek_lower_mss } else { ek_lower_mss6 };
+        (lower(self.ctx.ctx, header_len as u32, by.into()) == 0).then_some(())
     }
 
     #[inline(always)]
-    fn handle_unsettled<T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(ek_unsettled(self.ctx.ctx))
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        decoded(if F::VERSION == 4 { ek_unsettled(self.ctx.ctx) } else { ek_unsettled6(self.ctx.ctx) })
     }
 
     #[inline(always)]
-    fn translate_icmp<T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Result<Outcome, Event> {
-        decoded(ek_icmp(self.ctx.ctx, otherwise as u32))
+    fn translate_icmp<F: Family, T: Tables>(
+        &mut self,
+        _tables: &T,
+        otherwise: Event,
+    ) -> Result<Outcome, Event> {
+        let translate = if F::VERSION == 4 { ek_icmp } else { ek_icmp6 };
+        decoded(translate(self.ctx.ctx, otherwise as u32))
     }
 
     #[inline(always)]
-    fn open_session<T: Tables>(&mut self, _tables: &T) -> Result<(), Event> {
-        Event::from_u32(ek_open(self.ctx.ctx)).map_or(Ok(()), Err)
+    fn pick_member<F: Family, T: Tables>(&self, _tables: &T) -> Result<Picked, Event> {
+        let answer = if F::VERSION == 4 { ek_pick(self.ctx.ctx) } else { ek_pick6(self.ctx.ctx) };
+        match (answer >> 32) as u32 {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            kind => Ok(Picked {
+                listener: (answer >> 16) as u16,
+                backend: answer as u16,
+                ipv4: kind == PICKED_IPV4,
+            }),
+        }
+    }
+
+    #[inline(always)]
+    fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
+        let open = match (F::VERSION, picked.ipv4) {
+            (4, true) => ek_open,
+            (4, false) => ek_open46,
+            (_, true) => ek_open64,
+            (_, false) => ek_open6,
+        };
+        let opened = open(self.ctx.ctx, picked.listener.into(), picked.backend.into());
+        Event::from_u32(opened).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        let reset = if F::VERSION == 4 { ek_reset } else { ek_reset6 };
+        (reset(self.ctx.ctx) == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
+        let code = opened.err().map_or(OPENED, |event| event as u32);
+        let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
+        tell(self.ctx.ctx, code);
     }
 
     #[inline(always)]
@@ -110,18 +159,6 @@ impl Packet for XdpPacket {
 
 /// The longest TCP header; tells the verifier of a function that stands alone what its caller has checked.
 const HEADER_MASK: u32 = 0x3c;
-
-/// A global function, which the verifier checks once for all callers: 0 nothing found, 1 something stripped, 2 the
-/// packet is too short.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
-    let mut packet = XdpPacket::new(XdpContext::new(ctx));
-    match toa::strip(&mut packet, (header_len & HEADER_MASK) as usize, syn != 0) {
-        Some(stripped) => u32::from(stripped),
-        None => 2,
-    }
-}
 
 /// High words of an outcome as a function returns it; in the low word is the slot, or with any other the event.
 const TX: u64 = 1;
@@ -146,44 +183,116 @@ fn decoded(answer: u64) -> Result<Outcome, Event> {
     }
 }
 
-/// The same for ICMP; `otherwise` is the number of the event with which all else ends.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
-    encoded(icmp::translate(&mut XdpPacket::new(ctx), &maps, otherwise))
-}
-
-/// The same for the packets that are no matter of routine.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_unsettled(ctx: *mut xdp_md) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    encoded(unsettled::handle(&mut XdpPacket::new(ctx), &maps))
-}
+/// Kind of a picked member; 0 is none.
+const PICKED_IPV4: u32 = 1;
+/// See [`PICKED_IPV4`].
+const PICKED_IPV6: u32 = 2;
 
 /// No event's number.
 const OPENED: u32 = u32::MAX;
 
-/// The same for a new session: [`OPENED`], or the event that stops the packet.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u32 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    match open::open(&mut XdpPacket::new(ctx), &maps) {
-        Ok(()) => OPENED,
-        Err(event) => event as u32,
-    }
+/// The functions of one family: global ones, which the verifier checks once for all callers.
+macro_rules! functions {
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident) => {
+        /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            match toa::strip::<$family, XdpPacket>(&mut packet, header_len, syn != 0) {
+                Some(stripped) => u32::from(stripped),
+                None => 2,
+            }
+        }
+
+        /// The MSS, lowered: 0 done, 1 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $lower_mss(ctx: *mut xdp_md, header_len: u32, by: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            u32::from(toa::lower_mss::<$family, XdpPacket>(&mut packet, header_len, by as u16).is_none())
+        }
+
+        /// Who gets a new session: 0 and an event, or [`PICKED_IPV4`] or [`PICKED_IPV6`], listener and backend.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $pick(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            match admit::pick::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps) {
+                Ok(Picked { listener, backend, ipv4 }) => {
+                    let kind = if ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
+                    u64::from(kind) << 32 | u64::from(listener) << 16 | u64::from(backend)
+                }
+                Err(event) => event as u64,
+            }
+        }
+
+        /// The answer to a SYN that nobody takes: 0 done, 1 it is none.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $reset(ctx: *mut xdp_md) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            u32::from(refuse::reset::<$family, XdpPacket>(&mut packet).is_none())
+        }
+
+        /// News of a session, by what opening it returned; always 0.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $tell(ctx: *mut xdp_md, opened: u32) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let opened = Event::from_u32(opened).map_or(Ok(()), Err);
+            open::tell::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps, opened);
+            0
+        }
+
+        /// The packets that are no matter of routine.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            encoded(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+        }
+
+        /// ICMP; `otherwise` is the number of the event with which all else ends.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
+            encoded(icmp::translate::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps, otherwise))
+        }
+    };
 }
 
-/// The same for the MSS: 0 done, 1 the packet is too short.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_lower_mss(ctx: *mut xdp_md, header_len: u32) -> u32 {
-    let mut packet = XdpPacket::new(XdpContext::new(ctx));
-    u32::from(toa::lower_mss(&mut packet, (header_len & HEADER_MASK) as usize).is_none())
+/// A new session of a client and a backend of these families: [`OPENED`], or the event that stops the packet.
+macro_rules! opening {
+    ($open:ident: $family:ty, $backend:ty) => {
+        /// See [`open::open`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $open(ctx: *mut xdp_md, listener: u32, backend: u32) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let picked =
+                Picked { listener: listener as u16, backend: backend as u16, ipv4: <$backend>::VERSION == 4 };
+            let packet = XdpPacket::new(ctx);
+            match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked) {
+                Ok(()) => OPENED,
+                Err(event) => event as u32,
+            }
+        }
+    };
 }
+
+opening!(ek_open: V4, V4);
+opening!(ek_open46: V4, V6);
+opening!(ek_open64: V6, V4);
+opening!(ek_open6: V6, V6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_reset, ek_tell, ek_unsettled, ek_icmp);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6);

@@ -7,7 +7,7 @@ mod limits;
 mod refused;
 mod room;
 
-use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
@@ -82,7 +82,7 @@ fn the_example_means_what_it_says() {
         [(key(80), listener("web", 300)), (key(5432), listener("database", 3600))]
     });
     assert_eq!(model.listeners, expected.collect());
-    let members = |name: &str| -> Vec<(SocketAddrV4, u16)> {
+    let members = |name: &str| -> Vec<(SocketAddr, u16)> {
         model.pools[name].members.iter().map(|(&address, &weight)| (address, weight)).collect()
     };
     let member = |address: &str, weight| (address.parse().unwrap(), weight);

@@ -1,7 +1,7 @@
 //! Random models, applied one after the other to real hash and array maps: what the XDP program would read is what
 //! the model says, and an index that a session refers to never changes hands. Skipped without the right to make maps.
 
-use std::{collections::HashMap as Counts, net::Ipv4Addr};
+use std::{collections::HashMap as Counts, net::IpAddr};
 
 use aya::{
     Pod,
@@ -11,7 +11,7 @@ use aya::{
         xdp::DevMap,
     },
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
@@ -73,7 +73,8 @@ fn tables() -> Result<Tables, MapError> {
 
 /// Short prefixes of few networks, so that they nest.
 fn accesses() -> impl Strategy<Value = Access> {
-    let network = |bits: u32, length: u8| Ipv4Net::new(Ipv4Addr::from(bits << 29), length).unwrap().trunc();
+    let network =
+        |bits: u32, length: u8| IpNet::new((bits << 29).to_be_bytes().into(), length).unwrap().trunc();
     let networks = collection::btree_map(0..8u32, (0..=3u8, any::<bool>()), 0..4);
     (networks, any::<bool>()).prop_map(move |(networks, closed)| {
         let mut access = Access { allow: closed.then(Default::default), ..Access::default() };
@@ -92,7 +93,7 @@ fn accesses() -> impl Strategy<Value = Access> {
 }
 
 /// Whether a client gets in, by the lists alone.
-fn may(access: &Access, client: Ipv4Addr) -> bool {
+fn may(access: &Access, client: IpAddr) -> bool {
     let allowed = access.allow.iter().flatten().map(|network| (network, true));
     let all = allowed.chain(access.deny.iter().map(|network| (network, false)));
     let longest =
@@ -122,7 +123,7 @@ fn models() -> impl Strategy<Value = Model> {
     (pools, listeners).prop_map(|(pools, listeners)| {
         let mut model = Model::default();
         for (name, (members, algorithm)) in pools {
-            let member = |(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight);
+            let member = |(host, weight)| (SocketAddr::from(([192, 0, 2, host], 80)), weight);
             let members = members.into_iter().map(member).collect();
             let drain_timeout = (name % 2 == 1).then_some(Duration::from_secs(9));
             let pool = model::Pool { members, algorithm, health: None, drain_timeout };
@@ -130,7 +131,7 @@ fn models() -> impl Strategy<Value = Model> {
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
         for (vip, port, pool, seconds, access, (name, limits, when_down)) in listeners {
-            let vip = Ipv4Addr::new(203, 0, 113, vip);
+            let vip = IpAddr::from([203, 0, 113, vip]);
             model.vips.insert(vip);
             let listener = model::Listener {
                 access,
@@ -149,7 +150,7 @@ fn models() -> impl Strategy<Value = Model> {
 
 /// Where the XDP program would send new connections of a pool, and how often in one round; for least connections,
 /// once for every unit of weight.
-fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
+fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddr, usize> {
     let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool).unwrap().block().get());
     let mut picks = Counts::new();
     for slot in base..base + count {
@@ -158,7 +159,7 @@ fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
         assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
         assert_eq!(u32::from(backend.weight), weight);
         let times = if algorithm == ALGORITHM_LEAST_CONNECTIONS { weight as usize } else { 1 };
-        *picks.entry(SocketAddrV4::new(backend.address.into(), backend.port)).or_default() += times;
+        *picks.entry(SocketAddr::from((backend.address, backend.port))).or_default() += times;
     }
     picks
 }
@@ -172,8 +173,11 @@ fn check(applier: &mut Applier, model: &Model) {
         let index = tables.service.get(&service(key), 0).unwrap();
         let record = tables.listener.get(&index, 0).unwrap();
         assert_eq!(u64::from(record.idle_timeout), listener.idle_timeout.as_secs());
-        for client in (0..8u32).map(|bits| Ipv4Addr::from(bits << 29 | 1)) {
-            let data = AccessKey { list: record.access_list.to_be_bytes(), address: client.octets() };
+        for client in (0..8u32).map(|bits| IpAddr::from((bits << 29 | 1).to_be_bytes())) {
+            let data = AccessKey {
+                list: record.access_list.to_be_bytes(),
+                address: super::super::sessions::octets(client),
+            };
             let value = tables.access.get(&Key::new(64, data), 0).unwrap_or(record.access);
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);

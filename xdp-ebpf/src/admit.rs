@@ -1,0 +1,79 @@
+//! May this client's packet, which belongs to no session, open one, and with whom? Next: [`crate::open`].
+
+use crate::{
+    abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
+    access,
+    family::{Address, Family},
+    packet::Packet,
+    parse::{self, Segment},
+    schedule,
+    tables::Tables,
+    verdict::Event,
+};
+
+/// What a new session will be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// Index in `ek_listener`.
+    pub listener: u16,
+    /// Index in `ek_backend`.
+    pub backend: u16,
+    /// Whether the backend's address is of IPv4.
+    pub ipv4: bool,
+}
+
+/// Picks the member for a client's SYN or first datagram.
+///
+/// # Errors
+/// The event under which the packet is dropped, [`Event::PassLayer7`], or [`Event::ResetNoMember`]: the packet is to
+/// become the answer to itself.
+#[inline(always)]
+pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
+    let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
+    let service = Service {
+        vip: segment.dst.wide(),
+        port: segment.dport,
+        protocol: segment.protocol,
+        reserved: [0; 5],
+    };
+    let index = tables.service(&service).ok_or(Event::DropNoListener)?;
+    let listener = tables.listener(index).ok_or(Event::DropInternal)?;
+    let picked = pick_of(tables, &segment, listener);
+    if let Err(event) = picked
+        && event != Event::PassLayer7
+        && event != Event::DropNoSession
+    {
+        tables.count_refused(index, event);
+    }
+    let picked = picked?;
+    let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
+    let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
+    Ok(Picked { listener: index as u16, backend: picked as u16, ipv4 })
+}
+
+/// The index of the member in `ek_backend`.
+#[inline(always)]
+fn pick_of<F: Family, T: Tables>(
+    tables: &T,
+    segment: &Segment<F>,
+    listener: &Listener,
+) -> Result<u32, Event> {
+    let layer7 = listener.kind == LISTENER_LAYER7;
+    if !layer7 && !segment.opens() {
+        return Err(Event::DropNoSession);
+    }
+    let source = segment.src.wide();
+    if !access::lets_in(tables, listener, source) {
+        return Err(Event::DropDenied);
+    }
+    if layer7 {
+        return Err(Event::PassLayer7);
+    }
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    match schedule::pick(tables, config, listener.pool, source) {
+        Err(Event::DropNoMember) if listener.when_down == WHEN_DOWN_RESET && segment.flags.opens() => {
+            Err(Event::ResetNoMember)
+        }
+        picked => picked,
+    }
+}
