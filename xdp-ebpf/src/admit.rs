@@ -14,12 +14,24 @@ use crate::{
 /// What a new session will be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picked {
-    /// Index in `ek_listener`.
-    pub listener: u16,
-    /// Index in `ek_backend`.
-    pub backend: u16,
+    /// [`Picked::listener`] and, in the low half, [`Picked::backend`]: one register, not two.
+    pub indexes: u32,
     /// Whether the backend's address is of IPv4.
     pub ipv4: bool,
+}
+
+impl Picked {
+    /// Index in `ek_listener`.
+    #[inline(always)]
+    pub const fn listener(self) -> u16 {
+        (self.indexes >> 16) as u16
+    }
+
+    /// Index in `ek_backend`.
+    #[inline(always)]
+    pub const fn backend(self) -> u16 {
+        self.indexes as u16
+    }
 }
 
 /// Picks the member for a client's SYN or first datagram.
@@ -48,7 +60,7 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
     let picked = picked?;
     let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
     let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
-    Ok(Picked { listener: index as u16, backend: picked as u16, ipv4 })
+    Ok(Picked { indexes: index << 16 | picked & 0xffff, ipv4 })
 }
 
 /// The index of the member in `ek_backend`.

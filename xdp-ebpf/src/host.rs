@@ -14,11 +14,13 @@ use crate::{
     abi::*,
     admit::{self, Picked},
     family::{Address, Family, V4, V6},
+    fragment,
+    frame::{self, Kind},
     icmp, open,
     packet::{Header, NoHeadroom, Packet},
     refuse,
     shared::Shared,
-    tables::{Direction, Mac, News, Route, Tables},
+    tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
     verdict::{Event, Outcome},
 };
@@ -64,13 +66,33 @@ impl Packet for HostPacket {
     }
 
     fn shrink_head<const BY: usize>(&mut self) -> Option<()> {
-        self.start = Some(self.start + BY).filter(|start| *start < self.bytes.len())?;
+        self.shrink_head_by(BY)
+    }
+
+    fn shrink_head_by(&mut self, bytes: usize) -> Option<()> {
+        self.start = Some(self.start + bytes).filter(|start| *start < self.bytes.len())?;
         Some(())
     }
 
     fn cut_tail(&mut self, length: usize) -> Option<()> {
         self.bytes.truncate(self.start + length);
         Some(())
+    }
+
+    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
+        frame::make_plain(self, tables)
+    }
+
+    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event> {
+        frame::restore(self, tables, forwarded)
+    }
+
+    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
+        frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
+    }
+
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        fragment::handle::<F, Self, T>(self, tables)
     }
 
     fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
@@ -174,6 +196,10 @@ pub struct HostTables {
     pub loads: Records<u32>,
     /// `ek_access`: list, network, prefix length, value; in any order.
     pub access: Vec<(u32, [u8; 16], u32, u32)>,
+    /// `ek_fragment`.
+    pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
+    /// `ek_taken`.
+    pub taken: Records<Taken>,
     /// `ek_sticky`.
     pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
     /// `ek_backend`.
@@ -231,12 +257,21 @@ impl HostTables {
             bandwidths: Records::new(4, Bandwidth::default()),
             pools: Records::new(
                 4,
-                Pool { block: 0, sticky: 0, drain_timeout: 0, state: ENTRY_ACTIVE, reserved: [0; 7], name: [0; NAME_LEN] },
+                Pool {
+                    block: 0,
+                    sticky: 0,
+                    drain_timeout: 0,
+                    state: ENTRY_ACTIVE,
+                    reserved: [0; 7],
+                    name: [0; NAME_LEN],
+                },
             ),
             cursors: Records::new(4, 0),
             slots: Vec::new(),
             loads: Records::new(16, 0),
             access: Vec::new(),
+            fragments: RefCell::default(),
+            taken: Records::new(1, Taken::default()),
             sticky: RefCell::default(),
             backends: Vec::new(),
             planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
@@ -314,10 +349,11 @@ impl HostTables {
     pub fn connect(&mut self, interface: u32, mac: [u8; 6], destination: IpAddr, next_hop: [u8; 6]) {
         let known = self.interfaces.iter().position(|known| known.index == interface);
         let slot = known.unwrap_or_else(|| {
-            self.interfaces.push(Interface { index: interface, mtu: 1500, mac, reserved: [0; 2] });
+            let (index, device) = (interface, interface);
+            self.interfaces.push(Interface { index, device, mtu: 1500, mac, ..Interface::default() });
             self.interfaces.len() - 1
         });
-        self.routes.insert(wide(destination), Route::Via { slot: slot as u8, mac: Mac::from(next_hop) });
+        self.routes.insert(wide(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
     }
 
     /// How often an event was counted.
@@ -402,6 +438,15 @@ impl Tables for HostTables {
     fn stick(&self, key: &StickyKey, sticky: &Sticky) {
         self.sticky.borrow_mut().insert(*key, *sticky);
     }
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+    }
+    fn taken(&self) -> Option<Shared<'_, Taken>> {
+        self.taken.shared(0)
+    }
     fn backend(&self, index: u32) -> Option<&Backend> {
         self.backends.get(index as usize)
     }
@@ -412,7 +457,8 @@ impl Tables for HostTables {
         self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
     }
     fn interface(&self, slot: u32) -> Option<&Interface> {
-        static UNUSED: Interface = Interface { index: 0, mtu: 0, mac: [0; 6], reserved: [0; 2] };
+        static UNUSED: Interface =
+            Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
         (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
     }
     fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
@@ -440,7 +486,8 @@ impl Tables for HostTables {
                 1
             }
             Direction::Out => {
-                (stat.packets_out, stat.bytes_out) = (stat.packets_out + 1, stat.bytes_out + u64::from(bytes));
+                (stat.packets_out, stat.bytes_out) =
+                    (stat.packets_out + 1, stat.bytes_out + u64::from(bytes));
                 2
             }
         };

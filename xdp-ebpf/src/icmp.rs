@@ -127,7 +127,7 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     error.ethernet.src = out.mac;
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
-    Ok(if out.index == packet.ingress() { Outcome::Tx } else { Outcome::Redirect(half.interface().get()) })
+    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
 }
 
 /// The half in whose direction the error has to go on, and that direction.

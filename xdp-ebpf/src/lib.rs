@@ -5,6 +5,7 @@
 //! ```text
 //! main (the XDP entry; only built for BPF)
 //!   → pipeline   the stages as a list
+//!   → frame      VLAN tags, options and fragment headers off; → fragment: later fragments follow the first
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
@@ -36,6 +37,8 @@ pub mod admit;
 pub mod bench;
 pub mod checksum;
 pub mod family;
+pub mod fragment;
+pub mod frame;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
 pub mod icmp;

@@ -13,7 +13,7 @@ use crate::{
     packet::Packet,
     parse::{self, Segment},
     shared::Shared,
-    tables::{ANY_SOURCE, Mac, News, Route, Tables},
+    tables::{ANY_SOURCE, Hop, News, Route, Tables},
     tcp_state::State,
     verdict::Event,
     wire::{ETHERNET_LEN, Ethernet, IpHeader},
@@ -39,7 +39,7 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
 ) -> Result<(), Event> {
     let opened = open_with::<F, B, P, T>(packet, tables, picked);
     if let Err(event) = opened {
-        tables.count_refused(picked.listener.into(), event);
+        tables.count_refused(picked.listener().into(), event);
     }
     opened
 }
@@ -50,7 +50,7 @@ fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
     tables: &T,
     picked: Picked,
 ) -> Result<(), Event> {
-    let backend = tables.backend(picked.backend.into()).ok_or(Event::DropInternal)?;
+    let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
     let to_client = hop_to_client::<F, P, T>(packet, tables)?;
     let to_backend = hop_to_backend(tables, backend)?;
     // Read only now, and not kept over the lookups above: what is kept stands on the stack, and that is short.
@@ -58,10 +58,10 @@ fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, segment);
     let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
-    let member = Member::<B> { address, port: backend.port, index: picked.backend };
-    let limit = tables.limit(picked.listener.into()).ok_or(Event::DropInternal)?;
+    let member = Member::<B> { address, port: backend.port };
+    let limit = tables.limit(picked.listener().into()).ok_or(Event::DropInternal)?;
     limit::enter(limit, tables.jiffies())?;
-    let opening = Opening { tables, config, buckets, segment, listener: picked.listener, member };
+    let opening = Opening { tables, config, buckets, segment, picked, member };
     let opened = opening.run(to_backend, to_client);
     if opened.is_err() {
         limit::leave(limit);
@@ -72,8 +72,8 @@ fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
 #[inline(always)]
 fn hop_to_backend<T: Tables>(tables: &T, backend: &Backend) -> Result<Hop, Event> {
     match tables.route(ANY_SOURCE, backend.address) {
-        Route::Via { slot, mac } => Ok((slot, mac)),
-        Route::NoNeighbour { .. } => Err(Event::DropNoNeighbour),
+        Route::Via(hop) => Ok(hop),
+        Route::NoNeighbour(_) => Err(Event::DropNoNeighbour),
         Route::Elsewhere => Err(Event::DropInterface),
         Route::None => Err(Event::DropNoRoute),
     }
@@ -84,17 +84,17 @@ fn hop_to_backend<T: Tables>(tables: &T, backend: &Backend) -> Result<Hop, Event
 fn hop_to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Hop, Event> {
     let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
     let slot = match tables.route(ip.dst().wide(), ip.src().wide()) {
-        Route::Via { slot, mac } => return Ok((slot, mac)),
-        Route::NoNeighbour { slot } => slot,
+        Route::Via(hop) => return Ok(hop),
+        Route::NoNeighbour(slot) => slot,
         Route::Elsewhere => return Err(Event::DropInterface),
         Route::None => return Err(Event::DropNoRoute),
     };
     let interface = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
-    if interface.index != packet.ingress() {
+    if interface.device != packet.ingress() {
         return Err(Event::DropNoNeighbour);
     }
     let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
-    Ok((slot, ethernet.src.into()))
+    Ok(Hop::new(slot, ethernet.src.into()))
 }
 
 /// Tells whoever listens what became of a client's packet that asked for a session.
@@ -130,19 +130,13 @@ struct Opening<'a, 's, F: Family, B: Family, T> {
     buckets: Buckets,
     segment: &'s Segment<F>,
     member: Member<B>,
-    /// Index in `ek_listener`.
-    listener: u16,
+    picked: Picked,
 }
-
-/// A next hop: slot of the interface, and MAC.
-type Hop = (u8, Mac);
 
 /// The member of a new session, of family `B`.
 struct Member<B: Family> {
     address: B::Address,
     port: u16,
-    /// Index in `ek_backend`.
-    index: u16,
 }
 
 impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
@@ -158,8 +152,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         };
         self.fill(forward, &local, to_backend, to_client);
         self.tables.count(Event::SessionOpened);
-        self.tables.count_session(self.listener.into(), self.member.index.into());
-        if let Some(load) = self.tables.load(self.member.index.into()) {
+        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
+        if let Some(load) = self.tables.load(self.picked.backend().into()) {
             load.value().add(1);
         }
         Ok(())
@@ -285,16 +279,16 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     /// What both halves begin with. Field by field: whole, a half would stand on the stack first, and there is no room.
     #[inline(always)]
     fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop) {
-        half.next_hop().set(hop.1.into());
-        half.interface().set(hop.0);
-        let limited = self.tables.listener(self.listener.into()).map_or(0, limit::flag);
+        half.next_hop().set(hop.mac().into());
+        half.interface().set(hop.slot());
+        let limited = self.tables.listener(self.picked.listener().into()).map_or(0, limit::flag);
         half.flags().set(limited | if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
         half.ack().set(0);
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());
         half.generation().set(self.config.generation as u16);
-        half.backend().set(self.member.index);
-        half.listener().set(self.listener);
+        half.backend().set(self.picked.backend());
+        half.listener().set(self.picked.listener());
         half.tcp().set(State::None as u8);
         half.protocol().set(self.segment.protocol);
         half.packets().set(0);

@@ -5,6 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::{
     admit::Picked,
     family::Family,
+    frame::Kind,
     tables::Tables,
     verdict::{Event, Outcome},
 };
@@ -39,6 +40,33 @@ pub trait Packet {
 
     /// Cuts the frame to `length` bytes, which it has at least. `None` if that cannot be done.
     fn cut_tail(&mut self, length: usize) -> Option<()>;
+
+    /// Takes `bytes` away in front, at most 300. `None` if there are no more than those.
+    fn shrink_head_by(&mut self, bytes: usize) -> Option<()>;
+
+    /// [`crate::frame::make_plain`], as a function that is verified once and apart.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event>;
+
+    /// [`crate::frame::restore`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends instead.
+    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event>;
+
+    /// [`crate::frame::tag`] with the tags of the interface in this slot, as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends instead.
+    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event>;
+
+    /// [`crate::fragment::handle`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
 
     /// [`crate::toa::strip`]. The kernel's packets call it as a function that is verified once and apart, because
     /// its loop, inlined behind every path that leads to it, is more than the verifier follows.

@@ -5,10 +5,10 @@ use crate::{
     family::Family,
     packet::Packet,
     verdict::Event,
-    wire::{ETHERNET_LEN, Ethernet, Flags, Frame, IpHeader, TCP_LEN, Tcp, UDP_LEN, Udp},
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, TCP_LEN, Tcp, UDP_LEN, Udp},
 };
 
-/// A whole TCP segment or UDP datagram in an IP packet without options or extensions, not a fragment. Its headers,
+/// A TCP segment or UDP datagram, whole or its first fragment, in an IP packet without options or extensions. Its headers,
 /// TCP's options included, are in the frame, and so are all bytes that `total_len` promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<F: Family> {
@@ -48,12 +48,6 @@ impl<F: Family> Segment<F> {
     pub const fn opens(&self) -> bool {
         self.protocol == PROTOCOL_UDP || self.flags.opens()
     }
-}
-
-/// The frame's EtherType; 0 for a frame without.
-#[inline(always)]
-pub fn ethertype<P: Packet>(packet: &P) -> u16 {
-    packet.at::<Ethernet>(0).map_or(0, |ethernet| ethernet.ethertype.get())
 }
 
 /// The destination of an IP packet.
@@ -103,8 +97,8 @@ pub fn segment<F: Family, P: Packet>(packet: &P, other: Event) -> Result<Segment
         (segment.seq, segment.ack, segment.flags) = (tcp.seq.get(), tcp.ack.get(), tcp.flags);
     } else {
         let udp = &packet.at::<Frame<F::Ip, Udp>>(0).ok_or(Event::DropMalformed)?.l4;
-        let len = usize::from(udp.len.get());
-        if len < UDP_LEN || F::IP_LEN + len > total_len as usize {
+        // Of a datagram in pieces it is more than the first has.
+        if usize::from(udp.len.get()) < UDP_LEN {
             return Err(Event::DropMalformed);
         }
         (segment.sport, segment.dport) = (udp.sport.get(), udp.dport.get());

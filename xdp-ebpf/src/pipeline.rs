@@ -7,6 +7,7 @@
 use crate::{
     abi::{Config, Half, Interface, PROTOCOL_UDP},
     family::{Family, V4, V6},
+    frame::Kind,
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -16,17 +17,28 @@ use crate::{
     tables::{Direction, Tables},
     tcp_state::State,
     verdict::{Event, Outcome},
-    wire::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, Flags},
+    wire::Flags,
 };
 
 /// Handles one packet, counts what became of it, and says where it goes.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
-    let outcome = match parse::ethertype(packet) {
-        ETHERTYPE_IPV4 => of_family::<V4, P, T>(packet, tables),
-        ETHERTYPE_IPV6 => of_family::<V6, P, T>(packet, tables),
-        _ => Err(Event::PassNotIp),
+    let kind = Kind::of(packet);
+    let odd = kind == Kind::Odd;
+    let mut outcome = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
+        Ok(Kind::V4) => of_family::<V4, P, T>(packet, tables),
+        Ok(Kind::V6) => of_family::<V6, P, T>(packet, tables),
+        Ok(Kind::LaterFragment4) => packet.handle_fragment::<V4, T>(tables),
+        Ok(Kind::LaterFragment6) => packet.handle_fragment::<V6, T>(tables),
+        Ok(Kind::Odd | Kind::Other) => Err(Event::PassNotIp),
+        Err(event) => Err(event),
     };
+    if odd && let Err(event) = packet.restore(tables, outcome.is_ok()) {
+        outcome = Err(event);
+    }
+    if let Ok(Outcome::Tag(slot)) = outcome {
+        outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
+    }
     match outcome {
         Ok(outcome) => outcome,
         Err(event) => {
@@ -161,10 +173,6 @@ impl<F: Family> Leg<'_, F> {
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
         let (listener, backend) = (self.half.listener().get(), self.half.backend().get());
         tables.count_packet(listener.into(), backend.into(), self.direction, segment.total_len);
-        if out.index == packet.ingress() {
-            Outcome::Tx
-        } else {
-            Outcome::Redirect(self.half.interface().get())
-        }
+        Outcome::out_of(self.half.interface().get(), out, packet.ingress())
     }
 }

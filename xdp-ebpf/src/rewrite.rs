@@ -37,6 +37,22 @@ pub fn rewrite<F: Family, P: Packet>(
     Ok(())
 }
 
+/// The same for a later fragment, which has no ports and no checksum.
+///
+/// # Errors
+/// As [`rewrite`].
+#[inline(always)]
+pub fn rewrite_addresses<F: Family, P: Packet>(
+    packet: &mut P,
+    half: Shared<'_, Half<F>>,
+    out: &Interface,
+) -> Result<(), Event> {
+    let frame = packet.at_mut::<Frame<F::Ip, [u8; 0]>>(0).ok_or(Event::DropInternal)?;
+    link(&mut frame.ethernet, *half, out);
+    frame.ip.turn(half.new_src().get(), half.new_dst().get(), half.ip_delta().get());
+    Ok(())
+}
+
 /// The same for a session whose two sides are of different families: a new IP header takes the place of the old one
 /// (RFC 7915, with DF set on all that becomes IPv4). `peer` is the other half.
 ///

@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        AddressBucket, Backend, Bandwidth, Config, Half, Interface, Limit, Listener, Plane, Pool, Service,
-        Sticky, StickyKey,
+        AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
+        Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -51,6 +51,12 @@ pub trait Tables {
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
     fn stick(&self, key: &StickyKey, sticky: &Sticky);
+    /// `ek_fragment`.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+    /// Writes an entry of `ek_fragment`; the oldest goes if it is full.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment);
+    /// `ek_taken`: this CPU's.
+    fn taken(&self) -> Option<Shared<'_, Taken>>;
     /// `ek_backend`.
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].
@@ -97,18 +103,6 @@ pub enum Direction {
 pub struct Mac(u64);
 
 impl Mac {
-    /// From its number, below 2^48.
-    #[inline(always)]
-    pub const fn from_number(number: u64) -> Self {
-        Mac(number)
-    }
-
-    /// As a number, below 2^48.
-    #[inline(always)]
-    pub const fn number(self) -> u64 {
-        self.0
-    }
-
     /// From three words as they lie in memory.
     #[inline(always)]
     pub const fn from_words([first, second, third]: [u16; 3]) -> Self {
@@ -131,21 +125,49 @@ impl From<Mac> for [u8; 6] {
     }
 }
 
+/// A next hop in one register, for the same reason: a slot of `ek_interface`, and the MAC below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop(u64);
+
+impl Hop {
+    /// Out of the interface in this slot to this MAC.
+    #[inline(always)]
+    pub const fn new(slot: u8, mac: Mac) -> Self {
+        Hop((slot as u64) << 48 | mac.0)
+    }
+
+    /// The slot.
+    #[inline(always)]
+    pub const fn slot(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
+
+    /// The MAC.
+    #[inline(always)]
+    pub const fn mac(self) -> Mac {
+        Mac(self.0 & 0xffff_ffff_ffff)
+    }
+
+    /// As a number below 2^56, and back.
+    #[inline(always)]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// See [`Hop::number`].
+    #[inline(always)]
+    pub const fn from_number(number: u64) -> Self {
+        Hop(number & 0xff_ffff_ffff_ffff)
+    }
+}
+
 /// The answer of a route lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Out of the interface in this slot of `ek_interface` to this MAC.
-    Via {
-        /// The slot.
-        slot: u8,
-        /// The next hop's MAC.
-        mac: Mac,
-    },
+    /// This way.
+    Via(Hop),
     /// Out of the interface in this slot, but nobody knows the next hop's MAC.
-    NoNeighbour {
-        /// The slot.
-        slot: u8,
-    },
+    NoNeighbour(u8),
     /// Out of an interface that XDP is not attached to.
     Elsewhere,
     /// Nowhere.

@@ -15,7 +15,7 @@ use crate::{
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
 };
 
 /// Option kind of TOA.
@@ -55,7 +55,10 @@ pub fn outgoing<F: Family, P: Packet, T: Tables>(
     if segment.flags.any(Flags::RST) || (syn && segment.payload_len() == 0) {
         return Ok(());
     }
-    let fits = segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS
+    // The others of its fragments are where they are: this one cannot grow.
+    let in_pieces = packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| ip.is_fragment());
+    let fits = !in_pieces
+        && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS
         && segment.total_len + F::TOA_LEN as u32 <= mtu;
     let grown =
         fits && if F::VERSION == 4 { packet.grow_head::<8>() } else { packet.grow_head::<20>() }.is_ok();

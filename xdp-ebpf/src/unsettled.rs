@@ -152,9 +152,9 @@ impl<'a, F: Family> Unsettled<'a, F> {
             Direction::In => ANY_SOURCE,
             Direction::Out => src,
         };
-        if let Route::Via { slot, mac } = tables.route(src, dst) {
-            self.half.interface().set(slot);
-            self.half.next_hop().set(mac.into());
+        if let Route::Via(hop) = tables.route(src, dst) {
+            self.half.interface().set(hop.slot());
+            self.half.next_hop().set(hop.mac().into());
         }
         self.half.generation().set(config.generation as u16);
         tables.count(Event::NextHopRenewed);

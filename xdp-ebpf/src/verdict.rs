@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::abi::Interface;
+
 /// Declares the counted events once: the enum, the record of counters that `bpftool` shows by name, and the list
 /// that userspace prints.
 macro_rules! events {
@@ -75,9 +77,10 @@ events! {
     pass_no_session => PassNoSession in Pass,
     /// Shorter than its own headers say, or headers that contradict each other.
     drop_malformed => DropMalformed in Drop,
-    /// IPv4 options, which are not handled yet.
-    drop_ip_options => DropIpOptions in Drop,
-    /// A fragment, which is not handled yet.
+    /// IPv6 extension headers: too many, in an order that is not handled, or for another node on the way.
+    drop_extension => DropExtension in Drop,
+    /// A later fragment whose first one did not come before it, that lies over the first one, or whose client and
+    /// backend are of two families; TCP in IPv6 fragments.
     drop_fragment => DropFragment in Drop,
     /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
     drop_icmp => DropIcmp in Drop,
@@ -133,6 +136,8 @@ events! {
     toa_stripped => ToaStripped in Note,
     /// An ICMP error about a session went on to the client or the backend, rewritten.
     icmp_translated => IcmpTranslated in Note,
+    /// A later fragment followed the first one.
+    fragment_forwarded => FragmentForwarded in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.
     next_hop_renewed => NextHopRenewed in Note,
 }
@@ -144,8 +149,24 @@ pub enum Outcome {
     Tx,
     /// Out of the interface in this slot of `ek_interface`.
     Redirect(u8),
+    /// The same, once the frame has the interface's VLAN tags. Only inside of [`crate::pipeline`].
+    Tag(u8),
     /// Up to the host's network stack, into the void or back as an answer, with the reason.
     Stop(Event),
+}
+
+impl Outcome {
+    /// Out of the interface in this slot, which is `out`, for a frame that came in by `ingress`.
+    #[inline(always)]
+    pub fn out_of(slot: u8, out: &Interface, ingress: u32) -> Self {
+        if out.tags != [0; 2] {
+            Outcome::Tag(slot)
+        } else if out.index == ingress {
+            Outcome::Tx
+        } else {
+            Outcome::Redirect(slot)
+        }
+    }
 }
 
 /// The XDP action: the values of `enum xdp_action` in `linux/bpf.h`.

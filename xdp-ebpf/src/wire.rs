@@ -103,6 +103,8 @@ pub trait IpHeader: Header + Copy {
     /// Writes the addresses, and returns what that adds to a sum over this header; `sum` is what it adds to a
     /// pseudo-header's.
     fn readdress(&mut self, src: Self::Address, dst: Self::Address, sum: Sum) -> Sum;
+    /// Whether this is a fragment: MF or an offset.
+    fn is_fragment(&self) -> bool;
     /// Whether this is a fragment and not the first.
     fn is_later_fragment(&self) -> bool;
     /// A new header for a payload of this many bytes.
@@ -166,6 +168,10 @@ impl IpHeader for Ipv4 {
         changed
     }
     #[inline(always)]
+    fn is_fragment(&self) -> bool {
+        self.fragment.get() & 0x3fff != 0
+    }
+    #[inline(always)]
     fn is_later_fragment(&self) -> bool {
         self.fragment.get() & 0x1fff != 0
     }
@@ -193,14 +199,6 @@ impl IpHeader for Ipv4 {
             src,
             dst,
         }
-    }
-}
-
-impl Ipv4 {
-    /// Whether this is a fragment: MF or an offset.
-    #[inline(always)]
-    pub fn is_fragment(&self) -> bool {
-        self.fragment.get() & 0x3fff != 0
     }
 }
 
@@ -255,7 +253,11 @@ impl IpHeader for Ipv6 {
         (self.src, self.dst) = (src, dst);
         sum
     }
-    /// Of a plain header: no.
+    /// That is an extension header's to say.
+    #[inline(always)]
+    fn is_fragment(&self) -> bool {
+        false
+    }
     #[inline(always)]
     fn is_later_fragment(&self) -> bool {
         false

@@ -5,12 +5,15 @@ use std::{
     net::IpAddr,
 };
 
-use xdp_ebpf::abi::{AddressBucket, address_bucket};
+use xdp_ebpf::{
+    abi::{AddressBucket, AddressEntry, address_bucket},
+    family::V4,
+};
 
 use super::{document::Value, host::LocalRanges};
 
 /// How many addresses with the same [`address_bucket`] there is room for.
-const BUCKET: usize = size_of::<AddressBucket>() / size_of::<xdp_ebpf::abi::AddressEntry>();
+const BUCKET: usize = size_of::<AddressBucket<V4>>() / size_of::<AddressEntry<V4>>();
 
 pub(super) fn check(
     locals: &LocalRanges<'_>,
@@ -35,10 +38,13 @@ pub(super) fn check(
         }
     }
 
-    let mut buckets: HashMap<u32, Vec<IpAddr>> = HashMap::new();
+    let mut buckets: HashMap<(bool, u32), Vec<IpAddr>> = HashMap::new();
     for (address, value) in locals.iter().chain(vips.iter().map(|(vip, value)| (*vip, *value))) {
-        let IpAddr::V4(v4) = address else { continue };
-        let bucket = buckets.entry(address_bucket(v4.octets())).or_default();
+        let number = match address {
+            IpAddr::V4(address) => address_bucket(address.octets()),
+            IpAddr::V6(address) => address_bucket(address.octets()),
+        };
+        let bucket = buckets.entry((address.is_ipv6(), number)).or_default();
         if bucket.len() < BUCKET {
             bucket.push(address);
         } else {

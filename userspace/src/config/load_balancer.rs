@@ -54,7 +54,8 @@ pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>, locals: &LocalRanges
         let bandwidth_mbit = limits::bandwidth(&table);
         let mut siblings = Siblings::default();
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools, locals) else {
+            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools, locals)
+            else {
                 continue;
             };
             listener.limits.bandwidth_mbit = bandwidth_mbit;

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
     abi::{
-        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, ListenerStat, NAME_LEN, Pool, name_bytes,
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, Listener, ListenerStat,
+        NAME_LEN, Pool, name_bytes,
     },
     shared::Shared,
 };
@@ -220,8 +221,9 @@ impl Applier {
             bandwidth,
             service: service(key),
             state: ENTRY_ACTIVE,
+            kind: LISTENER_FORWARD,
             when_down: when_down_number(listener.when_down),
-            reserved: [0; 2],
+            reserved: [0; 1],
             name,
             load_balancer,
         };

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    net::{IpAddr, SocketAddr},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -86,13 +86,13 @@ impl Daemon {
         let handle = network::connect()?;
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
-        refuse_ipv6(configuration)?;
         attach::check(pins, &interfaces)?;
         let own = Own::new(handle.clone());
         own.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
-        let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host), log)?;
+        let (mut loaded, mut unfinished) =
+            load(object, pins, &Geometry::new(&host, &configuration.model.vips), log)?;
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
@@ -171,7 +171,7 @@ impl Daemon {
                 "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
             );
         }
-        refuse_ipv6(configuration)?;
+        self.refuse_a_new_family(&configuration.model)?;
         self.own.check_vips(&configuration.model.vips).await?;
         let followed = self.follow(&configuration.model).await;
         // Sessions look again whether their client may stay.
@@ -278,6 +278,22 @@ impl Daemon {
         Ok(())
     }
 
+    /// The session tables were made for the families of the first file.
+    fn refuse_a_new_family(&self, model: &Model) -> Result<()> {
+        let config = self.applier.tables.config()?.snapshot();
+        let has_no_table = |vip: &&IpAddr| match vip {
+            IpAddr::V4(_) => config.forward_mask == 0,
+            IpAddr::V6(_) => config.forward6_mask == 0,
+        };
+        if let Some(vip) = model.vips.iter().find(has_no_table) {
+            let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
+            bail!(
+                "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload`, and start it again"
+            );
+        }
+        Ok(())
+    }
+
     /// Resolves what is new in `model`, then applies the difference.
     async fn follow(&mut self, model: &Model) -> Result<usize> {
         self.sync_neighbours(model).await?;
@@ -309,17 +325,4 @@ impl Daemon {
         self.neighbours_at = Instant::now();
         self.neighbours.sync(&backends).await
     }
-}
-
-/// The maps have IPv4 addresses only.
-fn refuse_ipv6(configuration: &Configuration) -> Result<()> {
-    let Configuration { host, model, .. } = configuration;
-    let members = model.pools.values().flat_map(|pool| pool.members.keys()).map(SocketAddr::ip);
-    let networks =
-        model.listeners.values().flat_map(|l| l.access.allow.iter().flatten().chain(&l.access.deny));
-    let all = host.local_addresses.iter().chain(&model.vips).copied().chain(members);
-    if let Some(address) = all.chain(networks.map(|network| network.addr())).find(IpAddr::is_ipv6) {
-        bail!("{address}: this data path forwards IPv4 only");
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 //! geometry   the configuration's [host] becomes table sizes
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
-//!   → tables   all maps, opened        (memory: as plain memory; sessions, addresses: what some of them mean)
+//!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
 //!   → apply    a plan's changes, one by one, into the maps
@@ -26,6 +26,7 @@ pub mod daemon;
 pub mod drain;
 pub mod expiry;
 pub mod geometry;
+pub mod halves;
 pub mod health;
 pub mod indexes;
 pub mod limits;
@@ -42,3 +43,4 @@ pub mod slots;
 pub mod sweep;
 pub mod tables;
 pub mod traffic;
+pub mod wide;

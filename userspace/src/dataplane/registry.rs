@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -20,9 +20,9 @@ use super::{
     health::was_down,
     indexes::Indexes,
     limits::Bandwidths,
-    sessions::{endpoint, octets},
     slots::SlotRanges,
     tables::Tables,
+    wide::{endpoint, narrow, wide},
 };
 use crate::{
     maglev,
@@ -97,7 +97,9 @@ impl Registry {
                 let algorithm = algorithm(number, pool.sticky);
                 let drain_timeout = Some(pool.drain_timeout).filter(|&seconds| seconds > 0);
                 let drain_timeout = drain_timeout.map(|seconds| Duration::from_secs(seconds.into()));
-                self.model.pools.insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
+                self.model
+                    .pools
+                    .insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
             } else {
                 self.pools.remove(&name);
             }
@@ -269,18 +271,18 @@ fn algorithm(number: u8, sticky: u32) -> Algorithm {
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
     let protocol = Protocol::from_number(service.protocol)?;
-    Some(ListenerKey { vip: IpAddr::from(service.vip), port: service.port, protocol })
+    Some(ListenerKey { vip: narrow(service.vip), port: service.port, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service { vip: octets(key.vip), port: key.port, protocol: key.protocol.number(), reserved: 0 }
+    Service { vip: wide(key.vip), port: key.port, protocol: key.protocol.number(), reserved: [0; 5] }
 }
 
 /// The record of a member.
 pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
     Backend {
-        address: octets(member.ip()),
+        address: wide(member.ip()),
         port: member.port(),
         weight,
         pool,

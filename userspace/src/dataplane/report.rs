@@ -20,9 +20,9 @@ use super::{
     clock::Clock,
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
-    sessions::endpoint,
     tables::Tables,
     traffic::{LoadBalancer, Open, Traffic},
+    wide::narrow,
 };
 use crate::{health::failure::Failure, model::Protocol};
 
@@ -198,7 +198,8 @@ pub struct Counter {
 /// A map cannot be read.
 pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
     let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, Open>::new());
-    for (forward, _) in tables.sessions.live() {
+    for session in tables.sessions.live() {
+        let forward = session.forward;
         *by_backend.entry(forward.backend).or_default() += 1;
         let open = by_listener.entry(forward.listener).or_default();
         open.all += 1;
@@ -224,7 +225,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         };
         let traffic = tables.traffic(index)?;
         pool.members.push(Member {
-            address: record.address.into(),
+            address: narrow(record.address),
             port: record.port,
             weight: record.weight,
             state,
@@ -261,7 +262,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         rows.push(ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),
             name: name_str(&record.name).to_owned(),
-            vip: record.service.vip.into(),
+            vip: narrow(record.service.vip),
             port: record.service.port,
             protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names
@@ -286,15 +287,16 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
 pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
     let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
-    let rows = tables.sessions.live().map(|(there, back)| {
+    let rows = tables.sessions.live().map(|session| {
+        let (there, back) = (session.forward, session.reverse);
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let name = |l: &Listener| format!("{}/{}", name_str(&l.load_balancer), name_str(&l.name));
         Session {
-            client: endpoint(there.src, there.sport),
-            vip: endpoint(there.dst, there.dport),
-            local: endpoint(there.new_src, there.new_sport),
-            backend: endpoint(there.new_dst, there.new_dport),
+            client: session.client,
+            vip: session.vip,
+            local: session.local,
+            backend: session.backend,
             listener: listeners.get(&there.listener.into()).map(name).unwrap_or_default(),
             protocol: protocol.name(),
             state: state_name(protocol, State::from_u8(there.tcp).unwrap_or(State::None)),

@@ -14,9 +14,8 @@ use nix::{
         AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
     },
 };
-use xdp_ebpf::abi::Half;
 
-use super::sessions::endpoint;
+use super::halves::AnyHalf;
 
 /// Time to live, or hop limit.
 const HOPS: u8 = 64;
@@ -33,19 +32,12 @@ pub struct Reset {
 }
 
 /// The resets for the client and for the backend.
-pub fn for_both_ends(forward: &Half, reverse: &Half) -> [Reset; 2] {
-    [
-        Reset {
-            from: endpoint(forward.dst, forward.dport),
-            to: endpoint(forward.src, forward.sport),
-            sequence: forward.ack,
-        },
-        Reset {
-            from: endpoint(reverse.dst, reverse.dport),
-            to: endpoint(reverse.src, reverse.sport),
-            sequence: reverse.ack,
-        },
-    ]
+pub fn for_both_ends(forward: AnyHalf<'_>, reverse: AnyHalf<'_>) -> [Reset; 2] {
+    [forward, reverse].map(|half| Reset {
+        from: half.dst(),
+        to: half.src(),
+        sequence: half.common().ack().get(),
+    })
 }
 
 /// The raw sockets that send them.
@@ -99,31 +91,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_end_gets_a_reset_from_whom_it_talks_to() {
-        let forward = Half {
-            src: [198, 51, 100, 1],
-            sport: 40000,
-            dst: [203, 0, 113, 10],
-            dport: 80,
-            ack: 11,
-            ..Half::default()
-        };
-        let reverse = Half {
-            src: [192, 0, 2, 11],
-            sport: 8080,
-            dst: [100, 64, 0, 1],
-            dport: 5000,
-            ack: 22,
-            ..Half::default()
-        };
-        let [client, backend] = for_both_ends(&forward, &reverse).map(|reset| {
+    fn a_reset_is_all_that_is_sent() {
+        for (from, to) in
+            [("203.0.113.10:80", "198.51.100.1:40000"), ("[2001:db8:a::10]:80", "[2001:db8:1::2]:40000")]
+        {
+            let reset = Reset { from: from.parse().unwrap(), to: to.parse().unwrap(), sequence: 11 };
             let bytes = packet(&reset).unwrap();
             let sliced = etherparse::SlicedPacket::from_ip(&bytes).unwrap();
             let Some(etherparse::TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("not TCP") };
             assert!(tcp.rst() && !tcp.ack() && !tcp.syn());
-            (tcp.source_port(), tcp.destination_port(), tcp.sequence_number(), reset.from.to_string())
-        });
-        assert_eq!(client, (80, 40000, 11, "203.0.113.10:80".into()));
-        assert_eq!(backend, (5000, 8080, 22, "100.64.0.1:5000".into()));
+            assert_eq!((tcp.source_port(), tcp.destination_port(), tcp.sequence_number()), (80, 40000, 11));
+            let ends: [IpAddr; 2] = match sliced.net.unwrap() {
+                etherparse::NetSlice::Ipv4(ip) => {
+                    [ip.header().source_addr().into(), ip.header().destination_addr().into()]
+                }
+                etherparse::NetSlice::Ipv6(ip) => {
+                    [ip.header().source_addr().into(), ip.header().destination_addr().into()]
+                }
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(ends, [reset.from.ip(), reset.to.ip()]);
+        }
     }
 }

@@ -12,6 +12,7 @@
 //! is opened by: listeners, pools, backends; `limit` how much may come, and what is counted for a listener.
 
 mod address;
+mod frame;
 mod limit;
 #[cfg(feature = "user")]
 mod pod;
@@ -20,7 +21,7 @@ mod session;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use self::{address::*, limit::*, service::*, session::*};
+pub use self::{address::*, frame::*, limit::*, service::*, session::*};
 pub use crate::verdict::Counters;
 use crate::{
     family::{Family, V4, V6},
@@ -77,6 +78,10 @@ pub mod map {
     pub const PLANE: &str = "ek_plane";
     /// The rings of the planes: `u16` ports, `ring_mask + 1` per plane (array, mmapable).
     pub const PORT: &str = "ek_port";
+    /// [`super::Fragment`] by [`super::FragmentKey`]: the ports of datagrams in pieces (LRU hash).
+    pub const FRAGMENT: &str = "ek_fragment";
+    /// [`super::Taken`] (per-CPU array, one record).
+    pub const TAKEN: &str = "ek_taken";
     /// [`super::Interface`]s by slot (array).
     pub const INTERFACE: &str = "ek_interface";
     /// The redirect map, by the same slot (devmap).
@@ -85,7 +90,7 @@ pub mod map {
     pub const COUNTER: &str = "ek_counter";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 25] = [
+    pub const ALL: [&str; 27] = [
         ACCESS,
         CONFIG,
         ADDRESS,
@@ -108,6 +113,8 @@ pub mod map {
         REVERSE6,
         PLANE,
         PORT,
+        FRAGMENT,
+        TAKEN,
         INTERFACE,
         DEVICE,
         COUNTER,
@@ -132,6 +139,8 @@ pub const MAX_LEAST_MEMBERS: u32 = 256;
 pub const MAX_ACCESS: u32 = 1 << 20;
 /// Capacity of `ek_sticky`; the oldest entry goes first.
 pub const MAX_STICKY: u32 = 262_144;
+/// Capacity of `ek_fragment`; the oldest entry goes first.
+pub const MAX_FRAGMENTS: u32 = 16_384;
 /// Capacity of `ek_interface` and `ek_device`.
 pub const MAX_INTERFACES: u32 = 16;
 /// Halves in one bucket of `ek_forward`. A tuple hashes to two buckets.
@@ -207,14 +216,18 @@ impl Config {
     }
 }
 
-/// An interface that XDP is attached to.
+/// An interface that XDP is attached to, or a VLAN's on top of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Interface {
-    /// Interface index; 0 in unused slots.
+    /// Interface index, by which routes name it; 0 in unused slots.
     pub index: u32,
+    /// Index of the interface whose wire it is; its own, but for a VLAN's.
+    pub device: u32,
     /// Largest IP packet in bytes.
     pub mtu: u32,
+    /// VLAN tags that leave with its frames, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
+    pub tags: [u32; 2],
     /// Its MAC.
     pub mac: [u8; 6],
     /// Zero.

@@ -8,9 +8,10 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::{
-        ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters, Half, Interface,
-        Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-        Plane, Pool, Service, Sticky, StickyKey,
+        ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
+        Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
+        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
+        Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
 };
@@ -41,6 +42,10 @@ pub static LOAD: Array<u32, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 pub static ACCESS: LpmTrie<AccessKey, u32, { MAX_ACCESS as usize }> = LpmTrie::new();
 #[btf_map(name = "ek_sticky")]
 pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruHashMap::new();
+#[btf_map(name = "ek_fragment")]
+pub static FRAGMENT: LruHashMap<FragmentKey, Fragment, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
+#[btf_map(name = "ek_taken")]
+pub static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
 #[btf_map(name = "ek_backend")]
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
     family::Address,
-    tables::{Mac, Route},
+    tables::{Hop, Mac, Route},
 };
 use zerocopy::transmute;
 
@@ -23,7 +23,7 @@ const LOOPBACK: u32 = 1;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// High bytes of the answer; below is the slot, and below that the MAC.
+/// High bytes of the answer; below is a [`Hop`].
 const VIA: u8 = 1;
 /// See [`VIA`].
 const NO_NEIGHBOUR: u8 = 2;
@@ -33,10 +33,10 @@ const ELSEWHERE: u8 = 3;
 /// The route that an answer of [`ek_route`] means.
 #[inline(always)]
 pub fn decoded(answer: u64) -> Route {
-    let slot = (answer >> 48) as u8;
+    let hop = Hop::from_number(answer);
     match (answer >> 56) as u8 {
-        VIA => Route::Via { slot, mac: Mac::from_number(answer & 0xffff_ffff_ffff) },
-        NO_NEIGHBOUR => Route::NoNeighbour { slot },
+        VIA => Route::Via(hop),
+        NO_NEIGHBOUR => Route::NoNeighbour(hop.slot()),
         ELSEWHERE => Route::Elsewhere,
         _ => Route::None,
     }
@@ -83,7 +83,7 @@ pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64,
     for slot in 0..MAX_INTERFACES {
         let Some(known) = maps::INTERFACE.get(slot) else { break };
         if known.index == interface {
-            return u64::from(kind) << 56 | u64::from(slot) << 48 | mac.number();
+            return u64::from(kind) << 56 | Hop::new(slot as u8, mac).number();
         }
     }
     u64::from(ELSEWHERE) << 56

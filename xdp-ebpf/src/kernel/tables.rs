@@ -8,8 +8,8 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Half, Interface, Limit, Listener,
-        ListenerStat, Plane, Pool, Service, Sticky, StickyKey,
+        AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Fragment, FragmentKey, Half,
+        Interface, Limit, Listener, ListenerStat, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -119,6 +119,20 @@ impl Tables for Maps {
     fn stick(&self, key: &StickyKey, sticky: &Sticky) {
         // It can only fail if memory is short, and then the client is picked for again.
         let _ = maps::STICKY.insert(key, sticky, 0);
+    }
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        // SAFETY: the value is copied at once.
+        unsafe { maps::FRAGMENT.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        // It can only fail if memory is short, and then the later fragments are dropped by name.
+        let _ = maps::FRAGMENT.insert(key, fragment, 0);
+    }
+    #[inline(always)]
+    fn taken(&self) -> Option<Shared<'_, Taken>> {
+        shared(maps::TAKEN.get_ptr_mut(0))
     }
     #[inline(always)]
     fn backend(&self, index: u32) -> Option<&Backend> {

@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ADDRESS_BUCKETS, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config,
-        ENTRY_FREE, MAX_SLOTS, slot_parts,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_SLOTS,
+        slot_parts,
     },
     shared::Shared,
 };
@@ -24,9 +24,11 @@ use xdp_ebpf::{
 use super::*;
 use crate::{
     dataplane::{
-        addresses::{Addresses, PER_BUCKET},
+        addresses,
+        halves::Halves,
         memory::Mapping,
         sessions::Sessions,
+        wide::{endpoint, wide},
     },
     model::{Access, Algorithm, Limits, Model, Protocol, WhenDown},
     plan::plan,
@@ -44,7 +46,7 @@ fn tables() -> Result<Tables, MapError> {
     let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
     Ok(Tables {
         config: Mapping::of_zeros(1),
-        addresses: Addresses(Mapping::of_zeros(ADDRESS_BUCKETS * PER_BUCKET)),
+        addresses: addresses::tests::on_plain_memory(),
         service: HashMap::create(ENTRIES, 0)?,
         access: LpmTrie::create(ENTRIES, BPF_F_NO_PREALLOC)?,
         listener: array()?,
@@ -59,11 +61,10 @@ fn tables() -> Result<Tables, MapError> {
         bandwidth: Mapping::of_zeros(ENTRIES),
         sessions: Sessions {
             config: Config::default(),
-            forward: Mapping::of_zeros(1),
-            reverse: Mapping::of_zeros(1),
+            forward: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
+            reverse: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
             plane: Mapping::of_zeros(1),
             port: Mapping::of_zeros(1),
-            local: Counts::new(),
         },
         interface: array()?,
         device: DevMap::try_from(Map::DevMap(device))?,
@@ -71,11 +72,19 @@ fn tables() -> Result<Tables, MapError> {
     })
 }
 
+/// An address of either family that begins with the same three bits.
+fn beginning_with(bits: u8, is_v6: bool, rest: u8) -> IpAddr {
+    let bytes = |mut bytes: [u8; 16]| {
+        (bytes[0], bytes[15]) = (bits << 5, rest);
+        bytes.into()
+    };
+    if is_v6 { bytes([0; 16]) } else { [bits << 5, 0, 0, rest].into() }
+}
+
 /// Short prefixes of few networks, so that they nest.
 fn accesses() -> impl Strategy<Value = Access> {
-    let network =
-        |bits: u32, length: u8| IpNet::new((bits << 29).to_be_bytes().into(), length).unwrap().trunc();
-    let networks = collection::btree_map(0..8u32, (0..=3u8, any::<bool>()), 0..4);
+    let network = |(bits, is_v6), length| IpNet::new(beginning_with(bits, is_v6, 0), length).unwrap().trunc();
+    let networks = collection::btree_map((0..8u8, any::<bool>()), (0..=3u8, any::<bool>()), 0..5);
     (networks, any::<bool>()).prop_map(move |(networks, closed)| {
         let mut access = Access { allow: closed.then(Default::default), ..Access::default() };
         for (bits, (length, allowed)) in networks {
@@ -87,6 +96,10 @@ fn accesses() -> impl Strategy<Value = Access> {
                 true => drop(access.allow.get_or_insert_default().insert(network)),
                 false => drop(access.deny.insert(network)),
             }
+        }
+        // That says what goes without saying; whoever reads the map may take it for that.
+        if access.allow.is_some() {
+            access.deny.remove(&"0.0.0.0/0".parse().unwrap());
         }
         access
     })
@@ -123,7 +136,11 @@ fn models() -> impl Strategy<Value = Model> {
     (pools, listeners).prop_map(|(pools, listeners)| {
         let mut model = Model::default();
         for (name, (members, algorithm)) in pools {
-            let member = |(host, weight)| (SocketAddr::from(([192, 0, 2, host], 80)), weight);
+            let member = |(host, weight): (u8, u16)| {
+                let v6 = [0x2001, 0xDB8, 2, 0, 0, 0, 0, host.into()].into();
+                let address = if host % 2 == 0 { IpAddr::from([192, 0, 2, host]) } else { v6 };
+                (SocketAddr::new(address, 80), weight)
+            };
             let members = members.into_iter().map(member).collect();
             let drain_timeout = (name % 2 == 1).then_some(Duration::from_secs(9));
             let pool = model::Pool { members, algorithm, health: None, drain_timeout };
@@ -131,7 +148,8 @@ fn models() -> impl Strategy<Value = Model> {
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
         for (vip, port, pool, seconds, access, (name, limits, when_down)) in listeners {
-            let vip = IpAddr::from([203, 0, 113, vip]);
+            let v6 = [0x2001, 0xDB8, 0xA, 0, 0, 0, 0, vip.into()].into();
+            let vip = if vip % 2 == 0 { IpAddr::from([203, 0, 113, vip]) } else { v6 };
             model.vips.insert(vip);
             let listener = model::Listener {
                 access,
@@ -159,7 +177,7 @@ fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddr, usize> {
         assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
         assert_eq!(u32::from(backend.weight), weight);
         let times = if algorithm == ALGORITHM_LEAST_CONNECTIONS { weight as usize } else { 1 };
-        *picks.entry(SocketAddr::from((backend.address, backend.port))).or_default() += times;
+        *picks.entry(endpoint(backend.address, backend.port)).or_default() += times;
     }
     picks
 }
@@ -173,12 +191,10 @@ fn check(applier: &mut Applier, model: &Model) {
         let index = tables.service.get(&service(key), 0).unwrap();
         let record = tables.listener.get(&index, 0).unwrap();
         assert_eq!(u64::from(record.idle_timeout), listener.idle_timeout.as_secs());
-        for client in (0..8u32).map(|bits| IpAddr::from((bits << 29 | 1).to_be_bytes())) {
-            let data = AccessKey {
-                list: record.access_list.to_be_bytes(),
-                address: super::super::sessions::octets(client),
-            };
-            let value = tables.access.get(&Key::new(64, data), 0).unwrap_or(record.access);
+        let clients = (0..8).flat_map(|bits| [false, true].map(|is_v6| beginning_with(bits, is_v6, 1)));
+        for client in clients {
+            let data = AccessKey { list: record.access_list.to_be_bytes(), address: wide(client) };
+            let value = tables.access.get(&Key::new(160, data), 0).unwrap_or(record.access);
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
         }
