@@ -13,9 +13,9 @@ use super::{indexes::Indexes, memory::Mapping};
 use crate::model;
 
 const BYTES_PER_MEGABIT: u64 = 125_000;
-/// A bucket of bandwidth holds what comes in so many milliseconds: enough for the queue of a TCP that probes, little
-/// against the second over which one reads a bandwidth.
-const BANDWIDTH_DEPTH: u64 = 100;
+/// A bucket of bandwidth holds what comes in so many milliseconds: as long as a TCP rests that has lost too much (200 ms
+/// in Linux). With half of that it gets half of the bandwidth, because it rests while the bucket overflows.
+const BANDWIDTH_DEPTH: u64 = 250;
 /// A bucket of new connections holds a second's.
 const CONNECTIONS_DEPTH: u64 = 1000;
 
@@ -181,7 +181,7 @@ mod tests {
         let bucket = || record.get(0).unwrap();
         bucket().cost().set(cost(8 * BYTES_PER_MEGABIT, HZ));
         bucket().depth().set(depth(BANDWIDTH_DEPTH, HZ));
-        let (start, brim) = (1 << 32, 8 * BYTES_PER_MEGABIT / 10);
+        let (start, brim) = (1 << 32, 8 * BYTES_PER_MEGABIT * BANDWIDTH_DEPTH / 1000);
         let barrier = Barrier::new(THREADS as usize);
         for round in 0..50 {
             // Long enough for the bucket to be full again.
@@ -189,7 +189,7 @@ mod tests {
             let passed: u64 = thread::scope(|scope| {
                 let take = || {
                     barrier.wait();
-                    (0..2000).filter(|_| bucket().bucket().take(now, BYTES as u32)).count() as u64 * BYTES
+                    (0..5000).filter(|_| bucket().bucket().take(now, BYTES as u32)).count() as u64 * BYTES
                 };
                 let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(take)).collect();
                 threads.into_iter().map(|thread| thread.join().unwrap()).sum()
