@@ -44,7 +44,7 @@ pub struct Settings {
     /// One backend for each.
     pub weights: Vec<u16>,
     /// Of `[host]`.
-    pub interfaces: [&'static str; 2],
+    pub interfaces: &'static [&'static str],
     /// Lines of `[host]` beside the interfaces.
     pub host: &'static str,
     /// Lines of `[timeouts]`.
@@ -67,7 +67,7 @@ impl Default for Settings {
             clients: Family::V4,
             backends: Family::V4,
             weights: vec![1],
-            interfaces: ["front", "back"],
+            interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
             load_balancer: "",
@@ -166,6 +166,7 @@ impl Balancer {
         let words = [self.program.as_path(), "run".as_ref(), "--config".as_ref(), &config];
         let mut words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
         words.extend(["--pin-dir", self.pins.to_str().unwrap()]);
+        words.extend(["--state-dir", self.directory.path().to_str().unwrap()]);
         let mut process = self.network.balancer.spawn(&words).unwrap();
         process.wait_for_output("evenkeel: ready", DEADLINE).unwrap();
         self.process = Some(process);
@@ -178,6 +179,7 @@ impl Balancer {
         fs::write(&config, settings.file(&self.network)).unwrap();
         let mut command = self.network.balancer.command(self.program.to_str().unwrap());
         command.arg("run").arg("--config").arg(config).arg("--pin-dir").arg(pins);
+        command.arg("--state-dir").arg(self.directory.path());
         let output = command.output().unwrap();
         assert!(!output.status.success());
         let text = String::from_utf8(output.stderr).unwrap();
@@ -212,19 +214,24 @@ impl Balancer {
     }
 
     /// Writes the settings again and tells the daemon.
-    pub fn reload(&mut self) {
-        self.write();
+    pub fn reload(&self) {
+        self.reload_with(&self.settings);
+    }
+
+    /// Writes other settings and tells the daemon.
+    pub fn reload_with(&self, settings: &Settings) {
+        fs::write(self.config(), settings.file(&self.network)).unwrap();
         self.hang_up(" applied, ");
     }
 
     /// Puts something else into the file and tells the daemon, who must refuse it.
-    pub fn reload_nonsense(&mut self, text: &str) {
+    pub fn reload_nonsense(&self, text: &str) {
         fs::write(self.config(), text).unwrap();
         self.hang_up(" not applied: ");
     }
 
-    fn hang_up(&mut self, answer: &str) {
-        let process = self.process.as_mut().unwrap();
+    fn hang_up(&self, answer: &str) {
+        let process = self.process.as_ref().unwrap();
         let heard = process.log().matches(answer).count();
         process.signal(Signal::SIGHUP).unwrap();
         wait_for(answer, DEADLINE, || process.log().matches(answer).count() > heard)

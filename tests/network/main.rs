@@ -10,6 +10,7 @@ mod bulk;
 mod draining;
 mod ending;
 mod health;
+mod l7;
 mod leaving;
 mod limits;
 mod next_hops;

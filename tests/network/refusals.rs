@@ -42,7 +42,7 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
         "{refusal}"
     );
 
-    let nowhere = Settings { interfaces: ["front", "nowhere"], ..Settings::default() };
+    let nowhere = Settings { interfaces: &["front", "nowhere"], ..Settings::default() };
     let refusal = balancer.refusal(&nowhere, &second);
     let named = "host.interfaces: there is no interface \"nowhere\"; there are lo, front, back";
     assert!(refusal.starts_with(named), "{refusal}");
@@ -118,7 +118,7 @@ fn who_is_not_root_reads_what_is_missing() {
 /// A bridge has no native XDP, and what native XDP redirects to it is lost without a word.
 #[test]
 fn one_interface_without_native_xdp_makes_all_generic() {
-    let settings = Settings { interfaces: ["front", "bridge"], ..Settings::default() };
+    let settings = Settings { interfaces: &["front", "bridge"], ..Settings::default() };
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
     for words in [
         "ip link add bridge type bridge forward_delay 0",

@@ -11,15 +11,21 @@
 //!   → dataplane  the changes reach the BPF maps
 //! ```
 //!
+//! HTTP and HTTPS listeners are served by `l7`, which goes by the same model.
+//!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;
+#[cfg(feature = "l7")]
 pub mod config;
+#[cfg(feature = "l7")]
 pub mod dataplane;
 pub mod health;
 pub mod host;
+#[cfg(feature = "l7")]
+pub mod l7;
 pub mod maglev;
 pub mod model;
 pub mod plan;

@@ -78,8 +78,9 @@ mod tests {
                     when_down: WhenDown::default(),
                     name: "web".into(),
                     load_balancer: "shop".into(),
-                    pool: model.pools.keys().nth(pool % model.pools.len()).unwrap().clone(),
+                    pool: model.pools.keys().nth(pool % model.pools.len()).cloned(),
                     idle_timeout: Duration::from_secs(seconds),
+                    http: None,
                 };
                 model.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener);
             }
@@ -101,7 +102,8 @@ mod tests {
         }
         for (key, listener) in &model.listeners {
             assert!(model.vips.contains(&key.vip), "{key:?} without its VIP");
-            assert!(model.pools.contains_key(&listener.pool), "{key:?} without pool {}", listener.pool);
+            let pool = listener.pool.as_ref().unwrap();
+            assert!(model.pools.contains_key(pool), "{key:?} without pool {pool}");
         }
     }
 

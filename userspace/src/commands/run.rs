@@ -1,4 +1,5 @@
-//! `evenkeel run`: the daemon. It looks after the data path and is not in it: when it ends, forwarding goes on.
+//! `evenkeel run`: the daemon. It serves the listeners of Layer 7. The data path of Layer 4 it looks after and is not
+//! in it: when it ends, forwarding goes on.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use evenkeel::{
     bpf::bpf_object,
-    config,
+    config::{self, Configuration},
     dataplane::{
         daemon::Daemon,
         load::{Origin, SessionLog},
@@ -14,7 +15,11 @@ use evenkeel::{
         pins::PinDir,
         sweep,
     },
-    health::checker::{Checker, News},
+    health::checker::{Checker, News, Target},
+    l7::{
+        listeners::Layer7,
+        metrics::endpoint::{self, Endpoint},
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -36,6 +41,9 @@ pub struct Options {
     config: PathBuf,
     #[command(flatten)]
     pins: Pins,
+    /// Directory for what has to outlive the process: the key that cookies are signed with.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/evenkeel")]
+    state_dir: PathBuf,
     /// Log every session that opens or is refused. Slows down new sessions.
     #[arg(long)]
     log_sessions: bool,
@@ -53,14 +61,26 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
+        let mut layer7 = Layer7::new(options.state_dir.clone())?;
+        let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
+        let next = layer7.prepare(&configuration.model)?;
         let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
-        serve(daemon, health, options, &pins).await
+        let mut balancer = Balancer { daemon, layer7, configuration };
+        balancer.layer7.follow(next, &mut balancer.daemon)?;
+        serve(balancer, health, &counters, options, &pins).await
     })
 }
 
-async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &PinDir) -> Result<()> {
-    let mut monitor = Monitor::new(daemon.netlink()).await?;
+async fn serve(
+    mut balancer: Balancer,
+    mut health: News,
+    counters: &Endpoint,
+    options: &Options,
+    pins: &PinDir,
+) -> Result<()> {
+    let mut monitor = Monitor::new(balancer.daemon.netlink()).await?;
     let mut reload = signal(SignalKind::hangup())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sweep = interval(sweep::PERIOD);
@@ -68,32 +88,34 @@ async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &P
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     privileges::drop_unneeded()?;
+    let metrics = balancer.layer7.metrics();
 
-    if daemon.origin() == Origin::TakenOver {
+    if balancer.daemon.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
     }
     // Whoever waits for this line finds members that take connections.
     let first_checks = async {
-        while !daemon.knows_health() {
-            warn(daemon.note_health(&health.next().await));
+        while !balancer.daemon.knows_health() {
+            balancer.note_health(&health.next().await);
         }
     };
     let _ = timeout(FIRST_CHECKS, first_checks).await;
+    balancer.note_health(&[]);
     eprintln!("evenkeel: ready");
     loop {
         tokio::select! {
-            _ = sweep.tick() => warn(daemon.sweep()),
-            _ = refresh.tick() => {
-                daemon.flush_session_log();
-                warn(daemon.refresh().await);
-            }
-            news = health.next() => warn(daemon.note_health(&news)),
-            Some(news) = monitor.next() => warn(daemon.note(news)),
-            Some(()) = reload.recv() => apply_file(&mut daemon, options).await,
+            _ = sweep.tick() => warn(balancer.daemon.sweep()),
+            _ = refresh.tick() => balancer.refresh().await,
+            news = health.next() => balancer.note_health(&news),
+            Some(news) = monitor.next() => warn(balancer.daemon.note(news)),
+            Some(()) = reload.recv() => apply_file(&mut balancer, options).await,
+            Some(()) = reopen.recv() => balancer.layer7.reopen_logs(),
+            () = counters.serve(&metrics) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
+    balancer.layer7.end_all(&mut balancer.daemon).await;
     eprintln!(
         "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run` takes over again, `evenkeel unload{}` stops it",
         pins.option()
@@ -101,10 +123,50 @@ async fn serve(mut daemon: Daemon, mut health: News, options: &Options, pins: &P
     Ok(())
 }
 
+/// Both layers, and what they follow.
+struct Balancer {
+    daemon: Daemon,
+    layer7: Layer7,
+    configuration: Configuration,
+}
+
+impl Balancer {
+    /// Follows another configuration; one that cannot be followed changes nothing.
+    async fn reconfigure(&mut self, configuration: Configuration) -> Result<usize> {
+        self.daemon.check(&configuration).await?;
+        let next = self.layer7.prepare(&configuration.model)?;
+        self.configuration = configuration;
+        // First the sockets, then the packets for them.
+        let served = self.layer7.follow(next, &mut self.daemon);
+        let followed = self.follow().await;
+        self.note_health(&[]);
+        served.and(followed)
+    }
+
+    /// Has the data path follow the configuration, and what is left of listeners that are gone.
+    async fn follow(&mut self) -> Result<usize> {
+        let model = self.layer7.with_ending(&self.configuration.model);
+        self.daemon.reconfigure(&Configuration { model, ..self.configuration.clone() }).await
+    }
+
+    async fn refresh(&mut self) {
+        self.daemon.flush_session_log();
+        warn(self.daemon.refresh().await);
+        if self.layer7.has_ended() {
+            warn(self.follow().await.map(drop));
+        }
+    }
+
+    fn note_health(&mut self, news: &[Target]) {
+        warn(self.daemon.note_health(news));
+        self.layer7.note_health(|pool, member| self.daemon.is_up(pool, member));
+    }
+}
+
 /// Reads the file again and follows it. A bad one changes nothing.
-async fn apply_file(daemon: &mut Daemon, options: &Options) {
+async fn apply_file(balancer: &mut Balancer, options: &Options) {
     let applied = match config::load(&options.config) {
-        Ok(configuration) => daemon.reconfigure(&configuration).await,
+        Ok(configuration) => balancer.reconfigure(configuration).await,
         Err(errors) => Err(errors.into()),
     };
     match applied {

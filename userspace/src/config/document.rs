@@ -149,6 +149,15 @@ impl<'a> Value<'a> {
         number
     }
 
+    /// True or false; else reported.
+    pub(super) fn boolean(&self) -> Option<bool> {
+        let boolean = self.value.get_ref().as_bool();
+        if boolean.is_none() {
+            self.refuse_type("true or false");
+        }
+        boolean
+    }
+
     /// The elements of a list that is not empty; else reported.
     pub(super) fn list(&self) -> Vec<Value<'a>> {
         if self.array().is_some_and(|array| array.is_empty()) {

@@ -23,10 +23,10 @@ const PATH: &str = "/";
 const LONGEST_PATH: usize = 80;
 const LONGEST_HOST: usize = 100;
 
-/// The pool's check; none is fine.
-pub(super) fn read(pool: &Table<'_>) -> Option<Health> {
+/// The pool's check, good with `codes` unless it names others; none is fine.
+pub(super) fn read(pool: &Table<'_>, codes: &Codes) -> Option<Health> {
     let table = pool.table("health", &HEALTH)?;
-    let probe = table.require("protocol").and_then(|value| probe(value, &table));
+    let probe = table.require("protocol").and_then(|value| probe(value, &table, codes));
     let port = table.get("port").map(scalar::port);
     let interval = duration(&table, "interval").unwrap_or(Some(INTERVAL));
     let timeout = match (duration(&table, "timeout"), interval) {
@@ -57,9 +57,9 @@ pub(super) fn read(pool: &Table<'_>) -> Option<Health> {
     })
 }
 
-fn probe(protocol: Value<'_>, table: &Table<'_>) -> Option<Probe> {
+fn probe(protocol: Value<'_>, table: &Table<'_>, usual: &Codes) -> Option<Probe> {
     let probe = match protocol.string()? {
-        "http" => return get(table).map(Probe::Http),
+        "http" => return get(table, usual).map(Probe::Http),
         "tcp" => Probe::Tcp,
         "udp" => Probe::Udp,
         other => {
@@ -75,10 +75,10 @@ fn probe(protocol: Value<'_>, table: &Table<'_>) -> Option<Probe> {
     Some(probe)
 }
 
-fn get(table: &Table<'_>) -> Option<Get> {
+fn get(table: &Table<'_>, usual: &Codes) -> Option<Get> {
     let host = table.get("host").map(host);
     let path = table.get("path").map_or_else(|| Some(PATH.into()), path);
-    let codes = table.get("codes").map_or_else(|| Some(Codes::ok()), codes);
+    let codes = table.get("codes").map_or_else(|| Some(usual.clone()), codes);
     Some(Get {
         host: match host {
             Some(host) => Some(host?),

@@ -9,16 +9,18 @@ use std::{
 use xdp_ebpf::abi::MAX_LISTENERS;
 
 use super::{
+    certificate::Certificates,
     document::{Shape, Table, Value},
+    edge,
     host::LocalRanges,
-    limits,
+    http, limits,
     pool::Pools,
     scalar,
 };
-use crate::model::{Access, Listener, ListenerKey, Protocol};
+use crate::model::{Access, Listener, ListenerKey, Protocol, edge::AccessLog};
 
 const LOAD_BALANCER: Shape =
-    Shape { path: "load_balancer", keys: &["name", "vip", "bandwidth_mbit", "listener"] };
+    Shape { path: "load_balancer", keys: &["name", "vip", "bandwidth_mbit", "access_log", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
     keys: &[
@@ -32,6 +34,18 @@ const LISTENER: Shape = Shape {
         "max_connections",
         "max_connections_per_second",
         "when_down",
+        "http2",
+        "certificates",
+        "default_certificate",
+        "client_ca",
+        "tls_policy",
+        "head_timeout",
+        "connect_timeout",
+        "read_timeout",
+        "write_timeout",
+        "limits",
+        "forwarded",
+        "proxy_protocol_from",
     ],
 };
 
@@ -45,19 +59,30 @@ pub(super) struct LoadBalancers<'a> {
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
 }
 
-pub(super) fn read<'a>(file: &Table<'a>, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> LoadBalancers<'a> {
+pub(super) fn read<'a>(
+    file: &Table<'a>,
+    pools: &Pools<'_>,
+    locals: &LocalRanges<'_>,
+    certificates: &Certificates,
+) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
     let mut names = HashMap::new();
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
         let bandwidth_mbit = limits::bandwidth(&table);
-        let mut siblings = Siblings::default();
+        let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, pools, locals)
-            else {
+            let known = Known { pools, locals, certificates };
+            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, known) else {
                 continue;
             };
+            if listener.http.is_some() && bandwidth_mbit.is_some() {
+                table.refuse(
+                    "its load balancer has bandwidth_mbit, which does not hold for HTTP; give this listener a load \
+                     balancer without it",
+                );
+            }
             listener.limits.bandwidth_mbit = bandwidth_mbit;
             let before = read.listeners.len();
             for &vip in &vips {
@@ -92,9 +117,19 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpA
     vips
 }
 
+/// What else the file has, that a listener can name.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    pools: &'a Pools<'a>,
+    locals: &'a LocalRanges<'a>,
+    certificates: &'a Certificates,
+}
+
 /// Names and ports of one load balancer's listeners so far, with their lines.
 #[derive(Default)]
 struct Siblings {
+    /// Their load balancer's, for those that speak HTTP.
+    log: Option<AccessLog>,
     names: HashMap<String, usize>,
     ports: HashMap<(Protocol, u16), usize>,
 }
@@ -105,19 +140,26 @@ impl Siblings {
         &mut self,
         table: &Table<'_>,
         load_balancer: &str,
-        pools: &Pools<'_>,
-        locals: &LocalRanges<'_>,
+        known: Known<'_>,
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let port = table.require("port").and_then(|value| self.port(protocol, value));
-        let pool = table.require("pool").and_then(|value| pool(value, pools, locals));
+        let http = protocol
+            .and_then(|protocol| http::listener(table, protocol, known.certificates, self.log.as_ref()));
+        let transport = protocol.map(transport);
+        let port = table.require("port").and_then(|value| self.port(transport, value));
+        let pool = match (&http, table.get("pool")) {
+            (Some(_), None) => Some(None),
+            (_, Some(value)) => pool(value, known, protocol).map(Some),
+            (None, None) => table.require("pool").map(|_| None),
+        };
         let idle_timeout = match table.get("idle_timeout") {
             Some(value) => scalar::duration(value),
+            None if http.is_some() => Some(http::IDLE_TIMEOUT),
             None => Some(IDLE_TIMEOUT),
         };
         let access = access(table);
-        let limits = limits::connections(table);
+        let limits = limits::connections(table, protocol);
         let when_down = limits::when_down(table, protocol);
         let listener = Listener {
             name: name?,
@@ -127,11 +169,12 @@ impl Siblings {
             access,
             limits,
             when_down,
+            http,
         };
-        Some(((protocol?, port?), listener))
+        Some(((transport?, port?), listener))
     }
 
-    /// A port of its own among the listeners of the same protocol.
+    /// A port of its own among the listeners of the same transport protocol.
     fn port(&mut self, protocol: Option<Protocol>, value: Value<'_>) -> Option<u16> {
         let port = scalar::port(value)?;
         let protocol = protocol?;
@@ -144,14 +187,21 @@ impl Siblings {
     }
 }
 
-fn protocol(table: &Table<'_>) -> Option<Protocol> {
-    let Some(value) = table.get("protocol") else { return Some(Protocol::Tcp) };
+fn protocol(table: &Table<'_>) -> Option<&'static str> {
+    let Some(value) = table.get("protocol") else { return Some("tcp") };
     let text = value.string()?;
-    let protocol = Protocol::ALL.into_iter().find(|protocol| protocol.name() == text);
+    let protocol = ["tcp", "udp", "http", "https"].into_iter().find(|&protocol| protocol == text);
     if protocol.is_none() {
-        value.refuse(format!("{text:?} is not supported by this version; use \"tcp\" or \"udp\""));
+        value.refuse(format!(
+            "{text:?} is not supported by this version; use \"tcp\", \"udp\", \"http\" or \"https\""
+        ));
     }
     protocol
+}
+
+/// What carries a protocol.
+fn transport(protocol: &str) -> Protocol {
+    if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp }
 }
 
 /// Who may connect.
@@ -174,20 +224,34 @@ fn access(table: &Table<'_>) -> Access {
     Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
-/// A pool whose members all can be reached: what they see is a local address of their own family.
-fn pool(value: Value<'_>, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> Option<String> {
+/// A pool that a listener of this protocol may have. Of Layer 4, one whose members all can be reached: what they see
+/// is a local address of their own family.
+fn pool(value: Value<'_>, known: Known<'_>, protocol: Option<&str>) -> Option<String> {
     let name = value.string()?;
-    let Some(pool) = pools.pools.get(name) else {
+    let Some(pool) = known.pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
         return None;
     };
-    if let Some(member) = pool.members.keys().find(|member| locals.lack_family_of(member.ip())) {
-        let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
-        value.refuse(format!(
-            "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
-             host.local_addresses"
-        ));
-        return None;
+    match (protocol?, &pool.http) {
+        ("http" | "https", None) => value.refuse(format!(
+            "pool {name:?} is not for HTTP; give it protocol = \"http\" or \"https\", or name another"
+        )),
+        ("tcp" | "udp", Some(http)) => value.refuse(format!(
+            "pool {name:?} has protocol = {:?}, which goes with HTTP and HTTPS listeners only; name another",
+            http.protocol()
+        )),
+        ("tcp" | "udp", None) => {
+            let Some(member) = pool.members.keys().find(|member| known.locals.lack_family_of(member.ip()))
+            else {
+                return Some(name.into());
+            };
+            let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
+            value.refuse(format!(
+                "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
+                 host.local_addresses"
+            ));
+        }
+        _ => return Some(name.into()),
     }
-    Some(name.into())
+    None
 }

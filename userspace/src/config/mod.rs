@@ -3,17 +3,20 @@
 //! ```text
 //! document   the file as tables and values that know their key and line
 //!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, pool, health, load_balancer, limits   one kind of table each
+//!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls   one kind of table each
 //!   → collision   no address has two roles
 //! ```
 //!
 //! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them. What was
 //! read is thrown away if there was any. Next: `model`, then `plan`.
 
+mod certificate;
 mod collision;
 mod document;
+mod edge;
 mod health;
 mod host;
+mod http;
 mod limits;
 mod load_balancer;
 mod pool;
@@ -22,6 +25,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 mod timeouts;
+mod tls;
 
 use std::{fs, path::Path};
 
@@ -48,7 +52,7 @@ pub struct Configuration {
     pub model: Model,
 }
 
-const FILE: Shape = Shape { path: "", keys: &["host", "timeouts", "load_balancer", "pool"] };
+const FILE: Shape = Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "pool"] };
 
 /// Reads and checks a file.
 ///
@@ -59,7 +63,7 @@ pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
     let bytes = fs::read(path)
         .map_err(|error| ConfigErrors::whole_file(&name, format!("cannot be read: {error}")))?;
     match str::from_utf8(&bytes) {
-        Ok(text) => parse(&name, text),
+        Ok(text) => parse_in(path.parent().unwrap_or(Path::new("")), &name, text),
         Err(error) => {
             let report = Report::new(&bytes);
             report.add(error.valid_up_to(), String::new(), "not UTF-8; save the file in that encoding");
@@ -68,14 +72,19 @@ pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
     }
 }
 
-/// Checks a file's text; `file_name` stands in the errors.
+/// Checks a file's text; `file_name` stands in the errors. The files that it names are read, relative to the working
+/// directory; [`load`] takes those that are relative to the file.
 ///
 /// # Errors
 /// All problems, by line; if the text is not TOML, the first place where it is not.
 pub fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
+    parse_in(Path::new(""), file_name, text)
+}
+
+fn parse_in(directory: &Path, file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
     let report = Report::new(text.as_bytes());
     let configuration = match DeTable::parse(text) {
-        Ok(document) => Some(read(&Table::new(&FILE, document.get_ref(), 0, &report))),
+        Ok(document) => Some(read(&Table::new(&FILE, document.get_ref(), 0, &report), directory)),
         Err(error) => {
             report.add(error.span().map_or(0, |span| span.start), String::new(), error.message());
             None
@@ -88,11 +97,12 @@ pub fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors>
 }
 
 /// What could be read; complete if nothing was reported.
-fn read(file: &Table<'_>) -> Configuration {
+fn read(file: &Table<'_>, directory: &Path) -> Configuration {
     let (host, locals) = host::read(file);
     let timeouts = timeouts::read(file);
-    let pools = pool::read(file);
-    let balancers = load_balancer::read(file, &pools, &locals);
+    let certificates = certificate::read(file, directory);
+    let pools = pool::read(file, &certificates);
+    let balancers = load_balancer::read(file, &pools, &locals, &certificates);
     collision::check(&locals, &balancers.vips, &pools.member_addresses);
     let vips = balancers.vips.keys().copied().collect();
     Configuration {

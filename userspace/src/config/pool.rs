@@ -9,17 +9,32 @@ use std::{
 use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
 
 use super::{
+    certificate::Certificates,
     document::{Shape, Table, Value},
-    health, scalar,
+    health, http, scalar,
 };
 use crate::{
+    health::check::Codes,
     maglev,
     model::{Algorithm, Pool},
     schedule,
 };
 
-const POOL: Shape =
-    Shape { path: "pool", keys: &["name", "algorithm", "sticky", "health", "drain_timeout", "member"] };
+const POOL: Shape = Shape {
+    path: "pool",
+    keys: &[
+        "name",
+        "protocol",
+        "http2",
+        "proxy_protocol",
+        "tls",
+        "algorithm",
+        "sticky",
+        "health",
+        "drain_timeout",
+        "member",
+    ],
+};
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
 
@@ -35,15 +50,22 @@ pub(super) struct Pools<'a> {
     pub(super) member_addresses: Vec<(IpAddr, Value<'a>)>,
 }
 
-pub(super) fn read<'a>(file: &Table<'a>) -> Pools<'a> {
+pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'a> {
     let mut read = Pools::default();
     let mut names = HashMap::new();
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let algorithm = algorithm(&table, members.len());
-        let drain_timeout = table.get("drain_timeout").and_then(scalar::duration);
-        let pool = Pool { members, algorithm, health: health::read(&table), drain_timeout };
+        let http = http::pool(&table, certificates);
+        let drain_timeout = table.get("drain_timeout").and_then(|value| {
+            if http.is_some() {
+                value.refuse("is for connections of Layer 4; leave it out");
+            }
+            scalar::duration(value)
+        });
+        let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
+        let pool = Pool { members, algorithm, health: health::read(&table, &codes), drain_timeout, http };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
     abi::{
-        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, Listener, ListenerStat,
-        NAME_LEN, Pool, name_bytes,
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
+        ListenerStat, NAME_LEN, Pool, name_bytes,
     },
     shared::Shared,
 };
@@ -17,7 +17,9 @@ use zerocopy::FromZeros;
 
 use super::{
     health,
-    registry::{Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number},
+    registry::{
+        NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
+    },
     sweep::Census,
     tables::Tables,
 };
@@ -194,7 +196,10 @@ impl Applier {
     }
 
     fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
-        let pool = self.registry.pools.get(&listener.pool).context("a listener's pool has no index")?;
+        let pool = match &listener.pool {
+            Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
+            None => NO_POOL,
+        };
         let name = name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?;
         let load_balancer = name_bytes(&listener.load_balancer)
             .with_context(|| too_long("load balancer", &listener.load_balancer))?;
@@ -221,7 +226,7 @@ impl Applier {
             bandwidth,
             service: service(key),
             state: ENTRY_ACTIVE,
-            kind: LISTENER_FORWARD,
+            kind: if listener.http.is_some() { LISTENER_LAYER7 } else { LISTENER_FORWARD },
             when_down: when_down_number(listener.when_down),
             reserved: [0; 1],
             name,

@@ -3,7 +3,8 @@
 
 use std::{
     collections::{BTreeSet, HashSet},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsFd,
     time::{Duration, Instant},
 };
 
@@ -30,13 +31,14 @@ use super::{
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
+    steer,
     sweep::{Limits, Sweeper},
 };
 use crate::{
     config::Configuration,
     health::checker::{Checker, Target},
     host::{Host, Timeouts},
-    model::Model,
+    model::{ListenerKey, Model},
     plan::plan,
 };
 
@@ -126,6 +128,7 @@ impl Daemon {
         let started = async {
             daemon.follow(&configuration.model).await?;
             attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
+            steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
@@ -160,19 +163,25 @@ impl Daemon {
         }
     }
 
-    /// Makes the data path follow another configuration. Returns how many changes that took.
+    /// Looks whether the data path can follow another configuration.
     ///
     /// # Errors
-    /// `[host]` differs or a VIP cannot be ours, and then nothing has changed; or a table is full, and then the
-    /// changes up to there are made.
-    pub async fn reconfigure(&mut self, configuration: &Configuration) -> Result<usize> {
+    /// `[host]` differs or a VIP cannot be ours.
+    pub async fn check(&self, configuration: &Configuration) -> Result<()> {
         if configuration.host != self.host {
             bail!(
                 "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
             );
         }
         self.refuse_a_new_family(&configuration.model)?;
-        self.own.check_vips(&configuration.model.vips).await?;
+        self.own.check_vips(&configuration.model.vips).await
+    }
+
+    /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
+    ///
+    /// # Errors
+    /// A table is full; the changes up to there are made.
+    pub async fn reconfigure(&mut self, configuration: &Configuration) -> Result<usize> {
         let followed = self.follow(&configuration.model).await;
         // Sessions look again whether their client may stay.
         self.bump_generation()?;
@@ -234,6 +243,27 @@ impl Daemon {
     /// Whether every member that is checked has been, and new sessions go by that.
     pub fn knows_health(&self) -> bool {
         self.health.knows_all(&self.applier)
+    }
+
+    /// Lets connections to a Layer-7 listener reach this socket, which listens.
+    ///
+    /// # Errors
+    /// The map of sockets is full.
+    pub fn steer(&mut self, key: &ListenerKey, socket: impl AsFd) -> Result<()> {
+        steer::put(&mut self.applier.tables.socket, key, socket)
+    }
+
+    /// Lets no more connections reach a Layer-7 listener's socket.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn unsteer(&mut self, key: &ListenerKey) -> Result<()> {
+        steer::remove(&mut self.applier.tables.socket, key)
+    }
+
+    /// Whether a pool's member is well, as far as is known; one whose first check is not over is not.
+    pub fn is_up(&self, pool: &str, member: SocketAddr) -> bool {
+        self.health.is_up(&self.applier, pool, member)
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    net::SocketAddr,
     sync::Arc,
 };
 
@@ -60,6 +61,14 @@ impl Health {
         let mut members =
             self.members.values().flatten().filter_map(|&index| applier.tables.backend.get(index));
         members.all(|record| standing(&record).verdict.is_some())
+    }
+
+    /// Whether a pool's member is well, as far as is known; nobody else's is.
+    pub fn is_up(&self, applier: &Applier, pool: &str, member: SocketAddr) -> bool {
+        let registry = &applier.registry;
+        let index =
+            registry.pools.get(&pool.to_owned()).and_then(|pool| registry.backends.get(&(pool, member)));
+        index.and_then(|index| applier.tables.backend.get(index)).is_some_and(|record| !was_down(&record))
     }
 
     /// Follows the standings of these targets.

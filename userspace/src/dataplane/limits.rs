@@ -140,11 +140,12 @@ mod tests {
         model::Listener {
             name: "web".into(),
             load_balancer: load_balancer.into(),
-            pool: String::new(),
+            pool: None,
             idle_timeout: Duration::from_secs(1),
             access: model::Access::default(),
             limits: model::Limits { bandwidth_mbit, ..model::Limits::default() },
             when_down: model::WhenDown::Drop,
+            http: None,
         }
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::MapInfo,
-    programs::{ProgramError, Xdp},
+    programs::{ProgramError, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
 use xdp_ebpf::abi::{Config, map};
@@ -18,6 +18,8 @@ use super::{clock::Clock, geometry::Geometry, pins::PinDir, tables::Tables};
 const PROGRAM: &str = "evenkeel";
 /// The clock program's.
 const CLOCK: &str = "ek_clock";
+/// The one that finds Layer-7 listeners' sockets.
+const STEERING: &str = "ek_steer";
 /// aya-log's level for the sessions that open or are refused: `Level::Info`.
 const INFO: u8 = aya_log::Level::Info as u8;
 /// aya-log's level at which the verifier removes every message.
@@ -65,6 +67,15 @@ impl Programs {
     /// The object has none.
     pub fn forwarder(&mut self) -> Result<&mut Xdp> {
         program(&mut self.0, PROGRAM)
+    }
+
+    /// The program that steers connections to Layer-7 listeners' sockets, to attach.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn steering(&mut self) -> Result<&mut SkLookup> {
+        let program = self.0.program_mut(STEERING).context("the BPF object has no program for sockets")?;
+        program.try_into().with_context(|| format!("{STEERING} is not for socket lookups"))
     }
 }
 
@@ -152,7 +163,9 @@ pub fn load(
         tables.sessions.fill_ports(&geometry.local_addresses)?;
     }
     program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
-    Ok((Loaded { tables, clock, origin, logger, programs: Programs(ebpf) }, unfinished))
+    let mut programs = Programs(ebpf);
+    programs.steering()?.load().map_err(|error| refused(&error))?;
+    Ok((Loaded { tables, clock, origin, logger, programs }, unfinished))
 }
 
 fn loader<T>(
@@ -251,10 +264,10 @@ fn refused(error: &ProgramError) -> anyhow::Error {
         ProgramError::LoadError { io_error, verifier_log } => {
             tracing::debug!("the verifier says: {verifier_log}");
             anyhow!(
-                "the kernel refuses the XDP program: {io_error}; RUST_LOG=debug shows the verifier's reasons"
+                "the kernel refuses a BPF program: {io_error}; RUST_LOG=debug shows the verifier's reasons"
             )
         }
-        error => anyhow!("cannot load the XDP program: {}", first_line(error)),
+        error => anyhow!("cannot load a BPF program: {}", first_line(error)),
     }
 }
 

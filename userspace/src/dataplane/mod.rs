@@ -10,6 +10,7 @@
 //!   → apply    a plan's changes, one by one, into the maps
 //!   → sweep    idle sessions end       (expiry, drain: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
+//!   → steer    connections for Layer 7 find its sockets
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
@@ -40,6 +41,7 @@ pub mod report;
 pub mod reset;
 pub mod sessions;
 pub mod slots;
+pub mod steer;
 pub mod sweep;
 pub mod tables;
 pub mod traffic;

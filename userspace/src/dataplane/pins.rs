@@ -69,6 +69,11 @@ impl PinDir {
         self.version().join("ek_clock")
     }
 
+    /// The pin of the link that steers connections to Layer-7 listeners' sockets.
+    pub fn steering(&self) -> PathBuf {
+        self.version().join("steering")
+    }
+
     /// Names of the interfaces that have a pinned link.
     ///
     /// # Errors

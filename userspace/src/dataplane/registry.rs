@@ -30,6 +30,9 @@ use crate::{
     schedule::smooth_wrr,
 };
 
+/// Stands in `ek_listener` for the pool of an HTTP listener that has none.
+pub const NO_POOL: u32 = u32::MAX;
+
 /// Indexes by identity, and the model that the maps implement.
 pub struct Registry {
     /// `ek_pool`, by name.
@@ -178,7 +181,10 @@ impl Registry {
             self.listeners.adopt(key, index);
             self.idle.insert(index as u16, Duration::from_secs(record.idle_timeout.into()));
             self.bandwidths.adopt(index, &record);
-            let pool = tables.pool.get(record.pool).map(|pool| name_str(&pool.snapshot().name).to_owned());
+            let pool = match record.pool {
+                NO_POOL => Some(None),
+                index => tables.pool.get(index).map(|pool| Some(name_str(&pool.snapshot().name).to_owned())),
+            };
             match pool {
                 Some(pool)
                     if record.state == ENTRY_ACTIVE && in_service.get(&index) == Some(&record.service) =>
@@ -191,6 +197,7 @@ impl Registry {
                         access: self.access.of((record.access, record.access_list)),
                         limits: tables.limits().of(index, &record),
                         when_down: when_down(record.when_down),
+                        http: None,
                     };
                     self.model.listeners.insert(key, listener);
                 }

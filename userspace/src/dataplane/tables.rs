@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use anyhow::{Context, Result};
 use aya::{
     Pod,
-    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, lpm_trie::LpmTrie, xdp::DevMap},
+    maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash, lpm_trie::LpmTrie, xdp::DevMap},
 };
 use xdp_ebpf::abi::{
     Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerStat, Pool,
@@ -60,6 +60,8 @@ pub struct Tables {
     pub device: DevMap<MapData>,
     /// `ek_counter`.
     pub counter: PerCpuArray<MapData, Counters>,
+    /// `ek_socket`.
+    pub socket: SockHash<MapData, Service>,
 }
 
 impl Tables {
@@ -95,6 +97,7 @@ impl Tables {
             interface: array(pins, map::INTERFACE)?,
             device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,
             counter: per_cpu(pins, map::COUNTER)?,
+            socket: SockHash::try_from(Map::SockHash(open(pins, map::SOCKET)?)).context(map::SOCKET)?,
         })
     }
 

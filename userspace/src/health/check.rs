@@ -49,6 +49,11 @@ impl Codes {
         Self(vec![200..=200])
     }
 
+    /// The same for members behind an HTTP listener.
+    pub fn http() -> Self {
+        Self(vec![200..=200, 202..=202, 401..=401])
+    }
+
     /// Reads codes and ranges with commas between them, such as `200,202,300-399`. `None` if it is something else or a
     /// code is not from 200 to 599: those below never end an answer.
     pub fn parse(text: &str) -> Option<Self> {

@@ -88,9 +88,11 @@ pub mod map {
     pub const DEVICE: &str = "ek_device";
     /// [`super::Counters`] (per-CPU array, one record).
     pub const COUNTER: &str = "ek_counter";
+    /// The listening sockets of Layer-7 listeners by [`super::Service`] (sockhash).
+    pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 27] = [
+    pub const ALL: [&str; 28] = [
         ACCESS,
         CONFIG,
         ADDRESS,
@@ -118,6 +120,7 @@ pub mod map {
         INTERFACE,
         DEVICE,
         COUNTER,
+        SOCKET,
     ];
 }
 

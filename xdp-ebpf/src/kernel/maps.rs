@@ -3,7 +3,7 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray},
+    btf_maps::{Array, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockHash},
     macros::btf_map,
 };
 use xdp_ebpf::{
@@ -74,3 +74,5 @@ pub static INTERFACE: Array<Interface, { MAX_INTERFACES as usize }> = Array::new
 pub static DEVICE: DevMap<{ MAX_INTERFACES as usize }> = DevMap::new();
 #[btf_map(name = "ek_counter")]
 pub static COUNTER: PerCpuArray<Counters, 1> = PerCpuArray::new();
+#[btf_map(name = "ek_socket")]
+pub static SOCKET: SockHash<Service, { MAX_LISTENERS as usize }> = SockHash::new();

@@ -1,6 +1,8 @@
-//! The kernel's side of the two traits: packets as the driver hands them over, maps as the kernel keeps them.
+//! The kernel's side of the two traits: packets as the driver hands them over, maps as the kernel keeps them. And
+//! `steer`, which has no packets: it finds Layer-7 listeners' sockets.
 
 pub mod maps;
 pub mod packet;
 mod route;
+pub mod steer;
 pub mod tables;

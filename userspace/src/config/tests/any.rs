@@ -33,7 +33,9 @@ fn refused_or_right(text: &str) -> Result<(), TestCaseError> {
         Ok(Configuration { host, model, .. }) => {
             prop_assert!(!host.interfaces.is_empty() && !host.local_addresses.is_empty());
             for (key, listener) in &model.listeners {
-                prop_assert!(model.vips.contains(&key.vip) && model.pools.contains_key(&listener.pool));
+                prop_assert!(model.vips.contains(&key.vip));
+                let pool = listener.pool.as_ref().map(|pool| &model.pools[pool].http);
+                prop_assert_eq!(pool.is_some_and(Option::is_some), listener.http.is_some());
             }
             prop_assert!(model.vips.iter().all(|vip| !host.local_addresses.contains(vip)));
         }

@@ -29,6 +29,41 @@ fn what_they_mean() {
     assert_eq!(model.pools["web"].drain_timeout, None);
 }
 
+/// Layer 7 has limits of its own.
+#[test]
+fn refused_for_http() {
+    let text = |load_balancer, listener, pool| {
+        let http = "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
+        let pools = format!("[[pool]]\nname = 'pages'\nprotocol = 'http'\n{pool}\n");
+        with(load_balancer, &format!("{http}{listener}\n{pools}"), "")
+    };
+    assert_eq!(said(&text("", "", "")), [""; 0]);
+    for (load_balancer, listener, pool, expected) in [
+        (
+            "bandwidth_mbit = 1",
+            "",
+            "",
+            "16: load_balancer.listener: its load balancer has bandwidth_mbit, which does not hold for HTTP; give this \
+             listener a load balancer without it",
+        ),
+        (
+            "",
+            "max_connections = 1",
+            "",
+            r#"21: load_balancer.listener.max_connections: does not hold for HTTP; leave it out, or use "tcp""#,
+        ),
+        (
+            "",
+            "when_down = 'reset'",
+            "",
+            "21: load_balancer.listener.when_down: an HTTP client is told so by status 503; leave it out",
+        ),
+        ("", "", "drain_timeout = '1s'", "25: pool.drain_timeout: is for connections of Layer 4; leave it out"),
+    ] {
+        assert_eq!(said(&text(load_balancer, listener, pool)), [expected]);
+    }
+}
+
 #[test]
 fn refused() {
     for (load_balancer, listener, pool, expected) in [

@@ -1,17 +1,24 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, limits in `limits`, and `any` tries everything else.
+//! in `health`, what speaks HTTP in `http`, certificates and TLS in `tls`, limits in `limits`, and `any` tries everything else.
 
 mod any;
+mod edge;
 mod health;
+mod http;
 mod limits;
 mod refused;
 mod room;
+mod tls;
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
-use crate::model::{Access, Limits, Listener, ListenerKey, Protocol, WhenDown};
+use crate::model::{
+    Access, Limits, Listener, ListenerKey, Protocol, WhenDown,
+    http::{HttpListener, HttpPool},
+    sticky::Ejection,
+};
 
 /// A right file, each line of which a test may change.
 const BASE: &str = r#"[host]
@@ -74,12 +81,17 @@ fn the_example_means_what_it_says() {
         when_down: WhenDown::default(),
         name: name.into(),
         load_balancer: "shop".into(),
-        pool: name.into(),
+        pool: Some(name.into()),
         idle_timeout: Duration::from_secs(seconds),
+        http: (name == "pages").then(HttpListener::default),
     };
     let expected = vips.into_iter().flat_map(|vip| {
         let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };
-        [(key(80), listener("web", 300)), (key(5432), listener("database", 3600))]
+        [
+            (key(80), listener("web", 300)),
+            (key(5432), listener("database", 3600)),
+            (key(8080), listener("pages", 60)),
+        ]
     });
     assert_eq!(model.listeners, expected.collect());
     let members = |name: &str| -> Vec<(SocketAddr, u16)> {
@@ -96,17 +108,37 @@ fn the_example_means_what_it_says() {
     assert_eq!((health.interval, health.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
     assert_eq!((health.port, health.retries), (None, 3));
     assert_eq!(model.pools["database"].health, None);
-    assert_eq!(model.pools.len(), 2);
+    assert_eq!(members("pages"), [member("192.0.2.31:8080", 1)]);
+    assert_eq!(
+        model.pools["pages"].http,
+        Some(HttpPool { ejection: Some(Ejection::default()), ..Default::default() })
+    );
+    assert_eq!(model.pools.len(), 3);
 }
 
 /// Everything optional left out is the same as the example's values, which its comments call defaults.
 #[test]
 fn defaults_are_the_examples_values() {
-    let optional =
-        ["local_ports", "max_sessions", "protocol", "algorithm", "syn_recv", "fin_wait", "time_wait"];
+    let optional = [
+        "local_ports",
+        "max_sessions",
+        "protocol = \"tcp\"",
+        "algorithm",
+        "syn_recv",
+        "fin_wait",
+        "time_wait",
+    ];
     let optional = [
         &optional[..],
         &["close ", "close_wait", "last_ack", "udp_one_way", "[timeouts]", "idle_timeout = \"300s\""],
+        &[
+            "idle_timeout = \"60s\"",
+            "head_timeout",
+            "connect_timeout",
+            "read_timeout",
+            "write_timeout",
+            "http2",
+        ],
     ]
     .concat();
     let short: String = EXAMPLE

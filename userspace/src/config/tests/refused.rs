@@ -176,7 +176,7 @@ fn timeouts() {
         (
             "[timeouts]",
             "[api]\nlisten = 'x'\n[timeouts]",
-            "6: api: unknown key; this version knows host, timeouts, load_balancer, pool",
+            "6: api: unknown key; this version knows host, timeouts, certificate, load_balancer, pool",
         ),
     ]);
 }
@@ -274,7 +274,7 @@ fn load_balancers() {
         (
             "name = \"shop\"",
             "name = \"shop\"\nbandwidth = 1",
-            "10: load_balancer.bandwidth: unknown key; this version knows name, vip, bandwidth_mbit, listener",
+            "10: load_balancer.bandwidth: unknown key; this version knows name, vip, bandwidth_mbit, access_log, listener",
         ),
     ]);
 }
@@ -298,12 +298,12 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nprotocol = 'quic'\n",
-            r#"14: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp" or "udp""#,
+            r#"14: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp", "udp", "http" or "https""#,
         ),
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, limits, forwarded, proxy_protocol_from",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (

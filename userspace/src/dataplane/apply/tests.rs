@@ -6,7 +6,7 @@ use std::{collections::HashMap as Counts, net::IpAddr};
 use aya::{
     Pod,
     maps::{
-        Array, HashMap, Map, MapData, MapError, PerCpuArray,
+        Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash,
         lpm_trie::{Key, LpmTrie},
         xdp::DevMap,
     },
@@ -43,6 +43,8 @@ fn tables() -> Result<Tables, MapError> {
         Array::create(ENTRIES, 0)
     }
     const DEVMAP: u32 = 14;
+    const SOCKHASH: u32 = 18;
+    let socket = MapData::create(aya_obj::Map::new_from_params(SOCKHASH, 8, 4, ENTRIES, 0), "socket", None)?;
     let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
     Ok(Tables {
         config: Mapping::of_zeros(1),
@@ -69,6 +71,7 @@ fn tables() -> Result<Tables, MapError> {
         interface: array()?,
         device: DevMap::try_from(Map::DevMap(device))?,
         counter: PerCpuArray::create(1, 0)?,
+        socket: SockHash::try_from(Map::SockHash(socket))?,
     })
 }
 
@@ -143,7 +146,7 @@ fn models() -> impl Strategy<Value = Model> {
             };
             let members = members.into_iter().map(member).collect();
             let drain_timeout = (name % 2 == 1).then_some(Duration::from_secs(9));
-            let pool = model::Pool { members, algorithm, health: None, drain_timeout };
+            let pool = model::Pool { members, algorithm, health: None, drain_timeout, http: None };
             model.pools.insert(format!("pool{name}"), pool);
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
@@ -157,8 +160,9 @@ fn models() -> impl Strategy<Value = Model> {
                 when_down,
                 name: format!("web{name}"),
                 load_balancer: "shop".into(),
-                pool: pool.get(&names).clone(),
+                pool: Some(pool.get(&names).clone()),
                 idle_timeout: Duration::from_secs(seconds),
+                http: None,
             };
             model.listeners.insert(ListenerKey { vip, port, protocol: Protocol::Tcp }, listener);
         }
@@ -198,7 +202,8 @@ fn check(applier: &mut Applier, model: &Model) {
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
         }
-        let members = &model.pools[&listener.pool].members;
+        let pool = &model.pools[listener.pool.as_ref().unwrap()];
+        let members = &pool.members;
         let picks = picks(tables, record.pool);
         let sum: usize = picks.values().sum();
         let weights: usize = members.values().map(|&weight| usize::from(weight)).sum();
@@ -207,7 +212,7 @@ fn check(applier: &mut Applier, model: &Model) {
             let share = picks.get(member).copied().unwrap_or(0);
             // Exact but for the hash table, whose size is a prime.
             let off = (share * weights).abs_diff(usize::from(weight) * sum);
-            let exact = model.pools[&listener.pool].algorithm != Algorithm::SourceHash;
+            let exact = pool.algorithm != Algorithm::SourceHash;
             assert!(off <= if exact { 0 } else { 2 * weights }, "{member} of {picks:?}");
         }
     }

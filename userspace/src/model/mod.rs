@@ -1,8 +1,17 @@
 //! What the operator wants, free of any file format, API or kernel: the model.
 //!
-//! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow.
-//! Architecture invariant: nothing here knows aya, serde or the wire. An IPv4 address is an [`IpAddr::V4`], never an
-//! IPv6 address that carries one.
+//! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow, `l7/` its snapshots.
+//! What only HTTP listeners and pools have is in `http` and `tls`.
+//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an [`IpAddr::V4`],
+//! never an IPv6 address that carries one.
+
+pub mod edge;
+pub mod http;
+pub mod tls;
+
+pub mod path;
+pub mod policy;
+pub mod sticky;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,6 +21,7 @@ use std::{
 
 use ipnet::IpNet;
 
+use self::http::{HttpListener, HttpPool};
 use crate::health::check::Health;
 
 /// All load balancers of one host, flattened to what the data path asks for. Keys are identities: two models that
@@ -79,10 +89,10 @@ pub struct Listener {
     pub name: String,
     /// Its load balancer's name, at most 64 bytes.
     pub load_balancer: String,
-    /// Where its connections go.
-    pub pool: String,
-    /// How long an established TCP session, or a UDP session that the backend has answered, may be idle; whole
-    /// seconds, 1 s to a day.
+    /// Where its connections go, or its requests that no policy sends elsewhere. Only an HTTP listener may have none.
+    pub pool: Option<String>,
+    /// How long an established TCP session, a UDP session that the backend has answered, or an HTTP client's connection
+    /// between two requests may be idle; whole seconds, 1 s to a day.
     pub idle_timeout: Duration,
     /// Who may connect.
     pub access: Access,
@@ -90,6 +100,8 @@ pub struct Listener {
     pub limits: Limits,
     /// What a client hears while no member takes connections.
     pub when_down: WhenDown,
+    /// What makes it a Layer-7 listener; its key's protocol is TCP then.
+    pub http: Option<HttpListener>,
 }
 
 /// How much a listener takes. None of a limit, or 1 and more.
@@ -150,6 +162,8 @@ pub struct Pool {
     /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset; whole
     /// seconds, 1 s to a day. None: until they end.
     pub drain_timeout: Option<Duration>,
+    /// What makes it a pool for HTTP listeners, and for them only.
+    pub http: Option<HttpPool>,
 }
 
 /// How a pool's members share the connections.

@@ -1,0 +1,32 @@
+//! HTTP and HTTPS listeners with real clients and servers.
+
+mod certificates;
+mod changes;
+mod echo;
+mod failures;
+mod requests;
+mod tls;
+
+use testbed::Process;
+
+use crate::{
+    balancer::{Balancer, Settings},
+    servers,
+};
+
+/// One HTTP listener in front of so many backends.
+fn http(backends: usize) -> Settings {
+    Settings {
+        weights: vec![1; backends],
+        interfaces: &["back"],
+        protocol: "http",
+        idle_timeout: "60s",
+        pool: "protocol = \"http\"",
+        ..Settings::default()
+    }
+}
+
+/// nginx on each backend.
+fn nginx(balancer: &Balancer, directory: &std::path::Path) -> Vec<Process> {
+    balancer.network.backends.iter().map(|host| servers::nginx(host, directory, "")).collect()
+}

@@ -1,0 +1,262 @@
+//! Certificates, and what listeners and pools do with them.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    l7::tls::tests::issue::{Issued, Order, issue, root, rsa},
+    model::tls::{MemberTrust, TlsPolicy},
+};
+
+/// [`BASE`] in a directory with certificates that the file may name: `shop` and `other` by a CA of their own, `weak`
+/// with a key of 1024 bits, `ca`, and `intermediate`, a CA below it.
+struct Site {
+    directory: TempDir,
+}
+
+const CERTIFICATES: &str = "[[certificate]]\nname = 'shop'\ncertificate = 'shop.crt'\nkey = 'shop.key'\n\
+    [[certificate]]\nname = 'other'\ncertificate = 'other.crt'\nkey = 'other.key'\n\
+    [[certificate]]\nname = 'weak'\ncertificate = 'weak.crt'\nkey = 'weak.key'\n\
+    [[certificate]]\nname = 'ca'\nca = 'ca.crt'\n[[certificate]]\nname = 'intermediate'\nca = 'intermediate.crt'\n";
+
+impl Site {
+    fn new() -> Self {
+        let site = Self { directory: TempDir::new().unwrap() };
+        let ca = root("ca");
+        site.put("ca", &ca);
+        site.put("shop", &ca.issue("shop", &["shop.example"]));
+        site.put("other", &ca.issue("other", &["other.example"]));
+        site.put("weak", &issue(&Order { key: rsa(1024), ..Order::default() }, Some(&ca)));
+        site.put("intermediate", &issue(&Order { name: "below", ca: true, ..Order::default() }, Some(&ca)));
+        site
+    }
+
+    fn put(&self, name: &str, issued: &Issued) {
+        fs::write(self.directory.path().join(format!("{name}.crt")), issued.pem()).unwrap();
+        fs::write(self.directory.path().join(format!("{name}.key")), issued.key_pem()).unwrap();
+    }
+
+    /// Loads a file that has the certificates and, for [`BASE`]'s listener and pool, these lines.
+    fn load(&self, listener: &str, pool: &str) -> Result<Configuration, ConfigErrors> {
+        self.load_text(&format!("{}{CERTIFICATES}", with(listener, pool)))
+    }
+
+    fn load_text(&self, text: &str) -> Result<Configuration, ConfigErrors> {
+        let path = self.directory.path().join("f.toml");
+        fs::write(&path, text).unwrap();
+        load(&path)
+    }
+
+    /// The reasons, without the directory and the file's name.
+    fn said(&self, loaded: Result<Configuration, ConfigErrors>) -> Vec<String> {
+        let Err(errors) = loaded else { return Vec::new() };
+        let directory = format!("{}/", self.directory.path().display());
+        errors.to_string().lines().map(|line| line.replace(&directory, "").replace("f.toml:", "")).collect()
+    }
+}
+
+fn with(listener: &str, pool: &str) -> String {
+    BASE.replace("port = 80\n", &format!("port = 443\nprotocol = 'https'\n{listener}\n"))
+        .replace("algorithm = \"weighted-round-robin\"\n", &format!("{pool}\n"))
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let model = Site::new()
+        .load("certificates = 'shop'", "protocol = 'https'\ntls.server_name = 'Backend.example'")
+        .unwrap()
+        .model;
+    let tls = model.listeners.into_values().next().unwrap().http.unwrap().tls.unwrap();
+    assert_eq!(tls.certificates.len(), 1);
+    assert_eq!((&*tls.certificates[0].name, &tls.certificates[0]), ("shop", &tls.default_certificate));
+    assert_eq!((tls.http2, tls.client_ca, tls.policy), (true, None, TlsPolicy::Intermediate));
+    let tls = model.pools["web"].http.clone().unwrap().tls.unwrap();
+    assert_eq!((&*tls.server_name, tls.verify), ("backend.example", MemberTrust::System));
+}
+
+#[test]
+fn everything_can_be_said() {
+    let site = Site::new();
+    let listener = "certificates = ['shop', 'other']\ndefault_certificate = 'other'\nclient_ca = 'intermediate'\n\
+                    tls_policy = 'tls-1-2-fs'\nhttp2 = false";
+    let pool = "protocol = 'https'\ntls = { server_name = 'b.example', ca = 'ca' }";
+    let model = site.load(listener, pool).unwrap().model;
+    let tls = model.listeners.into_values().next().unwrap().http.unwrap().tls.unwrap();
+    assert_eq!(tls.certificates.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["shop", "other"]);
+    assert_eq!((&*tls.default_certificate.name, tls.http2), ("other", false));
+    assert_eq!((&*tls.client_ca.unwrap().name, tls.policy), ("intermediate", TlsPolicy::Tls12ForwardSecrecy));
+    let MemberTrust::Authorities(ca) = model.pools["web"].http.clone().unwrap().tls.unwrap().verify else {
+        panic!("the CA is not taken");
+    };
+    assert_eq!(ca.name, "ca");
+
+    let unverified = site.load("certificates = 'shop'", "protocol = 'https'\ntls.verify = false").unwrap();
+    let tls = unverified.model.pools["web"].http.clone().unwrap().tls.unwrap();
+    assert_eq!((&*tls.server_name, tls.verify), ("", MemberTrust::Anyone));
+
+    for policy in TlsPolicy::ALL {
+        let model = site
+            .load(&format!("certificates = 'shop'\ntls_policy = {:?}", policy.name()), "protocol = 'http'");
+        let listener = model.unwrap().model.listeners.into_values().next().unwrap();
+        assert_eq!(listener.http.unwrap().tls.unwrap().policy, policy);
+    }
+}
+
+#[test]
+fn a_changed_file_is_a_changed_listener() {
+    let site = Site::new();
+    let load = || site.load("certificates = 'shop'", "protocol = 'http'").unwrap().model;
+    let before = load();
+    assert_eq!(load(), before);
+    site.put("shop", &root("ca").issue("shop", &["shop.example"]));
+    assert_ne!(load(), before);
+}
+
+#[test]
+fn refused_at_listeners_and_pools() {
+    let site = Site::new();
+    let http = "protocol = 'http'";
+    let shop = "certificates = 'shop'";
+    for (listener, pool, expected) in [
+        ("", http, "11: load_balancer.listener.certificates: missing; it has no default"),
+        (
+            "certificates = []",
+            http,
+            "15: load_balancer.listener.certificates: the list is empty; put at least one into it",
+        ),
+        (
+            "certificates = ['nobody']",
+            http,
+            r#"15: load_balancer.listener.certificates: no certificate is named "nobody"; write [[certificate]] with this name, or name another"#,
+        ),
+        (
+            "certificates = ['shop', 'shop']",
+            http,
+            r#"15: load_balancer.listener.certificates: "shop" is in the list already; name each certificate once"#,
+        ),
+        (
+            "certificates = 'ca'",
+            http,
+            r#"15: load_balancer.listener.certificates: certificate "ca" is a CA, which no server can use; name one with "certificate" and "key""#,
+        ),
+        (
+            "certificates = 'shop'\nclient_ca = 'shop'",
+            http,
+            r#"16: load_balancer.listener.client_ca: certificate "shop" is a server's certificate, which can issue none; name one with "ca""#,
+        ),
+        (
+            "certificates = 'shop'\ndefault_certificate = 'other'",
+            http,
+            r#"16: load_balancer.listener.default_certificate: "other" is not in "certificates"; add it there, or name one of them"#,
+        ),
+        (
+            "certificates = 'shop'\ntls_policy = 'modem'",
+            http,
+            r#"16: load_balancer.listener.tls_policy: "modem" is no TLS policy; use one of "intermediate", "modern", "tls-1-0", "tls-1-1", "tls-1-2", "tls-1-2-strict", "tls-1-2-fs", "tls-1-2-fs-with-1-3", "tls-1-0-with-1-3""#,
+        ),
+        (
+            "certificates = 'shop'\nhttp2 = 1",
+            http,
+            "16: load_balancer.listener.http2: a whole number does not belong here; use true or false",
+        ),
+        (
+            "certificates = 'weak'",
+            http,
+            r#"11: load_balancer.listener.certificates: certificate "weak" does not go with policy "intermediate": ee key too small; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
+        ),
+        ("certificates = 'weak'\ntls_policy = 'tls-1-0'", http, ""),
+        (
+            shop,
+            "protocol = 'http'\ntls.verify = false",
+            r#"20: pool.tls: only a pool with protocol = "https" has this"#,
+        ),
+        (
+            shop,
+            "protocol = 'https'",
+            "17: pool.tls.server_name: missing; give the name that the members' certificates are for, or verify = \
+             false in pool.tls to trust whoever answers",
+        ),
+        (
+            shop,
+            "protocol = 'https'\ntls = { verify = false, ca = 'ca' }",
+            "20: pool.tls.ca: with verify = false no certificate is compared with it; leave one of the two out",
+        ),
+        (
+            shop,
+            "protocol = 'https'\ntls = { server_name = '192.0.2.1' }",
+            r#"20: pool.tls.server_name: "192.0.2.1" is not a DNS name; use one such as "backend.example" that the members' certificates are for"#,
+        ),
+        (
+            shop,
+            "protocol = 'https'\ntls = { server_name = 'b.example', ca = 'intermediate' }",
+            r#"20: pool.tls.ca: certificate "intermediate" has no root, which is a CA's certificate that it issued itself; add it to the file"#,
+        ),
+    ] {
+        let expected = if expected.is_empty() { vec![] } else { vec![expected] };
+        assert_eq!(site.said(site.load(listener, pool)), expected, "{listener} {pool}");
+    }
+}
+
+#[test]
+fn refused_certificates() {
+    let site = Site::new();
+    fs::write(site.directory.path().join("large"), vec![b'a'; (1 << 20) + 1]).unwrap();
+    for (table, expected) in [
+        (
+            "name = 'a'",
+            r#"22: certificate: has neither "certificate" and "key", which a server needs, nor "ca""#,
+        ),
+        ("name = 'a'\ncertificate = 'shop.crt'", "22: certificate.key: missing; it has no default"),
+        ("name = 'a'\nkey = 'shop.key'", "22: certificate.certificate: missing; it has no default"),
+        (
+            "name = 'a'\nca = 'ca.crt'\nkey = 'ca.key'",
+            r#"25: certificate.key: a CA has "ca" alone; leave this out, or "ca" if it is a server's"#,
+        ),
+        (
+            "name = 'a'\nca = 'none.crt'",
+            r#"24: certificate.ca: "none.crt" cannot be read: No such file or directory (os error 2)"#,
+        ),
+        (
+            "name = 'a'\nca = '/dev/zero'",
+            r#"24: certificate.ca: "/dev/zero" cannot be read: not a file; name a PEM file"#,
+        ),
+        (
+            "name = 'a'\nca = 'large'",
+            r#"24: certificate.ca: "large" cannot be read: larger than 1 MiB, so no PEM file of certificates; name another"#,
+        ),
+        (
+            "name = 'a'\ncertificate = 'shop.crt'\nkey = 'other.key'",
+            r#"24: certificate.certificate: "shop.crt": the private key does not belong to CN=shop; name the key that this certificate was made for"#,
+        ),
+        (
+            "name = 'a'\ncertificate = 'shop.key'\nkey = 'shop.key'",
+            r#"24: certificate.certificate: "shop.key": has no certificate; a block that begins with -----BEGIN CERTIFICATE----- belongs there"#,
+        ),
+        (
+            "name = 'a'\nca = 'ca.key'",
+            r#"24: certificate.ca: "ca.key": has a private key on line 1; keep a CA's key elsewhere, here its certificate is enough"#,
+        ),
+        (
+            "name = 'a'\nca = 'ca.crt'\n[[certificate]]\nname = 'a'\nca = 'ca.crt'",
+            r#"26: certificate.name: "a" is taken on line 23; give each its own name"#,
+        ),
+    ] {
+        assert_eq!(
+            site.said(site.load_text(&format!("{BASE}[[certificate]]\n{table}\n"))),
+            [expected],
+            "{table}"
+        );
+    }
+}
+
+/// Whoever is told what is wrong with the certificate need not read that nobody has its name.
+#[test]
+fn a_refused_certificate_is_reported_once() {
+    let site = Site::new();
+    let text = with("certificates = 'bad'\nclient_ca = 'worse'", "protocol = 'http'");
+    let tables = "[[certificate]]\nname = 'bad'\ncertificate = 'shop.crt'\nkey = 'shop.crt'\n\
+                  [[certificate]]\nname = 'worse'\nca = 'shop.crt'\n";
+    let said = site.said(site.load_text(&format!("{text}{tables}")));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("certificate.key") && said[1].contains("certificate.ca"), "{said:?}");
+}

@@ -1,0 +1,85 @@
+//! What a listener does at its edge towards the clients, ready for use: its settings, log and counters. One for each
+//! VIP, in its snapshot; a changed configuration puts another in its place, and the next request goes by that.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Result;
+
+use super::{
+    log::{Log, Logs},
+    metrics::{Counters, Metrics},
+};
+use crate::model::{
+    Listener, ListenerKey,
+    edge::{Forwarded, Limits, TrustedProxies},
+    http::HttpListener,
+};
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// The load balancer's name.
+    pub load_balancer: String,
+    /// The listener's name.
+    pub listener: String,
+    /// Where it listens, as clients see it.
+    pub vip: SocketAddr,
+    /// Whether it speaks TLS.
+    pub https: bool,
+    /// What a client may ask for.
+    pub limits: Limits,
+    /// How long a request's head may take.
+    pub head: Duration,
+    /// How long a connection may be idle between two requests.
+    pub idle: Duration,
+    /// Headers that tell members about the client.
+    pub forwarded: Forwarded,
+    /// Who begins connections with a PROXY protocol header.
+    pub trusted: TrustedProxies,
+    /// Where requests are written down.
+    pub log: Option<Log>,
+    /// Where they are counted.
+    pub counters: Arc<Counters>,
+}
+
+/// What the edges of all listeners share.
+pub struct Edges {
+    /// Access logs.
+    pub logs: Logs,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Edges {
+    /// No logs and no counters yet.
+    ///
+    /// # Errors
+    /// There can be no thread for logs.
+    pub fn new() -> Result<Self> {
+        Ok(Self { logs: Logs::start()?, metrics: Arc::default() })
+    }
+
+    /// The edge of a listener with these Layer-7 settings.
+    ///
+    /// # Errors
+    /// Its log cannot be opened.
+    pub fn edge(&self, key: &ListenerKey, listener: &Listener, http: &HttpListener) -> Result<Edge> {
+        let settings = &http.edge;
+        let log = settings.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
+        let counters = self.metrics.listener(&listener.load_balancer, &listener.name);
+        counters.set_log(log.clone());
+        Ok(Edge {
+            load_balancer: listener.load_balancer.clone(),
+            listener: listener.name.clone(),
+            vip: SocketAddr::new(key.vip.into(), key.port),
+            https: http.tls.is_some(),
+            limits: settings.limits,
+            head: http.timeouts.head,
+            idle: listener.idle_timeout,
+            forwarded: settings.forwarded,
+            trusted: settings.trusted.clone(),
+            log,
+            counters,
+        })
+    }
+}

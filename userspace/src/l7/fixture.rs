@@ -1,0 +1,213 @@
+//! For tests of this module: a listener with its proxy on the loopback interface, and a member that remembers what it
+//! was sent.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::Runtime;
+
+use super::{
+    edge::Edges,
+    listen::Listening,
+    metrics::ListenerRow,
+    pick::secret::Secret,
+    snapshot::{pools, snapshots},
+};
+use crate::model::{
+    Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
+    edge::{Edge, ProxyVersion},
+    http::{HttpListener, HttpPool, HttpTimeouts},
+};
+
+/// Long enough for anything that happens at all.
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// What a test may want different.
+pub(super) struct Settings {
+    pub(super) edge: Edge,
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+    pub(super) to_members: Option<ProxyVersion>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { edge: Edge::default(), head: DEADLINE, idle: DEADLINE, to_members: None }
+    }
+}
+
+/// A listener that runs.
+pub(super) struct Front {
+    pub(super) address: SocketAddr,
+    pub(super) member: SocketAddr,
+    /// Everything that the member was sent, by connection.
+    sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    edges: Edges,
+    _listening: Listening,
+    _runtime: Runtime,
+}
+
+impl Front {
+    pub(super) fn start(settings: Settings) -> Self {
+        let (member, sent) = member();
+        let key = ListenerKey { vip: IpAddr::from([203, 0, 113, 10]), port: 80, protocol: Protocol::Tcp };
+        let model = model(key, member, settings);
+        let edges = Edges::new().unwrap();
+        let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
+        let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
+        let snapshot = snapshots(&model, &pools, &edges).unwrap().remove(&key).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listening = Listening::start(runtime.handle(), socket, snapshot).unwrap();
+        Self { address, member, sent, edges, _listening: listening, _runtime: runtime }
+    }
+
+    pub(super) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
+
+    /// The answer to these bytes, until the connection is closed; empty if there is none.
+    pub(super) fn ask(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        // A connection that is reset has had its say.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// What the member was sent so far.
+    pub(super) fn sent(&self) -> String {
+        let sent = self.sent.lock().unwrap();
+        sent.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+    }
+
+    /// The same by connection.
+    pub(super) fn connections(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+
+    pub(super) fn row(&self) -> ListenerRow {
+        self.edges.metrics.rows().remove(0)
+    }
+
+    /// Waits until the counters are so: they follow the answer.
+    pub(super) fn wait_for(&self, what: &str, condition: impl Fn(&ListenerRow) -> bool) -> ListenerRow {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let row = self.row();
+            if condition(&row) {
+                return row;
+            }
+            assert!(Instant::now() < end, "not in time: {what}; {row:?}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
+    let timeouts = HttpTimeouts { head: settings.head, ..HttpTimeouts::default() };
+    let listener = Listener {
+        name: "web".into(),
+        load_balancer: "shop".into(),
+        pool: Some("web".into()),
+        idle_timeout: settings.idle,
+        access: Access::default(),
+        limits: Limits::default(),
+        when_down: WhenDown::default(),
+        http: Some(HttpListener { timeouts, edge: settings.edge, ..HttpListener::default() }),
+    };
+    let pool = Pool {
+        members: [(member, 1)].into(),
+        algorithm: Algorithm::default(),
+        health: None,
+        drain_timeout: None,
+        http: Some(HttpPool { proxy_protocol: settings.to_members, ..HttpPool::default() }),
+    };
+    Model {
+        vips: [key.vip].into(),
+        listeners: [(key, listener)].into(),
+        pools: [("web".into(), pool)].into(),
+    }
+}
+
+/// Answers every request with 200, or with what its path says: `/status/404`, and nothing at all for `/hang`.
+fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
+    let all = sent.clone();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let all = all.clone();
+            let number = {
+                let mut all = all.lock().unwrap();
+                all.push(Vec::new());
+                all.len() - 1
+            };
+            // A proxy that goes ends the thread.
+            thread::spawn(move || {
+                serve(&mut stream.unwrap(), |bytes| all.lock().unwrap()[number].extend(bytes))
+            });
+        }
+    });
+    (address, sent)
+}
+
+fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    let mut more = |stream: &mut TcpStream, bytes: &mut Vec<u8>| {
+        let length = stream.read(&mut chunk).ok().filter(|&length| length > 0)?;
+        note(&chunk[..length]);
+        bytes.extend(&chunk[..length]);
+        Some(())
+    };
+    loop {
+        let end = |bytes: &[u8], end: &[u8]| bytes.windows(end.len()).position(|part| part == end);
+        while end(&bytes, b"\r\n\r\n").is_none() {
+            more(stream, &mut bytes)?;
+        }
+        let rest = bytes.split_off(end(&bytes, b"\r\n\r\n")? + 4);
+        let head = String::from_utf8_lossy(&bytes).into_owned();
+        bytes = rest;
+        if head.contains(" /hang ") {
+            return None;
+        }
+        if head.to_lowercase().contains("\r\ntransfer-encoding: chunked\r\n") {
+            while end(&bytes, b"0\r\n\r\n").is_none() {
+                more(stream, &mut bytes)?;
+            }
+            bytes.clear();
+        }
+        while bytes.len() < length(&head) {
+            more(stream, &mut bytes)?;
+        }
+        bytes.drain(..length(&head));
+        let status = head.split("/status/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("200");
+        let answer = format!("HTTP/1.1 {status} Fine\r\nContent-Length: 3\r\n\r\nok\n");
+        stream.write_all(answer.as_bytes()).ok()?;
+    }
+}
+
+/// What a head says of its body's length.
+pub(super) fn length(head: &str) -> usize {
+    let head = head.to_lowercase();
+    let length = head.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    length.map_or(0, |length| length.parse().unwrap())
+}
+
+/// Ends a client's side, so that the other side sees the end.
+pub(super) fn close(stream: &TcpStream) {
+    let _ = stream.shutdown(Shutdown::Both);
+}

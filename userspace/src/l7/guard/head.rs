@@ -1,0 +1,150 @@
+//! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
+//! two programs could understand differently: such a request never reaches a member, and its connection ends.
+
+use http::uri::Authority;
+use pingora::http::RequestHeader;
+
+use super::refusal::Refusal;
+use crate::model::edge::Limits;
+
+/// The most headers that Pingora takes.
+const MAX_HEADERS: usize = 256;
+
+/// The length of a head at the beginning of `bytes`, the empty line at its end included; `None` if the end is not
+/// there yet. `from` bytes were searched before.
+pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
+    // The end may begin with the last of those bytes.
+    let mut at = from.saturating_sub(2);
+    while let Some(newline) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
+        at += newline + 1;
+        match bytes.get(at..)? {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// How many bytes at the beginning are empty lines, which may come before a request.
+pub(super) fn blank(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
+}
+
+/// Checks a whole head of HTTP/1.
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    let (line, rest) =
+        bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
+    let modern = check_line(line)?;
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let most = usize::from(limits.headers).min(MAX_HEADERS);
+    let headers = match httparse::parse_headers(rest, &mut headers[..most]) {
+        Ok(httparse::Status::Complete((_, headers))) => headers,
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooMany),
+        _ => return Err(Refusal::Malformed),
+    };
+    let (mut host, mut length, mut encoding) = (None, None, None);
+    for header in headers {
+        let name = header.name;
+        if name.eq_ignore_ascii_case("host") {
+            once(&mut host, header.value, Refusal::SeveralHosts)?;
+        } else if name.eq_ignore_ascii_case("content-length") {
+            once(&mut length, header.value, Refusal::BadLength)?;
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            once(&mut encoding, header.value, Refusal::BadEncoding)?;
+        }
+    }
+    match host {
+        Some(host) => check_host(host)?,
+        None if modern => return Err(Refusal::NoHost),
+        None => {}
+    }
+    match (length, encoding) {
+        (Some(_), Some(_)) => Err(Refusal::LengthAndEncoding),
+        (Some(length), None) => check_length(length),
+        (None, Some(encoding)) if !modern || !encoding.eq_ignore_ascii_case(b"chunked") => {
+            Err(Refusal::BadEncoding)
+        }
+        (None, _) => Ok(()),
+    }
+}
+
+/// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.
+pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(), Refusal> {
+    if request.method == http::Method::CONNECT {
+        return Err(Refusal::Connect);
+    }
+    if request.headers.len() > usize::from(limits.headers) {
+        return Err(Refusal::TooMany);
+    }
+    let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
+    check_host(host.ok_or(Refusal::NoHost)?)
+}
+
+/// Method, target and version with one space between two. The target may have characters that a client should have
+/// encoded, but none that a line or its parts could end with. Whether it is HTTP/1.1, not 1.0.
+fn check_line(line: &[u8]) -> Result<bool, Refusal> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::Malformed);
+    };
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
+    if method.is_empty() || !method.iter().all(token) || target.is_empty() || !target.iter().all(visible) {
+        return Err(Refusal::Malformed);
+    }
+    let modern = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        _ => return Err(Refusal::Malformed),
+    };
+    if method == b"CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    Ok(modern)
+}
+
+fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> Result<(), Refusal> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(several),
+    }
+}
+
+/// A name or an address, and perhaps a port.
+fn check_host(host: &[u8]) -> Result<(), Refusal> {
+    let authority = Authority::try_from(host).map_err(|_| Refusal::BadHost)?;
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
+    let good_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
+    if authority.as_str().contains('@') || authority.host().is_empty() || !good_port {
+        return Err(Refusal::BadHost);
+    }
+    Ok(())
+}
+
+/// Digits, and no more than any program can count.
+fn check_length(length: &[u8]) -> Result<(), Refusal> {
+    if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::BadLength);
+    }
+    Ok(())
+}
+
+/// Method, target and version of a head that may be anything, for the log: whatever of its first line is there.
+pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
+    const ENOUGH: usize = 4096;
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let line = &line[..line.len().min(ENOUGH)];
+    let Some(first) = line.iter().position(|&byte| byte == b' ') else { return [line, b"", b""] };
+    let (method, rest) = (&line[..first], &line[first + 1..]);
+    match rest.iter().rposition(|&byte| byte == b' ') {
+        Some(last) if rest[last + 1..].starts_with(b"HTTP/") => [method, &rest[..last], &rest[last + 1..]],
+        _ => [method, rest, b""],
+    }
+}

@@ -1,0 +1,294 @@
+//! Between Pingora's listener and its proxy: reads the head of every HTTP/1 request itself, so that it has a deadline
+//! and can be refused for its raw shape, then gives Pingora the connection with that head in front.
+//!
+//! ```text
+//! watched  the connection, with what was read ahead
+//!   → head    what a head must be like
+//!   → refusal why it is refused, and what the client is told
+//! ```
+//!
+//! Every request that the guard or Pingora itself refuses is logged and counted here, because it never reaches the
+//! proxy. Of HTTP/2 the guard sees the beginning of a connection only; [`Edge::admit`] checks the requests.
+//! Next: `proxy`, which gets an [`Arrival`] with each request of HTTP/1.
+
+mod head;
+pub mod refusal;
+#[cfg(test)]
+mod tests;
+mod watched;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use bytes::{Buf, BytesMut};
+use pingora::{
+    Error, ErrorType, Result,
+    apps::{HttpServerApp, HttpServerOptions, ServerApp},
+    protocols::{
+        ALPN, GetSocketDigest, Ssl, Stream,
+        http::{ServerSession, v2::server::default_h2_options},
+    },
+    proxy::{HttpProxy, ProxyHttp, Session},
+    server::ShutdownWatch,
+};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{timeout, timeout_at},
+};
+
+pub use self::watched::Traffic;
+use self::{refusal::Refusal, watched::Watched};
+use super::{
+    edge::Edge,
+    exchange::{self, Refused},
+    snapshot::Snapshot,
+};
+
+/// The most bytes of empty lines before a request.
+const MOST_BLANK: usize = 32;
+/// How long a refused client may take to take note.
+const LINGER: Duration = Duration::from_secs(2);
+/// How much more it may send meanwhile.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// A proxy with the guard before it.
+pub struct Guard<P> {
+    proxy: Arc<HttpProxy<P>>,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+impl<P> Guard<P>
+where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    /// Guards a proxy. Connections of HTTP/2 get by what is in `snapshot` now.
+    pub fn new(mut proxy: HttpProxy<P>, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        let edge = snapshot.load().edge.clone();
+        let mut h2 = default_h2_options();
+        h2.max_concurrent_streams(edge.limits.streams.into());
+        h2.max_header_list_size(edge.limits.head_bytes);
+        proxy.h2_options = Some(h2);
+        let options = proxy.server_options.get_or_insert_with(HttpServerOptions::default);
+        options.h2_idle_timeout = Some(edge.idle);
+        // So that CONNECT reaches `admit`, which refuses it, and the log.
+        options.allow_connect_method_proxying = true;
+        Self { proxy: Arc::new(proxy), snapshot }
+    }
+
+    /// Serves a client's connection until it ends. No idle connection and no new request outlives `ending`.
+    pub async fn serve(&self, stream: Stream, ending: &ShutdownWatch) {
+        let edge = self.edge();
+        let _open = edge.counters.connection();
+        let mut stream = Box::new(Watched::new(stream));
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            if stream.preface(edge.head).await {
+                self.proxy.process_new(stream, ending).await;
+            }
+        } else {
+            self.http1(stream, ending).await;
+        }
+    }
+
+    /// Ends idle connections once no more are served.
+    pub async fn cleanup(&self) {
+        self.proxy.http_cleanup().await;
+    }
+
+    fn edge(&self) -> Arc<Edge> {
+        self.snapshot.load().edge.clone()
+    }
+
+    /// One request after the other.
+    async fn http1(&self, mut stream: Box<Watched>, shutdown: &ShutdownWatch) {
+        let mut edge = self.edge();
+        // The time for the first head begins with the connection.
+        let mut idle_until = Instant::now() + edge.head;
+        let mut head_until = Some(idle_until);
+        loop {
+            let next = next(&mut stream, &edge, (idle_until, head_until), shutdown).await;
+            let (head, began) = match next {
+                Next::Head(head, began) => (head.freeze(), began),
+                Next::Refused(refusal, bytes, began) => {
+                    return refuse(stream, &edge, refusal, &bytes, began).await;
+                }
+                Next::Closed => return,
+            };
+            let traffic = stream.traffic().clone();
+            let before = (traffic.read(), traffic.written());
+            let reached = Arc::new(AtomicBool::new(false));
+            let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
+            let socket = stream.get_socket_digest();
+            stream.put_back(head.clone());
+
+            let mut session = ServerSession::new_http1(stream);
+            session.set_keepalive(Some(edge.idle.as_secs()));
+            session.set_connection_user_context(Some(Box::new(arrival)));
+            let reused = self.proxy.process_new_http(session, shutdown).await;
+            if !reached.load(Relaxed) && traffic.written() > before.1 {
+                let refused = Refused {
+                    refusal: Refusal::Other,
+                    line: head::first_line(&head),
+                    client: exchange::client(socket.as_deref()),
+                    rtt_us: exchange::rtt_us(socket.as_deref()),
+                    began,
+                    bytes: (traffic.read() - before.0, traffic.written() - before.1),
+                };
+                refused.finish(&edge);
+            }
+            let Some(reused) = reused else { return };
+            // What Pingora would keep for the next request is its timeouts and requests sent ahead, neither of which
+            // is its business here.
+            let (inner, _) = reused.consume();
+            let Ok(inner) = inner.into_any().downcast::<Watched>() else { return };
+            stream = inner;
+            edge = self.edge();
+            (idle_until, head_until) = (Instant::now() + edge.idle, None);
+        }
+    }
+}
+
+/// What the proxy is told of a request of HTTP/1, as the connection's user context.
+#[derive(Debug)]
+pub struct Arrival {
+    /// When the request's first byte came.
+    pub began: Instant,
+    /// What the connection has carried.
+    pub traffic: Arc<Traffic>,
+    /// Bytes that it had carried before, from and to the client.
+    pub before: (u64, u64),
+    reached: Arc<AtomicBool>,
+}
+
+impl Arrival {
+    /// To be called when the proxy has got the request: from then on it is the proxy's to log.
+    pub fn reached(&self) {
+        self.reached.store(true, Relaxed);
+    }
+}
+
+/// What came of waiting for a request.
+enum Next {
+    /// It is there.
+    Head(BytesMut, Instant),
+    /// It is refused. What of it is there, and since when.
+    Refused(Refusal, BytesMut, Instant),
+    /// The client has gone, or has had its time.
+    Closed,
+}
+
+/// Waits for a request's first byte and then for its head, each until then; without an end for the head, the edge's
+/// time for it counts from the first byte.
+async fn next(
+    stream: &mut Watched,
+    edge: &Edge,
+    (idle_until, head_until): (Instant, Option<Instant>),
+    shutdown: &ShutdownWatch,
+) -> Next {
+    let mut bytes = BytesMut::new();
+    let mut shutdown = shutdown.clone();
+    let mut skipped = 0;
+    while bytes.is_empty() {
+        let read = tokio::select! {
+            biased;
+            read = timeout_at(idle_until.into(), stream.read_more(&mut bytes)) => read,
+            _ = shutdown.wait_for(|&stop| stop) => return Next::Closed,
+        };
+        // Empty lines may come before a request, but not for ever.
+        let blank = head::blank(&bytes);
+        bytes.advance(blank);
+        skipped += blank;
+        if !matches!(read, Ok(Ok(1..))) || skipped > MOST_BLANK {
+            return Next::Closed;
+        }
+    }
+    let began = Instant::now();
+    let most = edge.limits.head_bytes as usize;
+    let mut searched = 0;
+    let until = head_until.unwrap_or(began + edge.head);
+    let checked = timeout_at(until.into(), async {
+        loop {
+            if let Some(end) = head::end(&bytes, searched) {
+                let whole = if end > most {
+                    Err(Refusal::TooLarge)
+                } else {
+                    head::check(&bytes[..end], &edge.limits)
+                };
+                return Ok(whole);
+            }
+            if bytes.len() > most {
+                return Ok(Err(Refusal::TooLarge));
+            }
+            searched = bytes.len();
+            if stream.read_more(&mut bytes).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+        }
+    });
+    match checked.await {
+        Ok(Ok(Ok(()))) => Next::Head(bytes, began),
+        Ok(Ok(Err(refusal))) => Next::Refused(refusal, bytes, began),
+        Ok(Err(_)) => Next::Closed,
+        Err(_) => Next::Refused(Refusal::Late, bytes, began),
+    }
+}
+
+/// Answers, logs and counts, and ends the connection.
+async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: &[u8], began: Instant) {
+    let written = stream.traffic().written();
+    let answered = async {
+        stream.write_all(&refusal.response()).await?;
+        stream.flush().await?;
+        AsyncWriteExt::shutdown(&mut *stream).await
+    };
+    let answered = matches!(timeout(LINGER, answered).await, Ok(Ok(())));
+    let socket = stream.get_socket_digest();
+    let refused = Refused {
+        refusal,
+        line: head::first_line(bytes),
+        client: exchange::client(socket.as_deref()),
+        rtt_us: exchange::rtt_us(socket.as_deref()),
+        began,
+        bytes: (bytes.len() as u64, stream.traffic().written() - written),
+    };
+    refused.finish(edge);
+    if answered {
+        // A connection closed while data waits is reset, and the client may never see the answer.
+        let mut rest = BytesMut::new();
+        let _ = timeout(LINGER, async {
+            let mut left = LINGER_BYTES;
+            while let Ok(length @ 1..) = stream.read_more(&mut rest).await
+                && length < left
+            {
+                left -= length;
+                rest.clear();
+            }
+        })
+        .await;
+    }
+}
+
+impl Edge {
+    /// Checks a request, and sets how long its body may take. To be called first of all with every request.
+    ///
+    /// # Errors
+    /// The request is refused; the error carries the status, and `fail_to_proxy` answers with it.
+    pub fn admit(&self, session: &mut Session) -> Result<()> {
+        session.set_read_timeout(Some(self.limits.body));
+        session.set_write_timeout(Some(self.limits.send));
+        if session.is_http2()
+            && let Err(refusal) = head::check_stream(session.req_header(), &self.limits)
+        {
+            self.counters.refused(refusal);
+            return Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason());
+        }
+        Ok(())
+    }
+}

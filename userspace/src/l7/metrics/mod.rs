@@ -1,0 +1,281 @@
+//! What HTTP listeners count, for `evenkeel status`, alarms and Prometheus. A counter is one relaxed atomic add; rates
+//! are whoever reads them twice's business. `endpoint` lets other processes read them.
+//!
+//! From these come the user guide's Layer-7 metrics (its table 8-1): mb_l7_queries from `requests`, mc to m10 from
+//! `answers`, m11_l7_http_404, m12_l7_http_499 and m13_l7_http_502 from the counters of that name, m14_l7_rt from
+//! `response_us_sum` over `requests`.
+
+pub mod endpoint;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use serde::{Deserialize, Serialize};
+
+use super::{guard::refusal::Refusal, log::Log};
+
+/// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
+#[derive(Debug, Default)]
+pub struct Counters {
+    requests: AtomicU64,
+    answers: [AtomicU64; 6],
+    not_found: AtomicU64,
+    client_closed: AtomicU64,
+    bad_gateway: AtomicU64,
+    members: [AtomicU64; 6],
+    member_failures: AtomicU64,
+    response_us_sum: AtomicU64,
+    response_us_max: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    connections: AtomicU64,
+    connections_open: AtomicU64,
+    refused: [AtomicU64; Refusal::ALL.len()],
+    log: ArcSwapOption<Log>,
+}
+
+/// A request that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// The status; 499 if the client went away first.
+    pub status: u16,
+    /// From the request's first byte to the answer's last.
+    pub time: Duration,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Arc<Counters>);
+
+impl Counters {
+    /// Counts a connection from a client.
+    pub fn connection(self: &Arc<Self>) -> OpenConnection {
+        self.connections.fetch_add(1, Relaxed);
+        self.connections_open.fetch_add(1, Relaxed);
+        OpenConnection(self.clone())
+    }
+
+    /// Counts a request that is over, however it ended.
+    pub fn answered(&self, answered: &Answered) {
+        let Answered { status, time, bytes_in, bytes_out } = *answered;
+        self.requests.fetch_add(1, Relaxed);
+        self.answers[class(status)].fetch_add(1, Relaxed);
+        match status {
+            404 => self.not_found.fetch_add(1, Relaxed),
+            499 => self.client_closed.fetch_add(1, Relaxed),
+            502 => self.bad_gateway.fetch_add(1, Relaxed),
+            _ => 0,
+        };
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.response_us_sum.fetch_add(time, Relaxed);
+        self.response_us_max.fetch_max(time, Relaxed);
+        self.bytes_in.fetch_add(bytes_in, Relaxed);
+        self.bytes_out.fetch_add(bytes_out, Relaxed);
+    }
+
+    /// Counts a member's answer.
+    pub fn member_answered(&self, status: u16) {
+        self.members[class(status)].fetch_add(1, Relaxed);
+    }
+
+    /// Counts an attempt to reach a member that gave no answer.
+    pub fn member_failed(&self) {
+        self.member_failures.fetch_add(1, Relaxed);
+    }
+
+    /// Counts why a request was refused; [`Self::answered`] counts the refusal's answer.
+    pub fn refused(&self, refusal: Refusal) {
+        self.refused[refusal as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Names the log whose losses stand beside these counters.
+    pub fn set_log(&self, log: Option<Log>) {
+        self.log.store(log.map(Arc::new));
+    }
+
+    fn row(&self, load_balancer: &str, listener: &str) -> ListenerRow {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        let classes = |counters: &[AtomicU64; 6]| {
+            let [other, _1xx, _2xx, _3xx, _4xx, _5xx] = counters.each_ref().map(of);
+            Classes { _1xx, _2xx, _3xx, _4xx, _5xx, other }
+        };
+        let refused =
+            Refusal::ALL.iter().map(|&why| (why.name().to_owned(), of(&self.refused[why as usize])));
+        ListenerRow {
+            load_balancer: load_balancer.into(),
+            name: listener.into(),
+            requests: of(&self.requests),
+            answers: classes(&self.answers),
+            http_404: of(&self.not_found),
+            http_499: of(&self.client_closed),
+            http_502: of(&self.bad_gateway),
+            members: classes(&self.members),
+            member_failures: of(&self.member_failures),
+            response_us_sum: of(&self.response_us_sum),
+            response_us_max: of(&self.response_us_max),
+            bytes_in: of(&self.bytes_in),
+            bytes_out: of(&self.bytes_out),
+            connections: of(&self.connections),
+            connections_open: of(&self.connections_open),
+            refused: refused.filter(|&(_, count)| count > 0).collect(),
+            log_lines_dropped: self.log.load().as_ref().map_or(0, |log| log.dropped()),
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The hundreds of a status, 0 for what is no status.
+fn class(status: u16) -> usize {
+    match status / 100 {
+        class @ 1..=5 => usize::from(class),
+        _ => 0,
+    }
+}
+
+/// What one listener has counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerRow {
+    /// Its load balancer.
+    pub load_balancer: String,
+    /// Its name.
+    pub name: String,
+    /// Requests that are over, those that were refused included.
+    pub requests: u64,
+    /// Answers to clients; those below 404, 499 and 502 are in their classes too.
+    pub answers: Classes,
+    /// Not found.
+    pub http_404: u64,
+    /// The client went away before it had an answer.
+    pub http_499: u64,
+    /// No good answer from a member.
+    pub http_502: u64,
+    /// Answers of members, one for each attempt that got one.
+    pub members: Classes,
+    /// Attempts that got none.
+    pub member_failures: u64,
+    /// Time from requests' first bytes to their answers' last, µs.
+    pub response_us_sum: u64,
+    /// The longest, µs.
+    pub response_us_max: u64,
+    /// Bytes of requests, heads included.
+    pub bytes_in: u64,
+    /// Bytes of answers, heads included.
+    pub bytes_out: u64,
+    /// Connections from clients.
+    pub connections: u64,
+    /// Those that are open now.
+    pub connections_open: u64,
+    /// Requests that no member was to see, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Lines that its access log has lost.
+    pub log_lines_dropped: u64,
+}
+
+/// Answers by the hundreds of their status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Classes {
+    /// Only of answers that were nothing else: 101, the change to a WebSocket.
+    #[serde(rename = "1xx")]
+    pub _1xx: u64,
+    /// Success.
+    #[serde(rename = "2xx")]
+    pub _2xx: u64,
+    /// Elsewhere.
+    #[serde(rename = "3xx")]
+    pub _3xx: u64,
+    /// The client's fault.
+    #[serde(rename = "4xx")]
+    pub _4xx: u64,
+    /// The server's fault.
+    #[serde(rename = "5xx")]
+    pub _5xx: u64,
+    /// Any other number.
+    pub other: u64,
+}
+
+/// Every listener's counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    listeners: Mutex<BTreeMap<(String, String), Arc<Counters>>>,
+}
+
+impl Metrics {
+    /// The counters of the listener with this name; they go on if it had some.
+    pub fn listener(&self, load_balancer: &str, listener: &str) -> Arc<Counters> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.entry((load_balancer.into(), listener.into())).or_default().clone()
+    }
+
+    /// Forgets listeners that are gone: those that `there` does not know, by load balancer and name.
+    pub fn retain(&self, there: impl Fn(&str, &str) -> bool) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|(load_balancer, listener), _| there(load_balancer, listener));
+    }
+
+    /// What all have counted so far.
+    pub fn rows(&self) -> Vec<ListenerRow> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().map(|((lb, name), counters)| counters.row(lb, name)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, ms: u64) -> Answered {
+        Answered { status, time: Duration::from_millis(ms), bytes_in: 10, bytes_out: 100 }
+    }
+
+    #[test]
+    fn every_status_has_its_class_and_the_guides_three_their_own_counters() {
+        let metrics = Metrics::default();
+        let counters = metrics.listener("shop", "web");
+        for status in [101, 200, 204, 301, 404, 403, 499, 500, 502, 0, 600, 999] {
+            counters.answered(&answer(status, 1));
+        }
+        let rows = metrics.rows();
+        let row = &rows[0];
+        let classes = Classes { _1xx: 1, _2xx: 2, _3xx: 1, _4xx: 3, _5xx: 2, other: 3 };
+        assert_eq!((row.requests, row.answers), (12, classes));
+        assert_eq!((row.http_404, row.http_499, row.http_502), (1, 1, 1));
+        assert_eq!((row.bytes_in, row.bytes_out), (120, 1200));
+    }
+
+    #[test]
+    fn response_times_sum_up_and_the_longest_stays() {
+        let counters = Arc::new(Counters::default());
+        [3, 250, 7].into_iter().for_each(|ms| counters.answered(&answer(200, ms)));
+        let row = counters.row("", "");
+        assert_eq!((row.response_us_sum, row.response_us_max), (260_000, 250_000));
+    }
+
+    #[test]
+    fn counters_outlive_a_listeners_change_and_not_its_removal() {
+        let metrics = Metrics::default();
+        let open = metrics.listener("shop", "web").connection();
+        metrics.listener("shop", "other").connection();
+        metrics.retain(|_, listener| listener == "web");
+        let again = metrics.listener("shop", "web");
+        assert_eq!(metrics.rows().len(), 1);
+        assert_eq!((metrics.rows()[0].connections, metrics.rows()[0].connections_open), (1, 1));
+        drop(open);
+        assert_eq!(again.row("", "").connections_open, 0);
+    }
+}

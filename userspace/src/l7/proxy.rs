@@ -1,0 +1,259 @@
+//! One request, stage by stage, in the order in which Pingora calls: what its policy says, which member, what if that
+//! does not answer, and what the client gets.
+
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr},
+    os::fd::RawFd,
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::header;
+use pingora::{
+    Error, ErrorSource, ErrorType, OkOrErr, Result,
+    http::{RequestHeader, ResponseHeader},
+    protocols::Digest,
+    proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
+    upstreams::peer::HttpPeer,
+};
+
+use super::{
+    answer::{self, Decision},
+    exchange::{self, Exchange},
+    failure::{self, CLIENT_GONE},
+    pick::{self, Now, Outcome, Picked},
+    proxy_protocol,
+    snapshot::{Pool, Snapshot},
+    upstream,
+};
+
+/// There is nobody to ask.
+const NO_MEMBER: u16 = 503;
+
+/// A listener's requests.
+pub struct Proxy {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+}
+
+/// What is known of one request.
+pub struct Request {
+    snapshot: Arc<Snapshot>,
+    pool: Option<Arc<Pool>>,
+    /// The member that it is sent to, which counts it as long as this lives.
+    picked: Option<Picked>,
+    /// The members that it was sent to.
+    tried: Vec<SocketAddr>,
+    exchange: Exchange,
+    /// What the client is told if nobody answers: how the last one failed.
+    status: u16,
+}
+
+impl Proxy {
+    /// Goes by what is in `snapshot` when a request begins.
+    pub fn new(snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
+        Self { snapshot }
+    }
+}
+
+impl Request {
+    /// Tells the pool how the member did.
+    fn report(&self, outcome: Outcome) {
+        if let (Some(pool), Some(picked)) = (&self.pool, &self.picked) {
+            pool.balancer.report(picked.member, outcome, Now::read());
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Proxy {
+    type CTX = Request;
+
+    fn new_ctx(&self) -> Request {
+        Request {
+            snapshot: self.snapshot.load_full(),
+            pool: None,
+            picked: None,
+            tried: Vec::new(),
+            exchange: Exchange::default(),
+            status: NO_MEMBER,
+        }
+    }
+
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        request: &mut Request,
+        arrival: Box<dyn Any + Send + Sync>,
+    ) {
+        request.exchange.arrived(arrival);
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
+        request.snapshot.edge.admit(session)
+    }
+
+    /// Whether the request is answered here.
+    async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
+        match answer::decide(&request.snapshot, session.req_header()) {
+            Decision::Forward(pool) => {
+                request.exchange.for_pool(&pool.name);
+                request.pool = Some(pool);
+                return Ok(false);
+            }
+            Decision::Status(status) => session.respond_error(status).await?,
+            Decision::Elsewhere(response) => session.write_response_header(response, true).await?,
+        }
+        Ok(true)
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
+        let Snapshot { edge, http, .. } = &*request.snapshot;
+        // The one before counts no longer.
+        request.picked = None;
+        let wanted = pick::Request {
+            client: client(session)?,
+            headers: &session.req_header().headers,
+            is_https: http.tls.is_some(),
+        };
+        let picked = request
+            .pool
+            .as_ref()
+            .and_then(|pool| Some((pool, pool.balancer.pick(&wanted, &request.tried, Now::read())?)));
+        let Some((pool, picked)) = picked else {
+            return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
+        };
+        let member = SocketAddr::from(picked.member);
+        let mut peer = upstream::peer(pool, member, &http.timeouts);
+        if let Some(version) = pool.http.proxy_protocol {
+            proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
+        }
+        request.exchange.trying(member);
+        request.tried.push(picked.member);
+        request.picked = Some(picked);
+        Ok(Box::new(peer))
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: RawFd,
+        _digest: Option<&Digest>,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.exchange.connected(reused);
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        upstream: &mut RequestHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.snapshot.edge.forward(upstream, session)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        request: &mut Request,
+    ) -> Result<()> {
+        request.exchange.answered(response.status.as_u16());
+        request.report(Outcome::Answered);
+        if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
+            pool.balancer.on_response(picked.member, &response.headers, Now::read());
+            if let Some(cookie) = picked.set_cookie.take() {
+                response.append_header(header::SET_COOKIE, cookie)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing was sent yet, so any request may try another member.
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        request: &mut Request,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        request.exchange.failed(&error);
+        request.report(Outcome::Failed);
+        request.status = failure::status(&error);
+        error.set_retry(true);
+        error
+    }
+
+    /// Another member is tried if the request may be made twice, can be sent again from its first byte, and the client
+    /// has heard nothing yet. A member that is slow is waited for once only.
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        request: &mut Request,
+        _reused: bool,
+    ) -> Box<Error> {
+        request.exchange.failed(&error);
+        let mut error = error.more_context(format!("member {}", peer._address));
+        let is_members = *error.esource() == ErrorSource::Upstream;
+        if is_members {
+            request.report(Outcome::Failed);
+            request.status = failure::status(&error);
+        }
+        let again = is_members
+            && session.req_header().method.is_idempotent()
+            && !session.retry_buffer_truncated()
+            && session.response_written().is_none()
+            && *error.etype() != ErrorType::ReadTimedout;
+        error.set_retry(again);
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        _request: &mut Request,
+    ) -> FailToProxy {
+        let status = failure::status(error);
+        if status != CLIENT_GONE && session.response_written().is_none() {
+            // The client may be gone by now.
+            let _ = session.respond_error(status).await;
+        }
+        FailToProxy { error_code: status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
+        request.exchange.finish(session, error, &request.snapshot.edge);
+    }
+
+    fn suppress_error_log(&self, session: &Session, _request: &Request, error: &Error) -> bool {
+        tracing::debug!("{}: {error}", session.request_summary());
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        session: &Session,
+        _request: &Request,
+        error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        tracing::debug!("{}: {error}; another member is tried", session.request_summary());
+        true
+    }
+}
+
+/// Who asks.
+fn client(session: &Session) -> Result<IpAddr> {
+    let socket = session.digest().and_then(|digest| digest.socket_digest.as_deref());
+    exchange::client(socket)
+        .map(|client| client.ip().to_canonical())
+        .or_err(ErrorType::InternalError, "a client without address")
+}

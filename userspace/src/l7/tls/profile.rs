@@ -1,0 +1,172 @@
+//! What one version of a listener's TLS settings means to OpenSSL: made once, used by every handshake until the next
+//! version.
+
+use std::{fmt, sync::Arc};
+
+use anyhow::{Context, Result, anyhow};
+use openssl::{
+    error::ErrorStack,
+    hash::{MessageDigest, hash},
+    pkey::{PKey, Private},
+    ssl::{
+        AlpnError, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode,
+        select_next_proto,
+    },
+    x509::{X509, store::X509StoreBuilder, verify::X509VerifyFlags},
+};
+
+use super::{
+    names::Names,
+    policy::{self, Allowed},
+};
+use crate::model::tls::{Authorities, ServerCertificate, Tls};
+
+/// A listener's settings, ready for handshakes.
+pub struct Profile {
+    context: SslContext,
+    allowed: Allowed,
+    verify: SslVerifyMode,
+}
+
+impl Profile {
+    /// # Errors
+    /// A certificate is too weak for the policy, or OpenSSL refuses something else; one line.
+    pub fn new(tls: &Tls) -> Result<Self> {
+        let allowed = policy::allowed(tls.policy);
+        let mut context = SslContext::builder(SslMethod::tls_server())?;
+        context.set_security_level(allowed.level);
+        context.set_cipher_list(&allowed.ciphers)?;
+        let names = names(tls)?;
+        context.set_servername_callback(move |ssl, _| {
+            let certificates = names.choose(ssl.servername(NameType::HOST_NAME));
+            certificates.iter().try_for_each(|one| one.present(ssl)).map_err(|_| SniError::ALERT_FATAL)
+        });
+        let protocols: &[u8] = if tls.http2 { b"\x02h2\x08http/1.1" } else { b"\x08http/1.1" };
+        context.set_alpn_select_callback(move |_, offered| {
+            // Without one in common HTTP/1.1 is spoken: older clients offer names of their own.
+            select_next_proto(protocols, offered).ok_or(AlpnError::NOACK)
+        });
+        let verify = match &tls.client_ca {
+            Some(authorities) => {
+                trust(&mut context, authorities)?;
+                SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT
+            }
+            None => SslVerifyMode::NONE,
+        };
+        context.set_session_id_context(&session_id_context(tls.client_ca.as_deref())?)?;
+        let profile = Self { context: context.build(), allowed, verify };
+        profile.try_out(tls)?;
+        Ok(profile)
+    }
+
+    /// Puts a handshake that has just begun under this profile.
+    ///
+    /// # Errors
+    /// OpenSSL's; none is known.
+    pub(super) fn apply(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        ssl.set_ssl_context(&self.context)?;
+        // These a connection has from the context that it began with.
+        ssl.set_min_proto_version(Some(self.allowed.oldest))?;
+        ssl.set_max_proto_version(Some(self.allowed.newest))?;
+        ssl.set_verify(self.verify);
+        Ok(())
+    }
+
+    /// Whether OpenSSL would present each certificate.
+    fn try_out(&self, tls: &Tls) -> Result<()> {
+        for certificate in &tls.certificates {
+            let mut ssl = Ssl::new(&self.context)?;
+            Certificate::new(certificate)?.present(&mut ssl).map_err(|errors| {
+                let reason = errors.errors().first().and_then(|error| error.reason()).unwrap_or("no reason given");
+                anyhow!(
+                    "certificate {:?} does not go with policy {:?}: {reason}; use a key of 2048 bits or more (RSA) \
+                     and SHA-256 signatures",
+                    certificate.name,
+                    tls.policy.name(),
+                )
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile").finish_non_exhaustive()
+    }
+}
+
+/// A certificate as OpenSSL has it.
+struct Certificate {
+    own: X509,
+    issuers: Vec<X509>,
+    key: PKey<Private>,
+}
+
+impl Certificate {
+    fn new(certificate: &ServerCertificate) -> Result<Self> {
+        let mut chain = certificate.chain.iter().map(|der| X509::from_der(der));
+        let own = chain.next().context("a certificate without a chain")??;
+        let issuers = chain.collect::<Result<_, _>>()?;
+        Ok(Self { own, issuers, key: PKey::private_key_from_pkcs8(certificate.key.pkcs8())? })
+    }
+
+    /// Adds it to those that a handshake may choose from, one for each kind of key.
+    fn present(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+        ssl.set_certificate(&self.own)?;
+        ssl.set_private_key(&self.key)?;
+        self.issuers.iter().try_for_each(|issuer| ssl.add_chain_cert(issuer.clone()))
+    }
+}
+
+/// Which certificates a client gets. For a name, the first in the list, and behind it the first of each other kind of
+/// key: a client that cannot verify the one takes the other.
+fn names(tls: &Tls) -> Result<Names<Arc<Certificate>>> {
+    let mut loaded = Vec::new();
+    for certificate in &tls.certificates {
+        loaded.push((certificate, Arc::new(Certificate::new(certificate)?)));
+    }
+    let default = &tls.default_certificate;
+    let mut others = Vec::new();
+    let twins = |certificate: &ServerCertificate| certificate.domains == default.domains;
+    for (_, one) in loaded.iter().filter(|(certificate, _)| *certificate == default) {
+        add(&mut others, one);
+    }
+    for (_, one) in loaded.iter().filter(|(certificate, _)| twins(certificate)) {
+        add(&mut others, one);
+    }
+    let mut names = Names::new(others);
+    for (certificate, one) in &loaded {
+        for domain in &certificate.domains {
+            add(names.place(domain), one);
+        }
+    }
+    Ok(names)
+}
+
+fn add(place: &mut Vec<Arc<Certificate>>, one: &Arc<Certificate>) {
+    if place.iter().all(|other| other.key.id() != one.key.id()) {
+        place.push(Arc::clone(one));
+    }
+}
+
+/// Clients need a certificate of these authorities.
+fn trust(context: &mut SslContextBuilder, authorities: &Authorities) -> Result<()> {
+    let mut store = X509StoreBuilder::new()?;
+    // An intermediate authority is one too, although its issuer is not among them.
+    store.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;
+    for der in &authorities.certificates {
+        let authority = X509::from_der(der)?;
+        context.add_client_ca(&authority)?;
+        store.add_cert(authority)?;
+    }
+    context.set_verify_cert_store(store.build())?;
+    Ok(())
+}
+
+/// A session is resumed only where the same authorities are asked for, because who resumes one is not verified again.
+/// With verification OpenSSL needs some context; without one, resuming is a fatal error.
+fn session_id_context(authorities: Option<&Authorities>) -> Result<Vec<u8>, ErrorStack> {
+    let certificates = authorities.map_or(Vec::new(), |authorities| authorities.certificates.concat());
+    Ok(hash(MessageDigest::sha256(), &certificates)?.to_vec())
+}

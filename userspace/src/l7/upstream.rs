@@ -1,0 +1,40 @@
+//! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
+
+use std::{net::SocketAddr, time::Duration};
+
+use pingora::{
+    protocols::{ALPN, TcpKeepalive},
+    upstreams::peer::HttpPeer,
+};
+
+use super::snapshot::Pool;
+use crate::model::http::HttpTimeouts;
+
+/// How long an unused connection to a member is kept: less than what most servers keep theirs for, so that it is ours
+/// to close and no request meets a closed one.
+const IDLE: Duration = Duration::from_secs(50);
+/// Requests at the same time on one HTTP/2 connection.
+const STREAMS: usize = 100;
+
+/// The member as Pingora wants it.
+pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPeer {
+    let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
+    let options = &mut peer.options;
+    options.alpn = if pool.http.http2 { ALPN::H2 } else { ALPN::H1 };
+    options.max_h2_streams = STREAMS;
+    options.connection_timeout = Some(timeouts.connect);
+    options.total_connection_timeout = Some(timeouts.connect);
+    options.read_timeout = Some(timeouts.read);
+    options.write_timeout = Some(timeouts.write);
+    options.idle_timeout = Some(IDLE);
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(60),
+        interval: Duration::from_secs(10),
+        count: 3,
+        user_timeout: Duration::ZERO,
+    });
+    if let Some(tls) = &pool.tls {
+        tls.apply(&mut peer);
+    }
+    peer
+}

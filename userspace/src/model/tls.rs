@@ -1,0 +1,154 @@
+//! TLS: certificates and keys, what an HTTPS listener does with them, and what a pool asks of its members.
+//!
+//! Checked by `l7/tls` before one of these is made: whoever has one can use it.
+
+use std::{collections::BTreeSet, fmt, sync::Arc};
+
+/// TLS towards the clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    pub http2: bool,
+    /// Never empty. For a name that a client asks for, the first that is for exactly this name, else the first that
+    /// has a wildcard for it.
+    pub certificates: Vec<Arc<ServerCertificate>>,
+    /// For clients that ask for another name, or for none; one of `certificates`.
+    pub default_certificate: Arc<ServerCertificate>,
+    /// If given, only clients with a certificate of these are let in.
+    pub client_ca: Option<Arc<Authorities>>,
+    /// Versions and ciphers.
+    pub policy: TlsPolicy,
+}
+
+/// A server's certificate with its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// Its name in the configuration.
+    pub name: String,
+    /// DER. The server's own comes first, and each is issued by the next.
+    pub chain: Vec<Vec<u8>>,
+    /// Of the first in the chain.
+    pub key: PrivateKey,
+    /// The DNS names that it is for, in lower case; `*.` in front stands for one label. Empty if it has none.
+    pub domains: BTreeSet<String>,
+}
+
+impl fmt::Debug for ServerCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCertificate")
+            .field("name", &self.name)
+            .field("domains", &self.domains)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A private key, PKCS#8 in DER. Not shown by `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PrivateKey(Vec<u8>);
+
+impl PrivateKey {
+    /// From PKCS#8 in DER.
+    pub fn from_pkcs8(der: Vec<u8>) -> Self {
+        Self(der)
+    }
+
+    /// PKCS#8 in DER: the secret.
+    pub fn pkcs8(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey")
+    }
+}
+
+/// Certificates of authorities whose certificates are trusted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Authorities {
+    /// Their name in the configuration.
+    pub name: String,
+    /// DER; never empty.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorities").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Which versions of TLS and which ciphers clients may use; `l7/tls/policy` has the lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// Mozilla's "intermediate": 1.2 and 1.3, forward secrecy and AEAD only.
+    #[default]
+    Intermediate,
+    /// Mozilla's "modern": 1.3 only.
+    Modern,
+    /// 1.0 to 1.2.
+    Tls10,
+    /// 1.1 and 1.2.
+    Tls11,
+    /// 1.2.
+    Tls12,
+    /// 1.2 without SHA-1.
+    Tls12Strict,
+    /// 1.2 with forward secrecy only.
+    Tls12ForwardSecrecy,
+    /// 1.2 with forward secrecy only, and 1.3.
+    Tls12ForwardSecrecyWith13,
+    /// 1.0 to 1.3.
+    Tls10With13,
+}
+
+impl TlsPolicy {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::Intermediate,
+        Self::Modern,
+        Self::Tls10,
+        Self::Tls11,
+        Self::Tls12,
+        Self::Tls12Strict,
+        Self::Tls12ForwardSecrecy,
+        Self::Tls12ForwardSecrecyWith13,
+        Self::Tls10With13,
+    ];
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Intermediate => "intermediate",
+            Self::Modern => "modern",
+            Self::Tls10 => "tls-1-0",
+            Self::Tls11 => "tls-1-1",
+            Self::Tls12 => "tls-1-2",
+            Self::Tls12Strict => "tls-1-2-strict",
+            Self::Tls12ForwardSecrecy => "tls-1-2-fs",
+            Self::Tls12ForwardSecrecyWith13 => "tls-1-2-fs-with-1-3",
+            Self::Tls10With13 => "tls-1-0-with-1-3",
+        }
+    }
+}
+
+/// TLS towards the members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberTls {
+    /// The name that is asked for (SNI). Empty if members are asked for none.
+    pub server_name: String,
+    /// Whose certificates are good.
+    pub verify: MemberTrust,
+}
+
+/// Which members' certificates are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MemberTrust {
+    /// Those for the server name, which is not empty then, issued by one of these.
+    Authorities(Arc<Authorities>),
+    /// Those for the server name, which is not empty then, issued by an authority that this host trusts.
+    System,
+    /// Every one: whoever can answer in a member's place can read and change everything.
+    Anyone,
+}
