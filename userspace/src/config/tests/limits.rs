@@ -33,7 +33,8 @@ fn what_they_mean() {
 #[test]
 fn refused_for_http() {
     let text = |load_balancer, listener, pool| {
-        let http = "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
+        let http =
+            "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
         let pools = format!("[[pool]]\nname = 'pages'\nprotocol = 'http'\n{pool}\n");
         with(load_balancer, &format!("{http}{listener}\n{pools}"), "")
     };
@@ -58,7 +59,12 @@ fn refused_for_http() {
             "",
             "21: load_balancer.listener.when_down: an HTTP client is told so by status 503; leave it out",
         ),
-        ("", "", "drain_timeout = '1s'", "25: pool.drain_timeout: is for connections of Layer 4; leave it out"),
+        (
+            "",
+            "",
+            "drain_timeout = '1s'",
+            "25: pool.drain_timeout: is for connections of Layer 4; leave it out",
+        ),
     ] {
         assert_eq!(said(&text(load_balancer, listener, pool)), [expected]);
     }

@@ -7,7 +7,10 @@ mod sharing;
 mod slow_start;
 mod stickiness;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use super::*;
 use crate::{
