@@ -22,7 +22,18 @@ use crate::{
 
 const POOL: Shape = Shape {
     path: "pool",
-    keys: &["name", "protocol", "http2", "proxy_protocol", "tls", "algorithm", "sticky", "health", "member"],
+    keys: &[
+        "name",
+        "protocol",
+        "http2",
+        "proxy_protocol",
+        "tls",
+        "algorithm",
+        "sticky",
+        "health",
+        "drain_timeout",
+        "member",
+    ],
 };
 const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
@@ -47,8 +58,14 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
         let members = members(&table, &mut read.member_addresses);
         let algorithm = algorithm(&table, members.len());
         let http = http::pool(&table, certificates);
+        let drain_timeout = table.get("drain_timeout").and_then(|value| {
+            if http.is_some() {
+                value.refuse("is for connections of Layer 4; leave it out");
+            }
+            scalar::duration(value)
+        });
         let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
-        let pool = Pool { members, algorithm, health: health::read(&table, &codes), http };
+        let pool = Pool { members, algorithm, health: health::read(&table, &codes), drain_timeout, http };
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);
