@@ -118,13 +118,13 @@ fn model(key: ListenerKey, member: SocketAddrV4, settings: Settings) -> Model {
         pool: Some("web".into()),
         idle_timeout: settings.idle,
         access: Access::default(),
-        http: Some(HttpListener { tls: None, timeouts, edge: settings.edge }),
+        http: Some(HttpListener { timeouts, edge: settings.edge, ..Default::default() }),
     };
     let pool = Pool {
         members: [(member, 1)].into(),
         algorithm: Algorithm::default(),
         health: None,
-        http: Some(HttpPool { tls: None, http2: false, proxy_protocol: settings.to_members }),
+        http: Some(HttpPool { proxy_protocol: settings.to_members, ..Default::default() }),
     };
     Model {
         vips: [key.vip].into(),
