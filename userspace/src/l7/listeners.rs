@@ -79,7 +79,7 @@ impl Layer7 {
     /// # Errors
     /// What is missing; nothing has changed.
     pub fn prepare(&self, model: &Model) -> Result<Next> {
-        let pools = pools(model, &self.pools);
+        let pools = pools(model, &self.pools)?;
         let snapshots = snapshots(model, &pools, &self.edges)?;
         let new = snapshots.keys().filter(|key| !self.listeners.contains_key(key));
         let sockets = new.map(|key| Ok((*key, listen::open(key)?))).collect::<Result<_>>()?;
@@ -109,7 +109,7 @@ impl Layer7 {
         }
         for (key, snapshot) in snapshots {
             match (self.listeners.get(&key), sockets.remove(&key)) {
-                (Some(listening), _) => listening.snapshot().store(Arc::new(snapshot)),
+                (Some(listening), _) => listening.follow(snapshot),
                 (None, Some(socket)) => followed = followed.and(self.start(key, socket, snapshot, daemon)),
                 (None, None) => {}
             }
@@ -133,7 +133,7 @@ impl Layer7 {
 
     fn end(&mut self, key: ListenerKey) {
         let (Some(listening), Some(threads)) = (self.listeners.remove(&key), &self.threads) else { return };
-        let listener = listening.snapshot().load().listener.clone();
+        let listener = listening.snapshot().listener.clone();
         self.ending.push(Ending { key, listener, task: threads.spawn(listening.end()) });
     }
 

@@ -32,9 +32,9 @@ pub struct Request {
     pool: Option<Arc<Pool>>,
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
+    exchange: Exchange,
     /// What the client is told if nobody answers: how the last one failed.
     status: u16,
-    exchange: Exchange,
 }
 
 /// There is nobody to ask.
@@ -128,8 +128,8 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        request.status = failure::status(&error);
         request.exchange.failed(&error);
+        request.status = failure::status(&error);
         error.set_retry(true);
         error
     }
@@ -144,8 +144,8 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
         _reused: bool,
     ) -> Box<Error> {
-        request.status = failure::status(&error);
         request.exchange.failed(&error);
+        request.status = failure::status(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
         let again = session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()

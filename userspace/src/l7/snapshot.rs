@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::edge::{Edge, Edges};
+use super::{
+    edge::{Edge, Edges},
+    tls::{Profile, member::MemberTls},
+};
 use crate::model::{self, ListenerKey, Model, http::HttpListener};
 
 /// A listener's settings and pools.
@@ -26,6 +29,8 @@ pub struct Snapshot {
     pub http: HttpListener,
     /// What it does at its edge towards the clients.
     pub edge: Arc<Edge>,
+    /// For handshakes, if it is an HTTPS listener.
+    pub tls: Option<Arc<Profile>>,
     /// The pool for requests that no policy sends elsewhere.
     pub pool: Option<Arc<Pool>>,
 }
@@ -37,6 +42,8 @@ pub struct Pool {
     pub settings: model::Pool,
     /// Its Layer-7 settings.
     pub http: model::http::HttpPool,
+    /// For connections to its members, if they speak TLS.
+    pub tls: Option<MemberTls>,
     /// Ascending by address.
     pub members: Vec<Arc<Member>>,
     turn: AtomicUsize,
@@ -66,19 +73,20 @@ impl Member {
 }
 
 impl Pool {
-    fn new(settings: &model::Pool, http: &model::http::HttpPool, old: Option<&Pool>) -> Self {
+    fn new(settings: &model::Pool, http: &model::http::HttpPool, old: Option<&Pool>) -> Result<Self> {
         let known = |address| old.into_iter().flat_map(|old| &old.members).find(|m| m.address == address);
         let members = settings.members.keys().map(|&address| {
             let address = SocketAddr::from(address);
             let new = || Arc::new(Member { address, up: AtomicBool::new(settings.health.is_none()) });
             known(address).cloned().unwrap_or_else(new)
         });
-        Self {
+        Ok(Self {
             members: members.collect(),
             settings: settings.clone(),
             http: http.clone(),
+            tls: http.tls.as_ref().map(MemberTls::new).transpose()?,
             turn: AtomicUsize::new(0),
-        }
+        })
     }
 
     /// The next member that is well and has not been `tried`.
@@ -92,15 +100,18 @@ impl Pool {
 
 /// The model's HTTP pools. Those that are in `old` with the same settings are the same; members go on with what is
 /// known of them.
-pub fn pools(model: &Model, old: &Pools) -> Pools {
+///
+/// # Errors
+/// A pool's TLS settings cannot be used.
+pub fn pools(model: &Model, old: &Pools) -> Result<Pools> {
     let pools = model.pools.iter().filter_map(|(name, settings)| {
         let http = settings.http.as_ref()?;
         let old = old.get(name);
-        let same = old.filter(|old| old.settings == *settings).cloned();
-        Some((
-            name.clone(),
-            same.unwrap_or_else(|| Arc::new(Pool::new(settings, http, old.map(Arc::as_ref)))),
-        ))
+        let pool = match old.filter(|old| old.settings == *settings) {
+            Some(same) => Ok(same.clone()),
+            None => Pool::new(settings, http, old.map(Arc::as_ref)).map(Arc::new),
+        };
+        Some(pool.map(|pool| (name.clone(), pool)))
     });
     pools.collect()
 }
@@ -108,7 +119,7 @@ pub fn pools(model: &Model, old: &Pools) -> Pools {
 /// The model's HTTP listeners with these pools.
 ///
 /// # Errors
-/// A log cannot be opened.
+/// A log cannot be opened, or a listener's TLS settings cannot be used.
 pub fn snapshots(model: &Model, pools: &Pools, edges: &Edges) -> Result<BTreeMap<ListenerKey, Snapshot>> {
     let listeners = model.listeners.iter().filter_map(|(&key, listener)| {
         let http = listener.http.clone()?;
@@ -117,7 +128,8 @@ pub fn snapshots(model: &Model, pools: &Pools, edges: &Edges) -> Result<BTreeMap
     });
     let snapshots = listeners.map(|(key, listener, http, pool)| {
         let edge = Arc::new(edges.edge(&key, listener, &http)?);
-        Ok((key, Snapshot { key, listener: listener.clone(), http, edge, pool }))
+        let tls = http.tls.as_ref().map(Profile::new).transpose()?.map(Arc::new);
+        Ok((key, Snapshot { key, listener: listener.clone(), http, edge, tls, pool }))
     });
     snapshots.collect()
 }

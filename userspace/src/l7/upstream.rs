@@ -18,7 +18,7 @@ const STREAMS: usize = 100;
 
 /// The member as Pingora wants it.
 pub fn peer(pool: &Pool, member: &Member, timeouts: &HttpTimeouts) -> HttpPeer {
-    let mut peer = HttpPeer::new(member.address, pool.http.tls.is_some(), String::new());
+    let mut peer = HttpPeer::new(member.address, pool.tls.is_some(), String::new());
     let options = &mut peer.options;
     options.alpn = if pool.http.http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = STREAMS;
@@ -33,5 +33,8 @@ pub fn peer(pool: &Pool, member: &Member, timeouts: &HttpTimeouts) -> HttpPeer {
         count: 3,
         user_timeout: Duration::ZERO,
     });
+    if let Some(tls) = &pool.tls {
+        tls.apply(&mut peer);
+    }
     peer
 }
