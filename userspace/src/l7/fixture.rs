@@ -16,6 +16,7 @@ use super::{
     edge::Edges,
     listen::Listening,
     metrics::ListenerRow,
+    pick::secret::Secret,
     snapshot::{pools, snapshots},
 };
 use crate::model::{
@@ -59,7 +60,8 @@ impl Front {
         let key = ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10), port: 80, protocol: Protocol::Tcp };
         let model = model(key, member_v4, settings);
         let edges = Edges::new().unwrap();
-        let pools = pools(&model, &BTreeMap::new()).unwrap();
+        let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
+        let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
         let snapshot = snapshots(&model, &pools, &edges).unwrap().remove(&key).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();

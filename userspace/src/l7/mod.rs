@@ -9,7 +9,7 @@
 //!   → guard    a request's head, in time and in shape
 //!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
 //!   → proxy    one request, stage by stage
-//!   → route    which policy it meets
+//!   → answer   whether a member answers it, by what route says: which policy it meets
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
@@ -24,6 +24,7 @@
 //!
 //! Architecture invariant: nothing here speaks to BPF or reads the file.
 
+pub mod answer;
 mod cookies;
 pub mod edge;
 pub mod exchange;
