@@ -181,3 +181,17 @@ fn refused() {
         assert_eq!(said(lines), [expected], "{lines}");
     }
 }
+
+/// What the example shows behind a "#" for an HTTP pool, one at a time.
+#[test]
+fn the_examples_lines_are_right() {
+    let (_, behind) = EXAMPLE.split_once("name = \"pages\"\nprotocol = \"http\"        #").unwrap();
+    let lines: Vec<&str> = behind.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    let wanted = ["sticky = ", "slow_start = ", "ejection = "];
+    let lines: Vec<&&str> =
+        lines.iter().filter(|line| wanted.iter().any(|key| line.starts_with(key))).collect();
+    assert_eq!(lines.len(), 4);
+    for line in lines {
+        read(&format!("{L7}{line}"));
+    }
+}

@@ -278,3 +278,21 @@ fn a_listener_that_is_not_there_cannot_be_redirected_to() {
         Some("16: load_balancer.listener.redirect.url: unknown key; this version knows listener, status")
     );
 }
+
+/// Those that the example shows behind a "#".
+#[test]
+fn the_examples_policies_are_right() {
+    let lines = EXAMPLE.lines().skip_while(|line| !line.starts_with("# [[load_balancer.listener.policy]]"));
+    let lines: Vec<&str> =
+        lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches(['#', ' '])).collect();
+    let text =
+        EXAMPLE.replacen("# Certificates are", &format!("{}\n# Certificates are", lines.join("\n")), 1);
+    let model = parse("example", &text).unwrap().model;
+    let pages = model.listeners.into_values().find(|listener| listener.name == "pages").unwrap();
+    let policies = pages.http.unwrap().policies;
+    assert_eq!(
+        policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
+        ["images", "beta", "admin"]
+    );
+    assert_eq!(policies[1].condition.rules.len(), 2);
+}
