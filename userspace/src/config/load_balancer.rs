@@ -86,12 +86,13 @@ pub(super) fn read<'a>(
     read
 }
 
+/// A listener with its transport protocol and port.
+type Placed = ((Protocol, u16), Listener);
+
 /// These listeners by name, with the ports of those that speak HTTPS.
-fn ports(listeners: &[(Table<'_>, ((Protocol, u16), Listener))]) -> HashMap<String, Option<u16>> {
+fn ports(listeners: &[(Table<'_>, Placed)]) -> HashMap<String, Option<u16>> {
     let https = |listener: &Listener| listener.http.as_ref().is_some_and(|http| http.tls.is_some());
-    let entry = |((_, port), listener): &((Protocol, u16), Listener)| {
-        (listener.name.clone(), https(listener).then_some(*port))
-    };
+    let entry = |((_, port), listener): &Placed| (listener.name.clone(), https(listener).then_some(*port));
     listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
@@ -130,7 +131,7 @@ impl Siblings {
         load_balancer: &str,
         pools: &Pools<'_>,
         certificates: &Certificates,
-    ) -> Option<((Protocol, u16), Listener)> {
+    ) -> Option<Placed> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
         let http = protocol.and_then(|protocol| http::listener(table, protocol, certificates));

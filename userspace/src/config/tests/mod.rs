@@ -82,7 +82,7 @@ fn the_example_means_what_it_says() {
         load_balancer: "shop".into(),
         pool: Some(name.into()),
         idle_timeout: Duration::from_secs(seconds),
-        http: (name == "pages").then(|| HttpListener::default()),
+        http: (name == "pages").then(HttpListener::default),
     };
     let expected = vips.into_iter().flat_map(|vip| {
         let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };

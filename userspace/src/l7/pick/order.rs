@@ -98,7 +98,7 @@ fn slot(client: IpAddr, count: usize) -> u64 {
         IpAddr::V4(address) => u32::from(address),
         IpAddr::V6(address) => {
             let bits = u128::from(address);
-            (0..4).fold(0, |folded, word| (folded as u32).rotate_left(5) ^ (bits >> (32 * word)) as u32)
+            (0..4).fold(0u32, |folded, word| folded.rotate_left(5) ^ (bits >> (32 * word)) as u32)
         }
     };
     let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
