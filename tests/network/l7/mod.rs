@@ -1,9 +1,11 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
+mod certificates;
 mod changes;
 mod echo;
 mod failures;
 mod requests;
+mod tls;
 
 use testbed::Process;
 

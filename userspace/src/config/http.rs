@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::{
     certificate::Certificates,
     document::{Table, Value},
+    edge,
     policy::{self, Around},
     scalar, tls,
 };
 use crate::model::{
     Listener,
-    edge::Edge,
+    edge::AccessLog,
     http::{HttpListener, HttpPool, HttpTimeouts},
 };
 
@@ -20,13 +21,14 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const LISTENER_KEYS: [&str; 4] =
     ["head_timeout", "connect_timeout", "read_timeout", "write_timeout"];
 /// Keys of `[[pool]]` for HTTP and HTTPS pools.
-const POOL_KEYS: [&str; 1] = ["http2"];
+const POOL_KEYS: [&str; 2] = ["http2", "proxy_protocol"];
 
 /// The Layer-7 part of the listener in this table, whose protocol is `protocol`; another protocol has none.
 pub(super) fn listener(
     table: &Table<'_>,
     protocol: &str,
     certificates: &Certificates,
+    log: Option<&AccessLog>,
 ) -> Option<HttpListener> {
     let tls = match protocol {
         "https" => tls::listener(table, certificates),
@@ -36,13 +38,14 @@ pub(super) fn listener(
         }
     };
     if !matches!(protocol, "http" | "https") {
-        refuse(table, &LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
+        let keys = [&LISTENER_KEYS[..], &edge::LISTENER_KEYS].concat();
+        refuse(table, &keys, "only an HTTP or HTTPS listener has this");
         return None;
     }
     Some(HttpListener {
         tls,
         timeouts: timeouts(table),
-        edge: Edge::default(),
+        edge: edge::read(table, log),
         policies: Vec::new(),
         redirect: None,
     })
@@ -89,7 +92,14 @@ pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<Htt
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2, proxy_protocol: None, sticky: None, slow_start: None, ejection: None })
+    Some(HttpPool {
+        tls,
+        http2,
+        proxy_protocol: edge::to_members(table),
+        sticky: None,
+        slow_start: None,
+        ejection: None,
+    })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

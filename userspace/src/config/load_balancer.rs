@@ -11,13 +11,14 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    http, policy,
+    edge, http, policy,
     pool::Pools,
     scalar,
 };
-use crate::model::{Access, Listener, ListenerKey, Protocol};
+use crate::model::{Access, Listener, ListenerKey, Protocol, edge::AccessLog};
 
-const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
+const LOAD_BALANCER: Shape =
+    Shape { path: "load_balancer", keys: &["name", "vip", "access_log", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
     keys: &[
@@ -37,6 +38,9 @@ const LISTENER: Shape = Shape {
         "connect_timeout",
         "read_timeout",
         "write_timeout",
+        "limits",
+        "forwarded",
+        "proxy_protocol_from",
         "policy",
         "redirect",
     ],
@@ -62,7 +66,7 @@ pub(super) fn read<'a>(
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
-        let mut siblings = Siblings::default();
+        let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
         let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
             let listener = siblings.listener(&table, &name, pools, certificates);
@@ -119,6 +123,8 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<I
 /// Names and ports of one load balancer's listeners so far, with their lines.
 #[derive(Default)]
 struct Siblings {
+    /// Their load balancer's, for those that speak HTTP.
+    log: Option<AccessLog>,
     names: HashMap<String, usize>,
     ports: HashMap<(Protocol, u16), usize>,
 }
@@ -134,7 +140,8 @@ impl Siblings {
     ) -> Option<Placed> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let http = protocol.and_then(|protocol| http::listener(table, protocol, certificates));
+        let http =
+            protocol.and_then(|protocol| http::listener(table, protocol, certificates, self.log.as_ref()));
         let transport = protocol.map(transport);
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {

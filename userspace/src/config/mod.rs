@@ -13,6 +13,7 @@
 mod certificate;
 mod collision;
 mod document;
+mod edge;
 mod health;
 mod host;
 mod http;

@@ -25,6 +25,7 @@ const POOL: Shape = Shape {
         "name",
         "protocol",
         "http2",
+        "proxy_protocol",
         "tls",
         "algorithm",
         "sticky",

@@ -3,6 +3,7 @@
 //! TLS in `tls`, and `any` tries everything else.
 
 mod any;
+mod edge;
 mod health;
 mod http;
 mod picking;
