@@ -42,7 +42,7 @@ fn vips_and_local_addresses_answer_arp() {
     balancer.network.client().run(&["ip", "route", "add", &vip, "dev", "eth0"]).unwrap();
     backend.run(&["ip", "route", "replace", LOCAL_ADDRESSES, "dev", "eth0"]).unwrap();
     let listener = servers::listen(backend);
-    let connect = || TcpStream::connect_timeout(&VIP.into(), DEADLINE);
+    let connect = || TcpStream::connect_timeout(&VIP, DEADLINE);
     let client = balancer.network.client().enter(connect).unwrap().unwrap();
     drop((client, listener.accept().unwrap()));
 }

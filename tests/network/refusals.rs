@@ -17,7 +17,7 @@ use crate::{
 
 /// A connection through the balancer, both ends of it.
 fn connect(balancer: &Balancer, listener: &TcpListener) {
-    let connect = || TcpStream::connect_timeout(&VIP.into(), DEADLINE);
+    let connect = || TcpStream::connect_timeout(&VIP, DEADLINE);
     let client = balancer.network.client().enter(connect).unwrap().unwrap();
     let (server, _) = listener.accept().unwrap();
     drop((client, server));

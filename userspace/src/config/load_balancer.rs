@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -11,7 +11,9 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    edge, http, policy,
+    edge,
+    host::LocalRanges,
+    http, policy,
     pool::Pools,
     scalar,
 };
@@ -52,13 +54,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct LoadBalancers<'a> {
     /// VIPs and where each stands.
-    pub(super) vips: BTreeMap<Ipv4Addr, Value<'a>>,
+    pub(super) vips: BTreeMap<IpAddr, Value<'a>>,
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
 }
 
 pub(super) fn read<'a>(
     file: &Table<'a>,
     pools: &Pools<'_>,
+    locals: &LocalRanges<'_>,
     certificates: &Certificates,
 ) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
@@ -67,15 +70,16 @@ pub(super) fn read<'a>(
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
         let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
+        let known = Known { pools, locals, certificates };
         let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
-            let listener = siblings.listener(&table, &name, pools, certificates);
+            let listener = siblings.listener(&table, &name, known);
             listeners.extend(listener.map(|listener| (table, listener)));
         }
         let good = ports(&listeners);
         for (table, ((protocol, port), mut listener)) in listeners {
             let own = listener.name.clone();
-            let around = policy::Around { pools, listener: &own, named: &siblings.names, good: &good };
+            let around = policy::Around { known, listener: &own, named: &siblings.names, good: &good };
             http::route(&table, &mut listener, &around);
             let before = read.listeners.len();
             for &vip in &vips {
@@ -100,7 +104,7 @@ fn ports(listeners: &[(Table<'_>, Placed)]) -> HashMap<String, Option<u16>> {
     listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
-fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<Ipv4Addr> {
+fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpAddr> {
     let mut vips = Vec::new();
     for value in table.require("vip").map(|v| v.string_or_list()).unwrap_or_default() {
         let Some(vip) = scalar::address(value, "VIP") else { continue };
@@ -120,6 +124,14 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<I
     vips
 }
 
+/// What else the file has, that a listener can name.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pools: &'a Pools<'a>,
+    locals: &'a LocalRanges<'a>,
+    certificates: &'a Certificates,
+}
+
 /// Names and ports of one load balancer's listeners so far, with their lines.
 #[derive(Default)]
 struct Siblings {
@@ -131,22 +143,16 @@ struct Siblings {
 
 impl Siblings {
     /// The next listener, its protocol and port; `None` if something is wrong with it.
-    fn listener(
-        &mut self,
-        table: &Table<'_>,
-        load_balancer: &str,
-        pools: &Pools<'_>,
-        certificates: &Certificates,
-    ) -> Option<Placed> {
+    fn listener(&mut self, table: &Table<'_>, load_balancer: &str, known: Known<'_>) -> Option<Placed> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let http =
-            protocol.and_then(|protocol| http::listener(table, protocol, certificates, self.log.as_ref()));
+        let http = protocol
+            .and_then(|protocol| http::listener(table, protocol, known.certificates, self.log.as_ref()));
         let transport = protocol.map(transport);
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {
             (Some(_), None) => Some(None),
-            (_, Some(value)) => pool(value, pools, protocol).map(Some),
+            (_, Some(value)) => pool(value, known, protocol).map(Some),
             (None, None) => table.require("pool").map(|_| None),
         };
         let idle_timeout = match table.get("idle_timeout") {
@@ -216,10 +222,11 @@ fn access(table: &Table<'_>) -> Access {
     Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
-/// A pool that a listener of this protocol may have.
-pub(super) fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) -> Option<String> {
+/// A pool that a listener of this protocol may have. Of Layer 4, one whose members all can be reached: what they see
+/// is a local address of their own family.
+pub(super) fn pool(value: Value<'_>, known: Known<'_>, protocol: Option<&str>) -> Option<String> {
     let name = value.string()?;
-    let Some(pool) = pools.pools.get(name) else {
+    let Some(pool) = known.pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
         return None;
     };
@@ -231,6 +238,17 @@ pub(super) fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) 
             "pool {name:?} has protocol = {:?}, which goes with HTTP and HTTPS listeners only; name another",
             http.protocol()
         )),
+        ("tcp" | "udp", None) => {
+            let Some(member) = pool.members.keys().find(|member| known.locals.lack_family_of(member.ip()))
+            else {
+                return Some(name.into());
+            };
+            let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
+            value.refuse(format!(
+                "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
+                 host.local_addresses"
+            ));
+        }
         _ => return Some(name.into()),
     }
     None

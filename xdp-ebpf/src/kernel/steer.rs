@@ -3,12 +3,15 @@
 //! listener comes and goes with its entry, and a new process takes over by putting its own socket there.
 
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
-use xdp_ebpf::abi::Service;
+use xdp_ebpf::{abi::Service, family::Address};
+use zerocopy::transmute;
 
 use super::maps;
 
-/// `AF_INET`.
+/// `AF_INET` and `AF_INET6`.
 const IPV4: u32 = 2;
+/// See [`IPV4`].
+const IPV6: u32 = 10;
 /// `SK_PASS`: go on, with the assigned socket if there is one.
 const PASS: u32 = 1;
 
@@ -25,12 +28,16 @@ pub fn ek_steer(ctx: SkLookupContext) -> u32 {
 fn service(ctx: &SkLookupContext) -> Option<Service> {
     let lookup = ctx.lookup;
     // SAFETY: the kernel checks accesses to the context.
-    let (family, protocol, address, port) =
-        unsafe { ((*lookup).family, (*lookup).protocol, (*lookup).local_ip4, (*lookup).local_port) };
-    (family == IPV4).then(|| Service {
-        vip: address.to_ne_bytes(),
-        port: port as u16,
-        protocol: protocol as u8,
-        reserved: 0,
-    })
+    unsafe {
+        let vip = match (*lookup).family {
+            IPV4 => (*lookup).local_ip4.to_ne_bytes().wide(),
+            IPV6 => {
+                let [a, b, c, d] = (*lookup).local_ip6;
+                transmute!([a, b, c, d])
+            }
+            _ => return None,
+        };
+        let (port, protocol) = ((*lookup).local_port as u16, (*lookup).protocol as u8);
+        Some(Service { vip, port, protocol, reserved: [0; 5] })
+    }
 }

@@ -7,7 +7,7 @@ mod sharing;
 mod slow_start;
 mod stickiness;
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use super::*;
 use crate::{
@@ -15,13 +15,13 @@ use crate::{
     model::{Algorithm, http::HttpPool},
 };
 
-fn address(host: u8) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 8080)
+fn address(host: u8) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, host], 8080))
 }
 
 fn client(host: u16) -> IpAddr {
     let [high, low] = host.to_be_bytes();
-    Ipv4Addr::new(198, 51, high, low).into()
+    [198, 51, high, low].into()
 }
 
 /// A pool of members 1, 2, … with these weights, unchecked, by turns.
@@ -97,5 +97,6 @@ impl World {
 }
 
 fn host(picked: &Picked) -> u8 {
-    picked.member.ip().octets()[3]
+    let IpAddr::V4(address) = picked.member.ip() else { panic!("{}", picked.member) };
+    address.octets()[3]
 }
