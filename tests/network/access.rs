@@ -16,7 +16,7 @@ use crate::{
 const SHORT: Duration = Duration::from_millis(700);
 
 fn try_to_connect(balancer: &Balancer) -> std::io::Result<TcpStream> {
-    balancer.network.client().enter(|| TcpStream::connect_timeout(&VIP.into(), SHORT)).unwrap()
+    balancer.network.client().enter(|| TcpStream::connect_timeout(&VIP, SHORT)).unwrap()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,14 +10,37 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use testbed::{Network, Process, Size, wait_for};
+use testbed::{Host, Network, Process, Size, wait_for};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
-pub const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 80);
+pub const VIP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 80);
+pub const VIP6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xDB8, 0xA, 0, 0, 0, 0, 0x10)), 80);
 pub const BACKEND_PORT: u16 = 8080;
+
+/// What clients speak, or backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// The host's address of this family.
+    pub fn address_of(self, host: &Host) -> IpAddr {
+        match self {
+            Family::V4 => host.address().into(),
+            Family::V6 => host.address6().into(),
+        }
+    }
+}
 
 /// What a test says about its balancer; the rest is the same for all.
 pub struct Settings {
+    /// What the clients speak.
+    pub clients: Family,
+    /// What the backends speak.
+    pub backends: Family,
     /// One backend for each.
     pub weights: Vec<u16>,
     /// Of `[host]`.
@@ -39,6 +62,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            clients: Family::V4,
+            backends: Family::V4,
             weights: vec![1],
             interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
@@ -52,6 +77,20 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// With local addresses of both families.
+    pub fn between(clients: Family, backends: Family) -> Self {
+        let host = "local_addresses = [\"100.64.0.0/28\", \"2001:db8:64::/124\"]\nmax_sessions = 65536";
+        Self { clients, backends, host, ..Self::default() }
+    }
+
+    /// The listener's address.
+    pub fn vip(&self) -> SocketAddr {
+        match self.clients {
+            Family::V4 => VIP,
+            Family::V6 => VIP6,
+        }
+    }
+
     /// As a configuration file.
     pub fn file(&self, network: &Network) -> String {
         let members: String = network
@@ -59,7 +98,7 @@ impl Settings {
             .iter()
             .zip(&self.weights)
             .map(|(host, weight)| {
-                let address = host.address();
+                let address = self.backends.address_of(host);
                 format!(
                     "[[pool.member]]\naddress = \"{address}\"\nport = {BACKEND_PORT}\nweight = {weight}\n"
                 )
@@ -71,8 +110,8 @@ impl Settings {
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
              [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n{listener}\n\
              [[pool]]\nname = \"web\"\n{pool}\n{members}",
-            VIP.ip(),
-            VIP.port(),
+            self.vip().ip(),
+            self.vip().port(),
         )
     }
 }
@@ -186,7 +225,8 @@ impl Balancer {
         self.hang_up(" not applied: ");
     }
 
-    fn hang_up(&self, answer: &str) {
+    /// Tells the daemon to read its file again, and waits for this in what it prints.
+    pub fn hang_up(&self, answer: &str) {
         let process = self.process.as_ref().unwrap();
         let heard = process.log().matches(answer).count();
         process.signal(Signal::SIGHUP).unwrap();
@@ -208,7 +248,7 @@ impl Balancer {
 
     /// A member's entry in `status`, by the backend's number from 0.
     pub fn member(&self, number: usize) -> Value {
-        let address = self.network.backends[number].address().to_string();
+        let address = self.settings.backends.address_of(&self.network.backends[number]).to_string();
         let status = self.ask("status");
         let members = status["pools"][0]["members"].as_array().unwrap();
         members.iter().find(|member| member["address"] == address.as_str()).unwrap().clone()

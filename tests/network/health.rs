@@ -69,7 +69,7 @@ impl Load {
 }
 
 fn request() -> std::io::Result<()> {
-    let mut stream = TcpStream::connect_timeout(&VIP.into(), Duration::from_secs(5))?;
+    let mut stream = TcpStream::connect_timeout(&VIP, Duration::from_secs(5))?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
@@ -98,7 +98,7 @@ fn becomes(balancer: &Balancer, member: usize, health: &str, reason: &str) {
 }
 
 fn connect(balancer: &Balancer, patience: Duration) -> std::io::Result<TcpStream> {
-    balancer.network.client().enter(|| TcpStream::connect_timeout(&VIP.into(), patience)).unwrap()
+    balancer.network.client().enter(|| TcpStream::connect_timeout(&VIP, patience)).unwrap()
 }
 
 fn health_port(balancer: &Balancer, member: usize) -> TcpListener {

@@ -28,7 +28,7 @@ fn it_is_counted_by_name_and_service_resumes() {
             (stream, listener.accept().unwrap().0)
         })
         .collect();
-    let refused = client.enter(|| TcpStream::connect_timeout(&VIP.into(), Duration::from_secs(1))).unwrap();
+    let refused = client.enter(|| TcpStream::connect_timeout(&VIP, Duration::from_secs(1))).unwrap();
     assert!(refused.is_err());
     assert!(balancer.counter("drop_no_port") >= 1);
     let (mut stream, mut server) = open.remove(1);
@@ -37,7 +37,7 @@ fn it_is_counted_by_name_and_service_resumes() {
 
     drop((stream, server));
     wait_for("a session's end", DEADLINE, || balancer.open_sessions() == 3).unwrap();
-    let mut stream = client.enter(|| TcpStream::connect_timeout(&VIP.into(), DEADLINE)).unwrap().unwrap();
+    let mut stream = client.enter(|| TcpStream::connect_timeout(&VIP, DEADLINE)).unwrap().unwrap();
     stream.write_all(b"again").unwrap();
     let (mut server, _) = listener.accept().unwrap();
     server.read_exact(&mut [0; 5]).unwrap();

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, SocketAddrV4, TcpStream},
+    net::{SocketAddr, TcpStream},
 };
 
 use testbed::{Segment, capture::Capture};
@@ -13,10 +13,10 @@ use crate::{
     servers,
 };
 
-fn connect(balancer: &Balancer) -> (TcpStream, SocketAddrV4) {
+fn connect(balancer: &Balancer) -> (TcpStream, SocketAddr) {
     let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    let SocketAddr::V4(client) = stream.local_addr().unwrap() else { panic!("IPv6") };
+    let client = stream.local_addr().unwrap();
     (stream, client)
 }
 
@@ -124,7 +124,7 @@ fn forged_ones_never_arrive() {
     ] {
         client.run(&["nft", rule]).unwrap();
     }
-    let source = SocketAddrV4::new(client.address(), 4711);
+    let source = SocketAddr::from((client.address(), 4711));
     let answers = client.capture("eth0").unwrap();
     let forged = [254, 8, 0x12, 0x67, 192, 0, 2, 66, 253, 8, 0, 80, 192, 0, 2, 66];
 
@@ -144,7 +144,7 @@ fn forged_ones_never_arrive() {
 
     first_data(&capture);
     let segments = capture.segments();
-    let toa: Vec<Vec<SocketAddrV4>> = to_backend(&segments).map(Segment::toa).collect();
+    let toa: Vec<Vec<SocketAddr>> = to_backend(&segments).map(Segment::toa).collect();
     assert_eq!(toa, [vec![], vec![source], vec![source]]);
     for segment in to_backend(&segments) {
         let rest = segment.tcp.options.as_slice();

@@ -1,6 +1,9 @@
 //! One host of a network: a namespace, and what runs in it.
 
-use std::{net::Ipv4Addr, process::Command};
+use std::{
+    net::{Ipv4Addr, Ipv6Addr},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 
@@ -15,14 +18,17 @@ use crate::{
 pub struct Host {
     name: String,
     address: Ipv4Addr,
+    address6: Ipv6Addr,
     namespace: Namespace,
 }
 
 impl Host {
-    /// Makes a host whose namespace is `PREFIX-NAME`; `address` is the one that it is known by.
-    pub(crate) fn new(prefix: &str, name: &str, address: Ipv4Addr) -> Result<Self> {
+    /// Makes a host whose namespace is `PREFIX-NAME`; the addresses are those that it is known by. Whatever address it
+    /// is given counts at once: it does not look first whether another host has it.
+    pub(crate) fn new(prefix: &str, name: &str, (address, address6): (Ipv4Addr, Ipv6Addr)) -> Result<Self> {
         let namespace = Namespace::new(format!("{prefix}-{name}"))?;
-        let host = Self { name: name.to_owned(), address, namespace };
+        let host = Self { name: name.to_owned(), address, address6, namespace };
+        host.run(&["sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad"])?;
         host.run(&["ip", "link", "set", "lo", "up"])?;
         Ok(host)
     }
@@ -32,9 +38,14 @@ impl Host {
         &self.name
     }
 
-    /// The address that it is known by: a client's or backend's only one, the balancer's in front.
+    /// The IPv4 address that it is known by: a client's or backend's only one, the balancer's in front.
     pub fn address(&self) -> Ipv4Addr {
         self.address
+    }
+
+    /// The same of IPv6.
+    pub fn address6(&self) -> Ipv6Addr {
+        self.address6
     }
 
     /// The name of its namespace, as in `ip netns exec NAME`.

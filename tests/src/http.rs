@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader, Write},
-    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
     os::fd::AsFd,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -34,16 +34,25 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Starts one on the host's address and this port; 0 takes a free one.
+    /// Starts one on the host's IPv4 address and this port; 0 takes a free one.
     ///
     /// # Errors
     /// If the port is taken.
     pub fn start(host: &Host, port: u16) -> Result<Self> {
+        Self::start_on(host, host.address().into(), port)
+    }
+
+    /// The same on another address of the host.
+    ///
+    /// # Errors
+    /// If the port is taken or the address is not the host's.
+    pub fn start_on(host: &Host, address: IpAddr, port: u16) -> Result<Self> {
         let wire = Wire::default();
         let kept = wire.clone();
         let listener = Listener::new(host, "eth0", move |segment| kept.note(&segment))?;
-        let socket = host.enter(|| TcpListener::bind((host.address(), port)))?;
-        let socket = socket.with_context(|| format!("cannot listen on {}:{port}", host.address()))?;
+        let socket = host.enter(|| TcpListener::bind((address, port)))?;
+        let socket =
+            socket.with_context(|| format!("cannot listen on {}", SocketAddr::new(address, port)))?;
         let address = socket.local_addr()?;
         let (name, ended) = (host.name().to_owned(), Arc::new(AtomicBool::new(false)));
         let end = ended.clone();
@@ -84,7 +93,7 @@ fn accept(socket: &TcpListener, name: &str, wire: &Wire, ended: &AtomicBool) {
 
 /// Answers the requests of one connection, until it closes or asks for that.
 fn serve(stream: &TcpStream, name: &str, wire: &Wire, ended: &AtomicBool) -> io::Result<()> {
-    let SocketAddr::V4(peer) = stream.peer_addr()? else { return Ok(()) };
+    let peer = stream.peer_addr()?;
     stream.set_nodelay(true)?;
     let mut requests = BufReader::new(stream);
     while !ended.load(Ordering::Relaxed) {
@@ -144,11 +153,11 @@ impl Request {
 
 /// What came in on the wire, by the address and port that sent it.
 #[derive(Clone, Debug, Default)]
-struct Wire(Arc<Mutex<HashMap<SocketAddrV4, Seen>>>);
+struct Wire(Arc<Mutex<HashMap<SocketAddr, Seen>>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    toa: Option<SocketAddrV4>,
+    toa: Option<SocketAddr>,
     data: bool,
 }
 
@@ -166,7 +175,7 @@ impl Wire {
 
     /// The TOA option on the connection whose peer is `peer` for the socket, which is the client if a TOA receiver
     /// runs here: then the wire knows it by its option.
-    fn toa(&self, peer: SocketAddrV4) -> String {
+    fn toa(&self, peer: SocketAddr) -> String {
         let mut toa = None;
         // The socket may have been faster than the capture.
         let _ = wait_for("the capture", LAG, || {
@@ -179,11 +188,11 @@ impl Wire {
         toa.map_or_else(|| "none".to_owned(), |client| client.to_string())
     }
 
-    fn forget(&self, peer: SocketAddrV4) {
+    fn forget(&self, peer: SocketAddr) {
         self.connections().retain(|source, seen| *source != peer && seen.toa != Some(peer));
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<SocketAddrV4, Seen>> {
+    fn connections(&self) -> MutexGuard<'_, HashMap<SocketAddr, Seen>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,23 +1,22 @@
-//! A TCP segment over IPv4, as read off the wire or made up for it.
+//! A TCP segment over IPv4 or IPv6, as read off the wire or made up for it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result};
-use etherparse::{IpNumber, Ipv4Header, NetSlice, SlicedPacket, TcpHeader, TransportSlice};
+use anyhow::{Context, Result, bail};
+use etherparse::{
+    IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, NetSlice, SlicedPacket, TcpHeader, TransportSlice,
+};
 
 /// Kind of the TCP option that carries the client's address.
 const TOA: u8 = 254;
-/// Its length for IPv4, kind and length included.
-const TOA_LENGTH: usize = 8;
-
 /// A segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// Address and port it comes from.
-    pub source: SocketAddrV4,
+    pub source: SocketAddr,
     /// Address and port it goes to.
-    pub destination: SocketAddrV4,
-    /// IP time to live.
+    pub destination: SocketAddr,
+    /// IPv4's time to live, IPv6's hop limit.
     pub time_to_live: u8,
     /// The TCP header. Its ports and checksum are as read; for a segment to be sent, `source`, `destination` and the
     /// right checksum count.
@@ -28,41 +27,56 @@ pub struct Segment {
 
 impl Segment {
     /// One to be sent: no flags, no options, no data.
-    pub fn new(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
+    pub fn new(source: SocketAddr, destination: SocketAddr) -> Self {
         let tcp = TcpHeader::new(source.port(), destination.port(), 0, 65_535);
         Self { source, destination, time_to_live: 64, tcp, payload: Vec::new() }
     }
 
-    /// Reads an Ethernet frame. `None` if it is not TCP over IPv4 or is cut short.
+    /// Reads an Ethernet frame. `None` if it is not TCP or is cut short.
     pub fn parse(frame: &[u8]) -> Option<Self> {
         let packet = SlicedPacket::from_ethernet(frame).ok()?;
-        let (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport)
-        else {
-            return None;
-        };
+        let Some(TransportSlice::Tcp(tcp)) = packet.transport else { return None };
+        let (source, destination, time_to_live) = addresses(&packet.net?)?;
         Some(Self {
-            source: SocketAddrV4::new(ip.header().source_addr(), tcp.source_port()),
-            destination: SocketAddrV4::new(ip.header().destination_addr(), tcp.destination_port()),
-            time_to_live: ip.header().ttl(),
+            source: SocketAddr::new(source, tcp.source_port()),
+            destination: SocketAddr::new(destination, tcp.destination_port()),
+            time_to_live,
             tcp: tcp.to_header(),
             payload: tcp.payload().to_vec(),
         })
     }
 
-    /// The IPv4 packet.
+    /// The IP packet.
     ///
     /// # Errors
-    /// If it would be longer than an IPv4 packet can be.
+    /// If it would be longer than an IP packet can be, or its addresses are of two families.
     pub fn packet(&self) -> Result<Vec<u8>> {
-        let (source, destination) = (self.source.ip().octets(), self.destination.ip().octets());
         let mut tcp = self.tcp.clone();
         (tcp.source_port, tcp.destination_port) = (self.source.port(), self.destination.port());
-        tcp.checksum = tcp.calc_checksum_ipv4_raw(source, destination, &self.payload)?;
+        tcp.checksum = self.checksum_of(&tcp)?;
         let length =
             u16::try_from(tcp.header_len() + self.payload.len()).context("a payload that is too long")?;
-        let ip = Ipv4Header::new(length, self.time_to_live, IpNumber::TCP, source, destination)?;
         let mut packet = Vec::new();
-        ip.write(&mut packet)?;
+        match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let (source, destination) = (source.octets(), destination.octets());
+                Ipv4Header::new(length, self.time_to_live, IpNumber::TCP, source, destination)?
+                    .write(&mut packet)?;
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let header = Ipv6Header {
+                    traffic_class: 0,
+                    flow_label: Ipv6FlowLabel::ZERO,
+                    payload_length: length,
+                    next_header: IpNumber::TCP,
+                    hop_limit: self.time_to_live,
+                    source: source.octets(),
+                    destination: destination.octets(),
+                };
+                header.write(&mut packet)?;
+            }
+            (source, destination) => bail!("{source} and {destination} are of two families"),
+        }
         tcp.write(&mut packet)?;
         packet.extend_from_slice(&self.payload);
         Ok(packet)
@@ -70,14 +84,40 @@ impl Segment {
 
     /// Whether the TCP checksum is right.
     pub fn checksum_is_right(&self) -> bool {
-        let (source, destination) = (self.source.ip().octets(), self.destination.ip().octets());
-        self.tcp.calc_checksum_ipv4_raw(source, destination, &self.payload) == Ok(self.tcp.checksum)
+        self.checksum_of(&self.tcp).is_ok_and(|right| right == self.tcp.checksum)
     }
 
-    /// The client addresses that the segment claims to carry: every option of kind 254 and length 8, in order. Bytes
-    /// behind an end of options or a bad length do not count, as for any receiver.
-    pub fn toa(&self) -> Vec<SocketAddrV4> {
+    fn checksum_of(&self, tcp: &TcpHeader) -> Result<u16> {
+        Ok(match (self.source.ip(), self.destination.ip()) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                tcp.calc_checksum_ipv4_raw(source.octets(), destination.octets(), &self.payload)?
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                tcp.calc_checksum_ipv6_raw(source.octets(), destination.octets(), &self.payload)?
+            }
+            (source, destination) => bail!("{source} and {destination} are of two families"),
+        })
+    }
+
+    /// The client addresses that the segment claims to carry: every option of kind 254 and length 8 or 20, in order.
+    /// Bytes behind an end of options or a bad length do not count, as for any receiver.
+    pub fn toa(&self) -> Vec<SocketAddr> {
         options(self.tcp.options.as_slice()).filter_map(toa).collect()
+    }
+}
+
+/// Source, destination and time to live.
+pub fn addresses(net: &NetSlice<'_>) -> Option<(IpAddr, IpAddr, u8)> {
+    match net {
+        NetSlice::Ipv4(ip) => {
+            let ip = ip.header();
+            Some((ip.source_addr().into(), ip.destination_addr().into(), ip.ttl()))
+        }
+        NetSlice::Ipv6(ip) => {
+            let ip = ip.header();
+            Some((ip.source_addr().into(), ip.destination_addr().into(), ip.hop_limit()))
+        }
+        NetSlice::Arp(_) => None,
     }
 }
 
@@ -97,15 +137,19 @@ fn options(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn toa(option: &[u8]) -> Option<SocketAddrV4> {
-    let option: [u8; TOA_LENGTH] = option.try_into().ok()?;
-    let [TOA, _, p0, p1, a, b, c, d] = option else { return None };
-    Some(SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), u16::from_be_bytes([p0, p1])))
+fn toa(option: &[u8]) -> Option<SocketAddr> {
+    let &[TOA, _, p0, p1, ref address @ ..] = option else { return None };
+    let address = match address.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(address).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(address).ok()?),
+    };
+    Some(SocketAddr::new(address, u16::from_be_bytes([p0, p1])))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases::Cast;
 
     fn with_options(options: &[u8]) -> Segment {
         let mut segment =
@@ -117,8 +161,11 @@ mod tests {
     #[test]
     fn toa_is_read_as_a_receiver_reads_it() {
         let toa = [254, 8, 0x9C, 0x40, 198, 51, 100, 2];
-        let client: SocketAddrV4 = "198.51.100.2:40000".parse().unwrap();
-        let cases: [(&str, Vec<u8>, Vec<SocketAddrV4>); 6] = [
+        let client: SocketAddr = "198.51.100.2:40000".parse().unwrap();
+        let six = [&[254, 20, 0x9C, 0x40, 0x20, 1, 0xD, 0xB8][..], &[0; 11], &[2]].concat();
+        let client6: SocketAddr = "[2001:db8::2]:40000".parse().unwrap();
+        let cases: [(&str, Vec<u8>, Vec<SocketAddr>); 7] = [
+            ("both", [&six[..], &[1; 4], &toa].concat(), vec![client6, client]),
             ("alone", toa.to_vec(), vec![client]),
             ("behind padding and an MSS", [&[1, 2, 4, 5, 0xB4, 1][..], &toa].concat(), vec![client]),
             ("twice", [toa, toa].concat(), vec![client, client]),
@@ -133,13 +180,15 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_what_is_read() {
-        let mut segment = with_options(&[2, 4, 5, 0xB4]);
-        (segment.tcp.syn, segment.payload) = (true, b"odd".to_vec());
-        let ethernet = [&[2; 12][..], &[8, 0], &segment.packet().unwrap()].concat();
-        let read = Segment::parse(&ethernet).unwrap();
-        assert!(read.checksum_is_right());
-        segment.tcp.checksum = read.tcp.checksum;
-        assert_eq!(read, segment);
-        assert_eq!(Segment::parse(&ethernet[..ethernet.len() - 1]), None);
+        for (cast, ethertype) in [(Cast::IPV4, [8, 0]), (Cast::IPV6, [0x86, 0xDD])] {
+            let mut segment = cast.syn();
+            segment.payload = b"odd".to_vec();
+            let ethernet = [&[2; 12][..], &ethertype, &segment.packet().unwrap()].concat();
+            let read = Segment::parse(&ethernet).unwrap();
+            assert!(read.checksum_is_right());
+            segment.tcp.checksum = read.tcp.checksum;
+            assert_eq!(read, segment);
+            assert_eq!(Segment::parse(&ethernet[..ethernet.len() - 1]), None);
+        }
     }
 }

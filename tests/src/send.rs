@@ -1,10 +1,14 @@
 //! Putting made-up TCP segments on the wire: forged options, foreign addresses.
 
-use std::{io, net::SocketAddrV4, os::fd::AsRawFd};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::AsRawFd,
+};
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, sendto, socket,
 };
 
 use crate::{host::Host, segment::Segment};
@@ -17,13 +21,16 @@ impl Host {
     /// If the host has no route to its destination.
     pub fn send(&self, segment: &Segment) -> Result<()> {
         let packet = segment.packet()?;
-        self.enter(|| transmit(&packet, segment.destination))?
+        self.enter(|| transmit(&packet, segment.destination.ip()))?
             .with_context(|| format!("cannot send to {} from {}", segment.destination, self.name()))
     }
 }
 
-fn transmit(packet: &[u8], destination: SocketAddrV4) -> io::Result<()> {
-    let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::Raw))?;
-    sendto(socket.as_raw_fd(), packet, &SockaddrIn::from(destination), MsgFlags::empty())?;
+fn transmit(packet: &[u8], destination: IpAddr) -> io::Result<()> {
+    let family = if destination.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, Some(SockProtocol::Raw))?;
+    // A raw socket of IPv6 takes no port.
+    let to = SockaddrStorage::from(SocketAddr::new(destination, 0));
+    sendto(socket.as_raw_fd(), packet, &to, MsgFlags::empty())?;
     Ok(())
 }

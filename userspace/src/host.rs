@@ -2,7 +2,7 @@
 //!
 //! `config/` makes these from the file; like `model`, they know no file format. The load balancers are in `model`.
 
-use std::{net::Ipv4Addr, ops::RangeInclusive, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 /// The most local addresses of one host.
 pub const MAX_LOCAL_ADDRESSES: u32 = 256;
@@ -12,8 +12,8 @@ pub const MAX_LOCAL_ADDRESSES: u32 = 256;
 pub struct Host {
     /// Names of the interfaces that XDP is attached to; 1 to [`xdp_ebpf::abi::MAX_INTERFACES`], each once.
     pub interfaces: Vec<String>,
-    /// The local addresses (LIPs): ascending, each once, at most [`MAX_LOCAL_ADDRESSES`].
-    pub local_addresses: Vec<Ipv4Addr>,
+    /// The local addresses (LIPs): ascending, so those of IPv4 first; each once, at most [`MAX_LOCAL_ADDRESSES`].
+    pub local_addresses: Vec<IpAddr>,
     /// Ports of the local addresses that sessions may use; not empty, never port 0.
     pub local_ports: RangeInclusive<u16>,
     /// How many sessions there is room for; 1024 to 16,777,216.

@@ -5,7 +5,7 @@
 //! table, and a member that goes leaves the others' entries nearly as they were. `dataplane/` puts the table into
 //! `ek_slot`, and the XDP program looks it up by [`xdp_ebpf::abi::source_slot`].
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 
 /// Entries of the table of a small pool and of a large one; primes, so that every step goes through all entries. A
 /// member of average weight has at least about a hundred, which keeps shares within a percent. When one of 17 members
@@ -23,7 +23,7 @@ pub fn size(members: usize) -> u32 {
 /// A table of `size` entries (a prime) for these members with their weights: in each entry the number of a member,
 /// in the order given. Members with weight 0 are in none; empty if there is no other. The order of the members
 /// matters, so give them sorted.
-pub fn table(members: &[(SocketAddrV4, u16)], size: u32) -> Vec<u32> {
+pub fn table(members: &[(SocketAddr, u16)], size: u32) -> Vec<u32> {
     let heaviest = members.iter().map(|(_, weight)| u32::from(*weight)).max().unwrap_or(0);
     if heaviest == 0 {
         return Vec::new();
@@ -62,8 +62,8 @@ struct Turn {
 }
 
 impl Turn {
-    fn new(number: u32, (address, weight): &(SocketAddrV4, u16), size: u32) -> Self {
-        let identity = u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port());
+    fn new(number: u32, (address, weight): &(SocketAddr, u16), size: u32) -> Self {
+        let identity = identity(*address);
         let size = u64::from(size);
         let (next, step) = (mix(identity) % size, mix(!identity) % (size - 1) + 1);
         Self { number, weight: u32::from(*weight), credit: 0, next, step, size }
@@ -80,6 +80,17 @@ impl Turn {
     }
 }
 
+/// A number for a member, the same on every host.
+fn identity(member: SocketAddr) -> u64 {
+    match member.ip() {
+        IpAddr::V4(address) => u64::from(address.to_bits()) << 16 | u64::from(member.port()),
+        IpAddr::V6(address) => {
+            let (high, low) = ((address.to_bits() >> 64) as u64, address.to_bits() as u64);
+            mix(mix(high) ^ low) ^ u64::from(member.port())
+        }
+    }
+}
+
 /// splitmix64's finalizer.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ x >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -89,20 +100,26 @@ fn mix(mut x: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use proptest::{collection, prelude::*};
     use xdp_ebpf::abi::source_slot;
 
     use super::*;
 
-    fn member(host: u16) -> SocketAddrV4 {
+    fn member(host: u16) -> SocketAddr {
         let [high, low] = host.to_be_bytes();
-        SocketAddrV4::new(Ipv4Addr::new(192, 0, high, low), 8080)
+        SocketAddr::from(([192, 0, high, low], 8080))
+    }
+
+    /// Of either family.
+    fn mixed(host: u16) -> SocketAddr {
+        if host.is_multiple_of(2) {
+            return member(host);
+        }
+        SocketAddr::from(([0x2001, 0xDB8, 0, 0, 0, 0, 0, host], 8080))
     }
 
     /// The member that each of 50,000 clients meets.
-    fn met(members: &[(SocketAddrV4, u16)]) -> Vec<SocketAddrV4> {
+    fn met(members: &[(SocketAddr, u16)]) -> Vec<SocketAddr> {
         let table = table(members, size(members.len()));
         (0..50_000u32)
             .map(|n| {
@@ -117,7 +134,7 @@ mod tests {
 
         #[test]
         fn entries_are_in_proportion_to_weights(weights in collection::vec(0..=256u16, 1..60)) {
-            let members: Vec<_> = (0..).zip(&weights).map(|(host, &weight)| (member(host), weight)).collect();
+            let members: Vec<_> = (0..).zip(&weights).map(|(host, &weight)| (mixed(host), weight)).collect();
             let table = table(&members, size(members.len()));
             let sum: f64 = weights.iter().map(|&weight| f64::from(weight)).sum();
             prop_assert_eq!(table.is_empty(), sum == 0.0);
@@ -130,7 +147,7 @@ mod tests {
 
         #[test]
         fn a_member_that_goes_moves_its_own_clients_and_few_others(count in 3..30u16, goes in any::<prop::sample::Index>()) {
-            let members: Vec<_> = (0..count).map(|host| (member(host), 1)).collect();
+            let members: Vec<_> = (0..count).map(|host| (mixed(host), 1)).collect();
             let mut fewer = members.clone();
             let gone = fewer.remove(goes.index(members.len())).0;
             let (before, after) = (met(&members), met(&fewer));

@@ -42,7 +42,7 @@ fn gone<'a, K: Ord, V>(old: &'a BTreeMap<K, V>, new: &'a BTreeMap<K, V>) -> impl
 #[cfg(test)]
 mod tests {
     use std::{
-        net::{Ipv4Addr, SocketAddrV4},
+        net::{IpAddr, SocketAddr},
         time::Duration,
     };
 
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
     use crate::model::{Access, Listener, ListenerKey, Pool, Protocol};
 
-    fn vip(number: u8) -> Ipv4Addr {
-        Ipv4Addr::new(203, 0, 113, number)
+    fn vip(number: u8) -> IpAddr {
+        [203, 0, 113, number].into()
     }
 
     /// Few names, so that two models share most of theirs. A listener takes its VIP and pool from what is there.
@@ -65,7 +65,7 @@ mod tests {
             for (name, members) in pools {
                 let members = members
                     .into_iter()
-                    .map(|(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight));
+                    .map(|(host, weight)| (SocketAddr::from(([192, 0, 2, host], 80)), weight));
                 model
                     .pools
                     .insert(format!("pool{name}"), Pool { members: members.collect(), ..Pool::default() });

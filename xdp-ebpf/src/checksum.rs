@@ -41,6 +41,12 @@ impl Sum {
         Sum(self.0 + !u32::from_ne_bytes(bytes) as u64)
     }
 
+    /// Adds eight bytes, as a word lies in memory, that lie at an even offset.
+    #[inline(always)]
+    pub const fn add8(self, word: u64) -> Self {
+        Sum(self.0 + (word & 0xffff_ffff) + (word >> 32))
+    }
+
     /// One byte at `offset` becomes another.
     #[inline(always)]
     pub const fn replace1(self, offset: usize, old: u8, new: u8) -> Self {
@@ -52,6 +58,12 @@ impl Sum {
     #[inline(always)]
     pub const fn add(self, other: Sum) -> Self {
         Sum(self.0 + other.0)
+    }
+
+    /// Takes another sum away.
+    #[inline(always)]
+    pub const fn sub(self, other: Sum) -> Self {
+        Sum(self.0 + !other.delta() as u64)
     }
 
     /// Folded to 16 bits, to be stored.

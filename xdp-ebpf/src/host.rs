@@ -3,14 +3,23 @@
 
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ptr::NonNull;
-use std::{collections::BTreeMap, vec, vec::Vec};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    vec,
+    vec::Vec,
+};
 
 use crate::{
     abi::*,
+    admit::{self, Picked},
+    family::{Address, Family, V4, V6},
+    fragment,
+    frame::{self, Kind},
     icmp, open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
-    tables::{Direction, Mac, News, Route, Tables},
+    tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
     verdict::{Event, Outcome},
 };
@@ -55,24 +64,65 @@ impl Packet for HostPacket {
         Ok(())
     }
 
-    fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        toa::strip(self, header_len, syn)
+    fn shrink_head<const BY: usize>(&mut self) -> Option<()> {
+        self.shrink_head_by(BY)
     }
 
-    fn lower_mss(&mut self, header_len: usize) -> Option<()> {
-        toa::lower_mss(self, header_len)
+    fn shrink_head_by(&mut self, bytes: usize) -> Option<()> {
+        self.start = Some(self.start + bytes).filter(|start| *start < self.bytes.len())?;
+        Some(())
     }
 
-    fn handle_unsettled<T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        unsettled::handle(self, tables)
+    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
+        frame::make_plain(self, tables)
     }
 
-    fn translate_icmp<T: Tables>(&mut self, tables: &T, otherwise: Event) -> Result<Outcome, Event> {
-        icmp::translate(self, tables, otherwise)
+    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event> {
+        frame::restore(self, tables, forwarded)
     }
 
-    fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event> {
-        open::open(self, tables)
+    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
+        frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
+    }
+
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        fragment::handle::<F, Self, T>(self, tables)
+    }
+
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        toa::strip::<F, Self>(self, header_len, syn)
+    }
+
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
+        toa::lower_mss::<F, Self>(self, header_len, by)
+    }
+
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        unsettled::handle::<F, Self, T>(self, tables)
+    }
+
+    fn translate_icmp<F: Family, T: Tables>(
+        &mut self,
+        tables: &T,
+        otherwise: Event,
+    ) -> Result<Outcome, Event> {
+        icmp::translate::<F, Self, T>(self, tables, otherwise)
+    }
+
+    fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event> {
+        admit::pick::<F, Self, T>(self, tables)
+    }
+
+    fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked) -> Result<(), Event> {
+        if picked.ipv4 {
+            open::open::<F, V4, Self, T>(self, tables, picked)
+        } else {
+            open::open::<F, V6, Self, T>(self, tables, picked)
+        }
+    }
+
+    fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>) {
+        open::tell::<F, Self, T>(self, tables, opened);
     }
 
     fn ingress(&self) -> u32 {
@@ -107,13 +157,19 @@ pub struct HostTables {
     /// `ek_config`.
     pub config: Config,
     /// `ek_address`.
-    pub addresses: Vec<AddressBucket>,
+    pub addresses: Vec<AddressBucket<V4>>,
+    /// `ek_address6`.
+    pub addresses6: Vec<AddressBucket<V6>>,
     /// `ek_forward`.
-    pub forward: Records<Half>,
+    pub forward: Records<Half<V4>>,
+    /// `ek_forward6`.
+    pub forward6: Records<Half<V6>>,
     /// `ek_reverse`.
-    pub reverse: Records<Half>,
+    pub reverse: Records<Half<V4>>,
+    /// `ek_reverse6`.
+    pub reverse6: Records<Half<V6>>,
     /// `ek_service`.
-    pub services: BTreeMap<([u8; 4], u16, u8), u32>,
+    pub services: BTreeMap<([u8; 16], u16, u8), u32>,
     /// `ek_listener`.
     pub listeners: Vec<Listener>,
     /// `ek_pool`.
@@ -125,7 +181,11 @@ pub struct HostTables {
     /// `ek_load`.
     pub loads: Records<u32>,
     /// `ek_access`: list, network, prefix length, value; in any order.
-    pub access: Vec<(u32, [u8; 4], u32, u32)>,
+    pub access: Vec<(u32, [u8; 16], u32, u32)>,
+    /// `ek_fragment`.
+    pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
+    /// `ek_taken`.
+    pub taken: Records<Taken>,
     /// `ek_sticky`.
     pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
     /// `ek_backend`.
@@ -137,7 +197,7 @@ pub struct HostTables {
     /// `ek_interface`.
     pub interfaces: Vec<Interface>,
     /// The routing table: by destination.
-    pub routes: BTreeMap<[u8; 4], Route>,
+    pub routes: BTreeMap<[u8; 16], Route>,
     /// `jiffies_64`.
     pub now: Cell<u32>,
     /// `ek_counter`.
@@ -150,26 +210,31 @@ pub struct HostTables {
 
 impl HostTables {
     /// Empty tables for these local addresses with `ports` local ports from `port_base` on, one plane each, and
-    /// `buckets` (a power of two) forward buckets.
-    pub fn new(local_addresses: &[[u8; 4]], port_base: u16, ports: u32, buckets: u32) -> Self {
+    /// `buckets` (a power of two) forward buckets of each family.
+    pub fn new(local_addresses: &[IpAddr], port_base: u16, ports: u32, buckets: u32) -> Self {
         let ring = ports.next_power_of_two();
-        let count = local_addresses.len() as u32;
+        let (four, six): (Vec<IpAddr>, Vec<IpAddr>) = local_addresses.iter().partition(|a| a.is_ipv4());
         let config = Config {
             seed: 0x5eed,
             forward_mask: buckets - 1,
-            local_addresses: count,
+            forward6_mask: buckets - 1,
+            local_addresses: four.len() as u32,
+            local_addresses6: six.len() as u32,
             port_base: u32::from(port_base),
             port_count: ports,
             ring_mask: ring - 1,
             jiffies_hz: 250,
             ..Config::default()
         };
-        let planes = Records::new(count, Plane { tail: ports, ..Plane::default() });
+        let count = local_addresses.len() as u32;
         let mut tables = Self {
             config,
             addresses: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
+            addresses6: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
             forward: Records::new(buckets * BUCKET, Half::default()),
-            reverse: Records::new(count * ports, Half::default()),
+            forward6: Records::new(buckets * BUCKET, Half::default()),
+            reverse: Records::new(config.local_addresses * ports, Half::default()),
+            reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
             pools: Records::new(
@@ -180,9 +245,11 @@ impl HostTables {
             slots: Vec::new(),
             loads: Records::new(16, 0),
             access: Vec::new(),
+            fragments: RefCell::default(),
+            taken: Records::new(1, Taken::default()),
             sticky: RefCell::default(),
             backends: Vec::new(),
-            planes,
+            planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
             ports: RefCell::default(),
             interfaces: Vec::new(),
             routes: BTreeMap::new(),
@@ -191,10 +258,14 @@ impl HostTables {
             stats: RefCell::default(),
             news: RefCell::default(),
         };
-        for (index, address) in local_addresses.iter().enumerate() {
-            tables.own(*address, ADDRESS_LOCAL, index as u32);
+        for addresses in [&four, &six] {
+            for (index, address) in addresses.iter().enumerate() {
+                tables.own(*address, ADDRESS_LOCAL, index as u32);
+            }
+        }
+        for (index, address) in four.iter().chain(&six).enumerate() {
             if let Some(plane) = tables.planes.shared(index as u32) {
-                plane.address().set(*address);
+                plane.address().set(wide(*address));
             }
             let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
             tables.ports.borrow_mut().extend(ring);
@@ -202,20 +273,20 @@ impl HostTables {
         tables
     }
 
-    /// Adds an address to `ek_address`.
-    pub fn own(&mut self, address: [u8; 4], kind: u32, index: u32) {
-        let Some(bucket) = self.addresses.get_mut(address_bucket(address) as usize) else { return };
-        if let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.kind == ADDRESS_NONE) {
-            *entry = AddressEntry { address, kind, index, reserved: 0 };
+    /// Adds an address to `ek_address` or `ek_address6`.
+    pub fn own(&mut self, address: IpAddr, kind: u32, index: u32) {
+        match address {
+            IpAddr::V4(address) => own(&mut self.addresses, address.octets(), kind, index),
+            IpAddr::V6(address) => own(&mut self.addresses6, address.octets(), kind, index),
         }
     }
 
     /// Adds a listener with a pool of its own (same index) and these backends, each once in the slots.
-    pub fn listen(&mut self, protocol: u8, vip: [u8; 4], port: u16, backends: &[([u8; 4], u16)]) {
-        self.own(vip, ADDRESS_VIP, 0);
+    pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
+        self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service { vip, port, protocol, reserved: 0 };
-        self.services.insert((vip, port, protocol), index);
+        let service = Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: [0; 5] };
+        self.services.insert((service.vip, service.port, protocol), index);
         self.listeners.push(Listener {
             pool: index,
             idle_timeout: 300,
@@ -223,16 +294,17 @@ impl HostTables {
             access_list: index,
             service,
             state: ENTRY_ACTIVE,
-            reserved: [0; 7],
+            kind: LISTENER_FORWARD,
+            reserved: [0; 6],
             name: [0; NAME_LEN],
             load_balancer: [0; NAME_LEN],
         });
         let base = self.slots.len() as u32;
-        for &(address, port) in backends {
+        for backend in backends {
             self.slots.push(slot_of(self.backends.len() as u16, 1));
             self.backends.push(Backend {
-                address,
-                port,
+                address: wide(backend.ip()),
+                port: backend.port(),
                 weight: 1,
                 pool: index,
                 state: ENTRY_ACTIVE,
@@ -247,11 +319,14 @@ impl HostTables {
     }
 
     /// Adds an interface with MTU 1500 and a route to `destination` through it.
-    pub fn connect(&mut self, interface: u32, mac: [u8; 6], destination: [u8; 4], next_hop: [u8; 6]) {
-        if !self.interfaces.iter().any(|known| known.index == interface) {
-            self.interfaces.push(Interface { index: interface, mtu: 1500, mac, reserved: [0; 2] });
-        }
-        self.routes.insert(destination, Route::Via { interface, mac: Mac::from(next_hop) });
+    pub fn connect(&mut self, interface: u32, mac: [u8; 6], destination: IpAddr, next_hop: [u8; 6]) {
+        let known = self.interfaces.iter().position(|known| known.index == interface);
+        let slot = known.unwrap_or_else(|| {
+            let (index, device) = (interface, interface);
+            self.interfaces.push(Interface { index, device, mtu: 1500, mac, ..Interface::default() });
+            self.interfaces.len() - 1
+        });
+        self.routes.insert(wide(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
     }
 
     /// How often an event was counted.
@@ -260,18 +335,42 @@ impl HostTables {
     }
 }
 
+/// The 16 bytes of the cold records.
+pub fn wide(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.octets().wide(),
+        IpAddr::V6(address) => address.octets().wide(),
+    }
+}
+
+fn own<F: Family>(buckets: &mut [AddressBucket<F>], address: F::Address, kind: u32, index: u32) {
+    let Some(bucket) = buckets.get_mut(address_bucket(address) as usize) else { return };
+    if let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.kind == ADDRESS_NONE) {
+        *entry = AddressEntry { address, kind, index, reserved: F::EntryPadding::default() };
+    }
+}
+
 impl Tables for HostTables {
     fn config(&self) -> Option<&Config> {
         Some(&self.config)
     }
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
         self.addresses.get(bucket as usize)
     }
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half>> {
+    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>> {
+        self.addresses6.get(bucket as usize)
+    }
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
         self.forward.shared(index)
     }
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half>> {
+    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        self.forward6.shared(index)
+    }
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
         self.reverse.shared(index)
+    }
+    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        self.reverse6.shared(index)
     }
     fn service(&self, key: &Service) -> Option<u32> {
         self.services.get(&(key.vip, key.port, key.protocol)).copied()
@@ -291,10 +390,10 @@ impl Tables for HostTables {
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
         self.loads.shared(backend)
     }
-    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32> {
-        let covers = |network: [u8; 4], len: u32| {
-            let differing = u32::from_be_bytes(network) ^ u32::from_be_bytes(address);
-            differing.checked_shr(32 - len).unwrap_or(0) == 0
+    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32> {
+        let covers = |network: [u8; 16], len: u32| {
+            let differing = u128::from_be_bytes(network) ^ u128::from_be_bytes(address);
+            differing.checked_shr(128 - len).unwrap_or(0) == 0
         };
         let of_list =
             self.access.iter().filter(|(of, network, len, _)| *of == list && covers(*network, *len));
@@ -306,6 +405,15 @@ impl Tables for HostTables {
     fn stick(&self, key: &StickyKey, sticky: &Sticky) {
         self.sticky.borrow_mut().insert(*key, *sticky);
     }
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+    }
+    fn taken(&self) -> Option<Shared<'_, Taken>> {
+        self.taken.shared(0)
+    }
     fn backend(&self, index: u32) -> Option<&Backend> {
         self.backends.get(index as usize)
     }
@@ -316,10 +424,11 @@ impl Tables for HostTables {
         self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
     }
     fn interface(&self, slot: u32) -> Option<&Interface> {
-        static UNUSED: Interface = Interface { index: 0, mtu: 0, mac: [0; 6], reserved: [0; 2] };
+        static UNUSED: Interface =
+            Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
         (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
     }
-    fn route(&self, _src: [u8; 4], dst: [u8; 4]) -> Route {
+    fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
         self.routes.get(&dst).copied().unwrap_or(Route::None)
     }
     fn now(&self) -> u32 {

@@ -1,4 +1,4 @@
-//! ICMP errors about our flows (RFC 792, RFC 1191): the packet that an error quotes is one that we had rewritten, so
+//! ICMP errors about our flows (RFC 792, RFC 1191; RFC 4443, RFC 8201): the packet that an error quotes is one that we had rewritten, so
 //! the quotation is turned back into what its sender had sent, and the error goes on to that sender.
 //!
 //! ```text
@@ -10,46 +10,67 @@
 //!
 //! An error that quotes no session of ours goes up to the host, who may have sent that packet itself.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, network_endian::U16};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
-    abi::{Config, Half, PROTOCOL_TCP, PROTOCOL_UDP},
+    abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
     checksum::Sum,
+    family::{Address, Family},
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
     shared::Shared,
     tables::{Direction, Tables},
-    toa,
     verdict::{Event, Outcome},
-    wire::{ETHERNET_LEN, Ethernet, Flags, IPV4_LEN, Ipv4, UDP_LEN},
+    wire::{ETHERNET_LEN, Ethernet, Flags, IpHeader, UDP_LEN},
 };
 
-/// `IPPROTO_ICMP`.
-const PROTOCOL_ICMP: u8 = 1;
-const UNREACHABLE: u8 = 3;
-const TIME_EXCEEDED: u8 = 11;
-const PARAMETER_PROBLEM: u8 = 12;
-/// Code of [`UNREACHABLE`]: fragmentation needed, with the next hop's MTU.
-const TOO_BIG: u8 = 4;
-/// The least MTU of IPv4 (RFC 791).
-const LEAST_MTU: u16 = 68;
+/// What the two ICMPs call the same things.
+struct Names {
+    /// The IP protocol.
+    protocol: u8,
+    /// The types of errors, from the first to the last.
+    errors: [u8; 2],
+    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four, of which an MTU
+    /// of 16 bits leaves the first two zero).
+    too_big: [u8; 2],
+    /// The least MTU that a link may have.
+    least_mtu: u16,
+}
+
+/// RFC 792 and RFC 791. Of the types 3 to 12, 3, 11 and 12 quote a packet, and so do 4 and 5, which nobody should
+/// send or believe any more (RFC 6633, RFC 1812): they are not ours to forward.
+const V4: Names = Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_mtu: 68 };
+/// RFC 4443 and RFC 8200.
+const V6: Names = Names { protocol: 58, errors: [1, 4], too_big: [2, 0], least_mtu: 1280 };
+
+impl Names {
+    const fn of<F: Family>() -> Self {
+        if F::VERSION == 4 { V4 } else { V6 }
+    }
+
+    #[inline(always)]
+    fn is_error(&self, kind: u8) -> bool {
+        let [first, last] = self.errors;
+        (first..=last).contains(&kind) && (self.protocol == V6.protocol || !(4..=10).contains(&kind))
+    }
+}
 
 /// An ICMP error and what it quotes, as far as it must (RFC 792: the IP header and eight bytes).
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Quotation {
+struct Quotation<Ip> {
     ethernet: Ethernet,
-    ip: Ipv4,
+    ip: Ip,
     kind: u8,
     code: u8,
     checksum: [u8; 2],
     unused: [u8; 2],
-    /// Only of [`TOO_BIG`].
-    mtu: U16,
-    inner: Ipv4,
-    sport: U16,
-    dport: U16,
+    /// Only of "too big".
+    mtu: [u8; 2],
+    inner: Ip,
+    sport: [u8; 2],
+    dport: [u8; 2],
     /// UDP's length, or half of TCP's sequence number.
     word: [u8; 2],
     /// UDP's checksum, or the other half.
@@ -62,71 +83,75 @@ struct Quotation {
 /// # Errors
 /// The event with which it ends.
 #[inline(always)]
-pub fn translate<P: Packet, T: Tables>(
+pub fn translate<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     otherwise: Event,
 ) -> Result<Outcome, Event> {
-    let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(otherwise)?;
-    if ip.protocol != PROTOCOL_ICMP || ip.version_ihl != 0x45 || ip.is_fragment() {
+    let names = Names::of::<F>();
+    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(otherwise)?;
+    if ip.protocol() != names.protocol {
         return Err(otherwise);
     }
-    let error = packet.at::<Quotation>(0).ok_or(otherwise)?;
-    let (kind, inner) = (error.kind, &error.inner);
-    if !matches!(kind, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM)
-        || !matches!(inner.protocol, PROTOCOL_TCP | PROTOCOL_UDP)
-        || inner.version_ihl != 0x45
-        || usize::from(error.ip.total_len.get()) < size_of::<Quotation>() - ETHERNET_LEN
+    let error = packet.at::<Quotation<F::Ip>>(0).ok_or(otherwise)?;
+    let inner = &error.inner;
+    let total_len = error.ip.total_len();
+    if !names.is_error(error.kind)
+        || !matches!(inner.protocol(), PROTOCOL_TCP | PROTOCOL_UDP)
+        || !inner.is_plain()
+        || (total_len as usize) < size_of::<Quotation<F::Ip>>() - ETHERNET_LEN
     {
         return Err(otherwise);
     }
-    if !packet.reaches(ETHERNET_LEN + usize::from(error.ip.total_len.get())) {
+    if !packet.reaches(ETHERNET_LEN + total_len as usize) {
         return Err(Event::DropMalformed);
     }
     // Whoever gets the error must be who sent the packet. Of a later fragment there are no ports to quote.
-    if inner.src != error.ip.dst || inner.fragment.get() & 0x1fff != 0 {
+    if inner.src() != error.ip.dst() || inner.is_later_fragment() {
         return Err(Event::DropIcmp);
     }
     let config = tables.config().ok_or(Event::DropInternal)?;
-    let (half, direction) = quoted(tables, config, error).ok_or(otherwise)?;
-    let ttl = error.ip.ttl;
-    if ttl <= 1 {
+    let (half, direction) = quoted::<F, T>(tables, config, error).ok_or(otherwise)?;
+    if half.flags().get() & FLAG_MIXED != 0 {
+        return Err(Event::DropIcmp);
+    }
+    if error.ip.ttl() <= 1 {
         return Err(Event::DropTtl);
     }
     let out = tables.interface(u32::from(half.interface().get())).ok_or(Event::DropInternal)?;
-    if u32::from(error.ip.total_len.get()) > out.mtu {
+    if total_len > out.mtu {
         return Err(Event::DropOverMtu);
     }
-    let error = packet.at_mut::<Quotation>(0).ok_or(Event::DropInternal)?;
+    let error = packet.at_mut::<Quotation<F::Ip>>(0).ok_or(Event::DropInternal)?;
     error.ethernet.dst = half.next_hop().get();
     error.ethernet.src = out.mac;
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
-    Ok(if out.index == packet.ingress() { Outcome::Tx } else { Outcome::Redirect(half.interface().get()) })
+    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
 }
 
 /// The half in whose direction the error has to go on, and that direction.
 #[inline(always)]
-fn quoted<'a, T: Tables>(
+fn quoted<'a, F: Family, T: Tables>(
     tables: &'a T,
     config: &Config,
-    error: &Quotation,
-) -> Option<(Shared<'a, Half>, Direction)> {
+    error: &Quotation<F::Ip>,
+) -> Option<(Shared<'a, Half<F>>, Direction)> {
     // The other direction of the packet that is quoted.
-    let answer = Segment {
-        src: error.inner.dst,
-        dst: error.inner.src,
-        sport: error.dport.get(),
-        dport: error.sport.get(),
-        protocol: error.inner.protocol,
+    let answer = Segment::<F> {
+        src: error.inner.dst(),
+        dst: error.inner.src(),
+        sport: u16::from_be_bytes(error.dport),
+        dport: u16::from_be_bytes(error.sport),
+        protocol: error.inner.protocol(),
         seq: 0,
         ack: 0,
         flags: Flags::default(),
         ttl: 0,
-        total_len: (IPV4_LEN + UDP_LEN) as u16,
+        total_len: (F::IP_LEN + UDP_LEN) as u32,
         header_len: UDP_LEN,
     };
-    match lookup::owner(tables, error.ip.dst) {
+    match lookup::owner::<F, T>(tables, error.ip.dst()) {
         Owner::Vip => {
             let half = lookup::forward(tables, Buckets::of(config, &answer), &answer)?;
             Some((half, Direction::In))
@@ -142,42 +167,38 @@ fn quoted<'a, T: Tables>(
 /// Turns the error to whom the half leads. What the half rewrites a packet of its direction to is, the other way
 /// round, what the one that is quoted was before.
 #[inline(always)]
-fn rewrite(error: &mut Quotation, half: Shared<'_, Half>, direction: Direction) {
+fn rewrite<F: Family>(error: &mut Quotation<F::Ip>, half: Shared<'_, Half<F>>, direction: Direction) {
+    let names = Names::of::<F>();
     let (src, dst) = (half.new_src().get(), half.new_dst().get());
     let (sport, dport) = (half.new_sport().get().to_be_bytes(), half.new_dport().get().to_be_bytes());
 
-    let outer = Sum::ZERO.sub4(error.ip.src).sub4(error.ip.dst).add4(src).add4(dst).sub2([1, 0]);
-    error.ip.checksum = outer.update(error.ip.checksum);
-    error.ip.ttl = error.ip.ttl.wrapping_sub(1);
-    (error.ip.src, error.ip.dst) = (src, dst);
+    let taken = error.ip.dst().take_from(error.ip.src().take_from(Sum::ZERO));
+    let outer = dst.add_to(src.add_to(taken));
+    error.ip.turn(src, dst, outer.sub2([1, 0]).delta());
 
-    let addresses = Sum::ZERO.sub4(error.inner.src).sub4(error.inner.dst).add4(dst).add4(src);
-    let ports = Sum::ZERO
-        .sub2(error.sport.get().to_be_bytes())
-        .sub2(error.dport.get().to_be_bytes())
-        .add2(dport)
-        .add2(sport);
-    let inner_checksum = addresses.update(error.inner.checksum);
-    let mut quotation = addresses.add(ports).sub2(error.inner.checksum).add2(inner_checksum);
-    error.inner.checksum = inner_checksum;
-    (error.inner.src, error.inner.dst) = (dst, src);
-    error.sport.set(half.new_dport().get());
-    error.dport.set(half.new_sport().get());
-    if error.inner.protocol == PROTOCOL_UDP && error.udp_checksum != [0; 2] {
+    let taken = error.inner.dst().take_from(error.inner.src().take_from(Sum::ZERO));
+    let addresses = dst.add_to(src.add_to(taken));
+    let ports = Sum::ZERO.sub2(error.sport).sub2(error.dport).add2(dport).add2(sport);
+    let mut quotation = error.inner.readdress(dst, src, addresses).add(ports);
+    if names.protocol == V6.protocol {
+        // Its checksum covers the outer addresses too (RFC 4443, 2.3).
+        quotation = quotation.add(outer);
+    }
+    (error.sport, error.dport) = (dport, sport);
+    if error.inner.protocol() == PROTOCOL_UDP && error.udp_checksum != [0; 2] {
         let checksum = addresses.add(ports).update(error.udp_checksum);
         quotation = quotation.sub2(error.udp_checksum).add2(checksum);
         error.udp_checksum = checksum;
     }
     // The client's packets grow by TOA on their way.
     if direction == Direction::Out
-        && error.kind == UNREACHABLE
-        && error.code == TOO_BIG
-        && error.inner.protocol == PROTOCOL_TCP
+        && [error.kind, error.code] == names.too_big
+        && error.inner.protocol() == PROTOCOL_TCP
     {
-        let old = error.mtu.get();
-        let new = old.saturating_sub(toa::LEN_V4 as u16).max(LEAST_MTU).min(old);
-        quotation = quotation.sub2(old.to_be_bytes()).add2(new.to_be_bytes());
-        error.mtu.set(new);
+        let old = u16::from_be_bytes(error.mtu);
+        let new = old.saturating_sub(F::TOA_LEN as u16).max(names.least_mtu).min(old).to_be_bytes();
+        quotation = quotation.sub2(error.mtu).add2(new);
+        error.mtu = new;
     }
     error.checksum = quotation.update(error.checksum);
 }

@@ -5,10 +5,12 @@
 //! ```text
 //! main (the XDP entry; only built for BPF)
 //!   → pipeline   the stages as a list
+//!   → frame      VLAN tags, options and fragment headers off; → fragment: later fragments follow the first
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
-//!   → access     no half yet: may this client in?
+//!   → admit      no half yet: is there a listener?
+//!   → access     may this client in?
 //!   → schedule   which member?
 //!   → open       take a local port, resolve next hops, claim both halves
 //!   → icmp       neither TCP nor UDP: an error about a session?
@@ -18,7 +20,7 @@
 //!   → verdict    the outcome becomes an XDP action and a counter
 //! ```
 //!
-//! The stages see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
+//! The address family is a type parameter of the stages ([`family`]). They see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
 //! implementations are in `kernel/`, the host's (for tests) in [`host`]. [`abi`] is what the maps hold: the
 //! contract with userspace. At the backend, [`receiver`] reads what `toa` wrote.
 #![no_std]
@@ -30,8 +32,12 @@ extern crate std;
 
 pub mod abi;
 pub mod access;
+pub mod admit;
 pub mod bench;
 pub mod checksum;
+pub mod family;
+pub mod fragment;
+pub mod frame;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
 pub mod icmp;

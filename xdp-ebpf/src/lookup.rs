@@ -1,7 +1,8 @@
 //! Whose packet is it, and which half rewrites it?
 
 use crate::{
-    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, CLAIMED, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    family::{Address, Family},
     parse::Segment,
     shared::Shared,
     tables::Tables,
@@ -13,7 +14,7 @@ use crate::{
 pub enum Owner {
     /// A load balancer.
     Vip,
-    /// The balancer's own side towards the backends: the local address with this number.
+    /// The balancer's own side towards the backends: the local address of its family with this number.
     Local(u32),
     /// Nobody here.
     Other,
@@ -21,8 +22,8 @@ pub enum Owner {
 
 /// Whom `address` belongs to.
 #[inline(always)]
-pub fn owner<T: Tables>(tables: &T, address: [u8; 4]) -> Owner {
-    let Some(bucket) = tables.addresses(address_bucket(address)) else { return Owner::Other };
+pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
+    let Some(bucket) = F::addresses(tables, address_bucket(address)) else { return Owner::Other };
     for entry in &bucket.entries {
         if entry.address == address {
             match entry.kind {
@@ -45,16 +46,16 @@ pub struct Buckets {
 impl Buckets {
     /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
     #[inline(always)]
-    pub fn of(config: &Config, segment: &Segment) -> Self {
+    pub fn of<F: Family>(config: &Config, segment: &Segment<F>) -> Self {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
-        let ports = u32::from(segment.sport) << 16 | u32::from(segment.dport);
-        let from = u64::from(u32::from_ne_bytes(segment.src)) << 32 | u64::from(ports);
-        let mut hash = (from ^ config.seed).wrapping_mul(MIX);
+        let ports = u64::from(u32::from(segment.sport) << 16 | u32::from(segment.dport));
+        let (src, dst) = (segment.src.folded(), segment.dst.folded());
+        let mut hash = ((src << 32 | ports) ^ src >> 32 ^ config.seed).wrapping_mul(MIX);
         hash ^= hash >> 32;
-        hash = (hash ^ (u64::from(segment.protocol) << 32 | u64::from(u32::from_ne_bytes(segment.dst))))
-            .wrapping_mul(MIX);
+        hash = (hash ^ (u64::from(segment.protocol) << 32 ^ dst)).wrapping_mul(MIX);
         hash ^= hash >> 29;
-        let buckets = [hash as u32 & config.forward_mask, (hash >> 32) as u32 & config.forward_mask];
+        let mask = config.forward_mask_of::<F>();
+        let buckets = [hash as u32 & mask, (hash >> 32) as u32 & mask];
         Buckets { buckets, begin: (hash >> 62) as u32 }
     }
 
@@ -76,55 +77,72 @@ impl Buckets {
 }
 
 /// A half and its index.
-pub type Found<'a> = (u32, Shared<'a, Half>);
+pub type Found<'a, F> = (u32, Shared<'a, Half<F>>);
+
+/// Whether a half is of this segment's tuple, alive or not.
+#[inline(always)]
+fn is_of<F: Family>(half: Shared<'_, Half<F>>, segment: &Segment<F>) -> bool {
+    half.src().get() == segment.src
+        && half.sport().get() == segment.sport
+        && half.dst().get() == segment.dst
+        && half.dport().get() == segment.dport
+        && half.protocol().get() == segment.protocol
+}
 
 /// The live forward half of a client's segment.
 #[inline(always)]
-pub fn forward<'a, T: Tables>(
+pub fn forward<'a, F: Family, T: Tables>(
     tables: &'a T,
     buckets: Buckets,
-    segment: &Segment,
-) -> Option<Shared<'a, Half>> {
+    segment: &Segment<F>,
+) -> Option<Shared<'a, Half<F>>> {
     for position in 0..2 * BUCKET {
-        let half = tables.forward(buckets.index(position))?;
-        if half.src().get() == segment.src
-            && half.sport().get() == segment.sport
-            && half.dst().get() == segment.dst
-            && half.dport().get() == segment.dport
-            && half.protocol().get() == segment.protocol
-            && half.state().get() == LIVE
-        {
+        let half = F::forward(tables, buckets.index(position))?;
+        if is_of(half, segment) && half.state().get() == LIVE {
             return Some(half);
         }
     }
     None
 }
 
-/// Claims a free forward slot for a tuple: the caller owns it until it sets another state.
+/// Where a tuple's session can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The tuple has a session, with its forward half here.
+    Taken(u32),
+    /// Here is a free forward slot.
+    Free(u32),
+}
+
+/// The place for a new session.
 ///
-/// In the first bucket, where it is found sooner, unless that has but one slot left and the second has more: with a
-/// table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves 0.36 %
-/// (simulated; 2^18 slots).
+/// A free one in the first bucket, where it is found sooner, unless that has but one slot left and the second has
+/// more: with a table half full, 0.03 % of new sessions then find both full, where filling the first one up leaves
+/// 0.36 % (simulated; 2^18 slots).
 #[inline(always)]
-pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_>> {
-    let (mut first, mut second) = (0, 0);
+pub fn place<F: Family, T: Tables>(tables: &T, buckets: Buckets, segment: &Segment<F>) -> Option<Place> {
+    let (mut first, mut second, mut free) = (0, 0, [u32::MAX; 2]);
     for position in 0..2 * BUCKET {
-        let free = u32::from(tables.forward(buckets.index(position))?.state().get() == FREE);
-        if position < BUCKET {
-            first += free;
-        } else {
-            second += free;
+        let index = buckets.index(position);
+        let half = F::forward(tables, index)?;
+        match half.state().get() {
+            FREE if position < BUCKET => {
+                first += 1;
+                free[0] = index;
+            }
+            FREE => {
+                second += 1;
+                free[1] = index;
+            }
+            LIVE if is_of(half, segment) => return Some(Place::Taken(index)),
+            _ => {}
         }
     }
-    let from = if first <= 1 && second > first { BUCKET } else { 0 };
-    for position in 0..2 * BUCKET {
-        let index = buckets.index((from + position) % (2 * BUCKET));
-        let half = tables.forward(index)?;
-        if half.state().get() == FREE && half.state().swap_if(FREE, CLAIMED) {
-            return Some((index, half));
-        }
+    let [of_first, of_second] = free;
+    if first == 0 && second == 0 {
+        return None;
     }
-    None
+    Some(Place::Free(if first == 0 || (first == 1 && second > 1) { of_second } else { of_first }))
 }
 
 /// The live reverse half of a backend's segment to local address number `local`.
@@ -132,15 +150,15 @@ pub fn claim_forward<T: Tables>(tables: &T, buckets: Buckets) -> Option<Found<'_
 /// # Errors
 /// [`Event::PassLocalOther`] for another port than the local ones, [`Event::PassNoSession`] if there is none.
 #[inline(always)]
-pub fn reverse<'a, T: Tables>(
+pub fn reverse<'a, F: Family, T: Tables>(
     tables: &'a T,
     config: &Config,
     local: u32,
-    segment: &Segment,
-) -> Result<Shared<'a, Half>, Event> {
+    segment: &Segment<F>,
+) -> Result<Shared<'a, Half<F>>, Event> {
     let plane = plane_of(segment.src, segment.sport, config.plane_mask);
-    let index = config.reverse_index(config.plane_index(local, plane), segment.dport);
-    let half = tables.reverse(index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
+    let index = config.reverse_index(local, plane, segment.dport);
+    let half = F::reverse(tables, index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport
         && half.protocol().get() == segment.protocol

@@ -1,191 +1,210 @@
-//! A new session: a member, a local address and port, next hops, and both halves.
+//! A new session: next hops, a local address and port, and both halves.
 //!
 //! Nothing in the packet has been changed yet, so every refusal leaves it whole. The forward half is claimed first,
 //! because giving it back costs nothing; a local port is taken last.
 
 use crate::{
-    abi::{
-        Backend, CLAIMED, Config, DYING, FLAG_TOA, FREE, Half, LIVE, MAX_INTERFACES, PROTOCOL_TCP, Service,
-        plane_of,
-    },
-    access,
+    abi::{Backend, CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
+    admit::Picked,
     checksum::Sum,
-    lookup::{self, Buckets, Found},
+    family::{Address, Family},
+    lookup::{self, Buckets, Found, Place},
     packet::Packet,
     parse::{self, Segment},
-    schedule,
     shared::Shared,
-    tables::{Mac, News, Route, Tables},
+    tables::{ANY_SOURCE, Hop, News, Route, Tables},
     tcp_state::State,
     verdict::Event,
-    wire::Ethernet,
+    wire::{ETHERNET_LEN, Ethernet, IpHeader},
 };
 
 /// How many local addresses are asked for a port before the connection is refused.
 const LOCAL_ADDRESSES_TRIED: u32 = 4;
-/// How often a port is asked of one ring while other CPUs take from it at the same moment.
-const PORT_ATTEMPTS: u32 = 4;
+/// How often a ring is asked for a port: it may be empty, or other CPUs may take from it at the same moment.
+const PORT_ATTEMPTS: u32 = 8;
 
-/// Opens a session for a client's SYN or first datagram. Its state is still [`State::None`]: the caller lets the
-/// packet itself move it on.
+/// Opens a session with the member of family `B` that [`crate::admit`] has picked, for a client's SYN or first
+/// datagram. Its state is still [`State::None`]: the caller lets the packet itself move it on.
 ///
 /// It begins with the packet again, because it stands alone: see [`Packet::open_session`].
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn open<P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<(), Event> {
-    let segment = parse::segment(packet, Event::PassVipOther)?;
+pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    picked: Picked,
+) -> Result<(), Event> {
+    let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
+    let to_client = hop_to_client::<F, P, T>(packet, tables)?;
+    let to_backend = hop_to_backend(tables, backend)?;
+    // Read only now, and not kept over the lookups above: what is kept stands on the stack, and that is short.
+    let segment = &parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
-    let buckets = Buckets::of(config, &segment);
-    let segment = &segment;
-    let service = Service { vip: segment.dst, port: segment.dport, protocol: segment.protocol, reserved: 0 };
-    let index = tables.service(&service).ok_or(Event::DropNoListener)?;
-    if !segment.opens() {
-        return Err(Event::DropNoSession);
+    let buckets = Buckets::of(config, segment);
+    let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
+    let member = Member::<B> { address, port: backend.port };
+    Opening { tables, config, buckets, segment, picked, member }.run(to_backend, to_client)
+}
+
+#[inline(always)]
+fn hop_to_backend<T: Tables>(tables: &T, backend: &Backend) -> Result<Hop, Event> {
+    match tables.route(ANY_SOURCE, backend.address) {
+        Route::Via(hop) => Ok(hop),
+        Route::NoNeighbour(_) => Err(Event::DropNoNeighbour),
+        Route::Elsewhere => Err(Event::DropInterface),
+        Route::None => Err(Event::DropNoRoute),
     }
-    let opened = Opening { packet, tables, config, buckets, segment }.run(index);
+}
+
+/// A client whose next hop is on the link that it came from, but not known by MAC, gets the MAC it came from.
+#[inline(always)]
+fn hop_to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Hop, Event> {
+    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
+    let slot = match tables.route(ip.dst().wide(), ip.src().wide()) {
+        Route::Via(hop) => return Ok(hop),
+        Route::NoNeighbour(slot) => slot,
+        Route::Elsewhere => return Err(Event::DropInterface),
+        Route::None => return Err(Event::DropNoRoute),
+    };
+    let interface = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
+    if interface.device != packet.ingress() {
+        return Err(Event::DropNoNeighbour);
+    }
+    let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
+    Ok(Hop::new(slot, ethernet.src.into()))
+}
+
+/// Tells whoever listens what became of a client's packet that asked for a session.
+#[inline(always)]
+pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Result<(), Event>) {
+    let Ok(segment) = parse::segment::<F, P>(packet, Event::PassVipOther) else { return };
+    let (client, vip) = ((segment.src.wide(), segment.sport), (segment.dst.wide(), segment.dport));
     if let Err(event) = opened {
-        let (client, vip) = ((segment.src, segment.sport), (segment.dst, segment.dport));
-        tables.tell(News::Refused { client, vip, event });
+        return tables.tell(News::Refused { client, vip, event });
     }
-    opened
+    tables.tell(News::Opened { client, vip });
+    let Some(config) = tables.config() else { return };
+    let Some(half) = lookup::forward(tables, Buckets::of(config, &segment), &segment) else { return };
+    let (local, backend) = if half.flags().get() & FLAG_MIXED == 0 {
+        (half.new_src().get().wide(), half.new_dst().get().wide())
+    } else {
+        let Some(reverse) = F::Other::reverse(tables, half.peer().get()) else { return };
+        (reverse.dst().get().wide(), reverse.src().get().wide())
+    };
+    let (local, backend) = ((local, half.new_sport().get()), (backend, half.new_dport().get()));
+    tables.tell(News::Joined { local, backend });
 }
 
 /// Whether a SYN for this half's tuple begins a new session.
 #[inline(always)]
-pub fn is_over(half: Shared<'_, Half>) -> bool {
+pub fn is_over(half: Shared<'_, Common>) -> bool {
     State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
-/// Claims the forward slot of a session that is over for a new one with its tuple: left to the sweeper, the slots of
-/// a client that comes again and again from the same ports would fill their two buckets. The reverse half goes, so
-/// that late segments of the old connection cannot meet the new one; the sweeper gives its port back.
-#[inline(always)]
-fn recycle<'a, T: Tables>(tables: &'a T, half: Shared<'a, Half>) -> Option<Found<'a>> {
-    let reverse = tables.reverse(half.peer().get())?;
-    let index = reverse.peer().get();
-    if !half.state().swap_if(LIVE, CLAIMED) {
-        return None;
-    }
-    reverse.state().swap_if(LIVE, DYING);
-    tables.count(Event::SessionReopened);
-    Some((index, half))
-}
-
-struct Opening<'a, 's, P, T> {
-    packet: &'s P,
+struct Opening<'a, 's, F: Family, B: Family, T> {
     tables: &'a T,
     config: &'s Config,
     buckets: Buckets,
-    segment: &'s Segment,
+    segment: &'s Segment<F>,
+    member: Member<B>,
+    picked: Picked,
 }
 
-/// A next hop: slot of the interface, and MAC.
-type Hop = (u8, Mac);
+/// The member of a new session, of family `B`.
+struct Member<B: Family> {
+    address: B::Address,
+    port: u16,
+}
 
-impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
+impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     #[inline(always)]
-    fn run(&self, listener_index: u32) -> Result<(), Event> {
-        let listener = self.tables.listener(listener_index).ok_or(Event::DropInternal)?;
-        if !access::lets_in(self.tables, listener, self.segment.src) {
-            return Err(Event::DropDenied);
-        }
-        let backend_index = schedule::pick(self.tables, self.config, listener.pool, self.segment.src)?;
-        let backend = self.tables.backend(backend_index).ok_or(Event::DropInternal)?;
-        let to_client = self.hop_to_client()?;
-        let to_backend = self.hop_to_backend(backend)?;
-
-        let forward = self.claim().ok_or(Event::DropTableFull)?;
-        let local = match self.take_port(backend) {
+    fn run(&self, to_backend: Hop, to_client: Hop) -> Result<(), Event> {
+        let forward = self.claim()?;
+        let local = match self.take_port() {
             Ok(local) => local,
             Err(event) => {
                 forward.1.state().publish(FREE);
                 return Err(event);
             }
         };
-        let member = (backend_index as u16, listener_index as u16);
-        self.fill(forward, &local, backend, member, to_backend, to_client);
-
+        self.fill(forward, &local, to_backend, to_client);
         self.tables.count(Event::SessionOpened);
-        self.tables.count_session(backend_index);
-        if let Some(load) = self.tables.load(backend_index) {
+        self.tables.count_session(self.picked.backend().into());
+        if let Some(load) = self.tables.load(self.picked.backend().into()) {
             load.value().add(1);
         }
-        self.tables.tell(News::Opened {
-            client: (self.segment.src, self.segment.sport),
-            vip: (self.segment.dst, self.segment.dport),
-            local: (local.address, local.port),
-            backend: (backend.address, backend.port),
-        });
         Ok(())
     }
 
+    /// Claims a forward slot: the caller owns it until it sets another state.
     #[inline(always)]
-    fn claim(&self) -> Option<Found<'a>> {
-        let over = lookup::forward(self.tables, self.buckets, self.segment);
-        over.and_then(|half| recycle(self.tables, half))
-            .or_else(|| lookup::claim_forward(self.tables, self.buckets))
-    }
-
-    #[inline(always)]
-    fn hop_to_backend(&self, backend: &Backend) -> Result<Hop, Event> {
-        match self.tables.route([0; 4], backend.address) {
-            Route::Via { interface, mac } => Ok((self.slot_of(interface)?, mac)),
-            Route::NoNeighbour { .. } => Err(Event::DropNoNeighbour),
-            Route::None => Err(Event::DropNoRoute),
+    fn claim(&self) -> Result<Found<'a, F>, Event> {
+        let place = lookup::place(self.tables, self.buckets, self.segment).ok_or(Event::DropTableFull)?;
+        let (index, from) = match place {
+            Place::Free(index) => (index, FREE),
+            Place::Taken(index) => (index, LIVE),
+        };
+        let half = F::forward(self.tables, index).ok_or(Event::DropInternal)?;
+        if !half.state().swap_if(from, CLAIMED) {
+            return Err(Event::DropRace);
         }
-    }
-
-    /// A client whose next hop is on the link that it came from, but not known by MAC, gets the MAC it came from.
-    #[inline(always)]
-    fn hop_to_client(&self) -> Result<Hop, Event> {
-        match self.tables.route(self.segment.dst, self.segment.src) {
-            Route::Via { interface, mac } => Ok((self.slot_of(interface)?, mac)),
-            Route::NoNeighbour { interface } if interface == self.packet.ingress() => {
-                let ethernet = self.packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
-                Ok((self.slot_of(interface)?, ethernet.src.into()))
-            }
-            Route::NoNeighbour { .. } => Err(Event::DropNoNeighbour),
-            Route::None => Err(Event::DropNoRoute),
+        if from == LIVE {
+            self.recycle(half).ok_or(Event::DropInternal)?;
         }
+        Ok((index, half))
     }
 
+    /// Parts the claimed forward slot of a session that is over from its reverse half. Left to the sweeper, the slots
+    /// of a client that comes again and again from the same ports would fill their two buckets. The reverse half
+    /// goes, so that late segments of the old connection cannot meet the new one; the sweeper gives its port back.
     #[inline(always)]
-    fn slot_of(&self, interface: u32) -> Result<u8, Event> {
-        slot_of(self.tables, interface).ok_or(Event::DropInterface)
+    fn recycle(&self, half: Shared<'a, Half<F>>) -> Option<()> {
+        let peer = half.peer().get();
+        let reverse: Shared<'_, Common> = if half.flags().get() & FLAG_MIXED == 0 {
+            *F::reverse(self.tables, peer)?
+        } else {
+            *F::Other::reverse(self.tables, peer)?
+        };
+        reverse.state().swap_if(LIVE, DYING);
+        self.tables.count(Event::SessionReopened);
+        Some(())
     }
 
     /// Takes a free port of the member's plane, of the local address that the client's tuple hashes to or, if that
     /// has none left, of one of the next.
     #[inline(always)]
-    fn take_port(&self, backend: &Backend) -> Result<Local<'a>, Event> {
-        let plane = plane_of(backend.address, backend.port, self.config.plane_mask);
-        let addresses = self.config.local_addresses;
-        let first = self.buckets.spread();
-        for step in 0..LOCAL_ADDRESSES_TRIED {
-            if step >= addresses {
+    fn take_port(&self) -> Result<Local<'a, B>, Event> {
+        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask);
+        let addresses = self.config.local_addresses_of::<B>();
+        let mut number = self.buckets.spread();
+        let mut untried = addresses.min(LOCAL_ADDRESSES_TRIED);
+        for _ in 0..PORT_ATTEMPTS {
+            if untried == 0 {
                 break;
             }
-            let plane_index = self.config.plane_index(first.wrapping_add(step) % addresses, plane);
-            let plane = self.tables.plane(plane_index).ok_or(Event::DropInternal)?;
-            for _ in 0..PORT_ATTEMPTS {
-                let head = plane.head().get();
-                if head == plane.tail().get() {
-                    break;
-                }
-                let position = head & self.config.ring_mask;
-                let port = self.tables.port(plane_index, position, self.config).ok_or(Event::DropInternal)?;
-                if !plane.head().swap_if(head, head.wrapping_add(1)) {
-                    continue;
-                }
-                let index = self.config.reverse_index(plane_index, port).ok_or(Event::DropInternal)?;
-                let half = self.tables.reverse(index).ok_or(Event::DropInternal)?;
-                if !half.state().swap_if(FREE, CLAIMED) {
-                    return Err(Event::DropPortBusy);
-                }
-                return Ok(Local { address: plane.address().get(), port, reverse: (index, half) });
+            number %= addresses;
+            let plane_index = self.config.plane_index::<B>(number, plane);
+            let ring = self.tables.plane(plane_index).ok_or(Event::DropInternal)?;
+            let head = ring.head().get();
+            if head == ring.tail().get() {
+                untried -= 1;
+                number = number.wrapping_add(1);
+                continue;
             }
+            let position = head & self.config.ring_mask;
+            let port = self.tables.port(plane_index, position, self.config).ok_or(Event::DropInternal)?;
+            if !ring.head().swap_if(head, head.wrapping_add(1)) {
+                continue;
+            }
+            let index = self.config.reverse_index(number, plane, port).ok_or(Event::DropInternal)?;
+            let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
+            if !half.state().swap_if(FREE, CLAIMED) {
+                return Err(Event::DropPortBusy);
+            }
+            let address = B::Address::from_wide(ring.address().get()).ok_or(Event::DropInternal)?;
+            return Ok(Local { address, port, reverse: (index, half) });
         }
         Err(Event::DropNoPort)
     }
@@ -194,101 +213,75 @@ impl<'a, P: Packet, T: Tables> Opening<'a, '_, P, T> {
     #[inline(always)]
     fn fill(
         &self,
-        (forward_index, forward): Found<'a>,
-        local: &Local<'a>,
-        backend: &Backend,
-        (backend_index, listener_index): (u16, u16),
+        (forward_index, forward): Found<'a, F>,
+        local: &Local<'a, B>,
         to_backend: Hop,
         to_client: Hop,
     ) {
-        let segment = self.segment;
+        let (segment, member) = (self.segment, &self.member);
         let (reverse_index, reverse) = local.reverse;
-        let half = Half {
-            state: CLAIMED,
-            flags: if segment.protocol == PROTOCOL_TCP { FLAG_TOA } else { 0 },
-            last_seen: self.tables.now(),
-            generation: self.config.generation as u16,
-            backend: backend_index,
-            listener: listener_index,
-            tcp: State::None as u8,
-            protocol: segment.protocol,
-            packets: 0,
-            ..Half::default()
-        };
-        reverse.write(
-            Half {
-                src: backend.address,
-                sport: backend.port,
-                dst: local.address,
-                dport: local.port,
-                new_src: segment.dst,
-                new_sport: segment.dport,
-                new_dst: segment.src,
-                new_dport: segment.sport,
-                interface: to_client.0,
-                next_hop: to_client.1.into(),
-                peer: forward_index,
-                ack: segment.seq.wrapping_add(1),
-                ..half
-            }
-            .with_deltas(),
-        );
-        forward.write(
-            Half {
-                src: segment.src,
-                sport: segment.sport,
-                dst: segment.dst,
-                dport: segment.dport,
-                new_src: local.address,
-                new_sport: local.port,
-                new_dst: backend.address,
-                new_dport: backend.port,
-                interface: to_backend.0,
-                next_hop: to_backend.1.into(),
-                peer: reverse_index,
-                ack: 0,
-                ..half
-            }
-            .with_deltas(),
-        );
+        self.fill_half(reverse, forward_index, to_client);
+        reverse.src().set(member.address);
+        reverse.sport().set(member.port);
+        reverse.dst().set(local.address);
+        reverse.dport().set(local.port);
+        reverse.new_sport().set(segment.dport);
+        reverse.new_dport().set(segment.sport);
+        self.fill_half(forward, reverse_index, to_backend);
+        forward.src().set(segment.src);
+        forward.sport().set(segment.sport);
+        forward.dst().set(segment.dst);
+        forward.dport().set(segment.dport);
+        forward.new_sport().set(local.port);
+        forward.new_dport().set(member.port);
+
+        let clients = segment.dst.add_to(segment.src.add_to(Sum::ZERO));
+        let backends = member.address.add_to(local.address.add_to(Sum::ZERO));
+        // The TTL shares its word with the protocol, which does not change.
+        let ttl = Sum::ZERO.sub2([1, 0]);
+        forward.ip_delta().set(ttl.add(backends).sub(clients).delta());
+        reverse.ip_delta().set(ttl.add(clients).sub(backends).delta());
+        let clients = clients.add2(segment.sport.to_be_bytes()).add2(segment.dport.to_be_bytes());
+        let backends = backends.add2(local.port.to_be_bytes()).add2(member.port.to_be_bytes());
+        forward.l4_delta().set(backends.sub(clients).delta());
+        reverse.l4_delta().set(clients.sub(backends).delta());
+
+        // Of a mixed session there is no room for them, and they become zeros; see `FLAG_MIXED`.
+        forward.new_src().set(in_family(local.address));
+        forward.new_dst().set(in_family(member.address));
+        reverse.new_src().set(in_family(segment.dst));
+        reverse.new_dst().set(in_family(segment.src));
         reverse.state().publish(LIVE);
         forward.state().publish(LIVE);
+    }
+
+    /// What both halves begin with. Field by field: whole, a half would stand on the stack first, and there is no room.
+    #[inline(always)]
+    fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop) {
+        half.next_hop().set(hop.mac().into());
+        half.interface().set(hop.slot());
+        half.flags().set(if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
+        half.ack().set(0);
+        half.peer().set(peer);
+        half.last_seen().set(self.tables.now());
+        half.generation().set(self.config.generation as u16);
+        half.backend().set(self.picked.backend());
+        half.listener().set(self.picked.listener());
+        half.tcp().set(State::None as u8);
+        half.protocol().set(self.segment.protocol);
+        half.packets().set(0);
     }
 }
 
 /// A local port that was taken, and the reverse half that belongs to it.
-struct Local<'a> {
-    address: [u8; 4],
+struct Local<'a, B: Family> {
+    address: B::Address,
     port: u16,
-    reverse: Found<'a>,
+    reverse: Found<'a, B>,
 }
 
-impl Half {
-    /// Fills in the checksum deltas from the addresses and ports.
-    #[inline(always)]
-    #[must_use]
-    pub const fn with_deltas(mut self) -> Self {
-        let addresses = Sum::ZERO.sub4(self.src).sub4(self.dst).add4(self.new_src).add4(self.new_dst);
-        // The TTL shares its word with the protocol, which does not change.
-        let ttl = Sum::ZERO.sub2([1, 0]);
-        self.ip_delta = addresses.add(ttl).delta();
-        self.l4_delta = addresses
-            .sub2(self.sport.to_be_bytes())
-            .sub2(self.dport.to_be_bytes())
-            .add2(self.new_sport.to_be_bytes())
-            .add2(self.new_dport.to_be_bytes())
-            .delta();
-        self
-    }
-}
-
-/// The slot of an interface in `ek_interface`, if XDP is attached to it.
+/// The address if it is of this family, or else zero.
 #[inline(always)]
-pub fn slot_of<T: Tables>(tables: &T, interface: u32) -> Option<u8> {
-    for slot in 0..MAX_INTERFACES {
-        if tables.interface(slot)?.index == interface {
-            return Some(slot as u8);
-        }
-    }
-    None
+fn in_family<A: Address, B: Address>(address: A) -> B {
+    B::from_wide(address.wide()).unwrap_or_default()
 }

@@ -3,6 +3,9 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
+    admit::Picked,
+    family::Family,
+    frame::Kind,
     tables::Tables,
     verdict::{Event, Outcome},
 };
@@ -32,30 +35,73 @@ pub trait Packet {
     /// [`NoHeadroom`]; the frame is as before.
     fn grow_head<const BY: usize>(&mut self) -> Result<(), NoHeadroom>;
 
+    /// Takes `BY` bytes away in front. `None` if there are no more than those.
+    fn shrink_head<const BY: usize>(&mut self) -> Option<()>;
+
+    /// Takes `bytes` away in front, at most 300. `None` if there are no more than those.
+    fn shrink_head_by(&mut self, bytes: usize) -> Option<()>;
+
+    /// [`crate::frame::make_plain`], as a function that is verified once and apart.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event>;
+
+    /// [`crate::frame::restore`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends instead.
+    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event>;
+
+    /// [`crate::frame::tag`] with the tags of the interface in this slot, as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends instead.
+    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event>;
+
+    /// [`crate::fragment::handle`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+
     /// [`crate::toa::strip`]. The kernel's packets call it as a function that is verified once and apart, because
     /// its loop, inlined behind every path that leads to it, is more than the verifier follows.
-    fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool>;
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool>;
 
     /// [`crate::toa::lower_mss`], apart for the same reason.
-    fn lower_mss(&mut self, header_len: usize) -> Option<()>;
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()>;
 
     /// [`crate::unsettled::handle`], as a function too: see [`crate::pipeline`].
     ///
     /// # Errors
     /// The event with which the packet ends.
-    fn handle_unsettled<T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
 
-    /// [`crate::open::open`], as a function too.
+    /// [`crate::admit::pick`], as a function too.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event>;
+
+    /// [`crate::open::open`] for the family of the member, as a function too.
     ///
     /// # Errors
     /// The event under which the packet is dropped.
-    fn open_session<T: Tables>(&self, tables: &T) -> Result<(), Event>;
+    fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked) -> Result<(), Event>;
+
+    /// [`crate::open::tell`], as a function too.
+    fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>);
 
     /// [`crate::icmp::translate`], as a function too.
     ///
     /// # Errors
     /// The event with which the packet ends.
-    fn translate_icmp<T: Tables>(&mut self, tables: &T, otherwise: Event) -> Result<Outcome, Event>;
+    fn translate_icmp<F: Family, T: Tables>(
+        &mut self,
+        tables: &T,
+        otherwise: Event,
+    ) -> Result<Outcome, Event>;
 
     /// Index of the interface it came in by.
     fn ingress(&self) -> u32;

@@ -2,21 +2,20 @@
 
 use crate::{
     abi::{PROTOCOL_TCP, PROTOCOL_UDP},
+    family::Family,
     packet::Packet,
     verdict::Event,
-    wire::{
-        ETHERNET_LEN, ETHERTYPE_IPV4, Ethernet, Flags, IPV4_LEN, Ipv4, L4_OFFSET, TCP_LEN, Tcp, UDP_LEN, Udp,
-    },
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, TCP_LEN, Tcp, UDP_LEN, Udp},
 };
 
-/// A whole TCP segment or UDP datagram in an IPv4 packet without options, not a fragment. Its headers, options included, are in the
-/// frame, and so are all bytes that `total_len` promises.
+/// A TCP segment or UDP datagram, whole or its first fragment, in an IP packet without options or extensions. Its headers,
+/// TCP's options included, are in the frame, and so are all bytes that `total_len` promises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
+pub struct Segment<F: Family> {
     /// Source address.
-    pub src: [u8; 4],
+    pub src: F::Address,
     /// Destination address.
-    pub dst: [u8; 4],
+    pub dst: F::Address,
     /// Source port.
     pub sport: u16,
     /// Destination port.
@@ -32,16 +31,16 @@ pub struct Segment {
     /// Time to live.
     pub ttl: u8,
     /// Bytes from the IP header on.
-    pub total_len: u16,
+    pub total_len: u32,
     /// Bytes of the TCP header with options, 20–60, or of the UDP header, 8.
     pub header_len: usize,
 }
 
-impl Segment {
+impl<F: Family> Segment<F> {
     /// Bytes of data.
     #[inline(always)]
     pub const fn payload_len(&self) -> usize {
-        self.total_len as usize - IPV4_LEN - self.header_len
+        self.total_len as usize - F::IP_LEN - self.header_len
     }
 
     /// Whether it may open a session: a pure SYN, or any datagram.
@@ -51,67 +50,55 @@ impl Segment {
     }
 }
 
-/// The destination of an IPv4 packet.
+/// The destination of an IP packet.
 ///
 /// # Errors
-/// [`Event::PassNotIpv4`] for every other frame.
+/// [`Event::PassNotIp`] if the frame is too short for one.
 #[inline(always)]
-pub fn destination<P: Packet>(packet: &P) -> Result<[u8; 4], Event> {
-    let ethernet = packet.at::<Ethernet>(0).ok_or(Event::PassNotIpv4)?;
-    if ethernet.ethertype.get() != ETHERTYPE_IPV4 {
-        return Err(Event::PassNotIpv4);
-    }
-    Ok(packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIpv4)?.dst)
+pub fn destination<F: Family, P: Packet>(packet: &P) -> Result<F::Address, Event> {
+    Ok(packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::PassNotIp)?.dst())
 }
 
-/// The TCP segment or UDP datagram in an IPv4 packet.
+/// The TCP segment or UDP datagram in a plain packet ([`crate::frame`]).
 ///
 /// # Errors
-/// `other` if it is neither; a `Drop…` event if it is one and cannot be handled.
+/// `other` if it is neither; [`Event::DropMalformed`] if it is one and cannot be handled.
 #[inline(always)]
-pub fn segment<P: Packet>(packet: &P, other: Event) -> Result<Segment, Event> {
-    let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIpv4)?;
-    if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP {
+pub fn segment<F: Family, P: Packet>(packet: &P, other: Event) -> Result<Segment<F>, Event> {
+    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
+    let protocol = ip.protocol();
+    if protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP {
         return Err(other);
     }
-    if ip.version_ihl != 0x45 {
-        return Err(match ip.version_ihl {
-            0x46..=0x4f => Event::DropIpOptions,
-            _ => Event::DropMalformed,
-        });
-    }
-    if ip.is_fragment() {
-        return Err(Event::DropFragment);
-    }
-    let total_len = ip.total_len.get();
-    if !packet.reaches(ETHERNET_LEN + usize::from(total_len)) {
+    let total_len = ip.total_len();
+    if !packet.reaches(ETHERNET_LEN + total_len as usize) {
         return Err(Event::DropMalformed);
     }
     let mut segment = Segment {
-        src: ip.src,
-        dst: ip.dst,
+        src: ip.src(),
+        dst: ip.dst(),
         sport: 0,
         dport: 0,
-        protocol: ip.protocol,
+        protocol,
         seq: 0,
         ack: 0,
         flags: Flags::default(),
-        ttl: ip.ttl,
+        ttl: ip.ttl(),
         total_len,
         header_len: UDP_LEN,
     };
-    if ip.protocol == PROTOCOL_TCP {
-        let tcp = packet.at::<Tcp>(L4_OFFSET).ok_or(Event::DropMalformed)?;
+    if protocol == PROTOCOL_TCP {
+        let tcp = &packet.at::<Frame<F::Ip, Tcp>>(0).ok_or(Event::DropMalformed)?.l4;
         segment.header_len = tcp.header_len();
-        if segment.header_len < TCP_LEN || usize::from(total_len) < IPV4_LEN + segment.header_len {
+        if segment.header_len < TCP_LEN || (total_len as usize) < F::IP_LEN + segment.header_len {
             return Err(Event::DropMalformed);
         }
         (segment.sport, segment.dport) = (tcp.sport.get(), tcp.dport.get());
         (segment.seq, segment.ack, segment.flags) = (tcp.seq.get(), tcp.ack.get(), tcp.flags);
     } else {
-        let udp = packet.at::<Udp>(L4_OFFSET).ok_or(Event::DropMalformed)?;
-        let len = usize::from(udp.len.get());
-        if len < UDP_LEN || IPV4_LEN + len > usize::from(total_len) {
+        let udp = &packet.at::<Frame<F::Ip, Udp>>(0).ok_or(Event::DropMalformed)?.l4;
+        // Of a datagram in pieces it is more than the first has.
+        if usize::from(udp.len.get()) < UDP_LEN {
             return Err(Event::DropMalformed);
         }
         (segment.sport, segment.dport) = (udp.sport.get(), udp.dport.get());

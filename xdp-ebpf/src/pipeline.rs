@@ -6,6 +6,8 @@
 
 use crate::{
     abi::{Config, Half, Interface, PROTOCOL_UDP},
+    family::{Family, V4, V6},
+    frame::Kind,
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -21,10 +23,22 @@ use crate::{
 /// Handles one packet, counts what became of it, and says where it goes.
 #[inline(always)]
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
-    let outcome = match steer(packet, tables) {
-        Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => packet.translate_icmp(tables, event),
-        outcome => outcome,
+    let kind = Kind::of(packet);
+    let odd = kind == Kind::Odd;
+    let mut outcome = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
+        Ok(Kind::V4) => of_family::<V4, P, T>(packet, tables),
+        Ok(Kind::V6) => of_family::<V6, P, T>(packet, tables),
+        Ok(Kind::LaterFragment4) => packet.handle_fragment::<V4, T>(tables),
+        Ok(Kind::LaterFragment6) => packet.handle_fragment::<V6, T>(tables),
+        Ok(Kind::Odd | Kind::Other) => Err(Event::PassNotIp),
+        Err(event) => Err(event),
     };
+    if odd && let Err(event) = packet.restore(tables, outcome.is_ok()) {
+        outcome = Err(event);
+    }
+    if let Ok(Outcome::Tag(slot)) = outcome {
+        outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
+    }
     match outcome {
         Ok(outcome) => outcome,
         Err(event) => {
@@ -35,55 +49,71 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
 }
 
 #[inline(always)]
-fn steer<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
-    match lookup::owner(tables, parse::destination(packet)?) {
-        Owner::Vip => from_client(packet, tables),
-        Owner::Local(local) => from_backend(packet, tables, local),
+fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+    let steered = match lookup::owner::<F, T>(tables, parse::destination::<F, P>(packet)?) {
+        Owner::Vip => from_client::<F, P, T>(packet, tables),
+        Owner::Local(local) => from_backend::<F, P, T>(packet, tables, local),
         Owner::Other => Err(Event::PassNotOurs),
+    };
+    match steered {
+        Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => {
+            packet.translate_icmp::<F, T>(tables, event)
+        }
+        outcome => outcome,
     }
 }
 
 #[inline(always)]
-fn from_client<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
-    let segment = parse::segment(packet, Event::PassVipOther)?;
+fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+    let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
-        Some(half) if !(segment.flags.opens() && open::is_over(half)) => {
+        Some(half) if !(segment.flags.opens() && open::is_over(*half)) => {
             let leg = Leg { half, direction: Direction::In };
             if leg.is_settled(&segment, config) {
-                let out = leg.interface(tables, &segment)?;
-                return leg.send(packet, tables, &segment, out);
+                return leg.send(packet, tables, &segment);
             }
         }
-        _ => packet.open_session(tables)?,
+        _ => {
+            let picked = packet.pick_member::<F, T>(tables);
+            if picked == Err(Event::PassLayer7) {
+                return Err(Event::PassLayer7);
+            }
+            let opened = picked.and_then(|picked| packet.open_session::<F, T>(tables, picked));
+            packet.tell_of_session::<F, T>(tables, opened);
+            opened?;
+        }
     }
-    packet.handle_unsettled(tables)
+    packet.handle_unsettled::<F, T>(tables)
 }
 
 #[inline(always)]
-fn from_backend<P: Packet, T: Tables>(packet: &mut P, tables: &T, local: u32) -> Result<Outcome, Event> {
-    let segment = parse::segment(packet, Event::PassLocalOther)?;
+fn from_backend<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    local: u32,
+) -> Result<Outcome, Event> {
+    let segment = parse::segment::<F, P>(packet, Event::PassLocalOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let half = lookup::reverse(tables, config, local, &segment)?;
     let leg = Leg { half, direction: Direction::Out };
     if leg.is_settled(&segment, config) {
-        let out = leg.interface(tables, &segment)?;
-        return leg.send(packet, tables, &segment, out);
+        return leg.send(packet, tables, &segment);
     }
-    packet.handle_unsettled(tables)
+    packet.handle_unsettled::<F, T>(tables)
 }
 
 /// A packet's half, and which way it goes.
 #[derive(Clone, Copy)]
-pub(crate) struct Leg<'a> {
-    pub half: Shared<'a, Half>,
+pub(crate) struct Leg<'a, F: Family> {
+    pub half: Shared<'a, Half<F>>,
     pub direction: Direction,
 }
 
-impl Leg<'_> {
+impl<F: Family> Leg<'_, F> {
     /// Whether this segment leaves its session as it is, with nothing to add to it or to ask.
     #[inline(always)]
-    fn is_settled(&self, segment: &Segment, config: &Config) -> bool {
+    fn is_settled(&self, segment: &Segment<F>, config: &Config) -> bool {
         let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
         // Datagrams that nobody answers do not move their session.
         let stays = self.half.tcp().get() == State::Established as u8
@@ -94,39 +124,51 @@ impl Leg<'_> {
             && self.half.generation().get() == config.generation as u16
     }
 
-    /// The interface that the packet leaves by, if it may.
+    /// The interface that the packet leaves by with this many bytes from the IP header on, if it may.
     #[inline(always)]
-    pub fn interface<'t, T: Tables>(&self, tables: &'t T, segment: &Segment) -> Result<&'t Interface, Event> {
-        if segment.ttl <= 1 {
+    pub fn interface<'t, T: Tables>(
+        &self,
+        tables: &'t T,
+        ttl: u8,
+        leaves_with: u32,
+    ) -> Result<&'t Interface, Event> {
+        if ttl <= 1 {
             return Err(Event::DropTtl);
         }
         let out = tables.interface(u32::from(self.half.interface().get())).ok_or(Event::DropInternal)?;
-        if u32::from(segment.total_len) > out.mtu {
+        if leaves_with > out.mtu {
             return Err(Event::DropOverMtu);
         }
         Ok(out)
     }
 
-    /// Rewrites the packet, which came in as `segment`, and keeps the books.
     #[inline(always)]
-    pub fn send<P: Packet, T: Tables>(
+    fn send<P: Packet, T: Tables>(
         self,
         packet: &mut P,
         tables: &T,
-        segment: &Segment,
-        out: &Interface,
+        segment: &Segment<F>,
     ) -> Result<Outcome, Event> {
+        let out = self.interface(tables, segment.ttl, segment.total_len)?;
         rewrite::rewrite(packet, self.half, segment.protocol, out)?;
+        Ok(self.account(packet, tables, segment, out))
+    }
+
+    /// Keeps the books on a packet that came in as `segment` and is rewritten.
+    #[inline(always)]
+    pub fn account<P: Packet, T: Tables>(
+        self,
+        packet: &P,
+        tables: &T,
+        segment: &Segment<F>,
+        out: &Interface,
+    ) -> Outcome {
         self.half.last_seen().set(tables.now());
         if segment.flags.any(Flags::ACK) {
             self.half.ack().set(segment.ack);
         }
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
-        tables.count_packet(u32::from(self.half.backend().get()), self.direction, segment.total_len.into());
-        Ok(if out.index == packet.ingress() {
-            Outcome::Tx
-        } else {
-            Outcome::Redirect(self.half.interface().get())
-        })
+        tables.count_packet(u32::from(self.half.backend().get()), self.direction, segment.total_len);
+        Outcome::out_of(self.half.interface().get(), out, packet.ingress())
     }
 }

@@ -7,7 +7,10 @@ use core::hint::black_box;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::toa::{KIND, LEN_V4};
+use crate::{
+    family::{Family, V4, V6},
+    toa::KIND,
+};
 
 /// Version of everything in this file; part of the pins' path.
 pub const ABI_VERSION: u32 = 1;
@@ -36,8 +39,10 @@ pub mod program {
 
 /// Balancer networks that can be trusted.
 pub const MAX_TRUSTED: u32 = 4096;
-/// Bytes of the option with an IPv6 address: kind, length, port, address.
-pub const LEN_V6: usize = 20;
+/// Bytes of the option with an IPv4 address.
+const LEN_V4: usize = V4::TOA_LEN;
+/// Bytes of the option with an IPv6 address.
+pub const LEN_V6: usize = V6::TOA_LEN;
 /// A TCP header has room for this many bytes of options.
 pub const MAX_OPTIONS: usize = 40;
 

@@ -12,12 +12,13 @@ use crate::{
     verdict::Event,
 };
 
-/// Picks the backend (its index in `ek_backend`) for a client's new session.
+/// Picks the backend (its index in `ek_backend`) for a client's new session; `source` is the client's address in 16
+/// bytes.
 ///
 /// # Errors
 /// [`Event::DropNoMember`] if the pool has nobody to pick.
 #[inline(always)]
-pub fn pick<T: Tables>(tables: &T, config: &Config, pool_index: u32, source: [u8; 4]) -> Result<u32, Event> {
+pub fn pick<T: Tables>(tables: &T, config: &Config, pool_index: u32, source: [u8; 16]) -> Result<u32, Event> {
     let pool = tables.pool(pool_index).ok_or(Event::DropInternal)?;
     let (base, count, algorithm) = Pool::parts_of(pool.block().get());
     if count == 0 {
@@ -29,7 +30,7 @@ pub fn pick<T: Tables>(tables: &T, config: &Config, pool_index: u32, source: [u8
         _ => {
             let sticky = pool.sticky().get();
             if sticky > 0 {
-                let stay = Stay { key: StickyKey { pool: pool_index, source }, seconds: sticky };
+                let stay = Stay { key: StickyKey { pool: pool_index, reserved: 0, source }, seconds: sticky };
                 return stay.pick(tables, config, || {
                     tables.slot(base + turn(tables, pool_index, count).ok()?).map(|slot| slot_parts(slot).0)
                 });

@@ -7,9 +7,15 @@
     reason = "the one place that reads and writes memory shared with other CPUs and userspace"
 )]
 
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+
+use crate::{
+    abi::{Common, Half},
+    family::Family,
+};
 
 /// A record in a map, shared with everybody. Fields are read and written one at a time, untorn up to 8 bytes.
+#[repr(C)]
 pub struct Shared<'a, T> {
     record: NonNull<T>,
     map: PhantomData<&'a T>,
@@ -23,6 +29,17 @@ impl<T> Clone for Shared<'_, T> {
 }
 
 impl<T> Copy for Shared<'_, T> {}
+
+/// What the halves of both families have in common.
+impl<'a, F: Family> Deref for Shared<'a, Half<F>> {
+    type Target = Shared<'a, Common>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Self::Target {
+        // SAFETY: `Shared` is a pointer whatever it points to, and a half begins with its `Common` (`repr(C)`).
+        unsafe { &*(&raw const *self).cast() }
+    }
+}
 
 impl<T> Shared<'_, T> {
     /// Wraps a pointer to a record.
@@ -197,9 +214,12 @@ impl Shared<'_, u64> {
 /// Gives `Shared<Record>` one method per named field.
 macro_rules! shared_fields {
     ($record:ident { $($field:ident : $type:ty),+ $(,)? }) => {
-        impl<'a> $crate::shared::Shared<'a, $record> {
+        $crate::shared::shared_fields! { [] $record { $($field: $type),+ } }
+    };
+    ([$($family:ident)?] $record:ty { $($field:ident : $type:ty),+ $(,)? }) => {
+        impl<'a $(, $family: $crate::family::Family)?> $crate::shared::Shared<'a, $record> {
             $(
-                #[doc = concat!("[`", stringify!($record), "::", stringify!($field), "`].")]
+                #[doc = concat!("[`", stringify!($record), "`]'s `", stringify!($field), "`.")]
                 #[inline(always)]
                 #[allow(unsafe_code, reason = "projects a field of a record that `Shared::new` vouches for")]
                 pub fn $field(&self) -> $crate::shared::Field<'a, $type> {

@@ -2,22 +2,33 @@
 
 use crate::{
     abi::{
-        AddressBucket, Backend, Config, Half, Interface, Listener, Plane, Pool, Service, Sticky, StickyKey,
+        AddressBucket, Backend, Config, Fragment, FragmentKey, Half, Interface, Listener, Plane, Pool,
+        Service, Sticky, StickyKey, Taken,
     },
+    family::{V4, V6},
     shared::Shared,
     verdict::Event,
 };
+
+/// A source for [`Tables::route`] that says nothing.
+pub const ANY_SOURCE: [u8; 16] = [0; 16];
 
 /// The BPF maps, or a model of them. An index that is out of range answers `None`.
 pub trait Tables {
     /// `ek_config`.
     fn config(&self) -> Option<&Config>;
     /// `ek_address`, by [`crate::abi::address_bucket`].
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket>;
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>>;
+    /// `ek_address6`.
+    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>>;
     /// `ek_forward`, by index (bucket × [`crate::abi::BUCKET`] + position).
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half>>;
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
+    /// `ek_forward6`.
+    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
     /// `ek_reverse`, by [`Config::reverse_index`].
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half>>;
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
+    /// `ek_reverse6`.
+    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
     /// `ek_service`: the index of the listener on this VIP and port.
     fn service(&self, key: &Service) -> Option<u32>;
     /// `ek_listener`.
@@ -31,11 +42,17 @@ pub trait Tables {
     /// `ek_load`: how many connections a backend has.
     fn load(&self, backend: u32) -> Option<Shared<'_, u32>>;
     /// `ek_access`: the value of the longest prefix of this list that the address is on.
-    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32>;
+    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32>;
     /// `ek_sticky`.
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
     fn stick(&self, key: &StickyKey, sticky: &Sticky);
+    /// `ek_fragment`.
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
+    /// Writes an entry of `ek_fragment`; the oldest goes if it is full.
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment);
+    /// `ek_taken`: this CPU's.
+    fn taken(&self) -> Option<Shared<'_, Taken>>;
     /// `ek_backend`.
     fn backend(&self, index: u32) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].
@@ -45,8 +62,9 @@ pub trait Tables {
     /// `ek_interface`.
     fn interface(&self, slot: u32) -> Option<&Interface>;
 
-    /// The next hop of a packet from `src` to `dst`, as the host's own routing has it.
-    fn route(&self, src: [u8; 4], dst: [u8; 4]) -> Route;
+    /// The next hop of a packet from `src` to `dst` (16 bytes, IPv4 mapped), as the host's own routing has it. The
+    /// destination says which family it is, and [`ANY_SOURCE`] is of both.
+    fn route(&self, src: [u8; 16], dst: [u8; 16]) -> Route;
     /// The low 32 bits of `jiffies_64`.
     fn now(&self) -> u32;
 
@@ -97,45 +115,81 @@ impl From<Mac> for [u8; 6] {
     }
 }
 
+/// A next hop in one register, for the same reason: a slot of `ek_interface`, and the MAC below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hop(u64);
+
+impl Hop {
+    /// Out of the interface in this slot to this MAC.
+    #[inline(always)]
+    pub const fn new(slot: u8, mac: Mac) -> Self {
+        Hop((slot as u64) << 48 | mac.0)
+    }
+
+    /// The slot.
+    #[inline(always)]
+    pub const fn slot(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
+
+    /// The MAC.
+    #[inline(always)]
+    pub const fn mac(self) -> Mac {
+        Mac(self.0 & 0xffff_ffff_ffff)
+    }
+
+    /// As a number below 2^56, and back.
+    #[inline(always)]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// See [`Hop::number`].
+    #[inline(always)]
+    pub const fn from_number(number: u64) -> Self {
+        Hop(number & 0xff_ffff_ffff_ffff)
+    }
+}
+
 /// The answer of a route lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
-    /// Out of this interface to this MAC.
-    Via {
-        /// Interface index.
-        interface: u32,
-        /// The next hop's MAC.
-        mac: Mac,
-    },
-    /// Out of this interface, but nobody knows the next hop's MAC.
-    NoNeighbour {
-        /// Interface index.
-        interface: u32,
-    },
+    /// This way.
+    Via(Hop),
+    /// Out of the interface in this slot, but nobody knows the next hop's MAC.
+    NoNeighbour(u8),
+    /// Out of an interface that XDP is not attached to.
+    Elsewhere,
     /// Nowhere.
     None,
 }
 
+/// One end of a connection: its address, 16 bytes with IPv4 mapped, and port.
+pub type End = ([u8; 16], u16);
+
 /// What the slow path has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
-    /// A session was opened.
+    /// A session was opened: between these.
     Opened {
         /// Client's address and port.
-        client: ([u8; 4], u16),
+        client: End,
         /// VIP and port.
-        vip: ([u8; 4], u16),
+        vip: End,
+    },
+    /// And on the other side between these.
+    Joined {
         /// Local address and port.
-        local: ([u8; 4], u16),
+        local: End,
         /// Backend's address and port.
-        backend: ([u8; 4], u16),
+        backend: End,
     },
     /// A session was not opened.
     Refused {
         /// Client's address and port.
-        client: ([u8; 4], u16),
+        client: End,
         /// VIP and port.
-        vip: ([u8; 4], u16),
+        vip: End,
         /// Why.
         event: Event,
     },

@@ -10,17 +10,16 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
     checksum::Sum,
+    family::{Address, Family},
     packet::Packet,
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{Flags, Frame, L4_OFFSET, MAX_OPTIONS, OPTIONS_OFFSET, TCP_LEN, Tcp},
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
 };
 
 /// Option kind of TOA.
 pub const KIND: u8 = 254;
-/// Bytes of the option with an IPv4 address: kind, length, port, address.
-pub const LEN_V4: usize = 8;
 
 const END: u8 = 0;
 const NOP: u8 = 1;
@@ -35,30 +34,36 @@ const fn forged(kind: u8, syn: bool) -> bool {
     matches!(kind, 200 | 253 | 254) || (syn && kind == FAST_OPEN)
 }
 
-/// What the client → backend direction does while TOA is on: strips, then inserts.
+/// What the client → backend direction does while TOA is on: strips, then inserts. `mtu` is the most bytes that the
+/// packet may have as it came in, before its addresses are changed.
 ///
 /// # Errors
 /// [`Event::DropInternal`] if the packet is not what `segment` says.
 #[inline(always)]
-pub fn outgoing<P: Packet, T: Tables>(
+pub fn outgoing<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
-    segment: Segment,
+    segment: &Segment<F>,
     mtu: u32,
 ) -> Result<(), Event> {
     let syn = segment.flags.any(Flags::SYN);
-    if has_options_to_check(packet, &segment)
-        && packet.strip_forged(segment.header_len, syn).ok_or(Event::DropInternal)?
+    if has_options_to_check(packet, segment)
+        && packet.strip_forged::<F>(segment.header_len, syn).ok_or(Event::DropInternal)?
     {
         tables.count(Event::ToaStripped);
     }
     if segment.flags.any(Flags::RST) || (syn && segment.payload_len() == 0) {
         return Ok(());
     }
-    let fits = segment.header_len + LEN_V4 <= TCP_LEN + MAX_OPTIONS
-        && u32::from(segment.total_len) + LEN_V4 as u32 <= mtu;
-    if fits && packet.grow_head::<LEN_V4>().is_ok() {
-        insert(packet, &segment).ok_or(Event::DropInternal)?;
+    // The others of its fragments are where they are: this one cannot grow.
+    let in_pieces = packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| ip.is_fragment());
+    let fits = !in_pieces
+        && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS
+        && segment.total_len + F::TOA_LEN as u32 <= mtu;
+    let grown =
+        fits && if F::VERSION == 4 { packet.grow_head::<8>() } else { packet.grow_head::<20>() }.is_ok();
+    if grown {
+        insert(packet, segment).ok_or(Event::DropInternal)?;
         tables.count(Event::ToaInserted);
     } else {
         tables.count(Event::ToaNoRoom);
@@ -68,11 +73,11 @@ pub fn outgoing<P: Packet, T: Tables>(
 
 /// All but the commonest case: no options, or the timestamps alone as every stack sends them.
 #[inline(always)]
-fn has_options_to_check<P: Packet>(packet: &P, segment: &Segment) -> bool {
+fn has_options_to_check<F: Family, P: Packet>(packet: &P, segment: &Segment<F>) -> bool {
     const TIMESTAMPS: [u8; 4] = [NOP, NOP, 8, 10];
     match segment.header_len {
         TCP_LEN => false,
-        32 => packet.at::<[u8; 4]>(OPTIONS_OFFSET) != Some(&TIMESTAMPS),
+        32 => packet.at::<[u8; 4]>(F::OPTIONS_OFFSET) != Some(&TIMESTAMPS),
         _ => true,
     }
 }
@@ -83,11 +88,11 @@ fn has_options_to_check<P: Packet>(packet: &P, segment: &Segment) -> bool {
 /// Byte by byte at constant offsets: a walk from option to option would make the verifier follow an offset that the
 /// packet decides, and give up.
 #[inline(always)]
-pub fn strip<P: Packet>(packet: &mut P, header_len: usize, syn: bool) -> Option<bool> {
-    let end = L4_OFFSET + header_len;
+pub fn strip<F: Family, P: Packet>(packet: &mut P, header_len: usize, syn: bool) -> Option<bool> {
+    let end = F::L4_OFFSET + header_len;
     let (mut left, mut blank, mut found) = (0, false, false);
     let mut sum = Sum::ZERO;
-    for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
+    for at in F::OPTIONS_OFFSET..F::OPTIONS_OFFSET + MAX_OPTIONS {
         if at >= end {
             break;
         }
@@ -107,7 +112,7 @@ pub fn strip<P: Packet>(packet: &mut P, header_len: usize, syn: bool) -> Option<
         left -= 1;
     }
     if found {
-        add_to_checksum(packet, sum)?;
+        add_to_checksum::<F, P>(packet, sum)?;
     }
     Some(found)
 }
@@ -138,64 +143,61 @@ fn option<P: Packet>(packet: &P, at: usize, end: usize) -> Option<Next> {
 }
 
 #[inline(always)]
-fn add_to_checksum<P: Packet>(packet: &mut P, sum: Sum) -> Option<()> {
-    let tcp = packet.at_mut::<Tcp>(L4_OFFSET)?;
+fn add_to_checksum<F: Family, P: Packet>(packet: &mut P, sum: Sum) -> Option<()> {
+    let tcp = packet.at_mut::<Tcp>(F::L4_OFFSET)?;
     tcp.checksum = sum.update(tcp.checksum);
     Some(())
 }
 
 /// Fills the gap that `grow_head` made: moves the headers up and puts the option behind them.
 #[inline(always)]
-fn insert<P: Packet>(packet: &mut P, segment: &Segment) -> Option<()> {
+fn insert<F: Family, P: Packet>(packet: &mut P, segment: &Segment<F>) -> Option<()> {
     // From the front, because source and destination overlap; in registers, because the stack cannot be accessed
     // unaligned as packets can.
-    move_up::<P, 8>(packet, 0)?;
-    move_up::<P, 8>(packet, 8)?;
-    move_up::<P, 8>(packet, 16)?;
-    move_up::<P, 8>(packet, 24)?;
-    move_up::<P, 8>(packet, 32)?;
-    move_up::<P, 8>(packet, 40)?;
-    move_up::<P, 4>(packet, 48)?;
-    move_up::<P, 2>(packet, 52)?;
-
-    let old_len = segment.total_len.to_be_bytes();
-    let total_len = segment.total_len + LEN_V4 as u16;
-    let new_len = total_len.to_be_bytes();
+    let by = F::TOA_LEN;
+    move_up::<P, 8>(packet, 0, by)?;
+    move_up::<P, 8>(packet, 8, by)?;
+    move_up::<P, 8>(packet, 16, by)?;
+    move_up::<P, 8>(packet, 24, by)?;
+    move_up::<P, 8>(packet, 32, by)?;
+    move_up::<P, 8>(packet, 40, by)?;
+    if F::VERSION == 4 {
+        move_up::<P, 4>(packet, 48, by)?;
+        move_up::<P, 2>(packet, 52, by)?;
+    } else {
+        move_up::<P, 8>(packet, 48, by)?;
+        move_up::<P, 8>(packet, 56, by)?;
+        move_up::<P, 8>(packet, 64, by)?;
+        move_up::<P, 2>(packet, 72, by)?;
+    }
+    let frame = packet.at_mut::<Frame<F::Ip, Tcp>>(0)?;
     // The TCP length in the pseudo-header grows by as much as the packet does.
-    let longer = Sum::ZERO.sub2(old_len).add2(new_len);
-    let frame = packet.at_mut::<Frame>(0)?;
-    frame.ip.total_len.set(total_len);
-    frame.ip.checksum = longer.update(frame.ip.checksum);
-
-    let old_offset = frame.tcp.data_offset;
-    let new_offset = old_offset + ((LEN_V4 as u8 / 4) << 4);
+    let longer = frame.ip.lengthen(F::TOA_LEN as u16);
+    let old_offset = frame.l4.data_offset;
+    let new_offset = old_offset + ((F::TOA_LEN as u8 / 4) << 4);
     let option =
-        Toa { kind: KIND, len: LEN_V4 as u8, port: segment.sport.to_be_bytes(), address: segment.src };
-    frame.tcp.data_offset = new_offset;
-    frame.tcp.checksum = longer
-        .replace1(0, old_offset, new_offset)
-        .add2([option.kind, option.len])
-        .add2(option.port)
-        .add4(option.address)
-        .update(frame.tcp.checksum);
-    *packet.at_mut::<Toa>(OPTIONS_OFFSET)? = option;
+        Toa { kind: KIND, len: F::TOA_LEN as u8, port: segment.sport.to_be_bytes(), address: segment.src };
+    frame.l4.data_offset = new_offset;
+    let sum = longer.replace1(0, old_offset, new_offset).add2([option.kind, option.len]).add2(option.port);
+    frame.l4.checksum = option.address.add_to(sum).update(frame.l4.checksum);
+    *packet.at_mut::<Toa<F::Address>>(F::OPTIONS_OFFSET)? = option;
     Some(())
 }
 
-/// The option for an IPv4 client.
+/// The option for a client with such an address.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Toa {
+struct Toa<A> {
     kind: u8,
     len: u8,
     /// Network order.
     port: [u8; 2],
-    address: [u8; 4],
+    address: A,
 }
 
 #[inline(always)]
-fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize) -> Option<()> {
-    let bytes = *packet.at::<[u8; N]>(to + LEN_V4)?;
+fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize, by: usize) -> Option<()> {
+    let bytes = *packet.at::<[u8; N]>(to + by)?;
     *packet.at_mut::<[u8; N]>(to)? = bytes;
     Some(())
 }
@@ -203,16 +205,16 @@ fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize) -> Option<()> {
 /// Lowers the MSS that a backend announces in its SYN-ACK by what TOA adds, so that full segments still fit.
 /// `None` if the packet is shorter than `header_len` says.
 #[inline(always)]
-pub fn lower_mss<P: Packet>(packet: &mut P, header_len: usize) -> Option<()> {
-    let end = L4_OFFSET + header_len;
+pub fn lower_mss<F: Family, P: Packet>(packet: &mut P, header_len: usize, by: u16) -> Option<()> {
+    let end = F::L4_OFFSET + header_len;
     let mut left = 0;
-    for at in OPTIONS_OFFSET..OPTIONS_OFFSET + MAX_OPTIONS {
+    for at in F::OPTIONS_OFFSET..F::OPTIONS_OFFSET + MAX_OPTIONS {
         if at >= end {
             break;
         }
         if left == 0 {
             match option(packet, at, end)? {
-                Next::Option { kind: MSS, len: 4 } => return lower_value(packet, at + 2),
+                Next::Option { kind: MSS, len: 4 } => return lower_value::<F, P>(packet, at + 2, by),
                 Next::Option { len, .. } => left = len,
                 Next::Nop => continue,
                 Next::End => break,
@@ -224,10 +226,10 @@ pub fn lower_mss<P: Packet>(packet: &mut P, header_len: usize) -> Option<()> {
 }
 
 #[inline(always)]
-fn lower_value<P: Packet>(packet: &mut P, at: usize) -> Option<()> {
+fn lower_value<F: Family, P: Packet>(packet: &mut P, at: usize, by: u16) -> Option<()> {
     let value = packet.at_mut::<[u8; 2]>(at)?;
     let old = *value;
-    *value = u16::from_be_bytes(old).saturating_sub(LEN_V4 as u16).to_be_bytes();
+    *value = u16::from_be_bytes(old).saturating_sub(by).to_be_bytes();
     let sum = Sum::ZERO.replace1(at, old[0], value[0]).replace1(at + 1, old[1], value[1]);
-    add_to_checksum(packet, sum)
+    add_to_checksum::<F, P>(packet, sum)
 }

@@ -2,15 +2,17 @@
 //! carry on a reset, or whose next hop may have changed. Each begins anew with the packet, because this stands alone.
 
 use crate::{
-    abi::{Config, DYING, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
+    abi::{Common, Config, DYING, FLAG_MIXED, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
     access,
+    family::{Address, Family},
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
     parse::{self, Segment},
     pipeline::Leg,
+    rewrite,
     shared::Shared,
-    tables::{Direction, Route, Tables},
+    tables::{ANY_SOURCE, Direction, Route, Tables},
     tcp_state::{self, State},
     toa,
     verdict::{Event, Outcome},
@@ -22,71 +24,109 @@ use crate::{
 /// # Errors
 /// The event with which it ends.
 #[inline(always)]
-pub fn handle<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     let config = tables.config().ok_or(Event::DropInternal)?;
-    match lookup::owner(tables, parse::destination(packet)?) {
+    match lookup::owner::<F, T>(tables, parse::destination::<F, P>(packet)?) {
         Owner::Vip => {
-            let segment = parse::segment(packet, Event::PassVipOther)?;
+            let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
             let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
             let half = half.ok_or(Event::DropNoSession)?;
-            let peer = tables.reverse(half.peer().get()).ok_or(Event::DropInternal)?;
-            Unsettled { half, peer, direction: Direction::In }.send(packet, tables, config, segment)
+            Unsettled::new(tables, half, Direction::In)?.send(packet, tables, config, &segment)
         }
         Owner::Local(local) => {
-            let segment = parse::segment(packet, Event::PassLocalOther)?;
+            let segment = parse::segment::<F, P>(packet, Event::PassLocalOther)?;
             let half = lookup::reverse(tables, config, local, &segment)?;
-            let peer = tables.forward(half.peer().get()).ok_or(Event::DropInternal)?;
-            Unsettled { half, peer, direction: Direction::Out }.send(packet, tables, config, segment)
+            Unsettled::new(tables, half, Direction::Out)?.send(packet, tables, config, &segment)
         }
         Owner::Other => Err(Event::PassNotOurs),
     }
 }
 
+/// The other half of a session.
+#[derive(Clone, Copy)]
+enum Peer<'a, F: Family> {
+    /// Of the same family.
+    Same(Shared<'a, Half<F>>),
+    /// Of the other.
+    Mixed(Shared<'a, Half<F::Other>>),
+}
+
 /// A packet's half, the other half, and which way it goes.
-struct Unsettled<'a> {
-    half: Shared<'a, Half>,
-    peer: Shared<'a, Half>,
+struct Unsettled<'a, F: Family> {
+    half: Shared<'a, Half<F>>,
+    peer: Peer<'a, F>,
     direction: Direction,
 }
 
-impl Unsettled<'_> {
+impl<'a, F: Family> Unsettled<'a, F> {
+    #[inline(always)]
+    fn new<T: Tables>(tables: &'a T, half: Shared<'a, Half<F>>, direction: Direction) -> Result<Self, Event> {
+        let index = half.peer().get();
+        let mixed = half.flags().get() & FLAG_MIXED != 0;
+        let peer = match direction {
+            Direction::In if mixed => F::Other::reverse(tables, index).map(Peer::Mixed),
+            Direction::In => F::reverse(tables, index).map(Peer::Same),
+            Direction::Out if mixed => F::Other::forward(tables, index).map(Peer::Mixed),
+            Direction::Out => F::forward(tables, index).map(Peer::Same),
+        };
+        Ok(Self { half, peer: peer.ok_or(Event::DropInternal)?, direction })
+    }
+
+    /// The other half but for its addresses.
+    #[inline(always)]
+    fn peer(&self) -> Shared<'a, Common> {
+        match self.peer {
+            Peer::Same(peer) => *peer,
+            Peer::Mixed(peer) => *peer,
+        }
+    }
+
     #[inline(always)]
     fn send<P: Packet, T: Tables>(
         self,
         packet: &mut P,
         tables: &T,
         config: &Config,
-        segment: Segment,
+        segment: &Segment<F>,
     ) -> Result<Outcome, Event> {
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
             self.look_again_at_the_client(tables)?;
             self.renew_next_hop(tables, config);
         }
-        let out = leg.interface(tables, &segment)?;
-        self.follow(tables, &segment);
+        let (header, other_header, toa) = match self.peer {
+            Peer::Same(_) => (0, 0, F::TOA_LEN),
+            Peer::Mixed(_) => (F::IP_LEN as u32, F::Other::IP_LEN as u32, F::Other::TOA_LEN),
+        };
+        let out = leg.interface(tables, segment.ttl, segment.total_len - header + other_header)?;
+        self.follow(tables, segment);
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
-                Direction::In => toa::outgoing(packet, tables, segment, out.mtu)?,
-                Direction::Out => self.watch_for_answer(packet, &segment)?,
+                Direction::In => toa::outgoing(packet, tables, segment, out.mtu + header - other_header)?,
+                Direction::Out => self.watch_for_answer(packet, segment, toa as u16)?,
             }
         }
-        leg.send(packet, tables, &segment, out)
+        match self.peer {
+            Peer::Same(_) => rewrite::rewrite(packet, self.half, segment.protocol, out)?,
+            Peer::Mixed(peer) => rewrite::translate(packet, *self.half, peer, segment, out)?,
+        }
+        Ok(leg.account(packet, tables, segment, out))
     }
 
     /// The listener's access list may have changed: ends the session if it keeps the client out by now.
     #[inline(always)]
     fn look_again_at_the_client<T: Tables>(&self, tables: &T) -> Result<(), Event> {
-        let client = match self.direction {
-            Direction::In => self.half.src().get(),
-            Direction::Out => self.half.new_dst().get(),
+        let client = match (self.direction, self.peer) {
+            (Direction::In, _) => self.half.src().get().wide(),
+            (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().wide(),
+            (Direction::Out, Peer::Mixed(forward)) => forward.src().get().wide(),
         };
         let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
         if access::lets_in(tables, listener, client) {
             return Ok(());
         }
-        let over = open::is_over(self.half);
-        self.peer.state().swap_if(LIVE, DYING);
+        let over = open::is_over(*self.half);
+        self.peer().state().swap_if(LIVE, DYING);
         if self.half.state().swap_if(LIVE, DYING)
             && !over
             && let Some(load) = tables.load(self.half.backend().get().into())
@@ -99,15 +139,18 @@ impl Unsettled<'_> {
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.
     #[inline(always)]
     fn renew_next_hop<T: Tables>(&self, tables: &T, config: &Config) {
-        let src = match self.direction {
-            Direction::In => [0; 4],
-            Direction::Out => self.half.new_src().get(),
+        let (src, dst) = match self.peer {
+            Peer::Same(_) => (self.half.new_src().get().wide(), self.half.new_dst().get().wide()),
+            Peer::Mixed(peer) => (peer.dst().get().wide(), peer.src().get().wide()),
         };
-        if let Route::Via { interface, mac } = tables.route(src, self.half.new_dst().get())
-            && let Some(slot) = open::slot_of(tables, interface)
-        {
-            self.half.interface().set(slot);
-            self.half.next_hop().set(mac.into());
+        // Towards the client from the VIP, towards the backend from anybody.
+        let src = match self.direction {
+            Direction::In => ANY_SOURCE,
+            Direction::Out => src,
+        };
+        if let Route::Via(hop) = tables.route(src, dst) {
+            self.half.interface().set(hop.slot());
+            self.half.next_hop().set(hop.mac().into());
         }
         self.half.generation().set(config.generation as u16);
         tables.count(Event::NextHopRenewed);
@@ -115,12 +158,12 @@ impl Unsettled<'_> {
 
     /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
     #[inline(always)]
-    fn follow<T: Tables>(&self, tables: &T, segment: &Segment) {
+    fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) {
         let state = self.half.tcp().get();
         if segment.protocol == PROTOCOL_UDP {
             if self.direction == Direction::Out && state != State::Established as u8 {
                 self.half.tcp().set(State::Established as u8);
-                self.peer.tcp().set(State::Established as u8);
+                self.peer().tcp().set(State::Established as u8);
             }
             return;
         }
@@ -132,17 +175,17 @@ impl Unsettled<'_> {
         let mut after = tcp_state::next(before, self.direction, segment.flags);
         if segment.flags.any(Flags::RST) {
             self.half.flags().set(self.half.flags().get() | FLAG_RESET);
-            self.peer.flags().set(self.peer.flags().get() | FLAG_RESET);
+            self.peer().flags().set(self.peer().flags().get() | FLAG_RESET);
         } else if before == State::Close {
             self.half.flags().set(self.half.flags().get() & !FLAG_RESET);
-            after = tcp_state::revived(after, false, self.peer.flags().get() & FLAG_RESET != 0);
+            after = tcp_state::revived(after, false, self.peer().flags().get() & FLAG_RESET != 0);
         }
         if after == State::SynRecv && segment.flags.opens() && self.direction == Direction::In {
             self.begin_toa(segment);
         }
         if after != before {
             self.half.tcp().set(after as u8);
-            self.peer.tcp().set(after as u8);
+            self.peer().tcp().set(after as u8);
             if after.is_over() != before.is_over()
                 && let Some(load) = tables.load(u32::from(self.half.backend().get()))
             {
@@ -153,24 +196,29 @@ impl Unsettled<'_> {
 
     /// A SYN, the first or a later one with another sequence number: TOA from here on.
     #[inline(always)]
-    fn begin_toa(&self, segment: &Segment) {
+    fn begin_toa(&self, segment: &Segment<F>) {
         self.half.flags().set(self.half.flags().get() | FLAG_TOA);
-        self.peer.flags().set(self.peer.flags().get() | FLAG_TOA);
-        self.peer.ack().set(segment.seq.wrapping_add(1));
+        self.peer().flags().set(self.peer().flags().get() | FLAG_TOA);
+        self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 
-    /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK, and ends TOA once it has acknowledged
-    /// client data or sent data, for then its socket exists.
+    /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK by an option's length, and ends TOA once it
+    /// has acknowledged client data or sent data, for then its socket exists.
     #[inline(always)]
-    fn watch_for_answer<P: Packet>(&self, packet: &mut P, segment: &Segment) -> Result<(), Event> {
+    fn watch_for_answer<P: Packet>(
+        &self,
+        packet: &mut P,
+        segment: &Segment<F>,
+        toa_len: u16,
+    ) -> Result<(), Event> {
         if segment.flags.any(Flags::SYN) {
-            return packet.lower_mss(segment.header_len).ok_or(Event::DropInternal);
+            return packet.lower_mss::<F>(segment.header_len, toa_len).ok_or(Event::DropInternal);
         }
         if segment.payload_len() > 0
             || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
         {
             self.half.flags().set(self.half.flags().get() & !FLAG_TOA);
-            self.peer.flags().set(self.peer.flags().get() & !FLAG_TOA);
+            self.peer().flags().set(self.peer().flags().get() & !FLAG_TOA);
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::abi::Interface;
+
 /// Declares the counted events once: the enum, the record of counters that `bpftool` shows by name, and the list
 /// that userspace prints.
 macro_rules! events {
@@ -59,10 +61,12 @@ pub enum Class {
 }
 
 events! {
-    /// Not IPv4 (ARP, IPv6, VLAN-tagged, …).
-    pass_not_ipv4 => PassNotIpv4 in Pass,
-    /// IPv4 for an address that is neither a VIP nor a local address.
+    /// Neither IPv4 nor IPv6 (ARP, …).
+    pass_not_ip => PassNotIp in Pass,
+    /// For an address that is neither a VIP nor a local address.
     pass_not_ours => PassNotOurs in Pass,
+    /// For a listener of Layer 7.
+    pass_layer7 => PassLayer7 in Pass,
     /// For a VIP, and neither TCP nor UDP (ping, for instance, which the host answers).
     pass_vip_other => PassVipOther in Pass,
     /// For a local address, and not TCP or UDP to one of the local ports.
@@ -71,9 +75,10 @@ events! {
     pass_no_session => PassNoSession in Pass,
     /// Shorter than its own headers say, or headers that contradict each other.
     drop_malformed => DropMalformed in Drop,
-    /// IPv4 options, which are not handled yet.
-    drop_ip_options => DropIpOptions in Drop,
-    /// A fragment, which is not handled yet.
+    /// IPv6 extension headers: too many, in an order that is not handled, or for another node on the way.
+    drop_extension => DropExtension in Drop,
+    /// A later fragment whose first one did not come before it, that lies over the first one, or whose client and
+    /// backend are of two families; TCP in IPv6 fragments.
     drop_fragment => DropFragment in Drop,
     /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
     drop_icmp => DropIcmp in Drop,
@@ -91,6 +96,8 @@ events! {
     drop_no_port => DropNoPort in Drop,
     /// The session table has no room for this flow: raise max_sessions.
     drop_table_full => DropTableFull in Drop,
+    /// Another CPU took the same slot for a session at the same moment; the client asks again.
+    drop_race => DropRace in Drop,
     /// A port from the ring was still in use; should never count.
     drop_port_busy => DropPortBusy in Drop,
     /// There is no route to the backend or back to the client.
@@ -101,6 +108,10 @@ events! {
     drop_interface => DropInterface in Drop,
     /// The packet is larger than the MTU of the interface it has to leave by.
     drop_over_mtu => DropOverMtu in Drop,
+    /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one.
+    drop_no_headroom => DropNoHeadroom in Drop,
+    /// An IPv4 datagram without a checksum for an IPv6 backend, or from one: IPv6 demands it (RFC 8200, 8.1).
+    drop_no_checksum => DropNoChecksum in Drop,
     /// A map lookup that cannot fail did; should never count.
     drop_internal => DropInternal in Drop,
     /// A session was opened.
@@ -115,6 +126,8 @@ events! {
     toa_stripped => ToaStripped in Note,
     /// An ICMP error about a session went on to the client or the backend, rewritten.
     icmp_translated => IcmpTranslated in Note,
+    /// A later fragment followed the first one.
+    fragment_forwarded => FragmentForwarded in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.
     next_hop_renewed => NextHopRenewed in Note,
 }
@@ -126,8 +139,24 @@ pub enum Outcome {
     Tx,
     /// Out of the interface in this slot of `ek_interface`.
     Redirect(u8),
+    /// The same, once the frame has the interface's VLAN tags. Only inside of [`crate::pipeline`].
+    Tag(u8),
     /// Up to the host's network stack or into the void, with the reason.
     Stop(Event),
+}
+
+impl Outcome {
+    /// Out of the interface in this slot, which is `out`, for a frame that came in by `ingress`.
+    #[inline(always)]
+    pub fn out_of(slot: u8, out: &Interface, ingress: u32) -> Self {
+        if out.tags != [0; 2] {
+            Outcome::Tag(slot)
+        } else if out.index == ingress {
+            Outcome::Tx
+        } else {
+            Outcome::Redirect(slot)
+        }
+    }
 }
 
 /// The XDP action: the values of `enum xdp_action` in `linux/bpf.h`.

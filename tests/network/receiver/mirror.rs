@@ -33,7 +33,7 @@ pub fn mirror(balancer: &Balancer, receiver: &Receiver, directory: &Path) -> Pro
 
 /// One connection: this end, and what the server saw.
 pub fn ask() -> io::Result<(SocketAddr, SocketAddr)> {
-    let mut stream = TcpStream::connect_timeout(&VIP.into(), DEADLINE)?;
+    let mut stream = TcpStream::connect_timeout(&VIP, DEADLINE)?;
     stream.set_read_timeout(Some(DEADLINE))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();

@@ -1,8 +1,8 @@
-//! `evenkeel unload`: takes the data path off this host, with its routes and neighbours.
+//! `evenkeel unload`: takes the data path off this host, with its routes, addresses and neighbours.
 
 use anyhow::Result;
 use clap::Args;
-use evenkeel::dataplane::network::{self, neighbours::Neighbours, routes::Routes};
+use evenkeel::dataplane::network::{self, neighbours::Neighbours, own::Own};
 
 use super::Pins;
 
@@ -20,13 +20,15 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;
-        Routes::new(handle.clone()).remove_all().await?;
+        Own::new(handle.clone()).remove_all().await?;
         Neighbours::new(handle).remove_all().await
     })?;
     let root = pins.root().display();
     match nothing {
         true => eprintln!("evenkeel: nothing was loaded at {root}"),
-        false => eprintln!("evenkeel: unloaded {root}: XDP, maps, sessions, routes and neighbours are gone"),
+        false => eprintln!(
+            "evenkeel: unloaded {root}: XDP, maps, sessions, routes, addresses and neighbours are gone"
+        ),
     }
     Ok(())
 }

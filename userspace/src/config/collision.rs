@@ -2,20 +2,23 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
+    net::IpAddr,
 };
 
-use xdp_ebpf::abi::{AddressBucket, address_bucket};
+use xdp_ebpf::{
+    abi::{AddressBucket, AddressEntry, address_bucket},
+    family::V4,
+};
 
 use super::{document::Value, host::LocalRanges};
 
 /// How many addresses with the same [`address_bucket`] there is room for.
-const BUCKET: usize = size_of::<AddressBucket>() / size_of::<xdp_ebpf::abi::AddressEntry>();
+const BUCKET: usize = size_of::<AddressBucket<V4>>() / size_of::<AddressEntry<V4>>();
 
 pub(super) fn check(
     locals: &LocalRanges<'_>,
-    vips: &BTreeMap<Ipv4Addr, Value<'_>>,
-    members: &[(Ipv4Addr, Value<'_>)],
+    vips: &BTreeMap<IpAddr, Value<'_>>,
+    members: &[(IpAddr, Value<'_>)],
 ) {
     for (vip, value) in vips {
         if let Some((range, at)) = locals.overlapping((*vip).into()) {
@@ -35,9 +38,13 @@ pub(super) fn check(
         }
     }
 
-    let mut buckets: HashMap<u32, Vec<Ipv4Addr>> = HashMap::new();
+    let mut buckets: HashMap<(bool, u32), Vec<IpAddr>> = HashMap::new();
     for (address, value) in locals.iter().chain(vips.iter().map(|(vip, value)| (*vip, *value))) {
-        let bucket = buckets.entry(address_bucket(address.octets())).or_default();
+        let number = match address {
+            IpAddr::V4(address) => address_bucket(address.octets()),
+            IpAddr::V6(address) => address_bucket(address.octets()),
+        };
+        let bucket = buckets.entry((address.is_ipv6(), number)).or_default();
         if bucket.len() < BUCKET {
             bucket.push(address);
         } else {

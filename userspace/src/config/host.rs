@@ -1,8 +1,8 @@
 //! `[host]`: interfaces, local addresses and their ports, room for sessions.
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use ipnet::{Ipv4AddrRange, Ipv4Net};
+use ipnet::{IpAddrRange, IpNet, Ipv4AddrRange, Ipv6AddrRange};
 use xdp_ebpf::abi::MAX_INTERFACES;
 
 use super::{
@@ -69,38 +69,53 @@ fn local_ranges<'a>(list: Value<'a>) -> LocalRanges<'a> {
             value.refuse(format!("{range} overlaps {other} on line {line}; give each local address once"));
             continue;
         }
-        total += 1u64 << (32 - range.prefix_len());
+        let addresses = 1u64.checked_shl((range.max_prefix_len() - range.prefix_len()).into());
+        total = addresses.map_or(u64::MAX, |addresses| addresses.saturating_add(total));
         ranges.0.insert(range.network(), (range, value));
     }
     if total > u64::from(MAX_LOCAL_ADDRESSES) {
-        list.refuse(format!("{total} addresses in all; use at most {MAX_LOCAL_ADDRESSES}, such as one /24"));
+        let total = if total > 1 << 32 { "more than 2³²".to_owned() } else { total.to_string() };
+        list.refuse(format!(
+            "{total} addresses in all; use at most {MAX_LOCAL_ADDRESSES}, such as one /24, or one /120 of IPv6"
+        ));
     }
     ranges
 }
 
 /// The ranges of local addresses, none overlapping another, by their first address, with their places in the file.
 #[derive(Default)]
-pub(super) struct LocalRanges<'a>(BTreeMap<Ipv4Addr, (Ipv4Net, Value<'a>)>);
+pub(super) struct LocalRanges<'a>(BTreeMap<IpAddr, (IpNet, Value<'a>)>);
 
 impl<'a> LocalRanges<'a> {
     /// The range that this one has an address in common with.
-    pub(super) fn overlapping(&self, range: Ipv4Net) -> Option<&(Ipv4Net, Value<'a>)> {
+    pub(super) fn overlapping(&self, range: IpNet) -> Option<&(IpNet, Value<'a>)> {
         // None overlaps another, so the one that begins last before the end also ends last.
         let (_, last) = self.0.range(..=range.broadcast()).next_back()?;
         (last.0.broadcast() >= range.network()).then_some(last)
     }
 
     /// Every address with the place of its range, ascending; too many ranges' or too large ranges' only in part.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Ipv4Addr, Value<'a>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, Value<'a>)> {
         self.0
             .values()
-            .flat_map(|(range, value)| {
-                Ipv4AddrRange::new(range.network(), range.broadcast()).map(move |address| (address, *value))
-            })
+            .flat_map(|(range, value)| every_address(*range).map(move |address| (address, *value)))
             .take(MAX_LOCAL_ADDRESSES as usize)
     }
 
-    fn addresses(&self) -> Vec<Ipv4Addr> {
+    /// Whether there are some, and none of the family of `address`.
+    pub(super) fn lack_family_of(&self, address: IpAddr) -> bool {
+        !self.0.is_empty() && self.0.keys().all(|local| local.is_ipv4() != address.is_ipv4())
+    }
+
+    fn addresses(&self) -> Vec<IpAddr> {
         self.iter().map(|(address, _)| address).collect()
+    }
+}
+
+/// The first and the last too, which the ranges of `ipnet` leave out for IPv4.
+fn every_address(range: IpNet) -> IpAddrRange {
+    match range {
+        IpNet::V4(range) => Ipv4AddrRange::new(range.network(), range.broadcast()).into(),
+        IpNet::V6(range) => Ipv6AddrRange::new(range.network(), range.broadcast()).into(),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
-    net::Ipv4Addr,
+    net::IpAddr,
     time::Duration,
 };
 
@@ -11,7 +11,9 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    edge, http, policy,
+    edge,
+    host::LocalRanges,
+    http, policy,
     pool::Pools,
     scalar,
 };
@@ -52,7 +54,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 #[derive(Default)]
 pub(super) struct LoadBalancers<'a> {
     /// VIPs and where each stands.
-    pub(super) vips: BTreeMap<Ipv4Addr, Value<'a>>,
+    pub(super) vips: BTreeMap<IpAddr, Value<'a>>,
     pub(super) listeners: BTreeMap<ListenerKey, Listener>,
 }
 
@@ -60,6 +62,7 @@ pub(super) fn read<'a>(
     file: &Table<'a>,
     pools: &Pools<'_>,
     certificates: &Certificates,
+    locals: &LocalRanges<'_>,
 ) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
     let mut names = HashMap::new();
@@ -69,7 +72,7 @@ pub(super) fn read<'a>(
         let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
         let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
-            let listener = siblings.listener(&table, &name, pools, certificates);
+            let listener = siblings.listener(&table, &name, pools, certificates, locals);
             listeners.extend(listener.map(|listener| (table, listener)));
         }
         let good = ports(&listeners);
@@ -99,7 +102,7 @@ fn ports(listeners: &[(Table<'_>, ((Protocol, u16), Listener))]) -> HashMap<Stri
     listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
-fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<Ipv4Addr> {
+fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpAddr> {
     let mut vips = Vec::new();
     for value in table.require("vip").map(|v| v.string_or_list()).unwrap_or_default() {
         let Some(vip) = scalar::address(value, "VIP") else { continue };
@@ -136,6 +139,7 @@ impl Siblings {
         load_balancer: &str,
         pools: &Pools<'_>,
         certificates: &Certificates,
+        locals: &LocalRanges<'_>,
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
@@ -145,7 +149,10 @@ impl Siblings {
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {
             (Some(_), None) => Some(None),
-            (_, Some(value)) => pool(value, pools, protocol).map(Some),
+            (Some(_), Some(value)) => pool(value, pools, protocol).map(Some),
+            (None, Some(value)) => {
+                pool(value, pools, protocol).filter(|name| reaches_all(value, name, pools, locals)).map(Some)
+            }
             (None, None) => table.require("pool").map(|_| None),
         };
         let idle_timeout = match table.get("idle_timeout") {
@@ -233,4 +240,16 @@ pub(super) fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) 
         _ => return Some(name.into()),
     }
     None
+}
+
+/// Whether all members of a pool can be reached: what they see is a local address of their own family.
+fn reaches_all(value: Value<'_>, name: &str, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> bool {
+    let mut members = pools.pools.get(name).into_iter().flat_map(|pool| pool.members.keys());
+    let Some(member) = members.find(|member| locals.lack_family_of(member.ip())) else { return true };
+    let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
+    value.refuse(format!(
+        "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
+         host.local_addresses"
+    ));
+    false
 }

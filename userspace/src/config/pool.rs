@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
 };
 
 use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
@@ -42,7 +42,7 @@ const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "w
 pub(super) struct Pools<'a> {
     pub(super) pools: BTreeMap<String, Pool>,
     /// Members' addresses, also those of members with other problems.
-    pub(super) member_addresses: Vec<(Ipv4Addr, Value<'a>)>,
+    pub(super) member_addresses: Vec<(IpAddr, Value<'a>)>,
 }
 
 pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'a> {
@@ -64,7 +64,7 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
     read
 }
 
-fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) -> BTreeMap<SocketAddrV4, u16> {
+fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(IpAddr, Value<'a>)>) -> BTreeMap<SocketAddr, u16> {
     let mut members = BTreeMap::new();
     let mut lines = HashMap::new();
     for member in table.tables("member", &MEMBER) {
@@ -76,7 +76,7 @@ fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(Ipv4Addr, Value<'a>)>) ->
         };
         addresses.extend(address);
         let (Some((address, value)), Some(port)) = (address, port) else { continue };
-        let socket = SocketAddrV4::new(address, port);
+        let socket = SocketAddr::new(address, port);
         if let Some(line) = lines.insert(socket, member.line()) {
             value.refuse(format!("{socket} is a member of this pool on line {line}; give each member once"));
         }

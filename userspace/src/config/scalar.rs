@@ -3,12 +3,12 @@
 
 use std::{
     collections::HashMap,
-    net::{AddrParseError, Ipv4Addr, Ipv6Addr},
+    net::{AddrParseError, IpAddr},
     ops::RangeInclusive,
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use xdp_ebpf::abi::NAME_LEN;
 
 use super::document::{Table, Value};
@@ -85,61 +85,70 @@ pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
 }
 
 /// The address of one host, `role` says of what.
-pub(super) fn address(value: Value<'_>, role: &str) -> Option<Ipv4Addr> {
+pub(super) fn address(value: Value<'_>, role: &str) -> Option<IpAddr> {
     let text = value.string()?;
-    let parsed = text
-        .parse()
-        .map_err(|_: AddrParseError| "not an IPv4 address; use one such as \"192.0.2.11\"".to_owned());
+    let parsed = text.parse().map_err(|_: AddrParseError| {
+        "not an IP address; use one such as \"192.0.2.11\" or \"2001:db8::11\"".to_owned()
+    });
     let checked = parsed.and_then(|address| belongs_to_one_host(address, role).map(|()| address));
-    checked.map_err(|reason| refuse_address(value, text, &reason)).ok()
+    checked.map_err(|reason| value.refuse(format!("{text:?} is {reason}"))).ok()
 }
 
 /// Local addresses: a single one, or all of an aligned prefix.
-pub(super) fn local_range(value: Value<'_>) -> Option<Ipv4Net> {
+pub(super) fn local_range(value: Value<'_>) -> Option<IpNet> {
     let text = value.string()?;
     let checked = parse_range(text).and_then(|range| {
         belongs_to_one_host(range.network(), "local address")?;
         belongs_to_one_host(range.broadcast(), "local address")?;
         Ok(range)
     });
-    checked.map_err(|reason| refuse_address(value, text, &reason)).ok()
+    checked.map_err(|reason| value.refuse(format!("{text:?} is {reason}"))).ok()
 }
 
 /// A network of clients, or a single one.
-pub(super) fn network(value: Value<'_>) -> Option<Ipv4Net> {
+pub(super) fn network(value: Value<'_>) -> Option<IpNet> {
     let text = value.string()?;
-    parse_range(text).map_err(|reason| refuse_address(value, text, &reason)).ok()
+    parse_range(text).map_err(|reason| value.refuse(format!("{text:?} is {reason}"))).ok()
 }
 
-fn parse_range(text: &str) -> Result<Ipv4Net, String> {
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        return Ok(address.into());
-    }
-    let range: Ipv4Net = text.parse().map_err(|_| {
-        "not an IPv4 address or prefix; use one such as \"100.64.0.1\" or \"100.64.0.0/28\"".to_owned()
-    })?;
+fn parse_range(text: &str) -> Result<IpNet, String> {
+    let range = match text.parse::<IpAddr>() {
+        Ok(address) => address.into(),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            "not an IP address or prefix; use one such as \"100.64.0.1\", \"100.64.0.0/28\" or \"2001:db8::/124\""
+                .to_owned()
+        })?,
+    };
+    refuse_mapped(range)?;
     if range.addr() != range.network() {
         return Err(format!("not aligned to its length; use {} or {}", range.trunc(), range.addr()));
     }
     Ok(range)
 }
 
-fn belongs_to_one_host(address: Ipv4Addr, role: &str) -> Result<(), String> {
+/// An IPv4 address has one spelling, so that it is one address wherever it stands.
+fn refuse_mapped(range: IpNet) -> Result<(), String> {
+    let IpNet::V6(range) = range else { return Ok(()) };
+    let (Some(address), Some(length)) = (range.addr().to_ipv4_mapped(), range.prefix_len().checked_sub(96))
+    else {
+        return Ok(());
+    };
+    let plain = if length == 32 { address.to_string() } else { format!("{address}/{length}") };
+    Err(format!("IPv4 in the spelling of IPv6; use \"{plain}\""))
+}
+
+fn belongs_to_one_host(address: IpAddr, role: &str) -> Result<(), String> {
+    refuse_mapped(address.into())?;
     let kind = match address {
-        a if a.octets()[0] == 0 => "in 0.0.0.0/8, which is no host's",
+        IpAddr::V4(a) if a.octets()[0] == 0 => "in 0.0.0.0/8, which is no host's",
+        IpAddr::V6(a) if a.is_unspecified() => "the unspecified address, which is no host's",
+        IpAddr::V4(a) if a.is_broadcast() => "the broadcast address",
+        IpAddr::V6(a) if a.is_unicast_link_local() => {
+            return Err(format!("a link-local address; a {role} must be one that is known on every link"));
+        }
         a if a.is_loopback() => "a loopback address",
         a if a.is_multicast() => "a multicast address",
-        a if a.is_broadcast() => "the broadcast address",
         _ => return Ok(()),
     };
     Err(format!("{kind}; a {role} must be a unicast address"))
-}
-
-fn refuse_address(value: Value<'_>, text: &str, reason: &str) {
-    let address = text.split_once('/').map_or(text, |(address, _)| address);
-    if address.parse::<Ipv6Addr>().is_ok() {
-        value.refuse(format!("{text:?}: IPv6 is not supported by this version; use an IPv4 address"));
-    } else {
-        value.refuse(format!("{text:?} is {reason}"));
-    }
 }

@@ -1,20 +1,28 @@
 //! Access lists in `ek_access`. A list is written whole under a new number before a listener points to it, and removed
 //! when none does any more, so that no packet sees half of one.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{IpAddr, Ipv4Addr},
+};
 
 use anyhow::{Context, Result};
 use aya::maps::{
     MapData,
     lpm_trie::{Key, LpmTrie},
 };
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
 
+use super::wide::{narrow, wide};
 use crate::model::Access;
 
 /// Bits of a list's number, in front of every prefix.
 const LIST_BITS: u32 = 32;
+/// Bits in front of an IPv4 address in 16 bytes.
+const MAPPED_BITS: u32 = 96;
+/// All of IPv4.
+const ALL_OF_IPV4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
 
 /// What a listener's record says about its list: `ACCESS_…` for whom is on no prefix, and the list's number.
 pub type Pointer = (u32, u32);
@@ -45,8 +53,7 @@ impl AccessLists {
         for entry in trie.iter() {
             let (key, value) = entry.context(map::ACCESS)?;
             let AccessKey { list, address } = key.data();
-            let length = u8::try_from(key.prefix_len().saturating_sub(LIST_BITS)).unwrap_or(u8::MAX);
-            let network = Ipv4Net::new(address.into(), length).context("a prefix in ek_access")?;
+            let network = network(address, key.prefix_len()).context("a prefix in ek_access")?;
             match read.lists.get_mut(&u32::from_be_bytes(list)) {
                 Some(access) if value == ACCESS_DENY => {
                     access.deny.insert(network);
@@ -59,6 +66,14 @@ impl AccessLists {
         }
         for key in orphans {
             trie.remove(&key).context(map::ACCESS)?;
+        }
+        for (number, access) in &mut read.lists {
+            // Without an allow list only `entries` allows anything.
+            match used.get(number) {
+                Some(&ACCESS_ALLOW) => access.allow = None,
+                _ if spares_ipv4(access) => drop(access.deny.remove(&ALL_OF_IPV4)),
+                _ => {}
+            }
         }
         Ok(read)
     }
@@ -76,11 +91,9 @@ impl AccessLists {
     /// # Errors
     /// The map is full or cannot be written; it is then as before.
     pub fn put(&mut self, trie: &mut Trie, access: &Access) -> Result<Pointer> {
-        let default = match (&access.allow, access.deny.is_empty()) {
-            (Some(_), _) => ACCESS_DENY,
-            (None, false) => ACCESS_ALLOW,
-            (None, true) => return Ok((ACCESS_OPEN, 0)),
-        };
+        if access.allow.is_none() && access.deny.is_empty() {
+            return Ok((ACCESS_OPEN, 0));
+        }
         let number = self.next;
         for (key, value) in entries(number, access) {
             if let Err(error) = trie.insert(&key, value, 0) {
@@ -92,7 +105,7 @@ impl AccessLists {
         }
         self.lists.insert(number, access.clone());
         self.next = self.next.wrapping_add(1);
-        Ok((default, number))
+        Ok((default_of(access), number))
     }
 
     /// Removes a list that no listener points to any more.
@@ -110,13 +123,41 @@ impl AccessLists {
     }
 }
 
+/// What becomes of clients that are on no prefix.
+fn default_of(access: &Access) -> u32 {
+    if access.allow.is_some() { ACCESS_DENY } else { ACCESS_ALLOW }
+}
+
+/// Whether the list has one of `::/80` and all shorter prefixes: in the map, they include IPv4, which they do not mean.
+fn spares_ipv4(access: &Access) -> bool {
+    let includes = |network: &IpNet| matches!(network, IpNet::V6(network) if network.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()));
+    access.allow.iter().flatten().chain(&access.deny).any(includes)
+}
+
+/// A list as the map has it; one that spares IPv4 has an entry for that.
 fn entries(number: u32, access: &Access) -> impl Iterator<Item = (Key<AccessKey>, u32)> {
-    let key = move |network: &Ipv4Net| {
-        let data = AccessKey { list: number.to_be_bytes(), address: network.network().octets() };
-        Key::new(LIST_BITS + u32::from(network.prefix_len()), data)
-    };
-    let allow = access.allow.iter().flatten().map(move |network| (key(network), ACCESS_ALLOW));
-    allow.chain(access.deny.iter().map(move |network| (key(network), ACCESS_DENY)))
+    let allow = access.allow.iter().flatten().map(|network| (*network, ACCESS_ALLOW));
+    let listed = allow.chain(access.deny.iter().map(|network| (*network, ACCESS_DENY)));
+    let is_said = listed.clone().any(|(network, _)| network == ALL_OF_IPV4);
+    let of_ipv4 = (spares_ipv4(access) && !is_said).then(|| (ALL_OF_IPV4, default_of(access)));
+    listed.chain(of_ipv4).map(move |(network, value)| (key(number, network), value))
+}
+
+fn key(number: u32, network: IpNet) -> Key<AccessKey> {
+    let mapped = if matches!(network, IpNet::V4(_)) { MAPPED_BITS } else { 0 };
+    let data = AccessKey { list: number.to_be_bytes(), address: wide(network.network()) };
+    Key::new(LIST_BITS + mapped + u32::from(network.prefix_len()), data)
+}
+
+/// The network of a key; `None` if its length cannot be.
+fn network(address: [u8; 16], length: u32) -> Option<IpNet> {
+    let length = length.checked_sub(LIST_BITS)?;
+    match (narrow(address), length.checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(address), Some(length)) => {
+            Some(Ipv4Net::new(address, length.try_into().ok()?).ok()?.into())
+        }
+        _ => Some(Ipv6Net::new(address.into(), length.try_into().ok()?).ok()?.into()),
+    }
 }
 
 /// Removes what there is of a list.

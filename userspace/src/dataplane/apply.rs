@@ -2,12 +2,15 @@
 //! what points to them, a pool's new slots before the one store that switches to them. Next: `sweep`, whose passes
 //! say when removed entries may be reused.
 
-use std::{net::SocketAddrV4, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
-    abi::{Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, Listener, NAME_LEN, Pool, name_bytes},
+    abi::{
+        Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
+        NAME_LEN, Pool, name_bytes,
+    },
     shared::Shared,
 };
 use zerocopy::FromZeros;
@@ -109,7 +112,7 @@ impl Applier {
     fn put_backend(
         &mut self,
         pool: u32,
-        member: SocketAddrV4,
+        member: SocketAddr,
         weight: u16,
     ) -> Result<(Shared<'_, Backend>, bool)> {
         let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
@@ -160,7 +163,7 @@ impl Applier {
         self.switch_block(index, name, &pool)
     }
 
-    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddrV4) -> bool) -> Result<()> {
+    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddr) -> bool) -> Result<()> {
         let Self { tables, registry } = self;
         let gone: Vec<_> = registry
             .backends
@@ -203,7 +206,8 @@ impl Applier {
             access_list,
             service: service(key),
             state: ENTRY_ACTIVE,
-            reserved: [0; 7],
+            kind: if listener.http.is_some() { LISTENER_LAYER7 } else { LISTENER_FORWARD },
+            reserved: [0; 6],
             name,
             load_balancer,
         };

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     time::{Duration, Instant},
 };
@@ -24,7 +24,7 @@ use super::{
         interfaces::{self, Interface},
         monitor::News,
         neighbours::Neighbours,
-        routes::Routes,
+        own::Own,
     },
     pins::PinDir,
     reclaim::reclaim,
@@ -60,7 +60,7 @@ pub struct Daemon {
     sweeper: Sweeper,
     resets: ResetSocket,
     handle: Handle,
-    routes: Routes,
+    own: Own,
     neighbours: Neighbours,
     interfaces: Vec<Interface>,
     stale_next_hops: bool,
@@ -87,11 +87,12 @@ impl Daemon {
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
         attach::check(pins, &interfaces)?;
-        let routes = Routes::new(handle.clone());
-        routes.check_vips(&configuration.model.vips).await?;
+        let own = Own::new(handle.clone());
+        own.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
-        let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host), log)?;
+        let (mut loaded, mut unfinished) =
+            load(object, pins, &Geometry::new(&host, &configuration.model.vips), log)?;
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
@@ -102,7 +103,7 @@ impl Daemon {
             sweeper: Sweeper::default(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
-            routes,
+            own,
             handle,
             interfaces,
             stale_next_hops: true,
@@ -126,13 +127,13 @@ impl Daemon {
             attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
             steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
-            daemon.sync_routes().await?;
+            daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
             daemon.health.follow(&mut daemon.applier)
         };
         if let Err(error) = started.await {
             if daemon.origin == Origin::New {
-                daemon.routes.remove_all().await?;
+                daemon.own.remove_all().await?;
                 daemon.neighbours.remove_all().await?;
             }
             return Err(error);
@@ -169,7 +170,8 @@ impl Daemon {
                 "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
             );
         }
-        self.routes.check_vips(&configuration.model.vips).await
+        self.refuse_a_new_family(&configuration.model)?;
+        self.own.check_vips(&configuration.model.vips).await
     }
 
     /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
@@ -182,7 +184,7 @@ impl Daemon {
         self.bump_generation()?;
         self.health.follow(&mut self.applier)?;
         self.timeouts = configuration.timeouts;
-        self.sync_routes().await?;
+        self.sync_own().await?;
         followed
     }
 
@@ -272,8 +274,8 @@ impl Daemon {
         Ok(())
     }
 
-    /// Lets sessions look for their next hops again if something has changed since the last call, and keeps the
-    /// neighbours towards the backends up to date. To be called at most every 100 ms.
+    /// Lets sessions look for their next hops again if something has changed since the last call, and keeps our
+    /// addresses and the neighbours towards the backends up to date. To be called at most every 100 ms.
     ///
     /// # Errors
     /// Netlink fails or a map cannot be written.
@@ -284,7 +286,25 @@ impl Daemon {
         let age = self.neighbours_at.elapsed();
         if (self.stale_neighbours && age >= NEIGHBOUR_INTERVAL) || age >= NEIGHBOUR_REFRESH {
             self.stale_neighbours = false;
+            // An interface that goes down loses its IPv6 addresses.
+            self.sync_own().await?;
             self.sync_neighbours(&Model::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// The session tables were made for the families of the first file.
+    fn refuse_a_new_family(&self, model: &Model) -> Result<()> {
+        let config = self.applier.tables.config()?.snapshot();
+        let has_no_table = |vip: &&IpAddr| match vip {
+            IpAddr::V4(_) => config.forward_mask == 0,
+            IpAddr::V6(_) => config.forward6_mask == 0,
+        };
+        if let Some(vip) = model.vips.iter().find(has_no_table) {
+            let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
+            bail!(
+                "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload`, and start it again"
+            );
         }
         Ok(())
     }
@@ -306,16 +326,16 @@ impl Daemon {
         Ok(())
     }
 
-    async fn sync_routes(&self) -> Result<()> {
+    async fn sync_own(&self) -> Result<()> {
         let vips = self.applier.registry.model.vips.iter();
-        let addresses: BTreeSet<Ipv4Addr> = vips.chain(&self.host.local_addresses).copied().collect();
-        self.routes.sync(&addresses).await
+        let addresses: BTreeSet<IpAddr> = vips.chain(&self.host.local_addresses).copied().collect();
+        self.own.sync(&addresses, &self.interfaces).await
     }
 
     /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`.
     async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
-        let known = self.applier.registry.backends.iter().map(|((_, address), _)| *address.ip());
-        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| *member.ip());
+        let known = self.applier.registry.backends.iter().map(|((_, address), _)| address.ip());
+        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| member.ip());
         let backends = known.chain(coming).collect();
         self.neighbours_at = Instant::now();
         self.neighbours.sync(&backends).await

@@ -1,7 +1,7 @@
 //! How large the tables are: arithmetic from the configuration's `[host]` to map sizes and
 //! [`Config`]. Next: `load`, which makes the maps, or compares those that are there.
 
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
 
@@ -10,33 +10,47 @@ use crate::host::Host;
 /// What the sizes follow from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Local addresses; the position is the index in `ek_address`.
-    pub local_addresses: Vec<Ipv4Addr>,
+    /// Local addresses, IPv4's first; the position among those of its family is the index of each.
+    pub local_addresses: Vec<IpAddr>,
     /// First local port.
     pub port_base: u16,
     /// How many local ports, 1–65536.
     pub port_count: u32,
     /// Planes per local address: a power of two up to [`MAX_PLANES`].
     pub planes: u32,
-    /// Buckets of the forward table: a power of two.
+    /// Buckets of the forward table of a family that clients may come by: a power of two.
     pub forward_buckets: u32,
+    /// Whether IPv4 clients may come.
+    pub has_v4: bool,
+    /// Whether IPv6 clients may come.
+    pub has_v6: bool,
 }
 
 impl Geometry {
-    /// The smallest tables that hold `max_sessions`: as few planes as offer that many ports, and a forward table
-    /// that is at most half full.
-    pub fn new(host: &Host) -> Self {
+    /// The smallest tables that hold `max_sessions`: as few planes as offer that many ports, and forward tables that
+    /// are at most half full. A family of which there is neither a VIP nor a local address has no tables to speak of.
+    pub fn new(host: &Host, vips: &BTreeSet<IpAddr>) -> Self {
         let (first, last) = host.local_ports.clone().into_inner();
         let port_count = u32::from(last.saturating_sub(first)) + 1;
         let per_plane = host.local_addresses.len().max(1) as u64 * u64::from(port_count);
         let planes = u64::from(host.max_sessions).div_ceil(per_plane).next_power_of_two();
+        let has = |is_one: fn(&IpAddr) -> bool| host.local_addresses.iter().chain(vips).any(is_one);
         Self {
             local_addresses: host.local_addresses.clone(),
             port_base: first,
             port_count,
             planes: planes.min(MAX_PLANES.into()) as u32,
             forward_buckets: (host.max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
+            has_v4: has(IpAddr::is_ipv4),
+            has_v6: has(IpAddr::is_ipv6),
         }
+    }
+
+    /// Also has the tables of a family that there are already, though nothing needs them any more.
+    pub fn keep(mut self, there: &Config) -> Self {
+        self.has_v4 |= there.forward_mask == self.forward_buckets - 1;
+        self.has_v6 |= there.forward6_mask == self.forward_buckets - 1;
+        self
     }
 
     /// Entries of one port ring: a power of two that holds every port.
@@ -49,11 +63,16 @@ impl Geometry {
         self.local_addresses.len() as u32 * self.planes
     }
 
-    /// The maps whose size depends on the host, with their number of entries.
-    pub fn map_sizes(&self) -> [(&'static str, u32); 4] {
+    /// The maps whose size depends on the host, with their number of entries; none is empty, which the kernel does not
+    /// allow.
+    pub fn map_sizes(&self) -> [(&'static str, u32); 6] {
+        let config = self.config(0, 0);
+        let reverse = |addresses: u32| (addresses * self.planes * self.port_count).max(1);
         [
-            (map::FORWARD, self.forward_buckets * BUCKET),
-            (map::REVERSE, self.plane_count() * self.port_count),
+            (map::FORWARD, (config.forward_mask + 1) * BUCKET),
+            (map::FORWARD6, (config.forward6_mask + 1) * BUCKET),
+            (map::REVERSE, reverse(config.local_addresses)),
+            (map::REVERSE6, reverse(config.local_addresses6)),
             (map::PLANE, self.plane_count()),
             (map::PORT, self.plane_count() * self.ring_size()),
         ]
@@ -61,17 +80,21 @@ impl Geometry {
 
     /// The record for `ek_config`.
     pub fn config(&self, seed: u64, jiffies_hz: u32) -> Config {
+        let mask = |has: bool| if has { self.forward_buckets - 1 } else { 0 };
+        let v4 = self.local_addresses.iter().filter(|address| address.is_ipv4()).count() as u32;
         Config {
             seed,
             generation: 1,
-            forward_mask: self.forward_buckets - 1,
-            local_addresses: self.local_addresses.len() as u32,
+            forward_mask: mask(self.has_v4),
+            forward6_mask: mask(self.has_v6),
+            local_addresses: v4,
+            local_addresses6: self.local_addresses.len() as u32 - v4,
             plane_mask: self.planes - 1,
             port_base: self.port_base.into(),
             port_count: self.port_count,
             ring_mask: self.ring_size() - 1,
             jiffies_hz,
-            reserved: [0; 6],
+            reserved: [0; 4],
         }
     }
 }
@@ -85,8 +108,9 @@ mod tests {
         local_ports: std::ops::RangeInclusive<u16>,
         max_sessions: u32,
     ) -> Geometry {
-        let local_addresses = (0..local_addresses).map(|n| Ipv4Addr::new(100, 64, 0, n)).collect();
-        Geometry::new(&Host { interfaces: vec![], local_addresses, local_ports, max_sessions })
+        let local_addresses = (0..local_addresses).map(|n| IpAddr::from([100, 64, 0, n])).collect();
+        let host = Host { interfaces: vec![], local_addresses, local_ports, max_sessions };
+        Geometry::new(&host, &BTreeSet::new())
     }
 
     #[test]
@@ -113,11 +137,11 @@ mod tests {
     fn every_port_has_one_reverse_index() {
         let geometry = geometry(3, 4000..=4002, 30);
         let config = geometry.config(7, 250);
-        let mut seen = vec![false; geometry.map_sizes()[1].1 as usize];
+        let mut seen = vec![false; geometry.map_sizes()[2].1 as usize];
         for local in 0..3 {
             for plane in 0..geometry.planes {
                 for port in 4000..=4002 {
-                    let index = config.reverse_index(config.plane_index(local, plane), port).unwrap();
+                    let index = config.reverse_index(local, plane, port).unwrap();
                     assert!(!std::mem::replace(&mut seen[index as usize], true));
                 }
             }
@@ -130,5 +154,36 @@ mod tests {
     fn the_whole_port_range_fits() {
         let geometry = geometry(1, 0..=65535, 1 << 20);
         assert_eq!((geometry.port_count, geometry.ring_size(), geometry.planes), (65536, 65536, 16));
+    }
+
+    #[test]
+    fn a_family_that_nobody_names_takes_no_memory() {
+        let address = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let sizes = |local: &[&str], vips: &[&str]| {
+            let local_addresses = local.iter().map(|text| address(text)).collect();
+            let host =
+                Host { interfaces: vec![], local_addresses, local_ports: 1..=1000, max_sessions: 1024 };
+            let vips = vips.iter().map(|text| address(text)).collect();
+            Geometry::new(&host, &vips).map_sizes().map(|(_, size)| size)
+        };
+        let (v4, v6) = ("192.0.2.1", "2001:db8::1");
+        assert_eq!(sizes(&[v4], &["192.0.2.2"]), [2048, 4, 2000, 1, 2, 2048]);
+        assert_eq!(sizes(&[v4], &["2001:db8::2"]), [2048, 2048, 2000, 1, 2, 2048]);
+        assert_eq!(sizes(&[v6], &["2001:db8::2"]), [4, 2048, 1, 2000, 2, 2048]);
+        assert_eq!(sizes(&[v4, v6], &[]), [2048, 2048, 1000, 1000, 2, 2048]);
+    }
+
+    #[test]
+    fn tables_that_are_there_are_kept() {
+        let without = geometry(1, 1..=1000, 1024);
+        let with = Geometry { has_v6: true, ..without.clone() };
+        assert_eq!(without.clone().keep(&with.config(0, 0)), with);
+        assert_eq!(
+            with.clone().keep(&without.config(0, 0)),
+            with,
+            "what is needed and is not there is still needed"
+        );
+        let larger = geometry(1, 1..=1000, 4096);
+        assert_eq!(without.clone().keep(&Geometry { has_v6: true, ..larger }.config(0, 0)), without);
     }
 }

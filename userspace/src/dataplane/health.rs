@@ -65,7 +65,6 @@ impl Health {
 
     /// Whether a pool's member is well, as far as is known; nobody else's is.
     pub fn is_up(&self, applier: &Applier, pool: &str, member: SocketAddr) -> bool {
-        let SocketAddr::V4(member) = member else { return false };
         let registry = &applier.registry;
         let index =
             registry.pools.get(&pool.to_owned()).and_then(|pool| registry.backends.get(&(pool, member)));
@@ -169,7 +168,7 @@ fn targets(applier: &Applier) -> HashMap<Target, Vec<u32>> {
         let health = Arc::new(health.clone());
         for &member in pool.members.keys() {
             let Some(index) = registry.backends.get(&(of, member)) else { continue };
-            let mut address = SocketAddr::from(member);
+            let mut address = member;
             address.set_port(health.port.unwrap_or(address.port()));
             targets.entry(Target { address, health: health.clone() }).or_default().push(index);
         }

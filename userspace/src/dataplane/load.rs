@@ -1,7 +1,7 @@
 //! Loads the programs with their maps, or takes over the maps of a process that ended. Nothing that a failed start
 //! made stays behind ([`Unfinished`]). Next: `attach`, which puts the program on the interfaces.
 
-use std::{io, path::PathBuf};
+use std::{io, net::IpAddr, path::PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use aya::{
@@ -124,22 +124,22 @@ pub fn load(
 ) -> Result<(Loaded, Unfinished)> {
     pins.prepare()?;
     let mut unfinished = Unfinished::default();
-    let origin = match compare(pins, geometry)? {
-        None => Origin::TakenOver,
-        Some(_) if pins.linked()?.is_empty() => {
+    let (origin, geometry) = match compare(pins, geometry)? {
+        Ok(there) => (Origin::TakenOver, there),
+        Err(_) if pins.linked()?.is_empty() => {
             // Nothing there, or what a start that was killed midway left.
             pins.remove()?;
             pins.prepare()?;
             unfinished.directory = Some(pins.clone());
-            Origin::New
+            (Origin::New, geometry.clone())
         }
-        Some(difference) => bail!(
+        Err(difference) => bail!(
             "the data path that is loaded was made for another [host]: {difference}; `evenkeel unload{}` drops it with all its sessions and lets this one start",
             pins.option()
         ),
     };
 
-    let mut ebpf = loader(pins, geometry, log, |loader| loader.load(object))
+    let mut ebpf = loader(pins, &geometry, log, |loader| loader.load(object))
         .map_err(|error| anyhow!("cannot load the BPF object: {}", first_line(&error)))?;
     let logger = match log {
         SessionLog::Off => None,
@@ -156,11 +156,11 @@ pub fn load(
     let clock = Clock::open(pins)?;
 
     if origin == Origin::New {
-        initialise(&Tables::open(pins)?, geometry, clock.measure_rate()?)?;
+        initialise(&Tables::open(pins)?, &geometry, clock.measure_rate()?)?;
     }
     let tables = Tables::open(pins)?;
     if origin == Origin::New {
-        tables.sessions.fill_ports()?;
+        tables.sessions.fill_ports(&geometry.local_addresses)?;
     }
     program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
     let mut programs = Programs(ebpf);
@@ -191,8 +191,11 @@ fn loader<T>(
 
 /// Writes what is fixed for the life of the tables.
 fn initialise(tables: &Tables, geometry: &Geometry, jiffies_hz: u32) -> Result<()> {
-    for (index, &address) in (0..).zip(&geometry.local_addresses) {
-        tables.addresses.add_local(address, index)?;
+    for is_of_family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
+        let addresses = geometry.local_addresses.iter().filter(|address| is_of_family(address));
+        for (index, &address) in (0..).zip(addresses) {
+            tables.addresses.add_local(address, index)?;
+        }
     }
     let mut seed = [0; 8];
     random(&mut seed).context("no random numbers")?;
@@ -204,34 +207,45 @@ fn random(bytes: &mut [u8]) -> io::Result<()> {
     io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, bytes)
 }
 
-/// What about the pinned tables differs from this geometry; `None` if nothing does.
-fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Option<String>> {
+/// The geometry of the pinned tables if it serves this one, else what differs.
+fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Result<Geometry, String>> {
     for name in map::ALL {
         let path = pins.map(name);
         if !path.exists() {
-            return Ok(Some(format!("{} is missing", path.display())));
+            return Ok(Err(format!("{} is missing", path.display())));
         }
     }
     let tables = Tables::open(pins)?;
     let (found, local) = (tables.config()?.snapshot(), tables.addresses.local());
     if local != geometry.local_addresses {
-        return Ok(Some(format!("its local_addresses are {}", list(&local))));
+        return Ok(Err(format!("its local_addresses are {}", list(&local))));
     }
     if (found.port_base, found.port_count) != (geometry.port_base.into(), geometry.port_count) {
         let last = (found.port_base + found.port_count).saturating_sub(1);
-        return Ok(Some(format!("its local_ports are \"{}-{last}\"", found.port_base)));
+        return Ok(Err(format!("its local_ports are \"{}-{last}\"", found.port_base)));
     }
+    let geometry = geometry.clone().keep(&found);
     let expected = Config { generation: found.generation, ..geometry.config(found.seed, found.jiffies_hz) };
     let mut same = found == expected;
     for (name, entries) in geometry.map_sizes() {
         let info = MapInfo::from_pin(pins.map(name)).with_context(|| format!("cannot look at {name}"))?;
         same &= info.max_entries() == entries;
     }
+    if same {
+        return Ok(Ok(geometry));
+    }
+    for (family, needed, mask) in
+        [("IPv4", geometry.has_v4, found.forward_mask), ("IPv6", geometry.has_v6, found.forward6_mask)]
+    {
+        if needed && mask == 0 {
+            return Ok(Err(format!("it began without {family} addresses and has no session table for them")));
+        }
+    }
     // Addresses and ports being equal, nothing else is left that the sizes follow from.
-    Ok((!same).then(|| "its tables are of the size for another max_sessions".to_owned()))
+    Ok(Err("its tables are of the size for another max_sessions".to_owned()))
 }
 
-fn list(addresses: &[std::net::Ipv4Addr]) -> String {
+fn list(addresses: &[IpAddr]) -> String {
     match addresses {
         [] => "none".into(),
         [only] => only.to_string(),

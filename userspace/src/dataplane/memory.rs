@@ -9,9 +9,9 @@
 
 use std::{io, marker::PhantomData, num::NonZero, os::fd::BorrowedFd, ptr::NonNull};
 
+use aya::Pod;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use xdp_ebpf::shared::Shared;
-use zerocopy::{FromBytes, IntoBytes};
 
 /// The memory of an array map with `BPF_F_MMAPABLE`, readable and writable.
 pub struct Mapping<T> {
@@ -26,7 +26,7 @@ unsafe impl<T> Send for Mapping<T> {}
 // SAFETY: as above.
 unsafe impl<T> Sync for Mapping<T> {}
 
-impl<T: FromBytes + IntoBytes> Mapping<T> {
+impl<T: Pod> Mapping<T> {
     /// The kernel lays array elements out at multiples of eight bytes.
     const STRIDE: usize = size_of::<T>().next_multiple_of(8);
 

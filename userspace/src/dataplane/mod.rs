@@ -4,7 +4,7 @@
 //! geometry   the configuration's [host] becomes table sizes
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
-//!   → tables   all maps, opened        (memory: as plain memory; sessions, addresses: what some of them mean)
+//!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!   → apply    a plan's changes, one by one, into the maps
 //!   → sweep    idle sessions end       (expiry: when; reset: who is told; clock: what time it is;
@@ -24,6 +24,7 @@ pub mod clock;
 pub mod daemon;
 pub mod expiry;
 pub mod geometry;
+pub mod halves;
 pub mod health;
 pub mod indexes;
 pub mod load;
@@ -39,3 +40,4 @@ pub mod slots;
 pub mod steer;
 pub mod sweep;
 pub mod tables;
+pub mod wide;

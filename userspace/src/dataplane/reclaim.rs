@@ -41,8 +41,8 @@ fn in_nobodys_hands(sessions: &Sessions) -> Result<HashSet<(u32, u16)>> {
         }
         for offset in 0..config.port_count {
             let port = (config.port_base + offset) as u16;
-            let reverse = config.reverse_index(index, port).and_then(|at| sessions.reverse.get(at));
-            if !in_ring.contains(&port) && reverse.is_some_and(|half| half.state().get() == FREE) {
+            let reverse = sessions.reverse_at(index, port);
+            if !in_ring.contains(&port) && reverse.is_some_and(|half| half.common().state().get() == FREE) {
                 found.insert((index, port));
             }
         }
@@ -60,14 +60,17 @@ mod tests {
     #[test]
     fn only_ports_that_nobody_has_come_back() {
         let sessions = on_plain_memory(2, 12);
-        let taken: Vec<_> = (0..3).map(|_| take(&sessions, 1).unwrap()).collect();
-        for (port, state) in taken.iter().zip([LIVE, DYING]) {
-            let half = sessions.config.reverse_index(1, *port).unwrap();
-            sessions.reverse.get(half).unwrap().state().set(state);
+        let last = sessions.plane.entries() - 1;
+        // A plane of an IPv4 local address, and one of an IPv6 local address.
+        for plane in [1, last] {
+            let taken: Vec<_> = (0..3).map(|_| take(&sessions, plane).unwrap()).collect();
+            for (port, state) in taken.iter().zip([LIVE, DYING]) {
+                sessions.reverse_at(plane, *port).unwrap().common().state().set(state);
+            }
+            assert_eq!(reclaim(&sessions, Duration::ZERO).unwrap(), 1);
+            assert_eq!(take(&sessions, plane), Some(taken[2]));
+            assert_eq!(take(&sessions, plane), None);
+            assert_eq!(reclaim(&sessions, Duration::ZERO).unwrap(), 1, "it is in nobody's hands again");
         }
-        assert_eq!(reclaim(&sessions, Duration::ZERO).unwrap(), 1);
-        assert_eq!(take(&sessions, 1), Some(taken[2]));
-        assert_eq!(take(&sessions, 1), None);
-        assert_eq!(reclaim(&sessions, Duration::ZERO).unwrap(), 1, "it is in nobody's hands again");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddrV4,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -16,8 +16,12 @@ use xdp_ebpf::abi::{
 };
 
 use super::{
-    access::AccessLists, health::was_down, indexes::Indexes, sessions::endpoint, slots::SlotRanges,
+    access::AccessLists,
+    health::was_down,
+    indexes::Indexes,
+    slots::SlotRanges,
     tables::Tables,
+    wide::{endpoint, narrow, wide},
 };
 use crate::{
     maglev,
@@ -35,7 +39,7 @@ pub struct Registry {
     /// `ek_listener`, by what it listens on.
     pub listeners: Indexes<ListenerKey>,
     /// `ek_backend`, by pool index and address.
-    pub backends: Indexes<(u32, SocketAddrV4)>,
+    pub backends: Indexes<(u32, SocketAddr)>,
     /// `ek_slot`.
     pub slots: SlotRanges,
     /// `ek_access`.
@@ -200,7 +204,7 @@ impl Registry {
 pub fn slots_of(
     tables: &Tables,
     pool: &model::Pool,
-    index_of: impl Fn(SocketAddrV4) -> Option<u32>,
+    index_of: impl Fn(SocketAddr) -> Option<u32>,
 ) -> Option<Vec<u32>> {
     let (mut members, mut slots) = (Vec::new(), Vec::new());
     for (&member, &weight) in &pool.members {
@@ -251,18 +255,18 @@ fn algorithm(number: u8, sticky: u32) -> Algorithm {
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
     let protocol = Protocol::from_number(service.protocol)?;
-    Some(ListenerKey { vip: service.vip.into(), port: service.port, protocol })
+    Some(ListenerKey { vip: narrow(service.vip), port: service.port, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service { vip: key.vip.octets(), port: key.port, protocol: key.protocol.number(), reserved: 0 }
+    Service { vip: wide(key.vip), port: key.port, protocol: key.protocol.number(), reserved: [0; 5] }
 }
 
 /// The record of a member.
-pub fn backend(pool: u32, member: SocketAddrV4, weight: u16) -> Backend {
+pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
     Backend {
-        address: member.ip().octets(),
+        address: wide(member.ip()),
         port: member.port(),
         weight,
         pool,

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
@@ -20,8 +20,8 @@ use super::{
     clock::Clock,
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
-    sessions::endpoint,
     tables::Tables,
+    wide::narrow,
 };
 use crate::{health::failure::Failure, model::Protocol};
 
@@ -51,7 +51,7 @@ pub struct Pool {
 #[derive(Debug, Serialize)]
 pub struct Member {
     /// Its address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its port.
     pub port: u16,
     /// Its weight.
@@ -110,7 +110,7 @@ pub struct ListenerRow {
     /// Its name.
     pub name: String,
     /// What it listens on.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// The port.
     pub port: u16,
     /// The transport protocol.
@@ -147,13 +147,13 @@ pub struct Ports {
 #[derive(Debug, Serialize)]
 pub struct Session {
     /// The client.
-    pub client: SocketAddrV4,
+    pub client: SocketAddr,
     /// The VIP that it talks to.
-    pub vip: SocketAddrV4,
+    pub vip: SocketAddr,
     /// The local address that the backend sees.
-    pub local: SocketAddrV4,
+    pub local: SocketAddr,
     /// The backend.
-    pub backend: SocketAddrV4,
+    pub backend: SocketAddr,
     /// `load balancer/listener`.
     pub listener: String,
     /// The transport protocol.
@@ -187,7 +187,8 @@ pub struct Counter {
 /// A map cannot be read.
 pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
     let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, u64>::new());
-    for (forward, _) in tables.sessions.live() {
+    for session in tables.sessions.live() {
+        let forward = session.forward;
         *by_backend.entry(forward.backend).or_default() += 1;
         *by_listener.entry(forward.listener).or_default() += 1;
     }
@@ -211,7 +212,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         };
         let traffic = tables.traffic(index)?;
         pool.members.push(Member {
-            address: record.address.into(),
+            address: narrow(record.address),
             port: record.port,
             weight: record.weight,
             state,
@@ -244,7 +245,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         .map(|(index, record)| ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),
             name: name_str(&record.name).to_owned(),
-            vip: record.service.vip.into(),
+            vip: narrow(record.service.vip),
             port: record.service.port,
             protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names
@@ -266,15 +267,16 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
 pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
     let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
-    let rows = tables.sessions.live().map(|(there, back)| {
+    let rows = tables.sessions.live().map(|session| {
+        let (there, back) = (session.forward, session.reverse);
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let name = |l: &Listener| format!("{}/{}", name_str(&l.load_balancer), name_str(&l.name));
         Session {
-            client: endpoint(there.src, there.sport),
-            vip: endpoint(there.dst, there.dport),
-            local: endpoint(there.new_src, there.new_sport),
-            backend: endpoint(there.new_dst, there.new_dport),
+            client: session.client,
+            vip: session.vip,
+            local: session.local,
+            backend: session.backend,
             listener: listeners.get(&there.listener.into()).map(name).unwrap_or_default(),
             protocol: protocol.name(),
             state: state_name(protocol, State::from_u8(there.tcp).unwrap_or(State::None)),

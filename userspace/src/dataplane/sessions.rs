@@ -1,39 +1,49 @@
 //! The session tables and the port rings as userspace sees them: reading live sessions, filling the rings, giving a
 //! port back. Next: `sweep`, which ends sessions.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result};
 use xdp_ebpf::{
-    abi::{Config, Half, LIVE, Plane, plane_of},
+    abi::{Common, Config, LIVE, Plane},
     shared::Shared,
 };
 
-use super::memory::Mapping;
+use super::{
+    halves::{AnyHalf, Halves, Version},
+    memory::Mapping,
+    wide::wide,
+};
 
-/// Both session tables with the rings that their local ports come from.
+/// The session tables of both directions and families, with the rings that their local ports come from.
 pub struct Sessions {
     /// The sizes, as in `ek_config`.
     pub config: Config,
-    /// Client → backend.
-    pub forward: Mapping<Half>,
-    /// Backend → client.
-    pub reverse: Mapping<Half>,
-    /// One FIFO of free ports each.
+    /// Client → backend, by the client's family.
+    pub forward: Halves,
+    /// Backend → client, by the backend's family.
+    pub reverse: Halves,
+    /// One FIFO of free ports each, those of IPv4's local addresses first.
     pub plane: Mapping<Plane>,
     /// The rings of the planes.
     pub port: Mapping<u16>,
-    /// The number of each local address.
-    pub local: HashMap<[u8; 4], u32>,
 }
 
-/// Where a local port belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortHome {
-    /// Index in `ek_plane`.
-    pub plane: u32,
-    /// Index in `ek_reverse`.
-    pub reverse: u32,
+/// A live session, copied.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// Client → backend.
+    pub forward: Common,
+    /// Backend → client.
+    pub reverse: Common,
+    /// The client.
+    pub client: SocketAddr,
+    /// What it talks to.
+    pub vip: SocketAddr,
+    /// What the backend sees.
+    pub local: SocketAddr,
+    /// The backend.
+    pub backend: SocketAddr,
 }
 
 impl Sessions {
@@ -44,7 +54,7 @@ impl Sessions {
     ///
     /// # Errors
     /// Maps smaller than `config` says.
-    pub fn fill_ports(&self) -> Result<()> {
+    pub fn fill_ports(&self, local_addresses: &[IpAddr]) -> Result<()> {
         let (base, count) = (self.config.port_base, self.config.port_count);
         let start = self.config.seed as u32 % count.max(1);
         for (index, plane) in self.plane.iter() {
@@ -53,8 +63,8 @@ impl Sessions {
                 self.ring_entry(index, position)?.write(port);
             }
             let local = index / (self.config.plane_mask + 1);
-            if let Some((&address, _)) = self.local.iter().find(|&(_, &number)| number == local) {
-                plane.address().set(address);
+            if let Some(&address) = local_addresses.get(local as usize) {
+                plane.address().set(wide(address));
             }
             plane.head().set(0);
             plane.tail().publish(count);
@@ -62,16 +72,36 @@ impl Sessions {
         Ok(())
     }
 
-    /// Where the local port of a forward half belongs; `None` for addresses and ports that are not ours.
-    pub fn port_home(&self, forward: &Half) -> Option<PortHome> {
-        let local = *self.local.get(&forward.new_src)?;
-        let plane = plane_of(forward.new_dst, forward.new_dport, self.config.plane_mask);
-        let plane = self.config.plane_index(local, plane);
-        let reverse = self.config.reverse_index(plane, forward.new_sport)?;
-        Some(PortHome { plane, reverse })
+    /// The half at which replies to this port of a plane arrive; `None` for ports that are not ours.
+    pub fn reverse_at(&self, plane: u32, port: u16) -> Option<AnyHalf<'_>> {
+        let offset = u32::from(port).checked_sub(self.config.port_base)?;
+        if offset >= self.config.port_count {
+            return None;
+        }
+        let (version, plane) = match plane.checked_sub(self.planes_of_v4()) {
+            None => (Version::V4, plane),
+            Some(plane) => (Version::V6, plane),
+        };
+        let index = plane * self.config.port_count + offset;
+        self.reverse.get(self.reverse.position(version, index))
     }
 
-    /// Puts a free port at the end of its plane's ring. Only one thread of one process may do this.
+    /// Puts the port whose replies arrive at this position of `reverse` at the end of its plane's ring. Only one
+    /// thread of one process may do this.
+    ///
+    /// # Errors
+    /// Maps smaller than `config` says.
+    pub fn free_port_of(&self, position: u32) -> Result<()> {
+        let (version, index) = self.reverse.place(position);
+        let plane = index / self.config.port_count.max(1);
+        let port = u16::try_from(self.config.port_base + index % self.config.port_count.max(1))?;
+        match version {
+            Version::V4 => self.give_back(plane, port),
+            Version::V6 => self.give_back(self.planes_of_v4() + plane, port),
+        }
+    }
+
+    /// Puts a free port at the end of a plane's ring. Only one thread of one process may do this.
     ///
     /// # Errors
     /// Maps smaller than `config` says.
@@ -96,12 +126,19 @@ impl Sessions {
         u64::from(self.plane.entries()) * u64::from(self.config.port_count)
     }
 
-    /// Every live session: forward and reverse half, copied.
-    pub fn live(&self) -> impl Iterator<Item = (Half, Half)> {
-        self.forward.iter().filter(|(_, half)| half.state().get() == LIVE).filter_map(|(index, half)| {
-            let forward = half.snapshot();
-            let reverse = self.reverse.get(forward.peer)?.snapshot();
-            (reverse.state == LIVE && reverse.peer == index).then_some((forward, reverse))
+    /// Every live session.
+    pub fn live(&self) -> impl Iterator<Item = Session> {
+        let is_live = |half: &AnyHalf<'_>| half.common().state().get() == LIVE;
+        self.forward.iter().filter(move |(_, half)| is_live(half)).filter_map(move |(position, forward)| {
+            let reverse = self.reverse.get(forward.peer_in(&self.reverse)).filter(is_live)?;
+            (reverse.peer_in(&self.forward) == position).then(|| Session {
+                forward: forward.common().snapshot(),
+                reverse: reverse.common().snapshot(),
+                client: forward.src(),
+                vip: forward.dst(),
+                local: reverse.dst(),
+                backend: reverse.src(),
+            })
         })
     }
 
@@ -110,11 +147,11 @@ impl Sessions {
         let index = plane * (self.config.ring_mask + 1) + (position & self.config.ring_mask);
         self.port.get(index).context("ek_port is smaller than ek_config says")
     }
-}
 
-/// An address and a port of a half, for people.
-pub fn endpoint(address: [u8; 4], port: u16) -> std::net::SocketAddrV4 {
-    std::net::SocketAddrV4::new(Ipv4Addr::from(address), port)
+    /// How many planes the IPv4 local addresses have.
+    fn planes_of_v4(&self) -> u32 {
+        self.config.local_addresses * (self.config.plane_mask + 1)
+    }
 }
 
 #[cfg(test)]
@@ -122,22 +159,35 @@ pub(super) mod tests {
     use super::*;
     use crate::{dataplane::geometry::Geometry, host::Host};
 
-    /// Tables on plain memory: `lips` local addresses from 100.64.0.0 on, ports 4000–4002.
+    /// The number of the IPv6 local address that each of [`on_plain_memory`] has.
+    pub const V6: [u16; 8] = [0x2001, 0xDB8, 0x64, 0, 0, 0, 0, 0];
+
+    /// Tables on plain memory: `lips` local addresses from 100.64.0.0 on and as many from 2001:db8:64:: on, ports
+    /// 4000–4002.
     pub fn on_plain_memory(lips: u8, max_sessions: u32) -> Sessions {
-        let addresses: Vec<_> = (0..lips).map(|n| Ipv4Addr::new(100, 64, 0, n)).collect();
-        let host =
-            Host { interfaces: vec![], local_addresses: addresses, local_ports: 4000..=4002, max_sessions };
-        let geometry = Geometry::new(&host);
-        let [forward, reverse, plane, port] = geometry.map_sizes().map(|(_, size)| size);
+        let v4 = (0..lips).map(|n| IpAddr::from([100, 64, 0, n]));
+        let v6 = (0..lips).map(|n| {
+            let mut address = V6;
+            address[7] = n.into();
+            IpAddr::from(address)
+        });
+        let local_addresses: Vec<_> = v4.chain(v6).collect();
+        let host = Host {
+            interfaces: vec![],
+            local_addresses: local_addresses.clone(),
+            local_ports: 4000..=4002,
+            max_sessions,
+        };
+        let geometry = Geometry::new(&host, &Default::default());
+        let [forward, forward6, reverse, reverse6, plane, port] = geometry.map_sizes().map(|(_, size)| size);
         let sessions = Sessions {
             config: geometry.config(0, 250),
-            forward: Mapping::of_zeros(forward),
-            reverse: Mapping::of_zeros(reverse),
+            forward: Halves { v4: Mapping::of_zeros(forward), v6: Mapping::of_zeros(forward6) },
+            reverse: Halves { v4: Mapping::of_zeros(reverse), v6: Mapping::of_zeros(reverse6) },
             plane: Mapping::of_zeros(plane),
             port: Mapping::of_zeros(port),
-            local: (0..lips).map(|n| ([100, 64, 0, n], n.into())).collect(),
         };
-        sessions.fill_ports().unwrap();
+        sessions.fill_ports(&local_addresses).unwrap();
         sessions
     }
 
@@ -168,6 +218,31 @@ pub(super) mod tests {
         for plane in 0..sessions.plane.entries() {
             let taken: Vec<_> = std::iter::from_fn(|| take(&sessions, plane)).collect();
             assert_eq!(taken, [4002, 4000, 4001]);
+        }
+        assert_eq!(sessions.free_ports(), 0);
+    }
+
+    /// What the XDP program and userspace must agree on.
+    #[test]
+    fn every_reverse_half_has_the_port_of_one_plane() {
+        use xdp_ebpf::family;
+        let sessions = on_plain_memory(2, 12);
+        let config = sessions.config;
+        while (0..sessions.plane.entries()).any(|plane| take(&sessions, plane).is_some()) {}
+        for (version, local) in [Version::V4, Version::V6].into_iter().flat_map(|v| [(v, 0), (v, 1)]) {
+            for plane in 0..=config.plane_mask {
+                for port in 4000..=4002 {
+                    let index = config.reverse_index(local, plane, port).unwrap();
+                    let ring = match version {
+                        Version::V4 => config.plane_index::<family::V4>(local, plane),
+                        Version::V6 => config.plane_index::<family::V6>(local, plane),
+                    };
+                    sessions.free_port_of(sessions.reverse.position(version, index)).unwrap();
+                    assert_eq!(take(&sessions, ring), Some(port), "{version:?} {local} {plane}");
+                    let address = sessions.plane.get(ring).unwrap().address().get();
+                    assert_eq!(super::super::wide::narrow(address).is_ipv4(), version == Version::V4);
+                }
+            }
         }
         assert_eq!(sessions.free_ports(), 0);
     }

@@ -12,13 +12,13 @@ use std::{
 
 use anyhow::Result;
 use xdp_ebpf::{
-    abi::{DYING, FREE, Half, LIVE},
-    shared::Shared,
+    abi::{Common, DYING, FREE, LIVE},
     tcp_state::State,
 };
 
 use super::{
     expiry::{Decision, decide, idle_jiffies, jiffies_to_time},
+    halves::AnyHalf,
     memory::Mapping,
     reset::{Reset, for_both_ends},
     sessions::Sessions,
@@ -82,12 +82,12 @@ impl Sweeper {
         let len = sessions.forward.entries();
         let end = self.next.saturating_add(len.div_ceil(PARTS)).min(len);
         while self.next < end {
-            let index = self.next;
+            let position = self.next;
             self.next += 1;
-            let Some(forward) = sessions.forward.get(index) else { break };
-            match forward.state().get() {
-                LIVE => self.expire(sessions, index, forward, limits, resets),
-                DYING => self.free(sessions, index, forward)?,
+            let Some(forward) = sessions.forward.get(position) else { break };
+            match forward.common().state().get() {
+                LIVE => self.expire(sessions, position, forward, limits, resets),
+                DYING => self.free(sessions, position, forward)?,
                 _ => {}
             }
         }
@@ -102,16 +102,16 @@ impl Sweeper {
     fn expire(
         &mut self,
         sessions: &Sessions,
-        index: u32,
-        forward: Shared<'_, Half>,
+        position: u32,
+        forward: AnyHalf<'_>,
         limits: &Limits<'_>,
         resets: &mut Vec<Reset>,
     ) {
-        let there = forward.snapshot();
+        let there = forward.common().snapshot();
         self.count(&there);
-        let Some(reverse) = sessions.reverse.get(there.peer) else { return };
-        let back = reverse.snapshot();
-        if back.state != LIVE || back.peer != index {
+        let Some(reverse) = sessions.reverse.get(forward.peer_in(&sessions.reverse)) else { return };
+        let back = reverse.common().snapshot();
+        if back.state != LIVE || reverse.peer_in(&sessions.forward) != position {
             return;
         }
         let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
@@ -123,41 +123,40 @@ impl Sweeper {
             Protocol::Udp if limits.removed.contains(&there.backend) => Decision::Expire,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
-        if decision == Decision::Keep || !forward.state().swap_if(LIVE, DYING) {
+        if decision == Decision::Keep || !forward.common().state().swap_if(LIVE, DYING) {
             return;
         }
-        reverse.state().swap_if(LIVE, DYING);
-        self.dying.insert(index);
+        reverse.common().state().swap_if(LIVE, DYING);
+        self.dying.insert(position);
         if !state.is_over()
             && let Some(load) = limits.load.get(there.backend.into())
         {
             load.value().add(u32::MAX);
         }
         if decision == Decision::ExpireWithResets {
-            resets.extend(for_both_ends(&there, &back));
+            resets.extend(for_both_ends(forward, reverse));
         }
     }
 
     /// Frees a dying session that was dying in the last pass too.
-    fn free(&mut self, sessions: &Sessions, index: u32, forward: Shared<'_, Half>) -> Result<()> {
-        let there = forward.snapshot();
-        self.count(&there);
-        if self.dying.insert(index) {
+    fn free(&mut self, sessions: &Sessions, position: u32, forward: AnyHalf<'_>) -> Result<()> {
+        self.count(&forward.common().snapshot());
+        if self.dying.insert(position) {
             return Ok(());
         }
-        if let (Some(home), Some(reverse)) = (sessions.port_home(&there), sessions.reverse.get(there.peer))
-            && home.reverse == there.peer
-            && reverse.peer().get() == index
+        let peer = forward.peer_in(&sessions.reverse);
+        if let Some(reverse) = sessions.reverse.get(peer)
+            && reverse.peer_in(&sessions.forward) == position
         {
-            if reverse.state().swap_if(LIVE, DYING) {
+            if reverse.common().state().swap_if(LIVE, DYING) {
                 return Ok(());
             }
-            if reverse.state().swap_if(DYING, FREE) {
-                sessions.give_back(home.plane, there.new_sport)?;
+            if reverse.common().state().swap_if(DYING, FREE) {
+                sessions.free_port_of(peer)?;
             }
         }
-        self.dying.remove(&index);
-        forward.state().swap_if(DYING, FREE);
+        self.dying.remove(&position);
+        forward.common().state().swap_if(DYING, FREE);
         Ok(())
     }
 
@@ -167,40 +166,31 @@ impl Sweeper {
         let len = sessions.reverse.entries();
         let end = self.next_reverse.saturating_add(len.div_ceil(PARTS)).min(len);
         while self.next_reverse < end {
-            let index = self.next_reverse;
+            let position = self.next_reverse;
             self.next_reverse += 1;
-            let Some(reverse) = sessions.reverse.get(index) else { break };
-            if reverse.state().get() != DYING {
+            let Some(reverse) = sessions.reverse.get(position) else { break };
+            if reverse.common().state().get() != DYING {
                 continue;
             }
-            let back = reverse.snapshot();
-            let forward = sessions.forward.get(back.peer).map(Shared::snapshot);
-            let is_orphan = forward.is_none_or(|forward| forward.state != DYING || forward.peer != index);
+            let is_orphan = sessions.forward.get(reverse.peer_in(&sessions.forward)).is_none_or(|forward| {
+                forward.common().state().get() != DYING || forward.peer_in(&sessions.reverse) != position
+            });
             if !is_orphan {
-                self.orphans.remove(&index);
+                self.orphans.remove(&position);
                 continue;
             }
-            if self.orphans.insert(index) {
+            if self.orphans.insert(position) {
                 continue;
             }
-            self.orphans.remove(&index);
-            let there = Half {
-                new_src: back.dst,
-                new_sport: back.dport,
-                new_dst: back.src,
-                new_dport: back.sport,
-                ..Half::default()
-            };
-            if let Some(home) = sessions.port_home(&there).filter(|home| home.reverse == index)
-                && reverse.state().swap_if(DYING, FREE)
-            {
-                sessions.give_back(home.plane, there.new_sport)?;
+            self.orphans.remove(&position);
+            if reverse.common().state().swap_if(DYING, FREE) {
+                sessions.free_port_of(position)?;
             }
         }
         Ok(())
     }
 
-    fn count(&mut self, half: &Half) {
+    fn count(&mut self, half: &Common) {
         *self.census.backends.entry(half.backend).or_default() += 1;
         *self.census.listeners.entry(half.listener).or_default() += 1;
     }
@@ -208,49 +198,90 @@ impl Sweeper {
 
 #[cfg(test)]
 mod tests {
-    use xdp_ebpf::abi::{CLAIMED, PROTOCOL_TCP, PROTOCOL_UDP};
+    use std::net::IpAddr;
+
+    use xdp_ebpf::{
+        abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
+        family,
+    };
 
     use super::*;
-    use crate::dataplane::sessions::tests::{on_plain_memory, take};
+    use crate::dataplane::{
+        halves::Version,
+        sessions::tests::{on_plain_memory, take},
+    };
 
     const HZ: u32 = 250;
-    const BACKEND: ([u8; 4], u16) = ([192, 0, 2, 11], 8080);
     /// The index of a removed backend.
     const REMOVED: u16 = 9;
+    /// The client's family and the backend's.
+    type Pair = (Version, Version);
+    const PAIRS: [Pair; 4] = [
+        (Version::V4, Version::V4),
+        (Version::V6, Version::V6),
+        (Version::V6, Version::V4),
+        (Version::V4, Version::V6),
+    ];
 
-    /// Opens a session at `index` of the forward table, as the XDP program does.
-    fn open(sessions: &Sessions, index: u32, state: State, last_seen: u32) -> u32 {
-        let mut forward = Half {
-            src: [198, 51, 100, 1],
-            sport: 40000,
-            dst: [203, 0, 113, 10],
-            dport: 80,
-            new_src: [100, 64, 0, 1],
-            new_dst: BACKEND.0,
-            new_dport: BACKEND.1,
-            last_seen,
-            tcp: state as u8,
-            backend: 5,
-            listener: 6,
-            ..Half::default()
+    fn address(version: Version, last: u8) -> IpAddr {
+        match version {
+            Version::V4 => [192, 0, 2, last].into(),
+            Version::V6 => [0x2001, 0xDB8, 0, 0, 0, 0, 0, last.into()].into(),
+        }
+    }
+
+    /// Both halves of a session by their positions.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Opened {
+        forward: u32,
+        reverse: u32,
+    }
+
+    impl Opened {
+        fn halves(self, sessions: &Sessions) -> [AnyHalf<'_>; 2] {
+            [sessions.forward.get(self.forward).unwrap(), sessions.reverse.get(self.reverse).unwrap()]
+        }
+
+        fn states(self, sessions: &Sessions) -> (u32, u32) {
+            let [forward, reverse] = self.halves(sessions).map(|half| half.common().state().get());
+            (forward, reverse)
+        }
+    }
+
+    /// Opens a session at `index` of its forward table, as the XDP program does, with the second local address.
+    fn open(
+        sessions: &Sessions,
+        (client, backend): Pair,
+        index: u32,
+        state: State,
+        last_seen: u32,
+    ) -> Opened {
+        let config = sessions.config;
+        let ring = match backend {
+            Version::V4 => config.plane_index::<family::V4>(1, config.plane_mask),
+            Version::V6 => config.plane_index::<family::V6>(1, config.plane_mask),
         };
-        let plane = sessions
-            .config
-            .plane_index(1, xdp_ebpf::abi::plane_of(BACKEND.0, BACKEND.1, sessions.config.plane_mask));
-        forward.new_sport = take(sessions, plane).expect("a free port");
-        forward.peer = sessions.port_home(&forward).unwrap().reverse;
-        let reverse = Half {
+        let port = take(sessions, ring).expect("a free port");
+        let peer = config.reverse_index(1, config.plane_mask, port).unwrap();
+        let opened = Opened {
+            forward: sessions.forward.position(client, index),
+            reverse: sessions.reverse.position(backend, peer),
+        };
+        let common = Common {
             state: LIVE,
-            peer: index,
             last_seen,
+            tcp: state as u8,
             backend: 5,
             listener: 6,
-            tcp: state as u8,
-            ..Half::default()
+            flags: if client == backend { 0 } else { FLAG_MIXED },
+            ..Common::default()
         };
-        sessions.reverse.get(forward.peer).unwrap().write(reverse);
-        sessions.forward.get(index).unwrap().write(Half { state: LIVE, ..forward });
-        forward.peer
+        let [forward, reverse] = opened.halves(sessions);
+        let there = Common { peer, sport: 40000, dport: 80, ack: 11, ..common };
+        forward.write(there, address(client, 1), address(client, 2));
+        let back = Common { peer: index, sport: 8080, dport: port, ack: 22, ..common };
+        reverse.write(back, address(backend, 3), address(backend, 4));
+        opened
     }
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
@@ -270,50 +301,76 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
+        for pair in PAIRS {
+            let sessions = on_plain_memory(2, 12);
+            let start = u32::MAX - 100;
+            let session = open(&sessions, pair, 9, State::Established, start);
+            let states = || session.states(&sessions);
+            let mut sweeper = Sweeper::default();
+
+            let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ - 1));
+            assert_eq!((states(), resets.len()), ((LIVE, LIVE), 0), "{pair:?}");
+            assert_eq!((census.backends[&5], census.listeners[&6]), (1, 1));
+
+            let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
+            assert_eq!(states(), (DYING, DYING));
+            let ends: Vec<_> =
+                resets.iter().map(|r| (r.from.ip(), r.to.ip(), r.to.port(), r.sequence)).collect();
+            assert_eq!(
+                ends,
+                [
+                    (address(pair.0, 2), address(pair.0, 1), 40000, 11),
+                    (address(pair.1, 4), address(pair.1, 3), 8080, 22)
+                ],
+                "each end hears it from whom it talks to"
+            );
+            assert_eq!(census.backends[&5], 1);
+            assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);
+
+            let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
+            assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
+            assert_eq!(census.backends[&5], 1, "it was still there when the pass came by");
+            assert_eq!(sessions.free_ports(), sessions.total_ports());
+
+            assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
+            assert_eq!(sessions.free_ports(), sessions.total_ports(), "a port is given back once");
+        }
+    }
+
+    /// Indexes say little: both tables have them.
+    #[test]
+    fn sessions_of_both_families_with_the_same_indexes_are_four_sessions() {
         let sessions = on_plain_memory(2, 12);
-        let (index, start) = (9, u32::MAX - 100);
-        let reverse = open(&sessions, index, State::Established, start);
-        let states = || {
-            let [f, r] = [sessions.forward.get(index), sessions.reverse.get(reverse)];
-            (f.unwrap().state().get(), r.unwrap().state().get())
-        };
-        let mut sweeper = Sweeper::default();
-
-        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ - 1));
-        assert_eq!((states(), resets.len()), ((LIVE, LIVE), 0));
-        assert_eq!((census.backends[&5], census.listeners[&6]), (1, 1));
-
-        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
-        assert_eq!((states(), resets.len()), ((DYING, DYING), 2));
-        assert_eq!(census.backends[&5], 1);
-        assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);
-
-        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
-        assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
-        assert_eq!(census.backends[&5], 1, "it was still there when the pass came by");
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
-
-        assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
-        assert_eq!(sessions.free_ports(), sessions.total_ports(), "a port is given back once");
+        let opened: Vec<_> = [(0, PAIRS[0]), (0, PAIRS[1]), (1, PAIRS[2]), (1, PAIRS[3])]
+            .map(|(index, pair)| open(&sessions, pair, index, State::Established, 0))
+            .into();
+        let found: Vec<_> = sessions.live().map(|s| (s.client.is_ipv4(), s.backend.is_ipv4())).collect();
+        assert_eq!(found, [(true, true), (true, false), (false, false), (false, true)]);
+        opened[0].halves(&sessions)[1].common().state().set(DYING);
+        opened[3].halves(&sessions)[0].common().state().set(DYING);
+        assert_eq!(sessions.live().count(), 2);
     }
 
     #[test]
     fn traffic_in_either_direction_keeps_a_session() {
-        let sessions = on_plain_memory(2, 12);
-        let reverse = open(&sessions, 0, State::Established, 0);
-        sessions.reverse.get(reverse).unwrap().last_seen().set(80 * HZ);
-        let (_, resets) = pass(&mut Sweeper::default(), &sessions, 100 * HZ);
-        assert!(resets.is_empty());
-        assert_eq!(sessions.live().count(), 1);
+        for pair in PAIRS {
+            let sessions = on_plain_memory(2, 12);
+            let session = open(&sessions, pair, 0, State::Established, 0);
+            session.halves(&sessions)[1].common().last_seen().set(80 * HZ);
+            let (_, resets) = pass(&mut Sweeper::default(), &sessions, 100 * HZ);
+            assert!(resets.is_empty());
+            assert_eq!(sessions.live().count(), 1);
+        }
     }
 
     #[test]
     fn udp_leaves_a_removed_backend_at_once_and_tcp_stays() {
-        for (protocol, left) in [(PROTOCOL_UDP, 0), (PROTOCOL_TCP, 1)] {
+        for (pair, (protocol, left)) in
+            PAIRS.into_iter().flat_map(|pair| [(pair, (PROTOCOL_UDP, 0)), (pair, (PROTOCOL_TCP, 1))])
+        {
             let sessions = on_plain_memory(2, 12);
-            open(&sessions, 3, State::Established, 100);
-            let forward = sessions.forward.get(3).unwrap();
-            forward.write(Half { protocol, backend: REMOVED, ..forward.snapshot() });
+            let [forward, _] = open(&sessions, pair, 3, State::Established, 100).halves(&sessions);
+            forward.common().write(Common { protocol, backend: REMOVED, ..forward.common().snapshot() });
             let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
             assert_eq!((sessions.live().count(), resets.len()), (left, 0));
         }
@@ -322,7 +379,7 @@ mod tests {
     #[test]
     fn closed_sessions_end_without_resets() {
         let sessions = on_plain_memory(2, 12);
-        open(&sessions, 3, State::TimeWait, 0);
+        open(&sessions, PAIRS[0], 3, State::TimeWait, 0);
         let mut sweeper = Sweeper::default();
         let (_, resets) = pass(&mut sweeper, &sessions, 1000 * HZ);
         assert!(resets.is_empty());
@@ -332,46 +389,45 @@ mod tests {
 
     #[test]
     fn sessions_that_the_program_closed_are_freed_on_the_second_sight() {
-        let sessions = on_plain_memory(2, 12);
-        let reverse = open(&sessions, 3, State::TimeWait, 0);
-        for half in [sessions.forward.get(3), sessions.reverse.get(reverse)] {
-            half.unwrap().state().set(DYING);
+        for pair in PAIRS {
+            let sessions = on_plain_memory(2, 12);
+            let session = open(&sessions, pair, 3, State::TimeWait, 0);
+            for half in session.halves(&sessions) {
+                half.common().state().set(DYING);
+            }
+            let mut sweeper = Sweeper::default();
+            pass(&mut sweeper, &sessions, 0);
+            assert_eq!(session.states(&sessions).0, DYING);
+            pass(&mut sweeper, &sessions, 0);
+            assert_eq!(session.states(&sessions).0, FREE);
+            assert_eq!(sessions.free_ports(), sessions.total_ports());
         }
-        let mut sweeper = Sweeper::default();
-        pass(&mut sweeper, &sessions, 0);
-        assert_eq!(sessions.forward.get(3).unwrap().state().get(), DYING);
-        pass(&mut sweeper, &sessions, 0);
-        assert_eq!(sessions.forward.get(3).unwrap().state().get(), FREE);
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
     }
 
     #[test]
     fn the_port_of_a_session_whose_slot_was_given_away_comes_back_once() {
-        let sessions = on_plain_memory(2, 12);
-        let old = open(&sessions, 3, State::TimeWait, 0);
-        let forward = sessions.forward.get(3).unwrap();
-        let half = forward.snapshot();
-        let back = sessions.reverse.get(old).unwrap();
-        let (dst, dport, src, sport) = (half.new_src, half.new_sport, half.new_dst, half.new_dport);
-        back.write(Half { state: DYING, dst, dport, src, sport, ..back.snapshot() });
-        let new = open(&sessions, 3, State::Established, 0);
-        assert_ne!(old, new);
-        let mut sweeper = Sweeper::default();
-        for (states, free) in [((DYING, LIVE), 2), ((FREE, LIVE), 1), ((FREE, LIVE), 1)] {
-            pass(&mut sweeper, &sessions, 0);
-            let state = |index| sessions.reverse.get(index).unwrap().state().get();
-            assert_eq!((state(old), state(new)), states);
-            assert_eq!(sessions.free_ports(), sessions.total_ports() - free);
+        for pair in PAIRS {
+            let sessions = on_plain_memory(2, 12);
+            let old = open(&sessions, pair, 3, State::TimeWait, 0);
+            old.halves(&sessions)[1].common().state().set(DYING);
+            let new = open(&sessions, pair, 3, State::Established, 0);
+            assert_ne!(old.reverse, new.reverse);
+            let mut sweeper = Sweeper::default();
+            for (states, free) in [((DYING, LIVE), 2), ((FREE, LIVE), 1), ((FREE, LIVE), 1)] {
+                pass(&mut sweeper, &sessions, 0);
+                assert_eq!((old.states(&sessions).1, new.states(&sessions).1), states);
+                assert_eq!(sessions.free_ports(), sessions.total_ports() - free);
+            }
         }
     }
 
     #[test]
     fn a_session_being_opened_is_left_alone() {
         let sessions = on_plain_memory(2, 12);
-        let reverse = open(&sessions, 3, State::Established, 0);
-        sessions.reverse.get(reverse).unwrap().state().set(CLAIMED);
+        let session = open(&sessions, PAIRS[0], 3, State::Established, 0);
+        session.halves(&sessions)[1].common().state().set(CLAIMED);
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 1000 * HZ);
         assert!(resets.is_empty());
-        assert_eq!(sessions.forward.get(3).unwrap().state().get(), LIVE);
+        assert_eq!(session.states(&sessions), (LIVE, CLAIMED));
     }
 }

@@ -8,11 +8,11 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash, lpm_trie::LpmTrie, xdp::DevMap},
 };
 use xdp_ebpf::abi::{Backend, BackendStat, Config, Counters, Interface, Listener, Pool, Service, map};
-use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     access::Trie,
     addresses::{Addresses, PER_BUCKET},
+    halves::Halves,
     memory::Mapping,
     pins::PinDir,
     sessions::Sessions,
@@ -22,7 +22,7 @@ use super::{
 pub struct Tables {
     /// `ek_config`, one record.
     pub config: Mapping<Config>,
-    /// `ek_address`.
+    /// `ek_address` and `ek_address6`.
     pub addresses: Addresses,
     /// `ek_service`.
     pub service: HashMap<MapData, Service, u32>,
@@ -42,7 +42,7 @@ pub struct Tables {
     pub load: Mapping<u32>,
     /// `ek_backend_stat`.
     pub backend_stat: PerCpuArray<MapData, BackendStat>,
-    /// `ek_forward`, `ek_reverse`, `ek_plane` and `ek_port`.
+    /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
     pub sessions: Sessions,
     /// `ek_interface`.
     pub interface: Array<MapData, Interface>,
@@ -61,22 +61,16 @@ impl Tables {
     /// A map is not there or is not what this version expects.
     pub fn open(pins: &PinDir) -> Result<Self> {
         let config = mapping::<Config>(pins, map::CONFIG)?;
-        let addresses = {
-            let data = open(pins, map::ADDRESS)?;
-            let buckets = max_entries(&data)?;
-            Addresses(Mapping::of_map(data.fd().as_fd(), buckets * PER_BUCKET).context(map::ADDRESS)?)
-        };
         let sessions = Sessions {
             config: config.get(0).context(map::CONFIG)?.snapshot(),
-            forward: mapping(pins, map::FORWARD)?,
-            reverse: mapping(pins, map::REVERSE)?,
+            forward: Halves { v4: mapping(pins, map::FORWARD)?, v6: mapping(pins, map::FORWARD6)? },
+            reverse: Halves { v4: mapping(pins, map::REVERSE)?, v6: mapping(pins, map::REVERSE6)? },
             plane: mapping(pins, map::PLANE)?,
             port: mapping(pins, map::PORT)?,
-            local: (0..).zip(addresses.local()).map(|(index, address)| (address.octets(), index)).collect(),
         };
         Ok(Self {
             config,
-            addresses,
+            addresses: Addresses { v4: buckets(pins, map::ADDRESS)?, v6: buckets(pins, map::ADDRESS6)? },
             service: HashMap::try_from(Map::HashMap(open(pins, map::SERVICE)?)).context(map::SERVICE)?,
             access: LpmTrie::try_from(Map::LpmTrie(open(pins, map::ACCESS)?)).context(map::ACCESS)?,
             listener: array(pins, map::LISTENER)?,
@@ -131,7 +125,7 @@ fn open(pins: &PinDir, name: &str) -> Result<MapData> {
     pins.open_map(name)
 }
 
-fn mapping<T: FromBytes + IntoBytes>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
+fn mapping<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
     let data = open(pins, name)?;
     let info = data.info()?;
     anyhow::ensure!(
@@ -141,6 +135,13 @@ fn mapping<T: FromBytes + IntoBytes>(pins: &PinDir, name: &'static str) -> Resul
         size_of::<T>()
     );
     Mapping::of_map(data.fd().as_fd(), info.max_entries()).context(name)
+}
+
+/// Buckets of addresses, entry by entry.
+fn buckets<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
+    let data = open(pins, name)?;
+    let entries = max_entries(&data)? * PER_BUCKET;
+    Mapping::of_map(data.fd().as_fd(), entries).context(name)
 }
 
 fn array<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Array<MapData, T>> {

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -56,9 +56,9 @@ pub(super) struct Front {
 impl Front {
     pub(super) fn start(settings: Settings) -> Self {
         let (member, sent) = member();
-        let SocketAddr::V4(member_v4) = member else { unreachable!() };
-        let key = ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10), port: 80, protocol: Protocol::Tcp };
-        let model = model(key, member_v4, settings);
+        let key =
+            ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp };
+        let model = model(key, member, settings);
         let edges = Edges::new().unwrap();
         let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
         let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
@@ -117,7 +117,7 @@ impl Front {
     }
 }
 
-fn model(key: ListenerKey, member: SocketAddrV4, settings: Settings) -> Model {
+fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
     let timeouts = HttpTimeouts { head: settings.head, ..HttpTimeouts::default() };
     let listener = Listener {
         name: "web".into(),

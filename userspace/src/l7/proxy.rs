@@ -3,7 +3,7 @@
 
 use std::{
     any::Any,
-    net::{IpAddr, SocketAddr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     os::fd::RawFd,
     sync::Arc,
 };
@@ -44,7 +44,7 @@ pub struct Request {
     /// The member that it is sent to, which counts it as long as this lives.
     picked: Option<Picked>,
     /// The members that it was sent to.
-    tried: Vec<SocketAddrV4>,
+    tried: Vec<SocketAddr>,
     exchange: Exchange,
     /// What the client is told if nobody answers: how the last one failed.
     status: u16,
@@ -124,7 +124,7 @@ impl ProxyHttp for Proxy {
         let Some((pool, picked)) = picked else {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
-        let member = SocketAddr::from(picked.member);
+        let member = picked.member;
         let mut peer = upstream::peer(pool, member, &http.timeouts);
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;

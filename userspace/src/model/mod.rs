@@ -2,7 +2,8 @@
 //!
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow, `l7/` its snapshots.
 //! What only HTTP listeners and pools have is in `http` and `tls`.
-//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire.
+//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an
+//! [`IpAddr::V4`], never an IPv6 address that carries one.
 
 pub mod edge;
 pub mod http;
@@ -14,11 +15,11 @@ pub mod sticky;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use self::http::{HttpListener, HttpPool};
 use crate::health::check::Health;
@@ -28,7 +29,7 @@ use crate::health::check::Health;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     /// Every load balancer's VIPs, with or without listeners.
-    pub vips: BTreeSet<Ipv4Addr>,
+    pub vips: BTreeSet<IpAddr>,
     /// Listeners by what they listen on. Every VIP in a key is in `vips`, every pool named is in `pools`.
     pub listeners: BTreeMap<ListenerKey, Listener>,
     /// Pools by name.
@@ -39,7 +40,7 @@ pub struct Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ListenerKey {
     /// The VIP.
-    pub vip: Ipv4Addr,
+    pub vip: IpAddr,
     /// The port, 1–65535.
     pub port: u16,
     /// The transport protocol.
@@ -104,9 +105,9 @@ pub struct Listener {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// Those who may; an empty list lets nobody in, none at all lets everybody in.
-    pub allow: Option<BTreeSet<Ipv4Net>>,
+    pub allow: Option<BTreeSet<IpNet>>,
     /// Those who may not.
-    pub deny: BTreeSet<Ipv4Net>,
+    pub deny: BTreeSet<IpNet>,
 }
 
 /// A pool: members that share the connections.
@@ -114,7 +115,7 @@ pub struct Access {
 pub struct Pool {
     /// Weights (0–256) by address and port. The sum over the greatest common divisor is at most
     /// [`xdp_ebpf::abi::MAX_POOL_SLOTS`].
-    pub members: BTreeMap<SocketAddrV4, u16>,
+    pub members: BTreeMap<SocketAddr, u16>,
     /// How they share them.
     pub algorithm: Algorithm,
     /// How members are checked; if they are not, all count as healthy.
@@ -151,13 +152,13 @@ pub enum Change {
     /// A pool is new or has other members or weights: this is all of it.
     PutPool(String, Pool),
     /// A VIP appears.
-    AddVip(Ipv4Addr),
+    AddVip(IpAddr),
     /// A listener is new or changed.
     PutListener(ListenerKey, Listener),
     /// A listener goes; its sessions go on.
     RemoveListener(ListenerKey),
     /// A VIP goes.
-    RemoveVip(Ipv4Addr),
+    RemoveVip(IpAddr),
     /// A pool goes; its sessions go on.
     RemovePool(String),
 }

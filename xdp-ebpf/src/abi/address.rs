@@ -1,9 +1,10 @@
 //! Whose an address is: the buckets of `ek_address`.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
-
 use super::ADDRESS_BUCKETS;
-use crate::shared::shared_fields;
+use crate::{
+    family::{Address, Family},
+    shared::shared_fields,
+};
 
 /// [`AddressEntry::kind`]: nothing here.
 pub const ADDRESS_NONE: u32 = 0;
@@ -13,31 +14,32 @@ pub const ADDRESS_VIP: u32 = 1;
 pub const ADDRESS_LOCAL: u32 = 2;
 
 /// One address the balancer owns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct AddressEntry {
-    /// IPv4, network order.
-    pub address: [u8; 4],
+pub struct AddressEntry<F: Family> {
+    /// Network order.
+    pub address: F::Address,
     /// [`ADDRESS_NONE`], [`ADDRESS_VIP`] or [`ADDRESS_LOCAL`].
     pub kind: u32,
-    /// The number of a local address, from 0.
+    /// The number of a local address among those of its family, from 0.
     pub index: u32,
     /// Zero.
-    pub reserved: u32,
+    pub reserved: F::EntryPadding,
 }
 
-shared_fields! { AddressEntry { kind: u32, } }
+shared_fields! { [F] AddressEntry<F> { kind: u32, } }
 
-/// Four addresses with the same [`address_bucket`]: one cache line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// Four addresses with the same [`address_bucket`]: one cache line of IPv4's, two of IPv6's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
-pub struct AddressBucket {
+pub struct AddressBucket<F: Family> {
     /// In no order.
-    pub entries: [AddressEntry; 4],
+    pub entries: [AddressEntry<F>; 4],
 }
 
-/// The bucket of `ek_address` that an address belongs to. `address` is in network order.
+/// The bucket that an address belongs to.
 #[inline(always)]
-pub fn address_bucket(address: [u8; 4]) -> u32 {
-    u32::from_ne_bytes(address).wrapping_mul(0x9E37_79B1) >> (32 - ADDRESS_BUCKETS.trailing_zeros())
+pub fn address_bucket<A: Address>(address: A) -> u32 {
+    let folded = address.folded();
+    ((folded ^ folded >> 32) as u32).wrapping_mul(0x9E37_79B1) >> (32 - ADDRESS_BUCKETS.trailing_zeros())
 }

@@ -1,7 +1,9 @@
 //! What the BPF maps hold: the contract between the XDP program and userspace, and what `bpftool map dump` shows.
 //!
 //! Rules for every record here: `repr(C)`, no padding (zerocopy's `IntoBytes` refuses it), no `bool`, `Option` or
-//! enum (decode after lookup), addresses as four bytes in network order, ports and everything else in host order.
+//! enum (decode after lookup), addresses in network order, ports and everything else in host order. Addresses that
+//! every packet needs are of their family's width, in one table per family; all others are 16 bytes, IPv4 as
+//! `::ffff:a.b.c.d`.
 //! A change of any layout or meaning bumps [`ABI_VERSION`], which is part of the pin path.
 //!
 //! Concurrent records ([`Half`], [`Plane`], …) are reached through [`crate::shared::Shared`].
@@ -10,6 +12,7 @@
 //! is opened by: listeners, pools, backends.
 
 mod address;
+mod frame;
 #[cfg(feature = "user")]
 mod pod;
 mod service;
@@ -17,19 +20,24 @@ mod session;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use self::{address::*, service::*, session::*};
-use crate::shared::shared_fields;
+pub use self::{address::*, frame::*, service::*, session::*};
 pub use crate::verdict::Counters;
+use crate::{
+    family::{Family, V4, V6},
+    shared::shared_fields,
+};
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {
     /// [`super::Config`], one record (array, mmapable).
     pub const CONFIG: &str = "ek_config";
-    /// [`super::AddressBucket`]s: is this destination a VIP or a local address (array, mmapable)?
+    /// [`super::AddressBucket`]s of IPv4: is this destination a VIP or a local address (array, mmapable)?
     pub const ADDRESS: &str = "ek_address";
+    /// The same of IPv6.
+    pub const ADDRESS6: &str = "ek_address6";
     /// [`super::Service`] → listener index (hash).
     pub const SERVICE: &str = "ek_service";
     /// [`super::Listener`]s by index (array).
@@ -53,12 +61,20 @@ pub mod map {
     pub const BACKEND_STAT: &str = "ek_backend_stat";
     /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
     pub const FORWARD: &str = "ek_forward";
+    /// The same of IPv6 clients.
+    pub const FORWARD6: &str = "ek_forward6";
     /// [`super::Half`]s, backend → client, addressed directly by local address, plane and port (array, mmapable).
     pub const REVERSE: &str = "ek_reverse";
-    /// [`super::Plane`]s: one FIFO of free local ports each (array, mmapable).
+    /// The same of IPv6 backends.
+    pub const REVERSE6: &str = "ek_reverse6";
+    /// [`super::Plane`]s: one FIFO of free local ports each, those of IPv4's local addresses first (array, mmapable).
     pub const PLANE: &str = "ek_plane";
     /// The rings of the planes: `u16` ports, `ring_mask + 1` per plane (array, mmapable).
     pub const PORT: &str = "ek_port";
+    /// [`super::Fragment`] by [`super::FragmentKey`]: the ports of datagrams in pieces (LRU hash).
+    pub const FRAGMENT: &str = "ek_fragment";
+    /// [`super::Taken`] (per-CPU array, one record).
+    pub const TAKEN: &str = "ek_taken";
     /// [`super::Interface`]s by slot (array).
     pub const INTERFACE: &str = "ek_interface";
     /// The redirect map, by the same slot (devmap).
@@ -69,10 +85,11 @@ pub mod map {
     pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 20] = [
+    pub const ALL: [&str; 25] = [
         ACCESS,
         CONFIG,
         ADDRESS,
+        ADDRESS6,
         SERVICE,
         LISTENER,
         POOL,
@@ -83,9 +100,13 @@ pub mod map {
         BACKEND,
         BACKEND_STAT,
         FORWARD,
+        FORWARD6,
         REVERSE,
+        REVERSE6,
         PLANE,
         PORT,
+        FRAGMENT,
+        TAKEN,
         INTERFACE,
         DEVICE,
         COUNTER,
@@ -93,7 +114,7 @@ pub mod map {
     ];
 }
 
-/// Capacity of `ek_address` in buckets of four; a power of two.
+/// Capacity of `ek_address` and of `ek_address6` in buckets of four; a power of two.
 pub const ADDRESS_BUCKETS: u32 = 8192;
 /// Capacity of `ek_service` and `ek_listener`.
 pub const MAX_LISTENERS: u32 = 16_384;
@@ -111,6 +132,8 @@ pub const MAX_LEAST_MEMBERS: u32 = 256;
 pub const MAX_ACCESS: u32 = 1 << 20;
 /// Capacity of `ek_sticky`; the oldest entry goes first.
 pub const MAX_STICKY: u32 = 262_144;
+/// Capacity of `ek_fragment`; the oldest entry goes first.
+pub const MAX_FRAGMENTS: u32 = 16_384;
 /// Capacity of `ek_interface` and `ek_device`.
 pub const MAX_INTERFACES: u32 = 16;
 /// Halves in one bucket of `ek_forward`. A tuple hashes to two buckets.
@@ -135,8 +158,12 @@ pub struct Config {
     pub generation: u32,
     /// Buckets in `ek_forward`, less one.
     pub forward_mask: u32,
-    /// How many local addresses there are.
+    /// Buckets in `ek_forward6`, less one.
+    pub forward6_mask: u32,
+    /// How many IPv4 local addresses there are.
     pub local_addresses: u32,
+    /// How many IPv6 local addresses there are.
+    pub local_addresses6: u32,
     /// Planes per local address, less one; planes are a power of two.
     pub plane_mask: u32,
     /// First local port.
@@ -148,34 +175,52 @@ pub struct Config {
     /// Jiffies per second.
     pub jiffies_hz: u32,
     /// Zero.
-    pub reserved: [u32; 6],
+    pub reserved: [u32; 4],
 }
 
 shared_fields! { Config { generation: u32, jiffies_hz: u32, } }
 
 impl Config {
-    /// The index in `ek_plane` of plane `plane` of local address `local`.
+    /// Buckets in the family's forward table, less one.
     #[inline(always)]
-    pub fn plane_index(&self, local: u32, plane: u32) -> u32 {
-        local * (self.plane_mask + 1) + plane
+    pub const fn forward_mask_of<F: Family>(&self) -> u32 {
+        if F::VERSION == 4 { self.forward_mask } else { self.forward6_mask }
     }
 
-    /// The index in `ek_reverse` of `port` in the plane with this index, if it is one of the local ports.
+    /// How many local addresses of this family there are.
     #[inline(always)]
-    pub fn reverse_index(&self, plane_index: u32, port: u16) -> Option<u32> {
+    pub const fn local_addresses_of<F: Family>(&self) -> u32 {
+        if F::VERSION == 4 { self.local_addresses } else { self.local_addresses6 }
+    }
+
+    /// The index in `ek_plane` of plane `plane` of the family's local address `local`.
+    #[inline(always)]
+    pub const fn plane_index<F: Family>(&self, local: u32, plane: u32) -> u32 {
+        let before = if F::VERSION == 4 { 0 } else { self.local_addresses };
+        (before + local) * (self.plane_mask + 1) + plane
+    }
+
+    /// The index in the family's reverse table of `port` in plane `plane` of local address `local`, if it is one of
+    /// the local ports.
+    #[inline(always)]
+    pub fn reverse_index(&self, local: u32, plane: u32, port: u16) -> Option<u32> {
         let offset = u32::from(port).wrapping_sub(self.port_base);
-        (offset < self.port_count).then(|| plane_index * self.port_count + offset)
+        (offset < self.port_count).then(|| (local * (self.plane_mask + 1) + plane) * self.port_count + offset)
     }
 }
 
-/// An interface that XDP is attached to.
+/// An interface that XDP is attached to, or a VLAN's on top of one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Interface {
-    /// Interface index; 0 in unused slots.
+    /// Interface index, by which routes name it; 0 in unused slots.
     pub index: u32,
+    /// Index of the interface whose wire it is; its own, but for a VLAN's.
+    pub device: u32,
     /// Largest IP packet in bytes.
     pub mtu: u32,
+    /// VLAN tags that leave with its frames, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
+    pub tags: [u32; 2],
     /// Its MAC.
     pub mac: [u8; 6],
     /// Zero.
@@ -196,8 +241,14 @@ pub fn name_str(bytes: &[u8; NAME_LEN]) -> &str {
 }
 
 const _: () = {
-    assert!(size_of::<Half>() == 64);
-    assert!(size_of::<AddressBucket>() == 64);
+    // Their fields, added up: no padding.
+    assert!(size_of::<Common>() == 48);
+    assert!(size_of::<Half<V4>>() == 48 + 4 * 4);
+    assert!(size_of::<Half<V6>>() == 48 + 4 * 16 + 16);
+    assert!(size_of::<AddressEntry<V4>>() == 4 + 4 + 4 + 4);
+    assert!(size_of::<AddressEntry<V6>>() == 16 + 4 + 4 + 8);
+    assert!(size_of::<AddressBucket<V4>>() == 64);
+    assert!(size_of::<AddressBucket<V6>>() == 128);
     assert!(size_of::<Config>() == 64);
     assert!(size_of::<Plane>() == 128);
     assert!(ADDRESS_BUCKETS.is_power_of_two() && MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());

@@ -15,14 +15,15 @@ macro_rules! pod {
     )+};
 }
 pod!(
-    Half,
+    Common,
     Plane,
     AccessKey,
     StickyKey,
     Sticky,
     Config,
-    AddressEntry,
-    AddressBucket,
+    Taken,
+    FragmentKey,
+    Fragment,
     Service,
     Listener,
     Pool,
@@ -31,3 +32,15 @@ pod!(
     Interface,
     Counters
 );
+
+macro_rules! pod_of_family {
+    ($($family:ty),+) => {$(
+        // SAFETY: integers and arrays of them, `repr(C)`; that there is no padding is asserted in `abi`.
+        unsafe impl aya::Pod for Half<$family> {}
+        // SAFETY: as above.
+        unsafe impl aya::Pod for AddressEntry<$family> {}
+        // SAFETY: as above.
+        unsafe impl aya::Pod for AddressBucket<$family> {}
+    )+};
+}
+pod_of_family!(crate::family::V4, crate::family::V6);

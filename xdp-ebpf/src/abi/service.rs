@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::NAME_LEN;
-use crate::shared::shared_fields;
+use crate::{family::Address, shared::shared_fields};
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
 pub const ENTRY_FREE: u8 = 0;
@@ -11,6 +11,11 @@ pub const ENTRY_FREE: u8 = 0;
 pub const ENTRY_ACTIVE: u8 = 1;
 /// The entry was removed from the configuration and waits for its last session to end.
 pub const ENTRY_REMOVED: u8 = 2;
+
+/// [`Listener::kind`]: the XDP program forwards its packets.
+pub const LISTENER_FORWARD: u8 = 0;
+/// Its packets, if the client may in, go up to Layer 7; its pool means nothing here.
+pub const LISTENER_LAYER7: u8 = 1;
 
 /// [`Pool::block`]: the slots are a sequence to walk by a cursor.
 pub const ALGORITHM_ROUND_ROBIN: u8 = 0;
@@ -35,27 +40,27 @@ pub const HEALTH_DOWN: u8 = 2;
 
 /// The key of `ek_service`: what a listener listens on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Service {
-    /// VIP, network order.
-    pub vip: [u8; 4],
+    /// VIP: 16 bytes, network order, IPv4 mapped.
+    pub vip: [u8; 16],
     /// Port.
     pub port: u16,
     /// IP protocol.
     pub protocol: u8,
     /// Zero.
-    pub reserved: u8,
+    pub reserved: [u8; 5],
 }
 
 /// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is
-/// 32 + that of the network.
+/// 32 + that of the network, and for an IPv4 network 96 more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AccessKey {
     /// [`Listener::access_list`], as bytes.
     pub list: [u8; 4],
-    /// The network's or the client's address, network order.
-    pub address: [u8; 4],
+    /// The network's or the client's address: 16 bytes, network order, IPv4 mapped.
+    pub address: [u8; 16],
 }
 
 /// A listener.
@@ -74,8 +79,10 @@ pub struct Listener {
     pub service: Service,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// [`LISTENER_FORWARD`] or [`LISTENER_LAYER7`].
+    pub kind: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
     /// The listener's name.
     pub name: [u8; NAME_LEN],
     /// Its load balancer's name.
@@ -127,8 +134,9 @@ pub const fn slot_parts(slot: u32) -> (u32, u32) {
 /// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
 /// every restart, so without a seed.
 #[inline(always)]
-pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
-    let mut hash = u32::from_be_bytes(source);
+pub fn source_slot<A: Address>(source: A, count: u32) -> u32 {
+    let folded = source.folded();
+    let mut hash = u32::from_be((folded ^ folded >> 32) as u32);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
     hash = (hash ^ hash >> 13).wrapping_mul(0xC2B2_AE35);
     (hash ^ hash >> 16) % count
@@ -150,12 +158,14 @@ pub fn source_slot(source: [u8; 4], count: u32) -> u32 {
     Immutable,
     KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct StickyKey {
     /// Index in `ek_pool`.
     pub pool: u32,
-    /// The client's address, network order.
-    pub source: [u8; 4],
+    /// Zero.
+    pub reserved: u32,
+    /// The client's address: 16 bytes, network order, IPv4 mapped.
+    pub source: [u8; 16],
 }
 
 /// With whom a client stays.
@@ -174,8 +184,8 @@ shared_fields! { Pool { block: u64, sticky: u32, state: u8, } }
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Backend {
-    /// Network order.
-    pub address: [u8; 4],
+    /// 16 bytes, network order, IPv4 mapped.
+    pub address: [u8; 16],
     /// Port.
     pub port: u16,
     /// 0–256; 0 takes no new connections.

@@ -2,50 +2,72 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::shared::shared_fields;
+use crate::{
+    family::{Address, Family},
+    shared::shared_fields,
+};
 
-/// [`Half::state`]: nobody's.
+/// [`Common::state`]: nobody's.
 pub const FREE: u32 = 0;
-/// [`Half::state`]: being written by one CPU; readers pass over it.
+/// [`Common::state`]: being written by one CPU; readers pass over it.
 pub const CLAIMED: u32 = 1;
-/// [`Half::state`]: in use.
+/// [`Common::state`]: in use.
 pub const LIVE: u32 = 2;
-/// [`Half::state`]: closed; readers pass over it; the sweeper frees it.
+/// [`Common::state`]: closed; readers pass over it; the sweeper frees it.
 pub const DYING: u32 = 3;
 
-/// [`Half::flags`]: client segments get a TOA option and lose forged ones (forward half), or the backend's
+/// [`Common::flags`]: client segments get a TOA option and lose forged ones (forward half), or the backend's
 /// acknowledgements are watched for the end of that (reverse half).
 pub const FLAG_TOA: u8 = 1;
-/// [`Half::flags`]: a reset was seen and no other segment in this direction since.
+/// [`Common::flags`]: a reset was seen and no other segment in this direction since.
 pub const FLAG_RESET: u8 = 2;
 
-/// One direction of a session: all that this direction matches and rewrites, in one cache line.
+/// [`Common::flags`]: the other half is of the other family, and in that family's table; what to write are its
+/// addresses to match, turned round.
+pub const FLAG_MIXED: u8 = 4;
+
+/// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
 /// The forward half's `src`/`dst` are client and VIP and its `new_*` are local address and backend; the reverse
-/// half's are backend and local address, and VIP and client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+/// half's are backend and local address, and VIP and client. The forward half is in the table of the client's family,
+/// the reverse half in that of the backend's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C, align(64))]
-pub struct Half {
+pub struct Half<F: Family> {
+    /// All but the addresses.
+    pub common: Common,
+    /// Source address to match.
+    pub src: F::Address,
+    /// Destination address to match.
+    pub dst: F::Address,
+    /// Source address to write; zero with [`FLAG_MIXED`].
+    pub new_src: F::Address,
+    /// Destination address to write; zero with [`FLAG_MIXED`].
+    pub new_dst: F::Address,
+    /// Zero.
+    pub reserved: F::HalfPadding,
+}
+
+shared_fields! { [F] Half<F> {
+    src: F::Address, dst: F::Address, new_src: F::Address, new_dst: F::Address,
+} }
+
+/// A half but for its addresses: the same for both families.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Common {
     /// [`FREE`], [`CLAIMED`], [`LIVE`] or [`DYING`]; moves only by compare-and-swap.
     pub state: u32,
-    /// Source address to match.
-    pub src: [u8; 4],
-    /// Destination address to match.
-    pub dst: [u8; 4],
     /// Source port to match.
     pub sport: u16,
     /// Destination port to match.
     pub dport: u16,
-    /// Source address to write.
-    pub new_src: [u8; 4],
-    /// Destination address to write.
-    pub new_dst: [u8; 4],
     /// Source port to write.
     pub new_sport: u16,
     /// Destination port to write.
     pub new_dport: u16,
     /// What the new addresses and the TTL's decrement add to the complement of the IPv4 checksum, as bytes lie in
-    /// the packet (RFC 1624).
+    /// the packet (RFC 1624); unused where one of both sides is IPv6.
     pub ip_delta: u16,
     /// The same for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,
@@ -53,7 +75,7 @@ pub struct Half {
     pub next_hop: [u8; 6],
     /// Slot in `ek_interface` through which the packet leaves.
     pub interface: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`].
     pub flags: u8,
     /// Index of the other half in its table.
     pub peer: u32,
@@ -63,7 +85,7 @@ pub struct Half {
     /// next, and so that of a reset sent to it. In the reverse half it starts as the client's first sequence
     /// number + 1.
     pub ack: u32,
-    /// Low 16 bits of [`Config::generation`] when the next hop was resolved.
+    /// Low 16 bits of [`super::Config::generation`] when the next hop was resolved.
     pub generation: u16,
     /// Index in `ek_backend`.
     pub backend: u16,
@@ -78,11 +100,10 @@ pub struct Half {
     pub packets: u32,
 }
 
-shared_fields! { Half {
-    state: u32, src: [u8; 4], dst: [u8; 4], sport: u16, dport: u16, new_src: [u8; 4], new_dst: [u8; 4],
-    new_sport: u16, new_dport: u16, ip_delta: u16, l4_delta: u16, next_hop: [u8; 6], interface: u8, flags: u8,
-    peer: u32, last_seen: u32, ack: u32, generation: u16, backend: u16, listener: u16, tcp: u8, protocol: u8,
-    packets: u32,
+shared_fields! { Common {
+    state: u32, sport: u16, dport: u16, new_sport: u16, new_dport: u16, ip_delta: u16, l4_delta: u16,
+    next_hop: [u8; 6], interface: u8, flags: u8, peer: u32, last_seen: u32, ack: u32, generation: u16, backend: u16,
+    listener: u16, tcp: u8, protocol: u8, packets: u32,
 } }
 
 /// A FIFO of free local ports: the XDP program takes at `head`, the sweeper gives back at `tail`.
@@ -93,21 +114,22 @@ shared_fields! { Half {
 pub struct Plane {
     /// Ports taken so far; moves by compare-and-swap in the XDP program.
     pub head: u32,
-    /// The local address whose ports these are, network order; written by userspace once.
-    pub address: [u8; 4],
+    /// The local address whose ports these are: 16 bytes, network order, IPv4 mapped; written by userspace once.
+    pub address: [u8; 16],
     /// Keeps `head` and `tail`, written by different CPUs, apart.
-    pub reserved_head: [u32; 14],
+    pub reserved_head: [u32; 11],
     /// Ports given back so far, the first filling included; written by userspace only.
     pub tail: u32,
     /// See `reserved_head`.
     pub reserved_tail: [u32; 15],
 }
 
-shared_fields! { Plane { head: u32, address: [u8; 4], tail: u32, } }
+shared_fields! { Plane { head: u32, address: [u8; 16], tail: u32, } }
 
-/// The plane of a backend: its connections take their local ports there. `plane_mask` as in [`Config`].
+/// The plane of a backend: its connections take their local ports there. `plane_mask` as in [`super::Config`].
 #[inline(always)]
-pub fn plane_of(address: [u8; 4], port: u16, plane_mask: u32) -> u32 {
-    let mixed = u32::from_ne_bytes(address) ^ (u32::from(port) << 16 | u32::from(port));
+pub fn plane_of<A: Address>(address: A, port: u16, plane_mask: u32) -> u32 {
+    let folded = address.folded();
+    let mixed = (folded ^ folded >> 32) as u32 ^ (u32::from(port) << 16 | u32::from(port));
     (mixed.wrapping_mul(0x9E37_79B1) >> 16) & plane_mask
 }

@@ -6,10 +6,13 @@ use aya_ebpf::{
     btf_maps::{Array, DevMap, HashMap, LpmTrie, LruHashMap, PerCpuArray, SockHash},
     macros::btf_map,
 };
-use xdp_ebpf::abi::{
-    ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Config, Counters, Half, Interface,
-    Listener, MAX_ACCESS, MAX_BACKENDS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-    Plane, Pool, Service, Sticky, StickyKey,
+use xdp_ebpf::{
+    abi::{
+        ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Config, Counters, Fragment,
+        FragmentKey, Half, Interface, Listener, MAX_ACCESS, MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES,
+        MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service, Sticky, StickyKey, Taken,
+    },
+    family::{V4, V6},
 };
 
 const MMAP: usize = BPF_F_MMAPABLE as usize;
@@ -19,7 +22,9 @@ const BY_CONFIGURATION: usize = 1;
 #[btf_map(name = "ek_config")]
 pub static CONFIG: Array<Config, 1, MMAP> = Array::new();
 #[btf_map(name = "ek_address")]
-pub static ADDRESS: Array<AddressBucket, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
+pub static ADDRESS: Array<AddressBucket<V4>, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_address6")]
+pub static ADDRESS6: Array<AddressBucket<V6>, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_service")]
 pub static SERVICE: HashMap<Service, u32, { MAX_LISTENERS as usize }> = HashMap::new();
 #[btf_map(name = "ek_listener")]
@@ -36,14 +41,22 @@ pub static LOAD: Array<u32, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 pub static ACCESS: LpmTrie<AccessKey, u32, { MAX_ACCESS as usize }> = LpmTrie::new();
 #[btf_map(name = "ek_sticky")]
 pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruHashMap::new();
+#[btf_map(name = "ek_fragment")]
+pub static FRAGMENT: LruHashMap<FragmentKey, Fragment, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
+#[btf_map(name = "ek_taken")]
+pub static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
 #[btf_map(name = "ek_backend")]
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]
 pub static BACKEND_STAT: PerCpuArray<BackendStat, { MAX_BACKENDS as usize }> = PerCpuArray::new();
 #[btf_map(name = "ek_forward")]
-pub static FORWARD: Array<Half, BY_CONFIGURATION, MMAP> = Array::new();
+pub static FORWARD: Array<Half<V4>, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_forward6")]
+pub static FORWARD6: Array<Half<V6>, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_reverse")]
-pub static REVERSE: Array<Half, BY_CONFIGURATION, MMAP> = Array::new();
+pub static REVERSE: Array<Half<V4>, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_reverse6")]
+pub static REVERSE6: Array<Half<V6>, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_plane")]
 pub static PLANE: Array<Plane, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_port")]

@@ -3,5 +3,6 @@
 
 pub mod maps;
 pub mod packet;
+mod route;
 pub mod steer;
 pub mod tables;

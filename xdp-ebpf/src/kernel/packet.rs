@@ -6,6 +6,10 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_ebpf::{
+    admit::{self, Picked},
+    family::{Family, V4, V6},
+    fragment,
+    frame::{self, Kind},
     icmp, open,
     packet::{Header, NoHeadroom, Packet},
     tables::Tables,
@@ -13,7 +17,7 @@ use xdp_ebpf::{
     verdict::{Event, Outcome},
 };
 
-use super::tables::Maps;
+use super::{maps, tables::Maps};
 
 /// The packet under the program.
 pub struct XdpPacket {
@@ -28,8 +32,25 @@ impl XdpPacket {
     /// A checked pointer: the verifier wants to see the comparison with `data_end` right here.
     #[inline(always)]
     fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
-        let start = self.ctx.data() + offset;
+        let start = self.start() + offset;
         (start + size_of::<T>() <= self.ctx.data_end()).then_some(start as *mut T)
+    }
+
+    /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
+    /// them as such, and to the verifier half a pointer is a number.
+    #[inline(always)]
+    fn start(&self) -> usize {
+        let start;
+        // SAFETY: reads `xdp_md::data`.
+        unsafe {
+            core::arch::asm!(
+                "{0} = *(u32 *)({1} + 0)",
+                out(reg) start,
+                in(reg) self.ctx.ctx,
+                options(pure, readonly, nostack, preserves_flags)
+            )
+        };
+        start
     }
 }
 
@@ -49,7 +70,7 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn reaches(&self, bytes: usize) -> bool {
         // SAFETY: the context is the kernel's. The helper is only asked about jumbo frames and broken ones.
-        self.ctx.data_end() - self.ctx.data() >= bytes
+        self.ctx.data_end() - self.start() >= bytes
             || unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) } as usize >= bytes
     }
 
@@ -63,8 +84,45 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn strip_forged(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        match ek_strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
+    fn shrink_head<const BY: usize>(&mut self) -> Option<()> {
+        // SAFETY: as in `grow_head`.
+        (unsafe { bpf_xdp_adjust_head(self.ctx.ctx, BY as i32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn shrink_head_by(&mut self, bytes: usize) -> Option<()> {
+        // SAFETY: as in `grow_head`.
+        (unsafe { bpf_xdp_adjust_head(self.ctx.ctx, bytes as i32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn make_plain<T: Tables>(&mut self, _tables: &T) -> Result<Kind, Event> {
+        let answer = ek_plain(self.ctx.ctx);
+        match (answer >> 32) as u32 {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            _ => Ok(Kind::from_u32(answer as u32)),
+        }
+    }
+
+    #[inline(always)]
+    fn restore<T: Tables>(&mut self, _tables: &T, forwarded: bool) -> Result<(), Event> {
+        Event::from_u32(ek_restore(self.ctx.ctx, forwarded.into())).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn tag<T: Tables>(&mut self, _tables: &T, slot: u8) -> Result<(), Event> {
+        Event::from_u32(ek_tag(self.ctx.ctx, slot.into())).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        decoded(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
+    }
+
+    #[inline(always)]
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        let strip = if F::VERSION == 4 { ek_strip } else { ek_strip6 };
+        match strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
             0 => Some(false),
             1 => Some(true),
             _ => None,
@@ -72,23 +130,53 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn lower_mss(&mut self, header_len: usize) -> Option<()> {
-        (ek_lower_mss(self.ctx.ctx, header_len as u32) == 0).then_some(())
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
+        let lower = if F::VERSION == 4 { ek_lower_mss } else { ek_lower_mss6 };
+        (lower(self.ctx.ctx, header_len as u32, by.into()) == 0).then_some(())
     }
 
     #[inline(always)]
-    fn handle_unsettled<T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(ek_unsettled(self.ctx.ctx))
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        decoded(if F::VERSION == 4 { ek_unsettled(self.ctx.ctx) } else { ek_unsettled6(self.ctx.ctx) })
     }
 
     #[inline(always)]
-    fn translate_icmp<T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Result<Outcome, Event> {
-        decoded(ek_icmp(self.ctx.ctx, otherwise as u32))
+    fn translate_icmp<F: Family, T: Tables>(
+        &mut self,
+        _tables: &T,
+        otherwise: Event,
+    ) -> Result<Outcome, Event> {
+        let translate = if F::VERSION == 4 { ek_icmp } else { ek_icmp6 };
+        decoded(translate(self.ctx.ctx, otherwise as u32))
     }
 
     #[inline(always)]
-    fn open_session<T: Tables>(&self, _tables: &T) -> Result<(), Event> {
-        Event::from_u32(ek_open(self.ctx.ctx)).map_or(Ok(()), Err)
+    fn pick_member<F: Family, T: Tables>(&self, _tables: &T) -> Result<Picked, Event> {
+        let answer = if F::VERSION == 4 { ek_pick(self.ctx.ctx) } else { ek_pick6(self.ctx.ctx) };
+        match (answer >> 32) as u32 {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            kind => Ok(Picked { indexes: answer as u32, ipv4: kind == PICKED_IPV4 }),
+        }
+    }
+
+    #[inline(always)]
+    fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
+        let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
+        // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
+        let opened = match (F::VERSION, picked.ipv4) {
+            (4, true) => ek_open(ctx, indexes),
+            (4, false) => ek_open46(ctx, indexes),
+            (_, true) => ek_open64(ctx, indexes),
+            (_, false) => ek_open6(ctx, indexes),
+        };
+        Event::from_u32(opened).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
+        let code = opened.err().map_or(DONE, |event| event as u32);
+        let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
+        tell(self.ctx.ctx, code);
     }
 
     #[inline(always)]
@@ -101,28 +189,49 @@ impl Packet for XdpPacket {
 /// The longest TCP header; tells the verifier of a function that stands alone what its caller has checked.
 const HEADER_MASK: u32 = 0x3c;
 
-/// A global function, which the verifier checks once for all callers: 0 nothing found, 1 something stripped, 2 the
-/// packet is too short.
+/// An odd frame made plain: 1 and a [`Kind`], or 0 and an event.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
-    let mut packet = XdpPacket::new(XdpContext::new(ctx));
-    match toa::strip(&mut packet, (header_len & HEADER_MASK) as usize, syn != 0) {
-        Some(stripped) => u32::from(stripped),
-        None => 2,
+pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    match frame::make_plain(&mut XdpPacket::new(ctx), &maps) {
+        Ok(kind) => 1 << 32 | kind as u64,
+        Err(event) => event as u64,
     }
+}
+
+/// What [`ek_plain`] took off, put back: [`DONE`] or an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, forwarded: u32) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    frame::restore(&mut XdpPacket::new(ctx), &maps, forwarded != 0).err().map_or(DONE, |event| event as u32)
+}
+
+/// The tags of an interface, put on: [`DONE`] or an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_tag(ctx: *mut xdp_md, slot: u32) -> u32 {
+    let Some(interface) = maps::INTERFACE.get(slot) else { return Event::DropInternal as u32 };
+    let mut packet = XdpPacket::new(XdpContext::new(ctx));
+    frame::tag(&mut packet, interface.tags).err().map_or(DONE, |event| event as u32)
 }
 
 /// High words of an outcome as a function returns it; in the low word is the slot, or with any other the event.
 const TX: u64 = 1;
 /// See [`TX`].
 const REDIRECT: u64 = 2;
+/// See [`TX`].
+const TAG: u64 = 3;
 
 #[inline(always)]
 fn encoded(outcome: Result<Outcome, Event>) -> u64 {
     match outcome {
         Ok(Outcome::Tx) => TX << 32,
         Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
+        Ok(Outcome::Tag(slot)) => TAG << 32 | u64::from(slot),
         Ok(Outcome::Stop(event)) | Err(event) => event as u64,
     }
 }
@@ -132,48 +241,121 @@ fn decoded(answer: u64) -> Result<Outcome, Event> {
     match (answer >> 32, answer as u32) {
         (TX, _) => Ok(Outcome::Tx),
         (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
+        (TAG, slot) => Ok(Outcome::Tag(slot as u8)),
         (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
     }
 }
 
-/// The same for ICMP; `otherwise` is the number of the event with which all else ends.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
-    encoded(icmp::translate(&mut XdpPacket::new(ctx), &maps, otherwise))
-}
-
-/// The same for the packets that are no matter of routine.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_unsettled(ctx: *mut xdp_md) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    encoded(unsettled::handle(&mut XdpPacket::new(ctx), &maps))
-}
+/// Kind of a picked member; 0 is none.
+const PICKED_IPV4: u32 = 1;
+/// See [`PICKED_IPV4`].
+const PICKED_IPV6: u32 = 2;
 
 /// No event's number.
-const OPENED: u32 = u32::MAX;
+const DONE: u32 = u32::MAX;
 
-/// The same for a new session: [`OPENED`], or the event that stops the packet.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_open(ctx: *mut xdp_md) -> u32 {
-    let ctx = XdpContext::new(ctx);
-    let maps = Maps::new(&ctx);
-    match open::open(&XdpPacket::new(ctx), &maps) {
-        Ok(()) => OPENED,
-        Err(event) => event as u32,
-    }
+/// The functions of one family: global ones, which the verifier checks once for all callers.
+macro_rules! functions {
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $tell:ident, $unsettled:ident, $icmp:ident, $fragment:ident) => {
+        /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            match toa::strip::<$family, XdpPacket>(&mut packet, header_len, syn != 0) {
+                Some(stripped) => u32::from(stripped),
+                None => 2,
+            }
+        }
+
+        /// The MSS, lowered: 0 done, 1 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $lower_mss(ctx: *mut xdp_md, header_len: u32, by: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            u32::from(toa::lower_mss::<$family, XdpPacket>(&mut packet, header_len, by as u16).is_none())
+        }
+
+        /// Who gets a new session: 0 and an event, or [`PICKED_IPV4`] or [`PICKED_IPV6`] and the indexes.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $pick(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            match admit::pick::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps) {
+                Ok(Picked { indexes, ipv4 }) => {
+                    let kind = if ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
+                    u64::from(kind) << 32 | u64::from(indexes)
+                }
+                Err(event) => event as u64,
+            }
+        }
+
+        /// News of a session, by what opening it returned; always 0.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $tell(ctx: *mut xdp_md, opened: u32) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let opened = Event::from_u32(opened).map_or(Ok(()), Err);
+            open::tell::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps, opened);
+            0
+        }
+
+        /// The packets that are no matter of routine.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            encoded(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+        }
+
+        /// A later fragment.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $fragment(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+        }
+
+        /// ICMP; `otherwise` is the number of the event with which all else ends.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
+            encoded(icmp::translate::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps, otherwise))
+        }
+    };
 }
 
-/// The same for the MSS: 0 done, 1 the packet is too short.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn ek_lower_mss(ctx: *mut xdp_md, header_len: u32) -> u32 {
-    let mut packet = XdpPacket::new(XdpContext::new(ctx));
-    u32::from(toa::lower_mss(&mut packet, (header_len & HEADER_MASK) as usize).is_none())
+/// A new session of a client and a backend of these families: [`DONE`], or the event that stops the packet.
+macro_rules! opening {
+    ($open:ident: $family:ty, $backend:ty) => {
+        /// See [`open::open`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $open(ctx: *mut xdp_md, indexes: u32) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let picked = Picked { indexes, ipv4: <$backend>::VERSION == 4 };
+            let packet = XdpPacket::new(ctx);
+            match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked) {
+                Ok(()) => DONE,
+                Err(event) => event as u32,
+            }
+        }
+    };
 }
+
+opening!(ek_open: V4, V4);
+opening!(ek_open46: V4, V6);
+opening!(ek_open64: V6, V4);
+opening!(ek_open6: V6, V6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_tell, ek_unsettled, ek_icmp, ek_pieces);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6);

@@ -1,30 +1,25 @@
 //! [`Tables`] over the maps and helpers.
 
-use core::{mem::MaybeUninit, ptr::NonNull};
+use core::ptr::NonNull;
 
 use aya_ebpf::{
-    bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup, xdp_md},
-    btf_maps::lpm_trie::Key,
-    helpers::generated::{bpf_fib_lookup, bpf_jiffies64},
-    programs::XdpContext,
+    bindings::xdp_md, btf_maps::lpm_trie::Key, helpers::generated::bpf_jiffies64, programs::XdpContext,
 };
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AccessKey, AddressBucket, Backend, BackendStat, Config, Half, Interface, Listener, Plane, Pool,
-        Service, Sticky, StickyKey,
+        AccessKey, AddressBucket, Backend, BackendStat, Config, Fragment, FragmentKey, Half, Interface,
+        Listener, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
+    family::{V4, V6},
     shared::Shared,
-    tables::{Direction, Mac, News, Route, Tables},
+    tables::{Direction, News, Route, Tables},
     verdict::Event,
 };
 
-use super::maps;
+use zerocopy::transmute;
 
-/// The interface index of `lo` in every network namespace. Routes are looked up as for a packet that the host
-/// itself sends: that needs `net.ipv4.conf.lo.forwarding` and leaves forwarding off on the real interfaces.
-const LOOPBACK: u32 = 1;
-const AF_INET: u8 = 2;
+use super::{maps, route};
 
 /// The maps of this program.
 pub struct Maps {
@@ -51,16 +46,28 @@ impl Tables for Maps {
         maps::CONFIG.get(0)
     }
     #[inline(always)]
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
         maps::ADDRESS.get(bucket)
     }
     #[inline(always)]
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half>> {
+    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>> {
+        maps::ADDRESS6.get(bucket)
+    }
+    #[inline(always)]
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
         shared(maps::FORWARD.get_ptr_mut(index))
     }
     #[inline(always)]
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half>> {
+    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        shared(maps::FORWARD6.get_ptr_mut(index))
+    }
+    #[inline(always)]
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
         shared(maps::REVERSE.get_ptr_mut(index))
+    }
+    #[inline(always)]
+    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        shared(maps::REVERSE6.get_ptr_mut(index))
     }
     #[inline(always)]
     fn service(&self, key: &Service) -> Option<u32> {
@@ -88,9 +95,12 @@ impl Tables for Maps {
         shared(maps::LOAD.get_ptr_mut(backend))
     }
     #[inline(always)]
-    fn access(&self, list: u32, address: [u8; 4]) -> Option<u32> {
-        let key = Key::new(64, AccessKey { list: list.to_be_bytes(), address });
-        maps::ACCESS.get(&key).copied()
+    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32> {
+        /// The stack can only be accessed aligned, and a key is packed.
+        #[repr(C, align(8))]
+        struct Aligned(Key<AccessKey>);
+        let key = Aligned(Key::new(160, AccessKey { list: list.to_be_bytes(), address }));
+        maps::ACCESS.get(&key.0).copied()
     }
     #[inline(always)]
     fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
@@ -101,6 +111,20 @@ impl Tables for Maps {
     fn stick(&self, key: &StickyKey, sticky: &Sticky) {
         // It can only fail if memory is short, and then the client is picked for again.
         let _ = maps::STICKY.insert(key, sticky, 0);
+    }
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        // SAFETY: the value is copied at once.
+        unsafe { maps::FRAGMENT.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        // It can only fail if memory is short, and then the later fragments are dropped by name.
+        let _ = maps::FRAGMENT.insert(key, fragment, 0);
+    }
+    #[inline(always)]
+    fn taken(&self) -> Option<Shared<'_, Taken>> {
+        shared(maps::TAKEN.get_ptr_mut(0))
     }
     #[inline(always)]
     fn backend(&self, index: u32) -> Option<&Backend> {
@@ -120,34 +144,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn route(&self, src: [u8; 4], dst: [u8; 4]) -> Route {
-        // As words, so that the compiler clears it in aligned pieces: the verifier refuses any other on the stack.
-        let mut words = MaybeUninit::<[u64; size_of::<FibLookup>() / 8]>::uninit();
-        let first = words.as_mut_ptr().cast::<u64>();
-        for word in 0..size_of::<FibLookup>() / 8 {
-            // SAFETY: inside `words`. Volatile, because a `memset` would be a call of a loop over bytes.
-            unsafe { first.add(word).write_volatile(0) }
-        }
-        let question = first.cast::<FibLookup>();
-        let length = size_of::<FibLookup>() as i32;
-        // SAFETY: 64 bytes of zeros are a valid question; the helper writes its answer there.
-        unsafe {
-            (*question).family = AF_INET;
-            (*question).ifindex = LOOPBACK;
-            (*question).__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(src);
-            (*question).__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(dst);
-            let interface = &raw const (*question).ifindex;
-            match bpf_fib_lookup(self.ctx.cast(), question, length, 0) as u32 {
-                BPF_FIB_LKUP_RET_SUCCESS => {
-                    // Volatile, so that the compiler does not merge the MAC's words into an unaligned access.
-                    let mac = (&raw const (*question).dmac).cast::<u16>();
-                    let mac = [mac.read_volatile(), mac.add(1).read_volatile(), mac.add(2).read_volatile()];
-                    Route::Via { interface: interface.read(), mac: Mac::from_words(mac) }
-                }
-                BPF_FIB_LKUP_RET_NO_NEIGH => Route::NoNeighbour { interface: interface.read() },
-                _ => Route::None,
-            }
-        }
+    fn route(&self, src: [u8; 16], dst: [u8; 16]) -> Route {
+        let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (transmute!(src), transmute!(dst));
+        route::decoded(route::ek_route(self.ctx, a, b, c, d))
     }
 
     #[inline(always)]
@@ -203,18 +202,13 @@ impl Tables for Maps {
     #[inline(always)]
     fn tell(&self, news: News) {
         match news {
-            News::Opened { client, vip, local, backend } => info!(
-                self.ctx,
-                "session opened: {:i}:{} -> {:i}:{} via {:i}:{} to {:i}:{}",
-                client.0,
-                client.1,
-                vip.0,
-                vip.1,
-                local.0,
-                local.1,
-                backend.0,
-                backend.1
-            ),
+            // In two lines, because one with four addresses needs more stack than is left.
+            News::Opened { client, vip } => {
+                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", client.0, client.1, vip.0, vip.1)
+            }
+            News::Joined { local, backend } => {
+                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", local.0, local.1, backend.0, backend.1)
+            }
             News::Refused { client, vip, event } => {
                 info!(
                     self.ctx,

@@ -12,7 +12,7 @@ mod refused;
 mod room;
 mod tls;
 
-use std::{fs, net::SocketAddrV4, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use super::*;
 use crate::health::check::Probe;
@@ -94,7 +94,7 @@ fn the_example_means_what_it_says() {
         ]
     });
     assert_eq!(model.listeners, expected.collect());
-    let members = |name: &str| -> Vec<(SocketAddrV4, u16)> {
+    let members = |name: &str| -> Vec<(SocketAddr, u16)> {
         model.pools[name].members.iter().map(|(&address, &weight)| (address, weight)).collect()
     };
     let member = |address: &str, weight| (address.parse().unwrap(), weight);

@@ -44,12 +44,43 @@ fn host() {
         (
             "0.0/28",
             "0.0/33",
-            r#"3: host.local_addresses: "100.64.0.0/33" is not an IPv4 address or prefix; use one such as "100.64.0.1" or "100.64.0.0/28""#,
+            r#"3: host.local_addresses: "100.64.0.0/33" is not an IP address or prefix; use one such as "100.64.0.1", "100.64.0.0/28" or "2001:db8::/124""#,
         ),
         (
             "100.64.0.0/28",
-            "2001:db8::/64",
-            r#"3: host.local_addresses: "2001:db8::/64": IPv6 is not supported by this version; use an IPv4 address"#,
+            "100.64.0.1\", \"2001:db8::/64",
+            "3: host.local_addresses: more than 2³² addresses in all; use at most 256, such as one /24, or one /120 of IPv6",
+        ),
+        (
+            "100.64.0.0/28\"",
+            "100.64.0.0/28\", \"2001:db8::/119\"",
+            "3: host.local_addresses: 528 addresses in all; use at most 256, such as one /24, or one /120 of IPv6",
+        ),
+        ("100.64.0.0/28\"", "100.64.0.0/28\", \"2001:db8:64::/124\"", ""),
+        (
+            "100.64.0.0/28",
+            "100.64.0.1\", \"::/0",
+            r#"3: host.local_addresses: "::/0" is the unspecified address, which is no host's; a local address must be a unicast address"#,
+        ),
+        (
+            "100.64.0.0/28",
+            "2001:db8::1/124",
+            r#"3: host.local_addresses: "2001:db8::1/124" is not aligned to its length; use 2001:db8::/124 or 2001:db8::1"#,
+        ),
+        (
+            "100.64.0.0/28",
+            "::ffff:100.64.0.0/124",
+            r#"3: host.local_addresses: "::ffff:100.64.0.0/124" is IPv4 in the spelling of IPv6; use "100.64.0.0/28""#,
+        ),
+        (
+            "100.64.0.0/28",
+            "fe80::1",
+            r#"3: host.local_addresses: "fe80::1" is a link-local address; a local address must be one that is known on every link"#,
+        ),
+        (
+            r#"0.0/28""#,
+            "0.0/28\",\n\"2001:db8::8/125\",\n\"2001:db8::f\"",
+            "5: host.local_addresses: 2001:db8::f/128 overlaps 2001:db8::8/125 on line 4; give each local address once",
         ),
         (
             "100.64.0.0/28",
@@ -64,7 +95,7 @@ fn host() {
         (
             "0.0/28",
             "0.0/23",
-            "3: host.local_addresses: 512 addresses in all; use at most 256, such as one /24",
+            "3: host.local_addresses: 512 addresses in all; use at most 256, such as one /24, or one /120 of IPv6",
         ),
         ("0.0/28", "0.0/24", ""),
         (
@@ -171,12 +202,43 @@ fn load_balancers() {
         (
             "203.0.113.10",
             "203.0.113.10/32",
-            r#"10: load_balancer.vip: "203.0.113.10/32" is not an IPv4 address; use one such as "192.0.2.11""#,
+            r#"10: load_balancer.vip: "203.0.113.10/32" is not an IP address; use one such as "192.0.2.11" or "2001:db8::11""#,
         ),
         (
             "203.0.113.10",
-            "2001:db8::10",
-            r#"10: load_balancer.vip: "2001:db8::10": IPv6 is not supported by this version; use an IPv4 address"#,
+            "2001:db8::10%eth0",
+            r#"10: load_balancer.vip: "2001:db8::10%eth0" is not an IP address; use one such as "192.0.2.11" or "2001:db8::11""#,
+        ),
+        (r#"["203.0.113.10"]"#, r#"["2001:db8::10", "203.0.113.10"]"#, ""),
+        (
+            r#"["203.0.113.10"]"#,
+            r#"["2001:db8::10", "2001:DB8:0::10"]"#,
+            "10: load_balancer.vip: 2001:db8::10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+        ),
+        (
+            "203.0.113.10",
+            "::ffff:203.0.113.10",
+            r#"10: load_balancer.vip: "::ffff:203.0.113.10" is IPv4 in the spelling of IPv6; use "203.0.113.10""#,
+        ),
+        (
+            "203.0.113.10",
+            "::",
+            r#"10: load_balancer.vip: "::" is the unspecified address, which is no host's; a VIP must be a unicast address"#,
+        ),
+        (
+            "203.0.113.10",
+            "::1",
+            r#"10: load_balancer.vip: "::1" is a loopback address; a VIP must be a unicast address"#,
+        ),
+        (
+            "203.0.113.10",
+            "fe80::10",
+            r#"10: load_balancer.vip: "fe80::10" is a link-local address; a VIP must be one that is known on every link"#,
+        ),
+        (
+            "203.0.113.10",
+            "ff02::10",
+            r#"10: load_balancer.vip: "ff02::10" is a multicast address; a VIP must be a unicast address"#,
         ),
         (
             "203.0.113.10",
@@ -256,6 +318,11 @@ fn listeners() {
         ),
         (
             "port = 80\n",
+            "port = 80\nallow = ['10.0.0.0/8', '2001:db8::/32', '::/0']\ndeny = ['2001:db8:1::7', '::ffff:10.1.0.0/112']\n",
+            r#"15: load_balancer.listener.deny: "::ffff:10.1.0.0/112" is IPv4 in the spelling of IPv6; use "10.1.0.0/16""#,
+        ),
+        (
+            "port = 80\n",
             "port = 80\nallow = ['10.0.0.0/8']\ndeny = ['10.0.0.0/8']\n",
             "15: load_balancer.listener.deny: 10.0.0.0/8 is in allow on line 14 already; give each network once",
         ),
@@ -268,6 +335,16 @@ fn listeners() {
             r#"pool = "web""#,
             r#"pool = "wep""#,
             r#"14: load_balancer.listener.pool: no pool is named "wep"; write [[pool]] with this name, or name another"#,
+        ),
+        (
+            "192.0.2.11",
+            "2001:db8::11",
+            r#"14: load_balancer.listener.pool: [2001:db8::11]:8080 in pool "web" needs a local address of IPv6 to be reached from; add one to host.local_addresses"#,
+        ),
+        (
+            "100.64.0.0/28",
+            "2001:db8:64::/124",
+            r#"14: load_balancer.listener.pool: 192.0.2.11:8080 in pool "web" needs a local address of IPv4 to be reached from; add one to host.local_addresses"#,
         ),
         (
             r#"pool = "web""#,
@@ -334,7 +411,7 @@ fn pools() {
         (
             "192.0.2.11",
             "192.0.2.11:80",
-            r#"19: pool.member.address: "192.0.2.11:80" is not an IPv4 address; use one such as "192.0.2.11""#,
+            r#"19: pool.member.address: "192.0.2.11:80" is not an IP address; use one such as "192.0.2.11" or "2001:db8::11""#,
         ),
         (
             "192.0.2.11",
@@ -357,6 +434,11 @@ fn pools() {
             "23: pool.member.address: 192.0.2.11:8080 is a member of this pool on line 18; give each member once",
         ),
         ("weight = 3", "weight = 3\n[[pool.member]]\naddress = '192.0.2.11'\nport = 8081", ""),
+        (
+            "192.0.2.11",
+            "::ffff:192.0.2.11",
+            r#"19: pool.member.address: "::ffff:192.0.2.11" is IPv4 in the spelling of IPv6; use "192.0.2.11""#,
+        ),
     ]);
 }
 

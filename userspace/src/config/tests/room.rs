@@ -1,6 +1,6 @@
 //! What the data path's maps have no room for is refused, and nothing less.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 
@@ -66,9 +66,15 @@ fn a_full_place_in_the_address_table_is_seen() {
     let same = |address: &u32| xdp_ebpf::abi::address_bucket(address.to_be_bytes()) == 7;
     let vips: Vec<_> =
         (0x0A00_0000u32..).filter(same).take(5).map(|a| format!("\"{}\"", Ipv4Addr::from(a))).collect();
-    let with = |count: usize| said(&edited(r#""203.0.113.10""#, &vips[..count].join(", ")));
-    assert_eq!(with(4), [""; 0]);
-    let said = with(5);
-    assert_eq!(said.len(), 1);
-    assert!(said[0].contains("has no room in the address table"), "{said:?}");
+    let v6 = |n: u32| Ipv6Addr::from_bits(0x2001_0DB8 << 96 | u128::from(n));
+    let same = |n: &u32| xdp_ebpf::abi::address_bucket(v6(*n).octets()) == 7;
+    let vips6: Vec<_> = (0..).filter(same).take(5).map(|n| format!("\"{}\"", v6(n))).collect();
+    let with = |v4: usize, v6: usize| {
+        said(&edited(r#""203.0.113.10""#, &[&vips[..v4], &vips6[..v6]].concat().join(", ")))
+    };
+    assert_eq!(with(4, 4), [""; 0], "each family has a table of its own");
+    for said in [with(5, 4), with(4, 5)] {
+        assert_eq!(said.len(), 1);
+        assert!(said[0].contains("has no room in the address table"), "{said:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Random models, applied one after the other to real hash and array maps: what the XDP program would read is what
 //! the model says, and an index that a session refers to never changes hands. Skipped without the right to make maps.
 
-use std::{collections::HashMap as Counts, net::Ipv4Addr};
+use std::{collections::HashMap as Counts, net::IpAddr};
 
 use aya::{
     Pod,
@@ -11,12 +11,12 @@ use aya::{
         xdp::DevMap,
     },
 };
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ADDRESS_BUCKETS, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config,
-        ENTRY_FREE, MAX_SLOTS, slot_parts,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_SLOTS,
+        slot_parts,
     },
     shared::Shared,
 };
@@ -24,9 +24,11 @@ use xdp_ebpf::{
 use super::*;
 use crate::{
     dataplane::{
-        addresses::{Addresses, PER_BUCKET},
+        addresses,
+        halves::Halves,
         memory::Mapping,
         sessions::Sessions,
+        wide::{endpoint, wide},
     },
     model::{Access, Algorithm, Model, Protocol},
     plan::plan,
@@ -46,7 +48,7 @@ fn tables() -> Result<Tables, MapError> {
     let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
     Ok(Tables {
         config: Mapping::of_zeros(1),
-        addresses: Addresses(Mapping::of_zeros(ADDRESS_BUCKETS * PER_BUCKET)),
+        addresses: addresses::tests::on_plain_memory(),
         service: HashMap::create(ENTRIES, 0)?,
         access: LpmTrie::create(ENTRIES, BPF_F_NO_PREALLOC)?,
         listener: array()?,
@@ -58,11 +60,10 @@ fn tables() -> Result<Tables, MapError> {
         backend_stat: PerCpuArray::create(ENTRIES, 0)?,
         sessions: Sessions {
             config: Config::default(),
-            forward: Mapping::of_zeros(1),
-            reverse: Mapping::of_zeros(1),
+            forward: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
+            reverse: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
             plane: Mapping::of_zeros(1),
             port: Mapping::of_zeros(1),
-            local: Counts::new(),
         },
         interface: array()?,
         device: DevMap::try_from(Map::DevMap(device))?,
@@ -71,10 +72,19 @@ fn tables() -> Result<Tables, MapError> {
     })
 }
 
+/// An address of either family that begins with the same three bits.
+fn beginning_with(bits: u8, is_v6: bool, rest: u8) -> IpAddr {
+    let bytes = |mut bytes: [u8; 16]| {
+        (bytes[0], bytes[15]) = (bits << 5, rest);
+        bytes.into()
+    };
+    if is_v6 { bytes([0; 16]) } else { [bits << 5, 0, 0, rest].into() }
+}
+
 /// Short prefixes of few networks, so that they nest.
 fn accesses() -> impl Strategy<Value = Access> {
-    let network = |bits: u32, length: u8| Ipv4Net::new(Ipv4Addr::from(bits << 29), length).unwrap().trunc();
-    let networks = collection::btree_map(0..8u32, (0..=3u8, any::<bool>()), 0..4);
+    let network = |(bits, is_v6), length| IpNet::new(beginning_with(bits, is_v6, 0), length).unwrap().trunc();
+    let networks = collection::btree_map((0..8u8, any::<bool>()), (0..=3u8, any::<bool>()), 0..5);
     (networks, any::<bool>()).prop_map(move |(networks, closed)| {
         let mut access = Access { allow: closed.then(Default::default), ..Access::default() };
         for (bits, (length, allowed)) in networks {
@@ -87,12 +97,16 @@ fn accesses() -> impl Strategy<Value = Access> {
                 false => drop(access.deny.insert(network)),
             }
         }
+        // That says what goes without saying; whoever reads the map may take it for that.
+        if access.allow.is_some() {
+            access.deny.remove(&"0.0.0.0/0".parse().unwrap());
+        }
         access
     })
 }
 
 /// Whether a client gets in, by the lists alone.
-fn may(access: &Access, client: Ipv4Addr) -> bool {
+fn may(access: &Access, client: IpAddr) -> bool {
     let allowed = access.allow.iter().flatten().map(|network| (network, true));
     let all = allowed.chain(access.deny.iter().map(|network| (network, false)));
     let longest =
@@ -113,7 +127,11 @@ fn models() -> impl Strategy<Value = Model> {
     (pools, listeners).prop_map(|(pools, listeners)| {
         let mut model = Model::default();
         for (name, (members, algorithm)) in pools {
-            let member = |(host, weight)| (SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 80), weight);
+            let member = |(host, weight): (u8, u16)| {
+                let v6 = [0x2001, 0xDB8, 2, 0, 0, 0, 0, host.into()].into();
+                let address = if host % 2 == 0 { IpAddr::from([192, 0, 2, host]) } else { v6 };
+                (SocketAddr::new(address, 80), weight)
+            };
             let members = members.into_iter().map(member).collect();
             model
                 .pools
@@ -121,7 +139,8 @@ fn models() -> impl Strategy<Value = Model> {
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
         for (vip, port, pool, seconds, access) in listeners {
-            let vip = Ipv4Addr::new(203, 0, 113, vip);
+            let v6 = [0x2001, 0xDB8, 0xA, 0, 0, 0, 0, vip.into()].into();
+            let vip = if vip % 2 == 0 { IpAddr::from([203, 0, 113, vip]) } else { v6 };
             model.vips.insert(vip);
             let listener = model::Listener {
                 access,
@@ -139,7 +158,7 @@ fn models() -> impl Strategy<Value = Model> {
 
 /// Where the XDP program would send new connections of a pool, and how often in one round; for least connections,
 /// once for every unit of weight.
-fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
+fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddr, usize> {
     let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool).unwrap().block().get());
     let mut picks = Counts::new();
     for slot in base..base + count {
@@ -148,7 +167,7 @@ fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddrV4, usize> {
         assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
         assert_eq!(u32::from(backend.weight), weight);
         let times = if algorithm == ALGORITHM_LEAST_CONNECTIONS { weight as usize } else { 1 };
-        *picks.entry(SocketAddrV4::new(backend.address.into(), backend.port)).or_default() += times;
+        *picks.entry(endpoint(backend.address, backend.port)).or_default() += times;
     }
     picks
 }
@@ -162,9 +181,10 @@ fn check(applier: &mut Applier, model: &Model) {
         let index = tables.service.get(&service(key), 0).unwrap();
         let record = tables.listener.get(&index, 0).unwrap();
         assert_eq!(u64::from(record.idle_timeout), listener.idle_timeout.as_secs());
-        for client in (0..8u32).map(|bits| Ipv4Addr::from(bits << 29 | 1)) {
-            let data = AccessKey { list: record.access_list.to_be_bytes(), address: client.octets() };
-            let value = tables.access.get(&Key::new(64, data), 0).unwrap_or(record.access);
+        let clients = (0..8).flat_map(|bits| [false, true].map(|is_v6| beginning_with(bits, is_v6, 1)));
+        for client in clients {
+            let data = AccessKey { list: record.access_list.to_be_bytes(), address: wide(client) };
+            let value = tables.access.get(&Key::new(160, data), 0).unwrap_or(record.access);
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
         }

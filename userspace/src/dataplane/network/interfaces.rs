@@ -123,7 +123,13 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
         let record = match interfaces.iter().find(|interface| interface.index == index) {
             Some(interface) => {
                 tables.device.set(slot, index, None, 0)?;
-                abi::Interface { index, mtu: interface.mtu, mac: interface.mac, reserved: [0; 2] }
+                abi::Interface {
+                    index,
+                    device: index,
+                    mtu: interface.mtu,
+                    mac: interface.mac,
+                    ..abi::Interface::default()
+                }
             }
             None => abi::Interface::default(),
         };

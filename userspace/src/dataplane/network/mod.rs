@@ -1,16 +1,28 @@
-//! What the data path needs of the host's own network: local routes so that the kernel answers ARP for VIPs and local
-//! addresses, neighbours kept resolved, interfaces, and word of every change that makes a known next hop wrong.
+//! What the data path needs of the host's own network.
+//!
+//! ```text
+//! own         the kernel answers ARP and NDP for VIPs and local addresses
+//!   → routes    of IPv4, by local routes
+//!   → addresses of IPv6, by addresses on the interfaces
+//! neighbours  the next hops towards the backends stay resolved
+//! interfaces  what XDP sits on
+//! monitor     word of every change that makes a known next hop wrong
+//! ```
 
+pub mod addresses;
 pub mod interfaces;
 pub mod monitor;
 pub mod neighbours;
+pub mod own;
 pub mod routes;
+
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rtnetlink::Handle;
 
-/// Marks the routes and neighbours that are ours, so that we can tell them from others' and remove stale ones
-/// (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.
+/// Marks the routes, addresses and neighbours that are ours, so that we can tell them from others' and remove stale
+/// ones (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.
 pub const PROTOCOL: u8 = 139;
 
 /// Opens a netlink connection; its messages are moved by a task of the current tokio runtime.
@@ -29,8 +41,12 @@ pub fn connect() -> Result<Handle> {
 /// # Errors
 /// The switch cannot be set.
 pub fn let_lookups_start_at_lo() -> Result<()> {
-    let path = "/proc/sys/net/ipv4/conf/lo/forwarding";
-    std::fs::write(path, "1").with_context(|| format!("cannot set {path}"))
+    let families = if Path::new("/proc/sys/net/ipv6").exists() { &["ipv4", "ipv6"][..] } else { &["ipv4"] };
+    for family in families {
+        let path = format!("/proc/sys/net/{family}/conf/lo/forwarding");
+        std::fs::write(&path, "1").with_context(|| format!("cannot set {path}"))?;
+    }
+    Ok(())
 }
 
 /// The kernel's reason, without the rest of a netlink message.

@@ -1,15 +1,15 @@
 //! Listens to netlink for changes that make a known next hop wrong: routes, addresses, links, and neighbours that got
 //! another MAC. Neighbours flip between reachable and stale all the time; that is not news.
 
-use std::{collections::HashMap, net::Ipv4Addr};
+use std::{collections::HashMap, net::IpAddr};
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, TryStreamExt, channel::mpsc::UnboundedReceiver};
+use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
 use rtnetlink::{
     Handle, MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
+        RouteNetlinkMessage,
         neighbour::{NeighbourAttribute, NeighbourMessage},
         route::RouteProtocol,
     },
@@ -17,9 +17,9 @@ use rtnetlink::{
 };
 
 use super::{
-    PROTOCOL,
+    PROTOCOL, addresses,
     interfaces::{Interface, from_message},
-    neighbours::neighbour,
+    neighbours::{self, neighbour},
 };
 
 /// More neighbours than this are forgotten, all at once, and that counts as a change of all.
@@ -53,15 +53,15 @@ impl Monitor {
             MulticastGroup::Neigh,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv6Route,
         ];
         let (connection, _, messages) =
             rtnetlink::new_multicast_connection(&groups).context("cannot listen to netlink")?;
         tokio::spawn(connection);
         let mut known = Known::default();
-        let request = handle.neighbours().get().set_address_family(AddressFamily::Inet);
-        let there: Vec<_> = request.execute().try_collect().await.context("cannot list neighbours")?;
-        for neighbour in &there {
-            known.moved(neighbour);
+        for neighbour in neighbours::all(handle).await? {
+            known.moved(&neighbour);
         }
         Ok(Self { messages, known })
     }
@@ -81,7 +81,7 @@ impl Monitor {
 
 #[derive(Default)]
 struct Known {
-    macs: HashMap<(u32, Ipv4Addr), Vec<u8>>,
+    macs: HashMap<(u32, IpAddr), Vec<u8>>,
 }
 
 impl Known {
@@ -91,7 +91,8 @@ impl Known {
             M::NewRoute(route) | M::DelRoute(route) => {
                 (route.header.protocol != RouteProtocol::Other(PROTOCOL)).then_some(News::Routes)
             }
-            M::NewAddress(_) | M::DelAddress(_) => Some(News::Routes),
+            M::NewAddress(address) => (!addresses::is_ours(address)).then_some(News::Routes),
+            M::DelAddress(_) => Some(News::Routes),
             M::NewLink(link) => Some(News::Link(from_message(link))),
             M::DelLink(link) => Some(News::Link(Interface { running: false, ..from_message(link) })),
             M::NewNeighbour(neighbour) => self.moved(neighbour).then_some(News::Neighbour),

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
@@ -12,12 +12,11 @@ use futures::TryStreamExt;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
     packet_route::{
-        AddressFamily,
         neighbour::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
             NeighbourState,
         },
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol},
+        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteVia},
     },
 };
 
@@ -27,7 +26,7 @@ use super::{PROTOCOL, reason};
 const POLL: Duration = Duration::from_millis(20);
 
 /// Interface and address of a neighbour.
-type Hop = (u32, Ipv4Addr);
+type Hop = (u32, IpAddr);
 
 /// The neighbours that we keep resolved.
 pub struct Neighbours {
@@ -45,7 +44,7 @@ impl Neighbours {
     ///
     /// # Errors
     /// Netlink fails.
-    pub async fn sync(&self, backends: &BTreeSet<Ipv4Addr>) -> Result<()> {
+    pub async fn sync(&self, backends: &BTreeSet<IpAddr>) -> Result<()> {
         let mut wanted = BTreeSet::new();
         for &backend in backends {
             wanted.extend(self.next_hop(backend).await);
@@ -82,7 +81,7 @@ impl Neighbours {
             }
             if Instant::now() >= deadline {
                 tracing::warn!(
-                    "no answer to ARP from {}: sessions to whom that leads are dropped (drop_no_neighbour) until there is",
+                    "no answer to ARP or NDP from {}: sessions to whom that leads are dropped (drop_no_neighbour) until there is",
                     unresolved.join(", ")
                 );
                 return Ok(());
@@ -99,8 +98,11 @@ impl Neighbours {
         self.sync(&BTreeSet::new()).await
     }
 
-    async fn next_hop(&self, to: Ipv4Addr) -> Option<Hop> {
-        let question = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build();
+    async fn next_hop(&self, to: IpAddr) -> Option<Hop> {
+        let question = match to {
+            IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
+            IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build(),
+        };
         let mut answers = std::pin::pin!(self.handle.route().get(question).execute());
         hop(&answers.try_next().await.ok()??, to)
     }
@@ -109,7 +111,7 @@ impl Neighbours {
         let mut request = self
             .handle
             .neighbours()
-            .add(interface, address.into())
+            .add(interface, address)
             .state(NeighbourState::None)
             .flags(NeighbourFlags::empty())
             .replace();
@@ -123,8 +125,7 @@ impl Neighbours {
     }
 
     async fn ours(&self) -> Result<Vec<(Hop, NeighbourMessage)>> {
-        let request = self.handle.neighbours().get().set_address_family(AddressFamily::Inet);
-        let all: Vec<_> = request.execute().try_collect().await.context("cannot list neighbours")?;
+        let all = all(&self.handle).await?;
         let ours = |message: &NeighbourMessage| {
             message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
         };
@@ -132,26 +133,36 @@ impl Neighbours {
     }
 }
 
+/// The neighbours that the kernel knows, of both families.
+///
+/// # Errors
+/// Netlink fails.
+pub async fn all(handle: &Handle) -> Result<Vec<NeighbourMessage>> {
+    handle.neighbours().get().execute().try_collect().await.context("cannot list neighbours")
+}
+
 /// Interface and address of a neighbour message.
 pub fn neighbour(message: &NeighbourMessage) -> Option<Hop> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
-            Some((message.header.ifindex, *address))
-        }
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::from(*address)),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::from(*address)),
         _ => None,
-    })
+    })?;
+    Some((message.header.ifindex, address))
 }
 
 fn has_mac(message: &NeighbourMessage) -> bool {
     message.attributes.iter().any(|attribute| matches!(attribute, NeighbourAttribute::LinkLayerAddress(_)))
 }
 
-fn hop(route: &RouteMessage, to: Ipv4Addr) -> Option<Hop> {
+fn hop(route: &RouteMessage, to: IpAddr) -> Option<Hop> {
     let mut gateway = to;
     let mut interface = None;
     for attribute in &route.attributes {
         match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = *address,
+            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = (*address).into(),
+            RouteAttribute::Gateway(RouteAddress::Inet6(address))
+            | RouteAttribute::Via(RouteVia::Inet6(address)) => gateway = (*address).into(),
             RouteAttribute::Oif(index) => interface = Some(*index),
             _ => {}
         }

@@ -1,5 +1,5 @@
-//! Local routes for VIPs and local addresses: `local <address>/32 dev lo` in table `local`, so that the kernel takes
-//! the addresses for its own and answers ARP for them.
+//! Local routes for IPv4 VIPs and local addresses: `local <address>/32 dev lo` in table `local`, so that the kernel
+//! takes the addresses for its own and answers ARP for them.
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
@@ -76,14 +76,6 @@ impl Routes {
             }
         }
         Ok(())
-    }
-
-    /// Removes every route of ours.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub async fn remove_all(&self) -> Result<()> {
-        self.sync(&BTreeSet::new()).await
     }
 
     async fn remove(&self, route: LocalRoute) -> Result<()> {

@@ -4,7 +4,7 @@
 //! cannot be read from it), 4 for the time it ends (seconds since 1970, big-endian), and 16 of an HMAC-SHA256 of both. The
 //! key comes from the secret and the pool's name, so a cookie of another pool or another installation counts for nothing.
 
-use std::{collections::HashMap, net::SocketAddrV4, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use http::HeaderValue;
@@ -25,14 +25,14 @@ pub(super) struct Issuer {
     name: String,
     same_site: SameSite,
     time: Duration,
-    tokens: HashMap<SocketAddrV4, Token>,
-    members: HashMap<Token, SocketAddrV4>,
+    tokens: HashMap<SocketAddr, Token>,
+    members: HashMap<Token, SocketAddr>,
 }
 
 /// What a cookie of ours says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Said {
-    pub(super) member: SocketAddrV4,
+    pub(super) member: SocketAddr,
     /// Whether it is time for a new one: less than half of its time is left, or more than now is given.
     pub(super) is_old: bool,
 }
@@ -44,7 +44,7 @@ impl Issuer {
         same_site: SameSite,
         time: Duration,
         secret: &Secret,
-        members: impl Iterator<Item = &'a SocketAddrV4>,
+        members: impl Iterator<Item = &'a SocketAddr>,
     ) -> Self {
         let secret = secret.derive(&format!("cookies of pool {pool}"));
         let name = name.map_or_else(|| default_name(&secret), Into::into);
@@ -74,7 +74,7 @@ impl Issuer {
     }
 
     /// A `Set-Cookie` header that keeps a client with a member.
-    pub(super) fn issue(&self, member: SocketAddrV4, request: &Request<'_>, now: Now) -> Option<HeaderValue> {
+    pub(super) fn issue(&self, member: SocketAddr, request: &Request<'_>, now: Now) -> Option<HeaderValue> {
         let seconds = self.time.as_secs();
         let end = u32::try_from(now.unix + seconds).ok()?;
         let mut bytes = self.tokens.get(&member)?.to_vec();
@@ -101,7 +101,7 @@ impl Issuer {
     }
 }
 
-fn token(secret: &Secret, member: SocketAddrV4) -> Option<Token> {
+fn token(secret: &Secret, member: SocketAddr) -> Option<Token> {
     secret.sign(format!("member {member}").as_bytes())?.first_chunk().copied()
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +20,7 @@ pub(super) struct Learnt {
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    member: SocketAddrV4,
+    member: SocketAddr,
     ends: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Learnt {
     }
 
     /// The member that set a value.
-    pub(super) fn member(&self, value: &str, now: Instant) -> Option<SocketAddrV4> {
+    pub(super) fn member(&self, value: &str, now: Instant) -> Option<SocketAddr> {
         let key = self.hasher.hash_one(value);
         let mut members = self.lock();
         let entry = *members.get(&key)?;
@@ -48,7 +48,7 @@ impl Learnt {
     }
 
     /// A member set a value, or its client came again.
-    pub(super) fn learn(&self, value: &str, member: SocketAddrV4, time: Duration, now: Instant) {
+    pub(super) fn learn(&self, value: &str, member: SocketAddr, time: Duration, now: Instant) {
         let key = self.hasher.hash_one(value);
         let mut members = self.lock();
         members.put(key, Entry { member, ends: now + time });

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -23,7 +23,7 @@ const TURN: u64 = 1 << 32;
 /// What every request touches: shared by all views and all configurations.
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) address: SocketAddrV4,
+    pub(super) address: SocketAddr,
     requests: AtomicU32,
     /// Failures since the last good answer or since it last began to rest.
     failures: AtomicU32,
@@ -103,7 +103,7 @@ pub(super) enum SlowStart {
 }
 
 impl Standing {
-    fn new(address: SocketAddrV4, is_up: bool, slow_start: SlowStart) -> Self {
+    fn new(address: SocketAddr, is_up: bool, slow_start: SlowStart) -> Self {
         let member = Member {
             address,
             requests: AtomicU32::new(0),
@@ -161,12 +161,12 @@ impl Standing {
 
 /// The members of a pool with what was known of them. Those that are removed stay as long as a client may stick to them.
 pub(super) fn take_over(
-    mut known: BTreeMap<SocketAddrV4, Standing>,
+    mut known: BTreeMap<SocketAddr, Standing>,
     pool: &Pool,
     starts_slowly: bool,
     sticky: Option<&Sticky>,
     now: Instant,
-) -> BTreeMap<SocketAddrV4, Standing> {
+) -> BTreeMap<SocketAddr, Standing> {
     let is_checked = pool.health.is_some();
     let was_empty = !known.values().any(|standing| standing.leaves_at.is_none());
     let slow_start = match (starts_slowly && !was_empty, is_checked) {
@@ -198,8 +198,8 @@ pub(super) fn take_over(
 
 /// Lets a member rest that has failed too often, if not too many of the pool do; returns whether it does now.
 pub(super) fn eject(
-    standings: &mut BTreeMap<SocketAddrV4, Standing>,
-    member: SocketAddrV4,
+    standings: &mut BTreeMap<SocketAddr, Standing>,
+    member: SocketAddr,
     ejection: &Ejection,
     now: Instant,
 ) -> bool {

@@ -26,7 +26,7 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -73,7 +73,7 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct Picked {
     /// Its address.
-    pub member: SocketAddrV4,
+    pub member: SocketAddr,
     /// A `Set-Cookie` header to add to the answer.
     pub set_cookie: Option<HeaderValue>,
     /// Counts as a request at the member until it is dropped.
@@ -95,7 +95,7 @@ pub struct Balancer {
     sticky: Option<Stickiness>,
     slow_start: Option<Duration>,
     ejection: Option<Ejection>,
-    standings: Mutex<BTreeMap<SocketAddrV4, Standing>>,
+    standings: Mutex<BTreeMap<SocketAddr, Standing>>,
     view: ArcSwap<View>,
 }
 
@@ -127,7 +127,7 @@ impl Balancer {
     }
 
     /// A member for a request, none of those `tried` already; `None` if there is no other.
-    pub fn pick(&self, request: &Request<'_>, tried: &[SocketAddrV4], now: Now) -> Option<Picked> {
+    pub fn pick(&self, request: &Request<'_>, tried: &[SocketAddr], now: Now) -> Option<Picked> {
         let view = self.view(now.instant);
         if let Some(sticky) = &self.sticky
             && let Some((member, set_cookie)) = sticky.known(request, &view, now)
@@ -145,14 +145,14 @@ impl Balancer {
     }
 
     /// Remembers what an answer's `Set-Cookie` says about who answers this client.
-    pub fn on_response(&self, member: SocketAddrV4, headers: &HeaderMap, now: Now) {
+    pub fn on_response(&self, member: SocketAddr, headers: &HeaderMap, now: Now) {
         if let Some(sticky) = &self.sticky {
             sticky.learn(member, headers, now.instant);
         }
     }
 
     /// Says how a member did. One that fails too often gets no requests for a while.
-    pub fn report(&self, member: SocketAddrV4, outcome: Outcome, now: Now) {
+    pub fn report(&self, member: SocketAddr, outcome: Outcome, now: Now) {
         let Some(ejection) = &self.ejection else { return };
         let view = self.view.load();
         let Some(counted) = view.member(member) else { return };
@@ -170,7 +170,7 @@ impl Balancer {
     }
 
     /// Tells a verdict of the health checker.
-    pub fn set_health(&self, member: SocketAddrV4, is_up: bool, now: Now) {
+    pub fn set_health(&self, member: SocketAddr, is_up: bool, now: Now) {
         let mut standings = self.lock();
         if let Some(standing) = standings.get_mut(&member) {
             standing.judge(is_up, now.instant);
@@ -179,12 +179,12 @@ impl Balancer {
     }
 
     /// How many requests a member has now; `None` if it is not known here.
-    pub fn requests(&self, member: SocketAddrV4) -> Option<u32> {
+    pub fn requests(&self, member: SocketAddr) -> Option<u32> {
         self.lock().get(&member).map(|standing| standing.member.requests())
     }
 
     /// What the next balancer of this pool begins with.
-    fn known(&self, now: Instant) -> BTreeMap<SocketAddrV4, Standing> {
+    fn known(&self, now: Instant) -> BTreeMap<SocketAddr, Standing> {
         let mut known = self.lock().clone();
         known.values_mut().for_each(|standing| standing.settle(self.slow_start, now));
         known
@@ -202,13 +202,13 @@ impl Balancer {
         self.view.load()
     }
 
-    fn renew(&self, standings: &BTreeMap<SocketAddrV4, Standing>, now: Instant) {
+    fn renew(&self, standings: &BTreeMap<SocketAddr, Standing>, now: Instant) {
         let drains = self.sticky.as_ref().is_some_and(|sticky| sticky.drains());
         self.view.store(Arc::new(View::new(standings, &self.order, drains, now)));
     }
 
     /// Nothing panics half way through a change, so what a panicking thread leaves is good.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddrV4, Standing>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

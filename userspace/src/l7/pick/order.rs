@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Ordering,
-    net::{IpAddr, SocketAddrV4},
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -47,7 +47,7 @@ impl Order {
         &self,
         view: &'v View,
         client: IpAddr,
-        tried: &[SocketAddrV4],
+        tried: &[SocketAddr],
         takes: impl Fn(&Open) -> bool,
     ) -> Option<&'v Open> {
         let is_new = |open: &&Open| !tried.contains(&open.member.address);

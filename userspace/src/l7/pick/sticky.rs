@@ -1,7 +1,7 @@
 //! Clients that stay with their member, by either cookie.
 
 use std::{
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -33,7 +33,7 @@ impl Stickiness {
         pool: &str,
         settings: &Sticky,
         secret: &Secret,
-        members: impl Iterator<Item = &'a SocketAddrV4>,
+        members: impl Iterator<Item = &'a SocketAddr>,
         before: Option<&Stickiness>,
     ) -> Self {
         let time = settings.time;
@@ -85,7 +85,7 @@ impl Stickiness {
     /// The cookie for a client that has just got this member.
     pub(super) fn introduce(
         &self,
-        member: SocketAddrV4,
+        member: SocketAddr,
         request: &Request<'_>,
         now: Now,
     ) -> Option<HeaderValue> {
@@ -96,7 +96,7 @@ impl Stickiness {
     }
 
     /// Remembers the cookie that a member's answer sets.
-    pub(super) fn learn(&self, member: SocketAddrV4, headers: &HeaderMap, now: Instant) {
+    pub(super) fn learn(&self, member: SocketAddr, headers: &HeaderMap, now: Instant) {
         if let By::Application { name, time, learnt } = &self.by
             && let Some(value) = cookies::set(headers, name)
         {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::SocketAddrV4,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,9 +21,9 @@ pub(super) struct View {
     /// Indexes of `open` in the order that the algorithm walks through.
     pub(super) turns: Vec<u32>,
     /// The members for clients that stick to them.
-    kept: HashMap<SocketAddrV4, Kept>,
+    kept: HashMap<SocketAddr, Kept>,
     /// All members, also those that nobody may have now.
-    members: HashMap<SocketAddrV4, Arc<Member>>,
+    members: HashMap<SocketAddr, Arc<Member>>,
     until: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Kept {
 
 impl View {
     pub(super) fn new(
-        standings: &BTreeMap<SocketAddrV4, Standing>,
+        standings: &BTreeMap<SocketAddr, Standing>,
         order: &Order,
         drains: bool,
         now: Instant,
@@ -94,12 +94,12 @@ impl View {
     }
 
     /// The member at an address if a client may stick to it.
-    pub(super) fn kept(&self, address: SocketAddrV4) -> Option<&Kept> {
+    pub(super) fn kept(&self, address: SocketAddr) -> Option<&Kept> {
         self.kept.get(&address)
     }
 
     /// The member at an address, whatever its state.
-    pub(super) fn member(&self, address: SocketAddrV4) -> Option<&Member> {
+    pub(super) fn member(&self, address: SocketAddr) -> Option<&Member> {
         self.members.get(&address).map(AsRef::as_ref)
     }
 

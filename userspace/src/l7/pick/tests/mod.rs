@@ -15,8 +15,8 @@ use crate::{
     model::{Algorithm, http::HttpPool},
 };
 
-fn address(host: u8) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 8080)
+fn address(host: u8) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::new(192, 0, 2, host).into(), 8080)
 }
 
 fn client(host: u16) -> IpAddr {
@@ -97,5 +97,6 @@ impl World {
 }
 
 fn host(picked: &Picked) -> u8 {
-    picked.member.ip().octets()[3]
+    let IpAddr::V4(address) = picked.member.ip() else { unreachable!() };
+    address.octets()[3]
 }

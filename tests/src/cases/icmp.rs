@@ -1,0 +1,132 @@
+//! ICMP: errors about sessions, and echoes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{
+    IcmpEchoHeader, Icmpv4Type, Icmpv6Type, PacketBuilder,
+    icmpv4::{self, DestUnreachableHeader},
+    icmpv6,
+};
+
+use super::{Case, Cast, Side, Step, frame};
+use crate::{Datagram, Segment};
+
+/// The MTU of which the table's errors tell.
+pub const NARROW_MTU: u16 = 1400;
+
+/// What an ICMP message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The next link takes at most [`NARROW_MTU`] bytes.
+    TooBig,
+    /// The time to live, or the hop limit, is used up.
+    TimeExceeded,
+    /// Is anybody there?
+    Echo,
+}
+
+/// An ICMP message from some router to `destination`, quoting the headers of a packet as far as it must.
+pub fn error(side: Side, destination: IpAddr, message: Message, quoted: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    let echo = IcmpEchoHeader { id: 1, seq: 1 };
+    let written = match destination {
+        IpAddr::V4(destination) => {
+            let next_hop_mtu = NARROW_MTU;
+            let kind = match message {
+                Message::TooBig => {
+                    Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
+                        next_hop_mtu,
+                    })
+                }
+                Message::TimeExceeded => {
+                    Icmpv4Type::TimeExceeded(icmpv4::TimeExceededCode::TtlExceededInTransit)
+                }
+                Message::Echo => Icmpv4Type::EchoRequest(echo),
+            };
+            let builder = PacketBuilder::ipv4([198, 18, 0, 1], destination.octets(), 64).icmpv4(kind);
+            builder.write(&mut packet, &quoted[..28])
+        }
+        IpAddr::V6(destination) => {
+            let kind = match message {
+                Message::TooBig => Icmpv6Type::PacketTooBig { mtu: NARROW_MTU.into() },
+                Message::TimeExceeded => Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded),
+                Message::Echo => Icmpv6Type::EchoRequest(echo),
+            };
+            let router = [0x20, 1, 0xD, 0xB8, 0xFF, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            let builder = PacketBuilder::ipv6(router, destination.octets(), 64).icmpv6(kind);
+            builder.write(&mut packet, &quoted[..48])
+        }
+    };
+    written.expect("an error of ordinary size");
+    frame(side, &packet)
+}
+
+/// What the balancer sent, and of which an error tells: an answer to the client, a request to the backend.
+fn sent(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+    let mut segment = Segment::new(source, destination);
+    (segment.tcp.ack, segment.payload) = (true, vec![7; 100]);
+    segment.packet().expect("a segment of ordinary size")
+}
+
+pub(super) fn cases(cast: Cast) -> Vec<Case> {
+    let mut table = Vec::new();
+    let mut case = |what, steps| table.push(Case { what, steps });
+    let error = |side, destination: SocketAddr, message, quoted: &[u8], verdict| Step {
+        side,
+        frame: error(side, destination.ip(), message, quoted),
+        verdict,
+    };
+    let to_vip =
+        |message, verdict| error(Side::Front, cast.vip, message, &sent(cast.vip, cast.client), verdict);
+    let to_local =
+        |message, verdict| error(Side::Back, cast.local, message, &sent(cast.local, cast.backend), verdict);
+    // From one family's ICMP to the other's there is no way.
+    let translated = if cast.is_plain() { "forward" } else { "drop_icmp" };
+    case("ICMP: too big, to the backend", cast.after_handshake([to_vip(Message::TooBig, translated)]));
+    case("ICMP: too big, to the client", cast.after_handshake([to_local(Message::TooBig, translated)]));
+    case(
+        "ICMP: time exceeded, both ways",
+        cast.after_handshake([
+            to_vip(Message::TimeExceeded, translated),
+            to_local(Message::TimeExceeded, translated),
+        ]),
+    );
+    case("ICMP: about UDP, both ways", {
+        let datagram =
+            |source, destination| Datagram::new(source, destination, b"data").packet().expect("a packet");
+        let question = Step {
+            side: Side::Front,
+            frame: frame(Side::Front, &datagram(cast.client, cast.vip)),
+            verdict: "forward",
+        };
+        vec![
+            question,
+            error(Side::Front, cast.vip, Message::TooBig, &datagram(cast.vip, cast.client), translated),
+            error(Side::Back, cast.local, Message::TooBig, &datagram(cast.local, cast.backend), translated),
+        ]
+    });
+    case(
+        "ICMP: about no session",
+        vec![to_vip(Message::TooBig, "pass_vip_other"), to_local(Message::TooBig, "pass_local_other")],
+    );
+    case(
+        "ICMP: about another session's port",
+        cast.after_handshake([{
+            let mut other = cast.client;
+            other.set_port(cast.client.port() + 1);
+            error(Side::Front, cast.vip, Message::TooBig, &sent(cast.vip, other), "pass_vip_other")
+        }]),
+    );
+    case(
+        "ICMP: quoting what its receiver never sent",
+        cast.after_handshake([error(
+            Side::Front,
+            cast.vip,
+            Message::TooBig,
+            &sent(cast.client, cast.vip),
+            "drop_icmp",
+        )]),
+    );
+    case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "pass_vip_other")]);
+    table
+}

@@ -1,0 +1,59 @@
+//! What odd frames need: see [`crate::frame`] and [`crate::fragment`].
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::shared::shared_fields;
+
+/// What was taken off the frame that a CPU has under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Taken {
+    /// VLAN tags, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
+    pub tags: [u32; 2],
+    /// Identification, and offset word, of an IPv6 fragment header; both 0 for none.
+    pub fragment: [u32; 2],
+}
+
+shared_fields! { Taken { tags: [u32; 2], fragment: [u32; 2], } }
+
+/// The key of `ek_fragment`: a datagram in pieces.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
+#[repr(C, align(8))]
+pub struct FragmentKey {
+    /// Source: 16 bytes, network order, IPv4 mapped.
+    pub src: [u8; 16],
+    /// Destination, likewise.
+    pub dst: [u8; 16],
+    /// Identification.
+    pub id: u32,
+    /// IP protocol.
+    pub protocol: u32,
+}
+
+/// What its first fragment said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct Fragment {
+    /// Source port.
+    pub sport: u16,
+    /// Destination port.
+    pub dport: u16,
+    /// Its bytes behind the IP header.
+    pub first_len: u32,
+    /// Low 32 bits of `jiffies_64` when it came.
+    pub last_seen: u32,
+}

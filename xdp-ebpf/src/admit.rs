@@ -1,0 +1,67 @@
+//! May this client's packet, which belongs to no session, open one, and with whom? Next: [`crate::open`].
+
+use crate::{
+    abi::{LISTENER_LAYER7, Service},
+    access,
+    family::{Address, Family},
+    packet::Packet,
+    parse, schedule,
+    tables::Tables,
+    verdict::Event,
+};
+
+/// What a new session will be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picked {
+    /// [`Picked::listener`] and, in the low half, [`Picked::backend`]: one register, not two.
+    pub indexes: u32,
+    /// Whether the backend's address is of IPv4.
+    pub ipv4: bool,
+}
+
+impl Picked {
+    /// Index in `ek_listener`.
+    #[inline(always)]
+    pub const fn listener(self) -> u16 {
+        (self.indexes >> 16) as u16
+    }
+
+    /// Index in `ek_backend`.
+    #[inline(always)]
+    pub const fn backend(self) -> u16 {
+        self.indexes as u16
+    }
+}
+
+/// Picks the member for a client's SYN or first datagram.
+///
+/// # Errors
+/// The event under which the packet is dropped, or [`Event::PassLayer7`].
+#[inline(always)]
+pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
+    let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    let service = Service {
+        vip: segment.dst.wide(),
+        port: segment.dport,
+        protocol: segment.protocol,
+        reserved: [0; 5],
+    };
+    let index = tables.service(&service).ok_or(Event::DropNoListener)?;
+    let listener = tables.listener(index).ok_or(Event::DropInternal)?;
+    let layer7 = listener.kind == LISTENER_LAYER7;
+    if !layer7 && !segment.opens() {
+        return Err(Event::DropNoSession);
+    }
+    let source = segment.src.wide();
+    if !access::lets_in(tables, listener, source) {
+        return Err(Event::DropDenied);
+    }
+    if layer7 {
+        return Err(Event::PassLayer7);
+    }
+    let picked = schedule::pick(tables, config, listener.pool, source)?;
+    let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
+    let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
+    Ok(Picked { indexes: index << 16 | picked & 0xffff, ipv4 })
+}

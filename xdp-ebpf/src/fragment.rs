@@ -1,0 +1,130 @@
+//! Fragments after the first: they have no ports, so they follow the first one by its addresses and identification,
+//! through a small table that forgets the oldest.
+//!
+//! The first fragment is handled like a whole packet ([`crate::frame`]); it must come before the others.
+
+use crate::{
+    abi::{FLAG_MIXED, Fragment, FragmentKey, Half},
+    family::{Address, Family},
+    lookup::{self, Buckets, Owner},
+    packet::Packet,
+    parse::Segment,
+    pipeline::Leg,
+    rewrite,
+    shared::Shared,
+    tables::{Direction, Tables},
+    verdict::{Event, Outcome},
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, Ipv4, UDP_LEN},
+};
+
+/// Seconds for which the fragments of a datagram may follow the first (RFC 8200, 4.5, gives them 60; Linux 30).
+const LIFETIME: u32 = 30;
+
+/// Remembers the ports of a first fragment with `len` bytes behind the IP header.
+///
+/// # Errors
+/// [`Event::DropMalformed`] if it has none, or not a multiple of eight bytes.
+#[inline(always)]
+pub fn remember<F: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    id: u32,
+    len: usize,
+) -> Result<(), Event> {
+    let frame = packet.at::<Frame<F::Ip, [[u8; 2]; 2]>>(0).ok_or(Event::DropMalformed)?;
+    if len < UDP_LEN || !len.is_multiple_of(8) {
+        return Err(Event::DropMalformed);
+    }
+    let [sport, dport] = frame.l4.map(u16::from_be_bytes);
+    let ports = Fragment { sport, dport, first_len: len as u32, last_seen: tables.now() };
+    tables.remember_fragment(&key::<F>(&frame.ip, id, frame.ip.protocol()), &ports);
+    Ok(())
+}
+
+#[inline(always)]
+fn key<F: Family>(ip: &F::Ip, id: u32, protocol: u8) -> FragmentKey {
+    FragmentKey { src: ip.src().wide(), dst: ip.dst().wide(), id, protocol: protocol.into() }
+}
+
+/// What a later fragment says of itself.
+struct Later {
+    id: u32,
+    protocol: u8,
+    /// Bytes of the datagram before it.
+    offset: usize,
+    /// Its own bytes of it.
+    len: usize,
+}
+
+/// Of a frame that is [`crate::frame::Kind::LaterFragment4`] or its sibling.
+#[inline(always)]
+fn later<F: Family, P: Packet>(packet: &P) -> Option<Later> {
+    if F::VERSION == 4 {
+        let ip = packet.at::<Ipv4>(ETHERNET_LEN)?;
+        let offset = usize::from(ip.fragment.get() & 0x1fff) * 8;
+        let len = usize::from(ip.total_len.get()) - F::IP_LEN;
+        Some(Later { id: ip.id.get().into(), protocol: ip.protocol, offset, len })
+    } else {
+        // next header, reserved, offset and M, identification (RFC 8200, 4.5)
+        let frame = packet.at::<Frame<F::Ip, [u8; 8]>>(0)?;
+        let [protocol, _, high, low, a, b, c, d] = frame.l4;
+        let len = (frame.ip.total_len() as usize).checked_sub(F::IP_LEN + 8)?;
+        let offset = usize::from(u16::from_be_bytes([high, low]) & 0xfff8);
+        Some(Later { id: u32::from_be_bytes([a, b, c, d]), protocol, offset, len })
+    }
+}
+
+/// Sends a later fragment after the first one.
+///
+/// # Errors
+/// [`Event::DropFragment`] if the first one did not come, if this one lies over it, or if its session's sides are of
+/// two families; what else a packet can end with.
+#[inline(always)]
+pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
+    let owner = lookup::owner::<F, T>(tables, ip.dst());
+    if owner == Owner::Other {
+        return Err(Event::PassNotOurs);
+    }
+    let fragment = later::<F, P>(packet).ok_or(Event::DropMalformed)?;
+    let total_len = ip.total_len();
+    if fragment.offset + fragment.len > usize::from(u16::MAX)
+        || !packet.reaches(ETHERNET_LEN + total_len as usize)
+    {
+        return Err(Event::DropMalformed);
+    }
+    let first = tables.fragment(&key::<F>(ip, fragment.id, fragment.protocol)).ok_or(Event::DropFragment)?;
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    let age = tables.now().wrapping_sub(first.last_seen);
+    if age > LIFETIME * config.jiffies_hz || fragment.offset < first.first_len as usize {
+        return Err(Event::DropFragment);
+    }
+    let segment = Segment::<F> {
+        src: ip.src(),
+        dst: ip.dst(),
+        sport: first.sport,
+        dport: first.dport,
+        protocol: fragment.protocol,
+        seq: 0,
+        ack: 0,
+        flags: Flags::default(),
+        ttl: ip.ttl(),
+        total_len,
+        header_len: 0,
+    };
+    let (half, direction): (Shared<'_, Half<F>>, _) = match owner {
+        Owner::Local(local) => (lookup::reverse(tables, config, local, &segment)?, Direction::Out),
+        _ => {
+            let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
+            (half.ok_or(Event::DropNoSession)?, Direction::In)
+        }
+    };
+    if half.flags().get() & FLAG_MIXED != 0 {
+        return Err(Event::DropFragment);
+    }
+    let leg = Leg { half, direction };
+    let out = leg.interface(tables, segment.ttl, total_len)?;
+    rewrite::rewrite_addresses(packet, half, out)?;
+    tables.count(Event::FragmentForwarded);
+    Ok(leg.account(packet, tables, &segment, out))
+}

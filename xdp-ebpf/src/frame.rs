@@ -1,0 +1,351 @@
+//! Frames that are not plain: VLAN tags, IPv4 options, IPv6 extension headers, fragments.
+//!
+//! The stages know where everything is in a plain frame. So whatever stands between is taken off first and, where it
+//! must not be lost, put back at the end:
+//!
+//! - VLAN tags are put back if the frame goes up to the host. A frame that is forwarded gets the tags of the interface
+//!   that it leaves by.
+//! - Options of IPv4 and of IPv6 (hop-by-hop, routing, destination) were for the way to us. They end here.
+//! - The header of an IPv6 fragment is put back.
+//!
+//! Of a fragmented datagram only the first fragment has ports; it goes through the stages like any packet, and
+//! [`crate::fragment`] sends the others after it.
+
+use zerocopy::{
+    FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned,
+    network_endian::{U16, U32},
+};
+
+use crate::{
+    abi::{PROTOCOL_TCP, PROTOCOL_UDP, Taken},
+    checksum::Sum,
+    family::{Family, V4, V6},
+    fragment,
+    lookup::{self, Owner},
+    packet::Packet,
+    shared::Shared,
+    tables::Tables,
+    verdict::Event,
+    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
+};
+
+/// The way that a frame has to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// IPv4 without options, whole or a first fragment.
+    V4 = 0,
+    /// IPv6 without extension headers, or what is not [`Kind::Odd`].
+    V6 = 1,
+    /// A later fragment, without options.
+    LaterFragment4 = 2,
+    /// A later fragment, with its fragment header and no other.
+    LaterFragment6 = 3,
+    /// [`make_plain`] has to look.
+    Odd = 4,
+    /// Not IP.
+    Other = 5,
+}
+
+impl Kind {
+    /// The kind with this number; [`Kind::Other`] for any other.
+    #[inline(always)]
+    pub const fn from_u32(number: u32) -> Self {
+        match number {
+            0 => Kind::V4,
+            1 => Kind::V6,
+            2 => Kind::LaterFragment4,
+            3 => Kind::LaterFragment6,
+            4 => Kind::Odd,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The kind of a frame as it comes in.
+    #[inline(always)]
+    pub fn of<P: Packet>(packet: &P) -> Self {
+        let Some(ethernet) = packet.at::<Ethernet>(0) else { return Kind::Other };
+        match ethernet.ethertype.get() {
+            ETHERTYPE_IPV4 => match packet.at::<Ipv4>(ETHERNET_LEN) {
+                Some(ip) if ip.is_plain() && !ip.is_fragment() => Kind::V4,
+                Some(_) => Kind::Odd,
+                None => Kind::Other,
+            },
+            ETHERTYPE_IPV6 => match packet.at::<Ipv6>(ETHERNET_LEN) {
+                Some(ip) if ip.is_plain() && !is_extension(ip.next_header) => Kind::V6,
+                Some(_) => Kind::Odd,
+                None => Kind::Other,
+            },
+            TAG_C | TAG_S => Kind::Odd,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// EtherType of a VLAN tag (IEEE 802.1Q).
+const TAG_C: u16 = 0x8100;
+/// EtherType of a provider's VLAN tag (IEEE 802.1ad).
+const TAG_S: u16 = 0x88a8;
+/// Where the first tag is.
+const TAG_OFFSET: usize = 12;
+
+/// IPv6 extension headers (RFC 8200, 4): those that are skipped, and the fragment header.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+/// The most extension headers that are skipped.
+const MOST_EXTENSIONS: usize = 6;
+/// The most bytes of them.
+const MOST_EXTENSION_BYTES: usize = 256;
+
+#[inline(always)]
+const fn is_extension(next_header: u8) -> bool {
+    matches!(next_header, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
+}
+
+/// A VLAN tag as it lies in the frame.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Tag(U32);
+
+impl Tag {
+    #[inline(always)]
+    fn is_one(self) -> bool {
+        matches!((self.0.get() >> 16) as u16, TAG_C | TAG_S)
+    }
+}
+
+/// The two MACs, in registers.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Macs([u8; 8], [u8; 4]);
+
+/// Makes an odd frame plain, and says what it is now. What has to be put back stands in [`Tables::taken`].
+///
+/// # Errors
+/// The event with which it ends: the frame goes up to the host without its tags, which [`restore`] puts back, or is
+/// dropped.
+#[inline(always)]
+pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
+    let taken = tables.taken().ok_or(Event::DropInternal)?;
+    taken.write(Taken::default());
+    untag(packet, taken)?;
+    match Kind::of(packet) {
+        Kind::Odd => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
+            ETHERTYPE_IPV4 => plain4(packet, tables),
+            ETHERTYPE_IPV6 => plain6(packet, tables, taken),
+            // More tags than two.
+            _ => Err(Event::PassNotIp),
+        },
+        Kind::Other => Err(Event::PassNotIp),
+        kind => Ok(kind),
+    }
+}
+
+/// Takes off one or two tags.
+#[inline(always)]
+fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Event> {
+    let Some(first) = packet.at::<Tag>(TAG_OFFSET).copied().filter(|tag| tag.is_one()) else { return Ok(()) };
+    let second = packet.at::<Tag>(TAG_OFFSET + 4).copied().filter(|tag| tag.is_one());
+    let macs = *packet.at::<Macs>(0).ok_or(Event::PassNotIp)?;
+    match second {
+        None => packet.shrink_head::<4>(),
+        Some(_) => packet.shrink_head::<8>(),
+    }
+    .ok_or(Event::DropInternal)?;
+    *packet.at_mut::<Macs>(0).ok_or(Event::DropInternal)? = macs;
+    taken.tags().set([first.0.get(), second.map_or(0, |tag| tag.0.get())]);
+    Ok(())
+}
+
+/// Puts tags on, the outer one first; 0 is none.
+#[inline(always)]
+pub fn tag<P: Packet>(packet: &mut P, [outer, inner]: [u32; 2]) -> Result<(), Event> {
+    let macs = *packet.at::<Macs>(0).ok_or(Event::DropInternal)?;
+    if inner == 0 { packet.grow_head::<4>() } else { packet.grow_head::<8>() }
+        .map_err(|_| Event::DropNoHeadroom)?;
+    *packet.at_mut::<Macs>(0).ok_or(Event::DropInternal)? = macs;
+    packet.at_mut::<Tag>(TAG_OFFSET).ok_or(Event::DropInternal)?.0.set(outer);
+    if inner != 0 {
+        packet.at_mut::<Tag>(TAG_OFFSET + 4).ok_or(Event::DropInternal)?.0.set(inner);
+    }
+    Ok(())
+}
+
+/// How a packet ends that is neither TCP nor UDP, or an error if it is not for us at all.
+#[inline(always)]
+fn other_to<F: Family, T: Tables>(tables: &T, destination: F::Address) -> Result<Event, Event> {
+    match lookup::owner::<F, T>(tables, destination) {
+        Owner::Vip => Ok(Event::PassVipOther),
+        Owner::Local(_) => Ok(Event::PassLocalOther),
+        Owner::Other => Err(Event::PassNotOurs),
+    }
+}
+
+#[inline(always)]
+fn plain4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
+    let ip = *packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
+    let otherwise = other_to::<V4, T>(tables, ip.dst)?;
+    if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP {
+        return Err(otherwise);
+    }
+    let header_len = usize::from(ip.version_ihl & 15) * 4;
+    if ip.version_ihl >> 4 != 4
+        || header_len < V4::IP_LEN
+        || usize::from(ip.total_len.get()) < header_len
+        || !packet.reaches(ETHERNET_LEN + usize::from(ip.total_len.get()))
+    {
+        return Err(Event::DropMalformed);
+    }
+    if header_len > V4::IP_LEN {
+        cut_options(packet, header_len)?;
+    }
+    if !ip.is_fragment() {
+        return Ok(Kind::V4);
+    }
+    if ip.is_later_fragment() {
+        return Ok(Kind::LaterFragment4);
+    }
+    let len = ip.total_len.get() as usize - header_len;
+    fragment::remember::<V4, P, T>(packet, tables, ip.id.get().into(), len)?;
+    Ok(Kind::V4)
+}
+
+/// Takes off IPv4 options: the header moves up to what follows them.
+#[inline(always)]
+fn cut_options<P: Packet>(packet: &mut P, header_len: usize) -> Result<(), Event> {
+    const FIRST: usize = ETHERNET_LEN + V4::IP_LEN;
+    let mut sum = Sum::ZERO;
+    for at in 0..10 {
+        let offset = FIRST + 4 * at;
+        if offset >= ETHERNET_LEN + header_len {
+            break;
+        }
+        sum = sum.sub4(*packet.at::<[u8; 4]>(offset).ok_or(Event::DropMalformed)?);
+    }
+    let headers = *packet.at::<Headers4>(0).ok_or(Event::DropMalformed)?;
+    let options = header_len - V4::IP_LEN;
+    packet.shrink_head_by(options).ok_or(Event::DropInternal)?;
+    *packet.at_mut::<Headers4>(0).ok_or(Event::DropInternal)? = headers;
+    let ip = packet.at_mut::<Ipv4>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
+    let (old_ihl, old_len) = (ip.version_ihl, ip.total_len.get());
+    let new_len = old_len.wrapping_sub(options as u16);
+    ip.version_ihl = 0x45;
+    ip.total_len.set(new_len);
+    ip.checksum = sum
+        .replace1(0, old_ihl, 0x45)
+        .sub2(old_len.to_be_bytes())
+        .add2(new_len.to_be_bytes())
+        .update(ip.checksum);
+    Ok(())
+}
+
+/// Ethernet and IPv4 headers in pieces that fit registers.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Headers4([[u8; 8]; 4], [u8; 2]);
+
+/// Ethernet and IPv6 headers in such pieces.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Headers6([[u8; 8]; 6], [u8; 4], [u8; 2]);
+
+/// What the fragment header and every other one begin with.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Extension {
+    next_header: u8,
+    /// In units of eight bytes, the first eight not counted; 0 in a fragment header.
+    len: u8,
+    /// Routing: type and segments left. Fragment: offset in units of eight bytes times eight, and M.
+    word: U16,
+    id: U32,
+}
+
+#[inline(always)]
+fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Taken>) -> Result<Kind, Event> {
+    let ip = packet.at::<Ipv6>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
+    let otherwise = other_to::<V6, T>(tables, ip.dst)?;
+    let payload_len = usize::from(ip.payload_len.get());
+    if !ip.is_plain() || !packet.reaches(V6::L4_OFFSET + payload_len) {
+        return Err(Event::DropMalformed);
+    }
+    let (mut next, mut len) = (ip.next_header, 0);
+    let mut fragment: Option<Extension> = None;
+    for _ in 0..MOST_EXTENSIONS {
+        if !is_extension(next) {
+            break;
+        }
+        let at = V6::L4_OFFSET + len;
+        let extension = *packet.at::<Extension>(at).ok_or(Event::DropMalformed)?;
+        if next == FRAGMENT {
+            if extension.word.get() & 0xfff8 != 0 {
+                // What follows is payload; no other header may stand in front, so that all are found at one place.
+                return if len == 0 { Ok(Kind::LaterFragment6) } else { Err(Event::DropExtension) };
+            }
+            // With neither offset nor M it is no fragment at all (RFC 6946).
+            if extension.word.get() & 1 != 0 {
+                fragment = Some(extension);
+            }
+            len += 8;
+        } else {
+            if next == ROUTING && extension.word.get() & 0xff != 0 {
+                return Err(Event::DropExtension);
+            }
+            len += (usize::from(extension.len) + 1) * 8;
+        }
+        if len > MOST_EXTENSION_BYTES || len > payload_len {
+            return Err(Event::DropExtension);
+        }
+        next = extension.next_header;
+    }
+    match next {
+        PROTOCOL_TCP | PROTOCOL_UDP => {}
+        next if is_extension(next) => return Err(Event::DropExtension),
+        _ => return Err(otherwise),
+    }
+    let headers = *packet.at::<Headers6>(0).ok_or(Event::DropMalformed)?;
+    packet.shrink_head_by(len).ok_or(Event::DropInternal)?;
+    *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
+    let ip = packet.at_mut::<Ipv6>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
+    ip.next_header = next;
+    ip.payload_len.set((payload_len - len) as u16);
+    let Some(fragment) = fragment else { return Ok(Kind::V6) };
+    if next == PROTOCOL_TCP {
+        // TOA and a fragment header would be in each other's way.
+        return Err(Event::DropFragment);
+    }
+    taken.fragment().set([fragment.id.get(), fragment.word.get().into()]);
+    fragment::remember::<V6, P, T>(packet, tables, fragment.id.get(), payload_len - len)?;
+    Ok(Kind::V6)
+}
+
+/// Puts back what [`make_plain`] has taken off a frame that is forwarded or goes up to the host.
+///
+/// # Errors
+/// [`Event::DropNoHeadroom`], which cannot be: there was room.
+#[inline(always)]
+pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, forwarded: bool) -> Result<(), Event> {
+    let taken = tables.taken().ok_or(Event::DropInternal)?;
+    let [id, word] = taken.fragment().get();
+    if word != 0 {
+        let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
+        packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;
+        *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
+        let frame = packet.at_mut::<Frame<Ipv6, Extension>>(0).ok_or(Event::DropInternal)?;
+        frame.l4 = Extension {
+            next_header: frame.ip.next_header,
+            len: 0,
+            word: (word as u16).into(),
+            id: id.into(),
+        };
+        frame.ip.next_header = FRAGMENT;
+        frame.ip.lengthen(8);
+    }
+    let tags = taken.tags().get();
+    if tags != [0; 2] && !forwarded {
+        tag(packet, tags)?;
+    }
+    Ok(())
+}
