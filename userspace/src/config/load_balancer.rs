@@ -93,12 +93,13 @@ pub(super) fn read<'a>(
     read
 }
 
+/// A listener and what it listens on.
+type Read = ((Protocol, u16), Listener);
+
 /// These listeners by name, with the ports of those that speak HTTPS.
-fn ports(listeners: &[(Table<'_>, ((Protocol, u16), Listener))]) -> HashMap<String, Option<u16>> {
+fn ports(listeners: &[(Table<'_>, Read)]) -> HashMap<String, Option<u16>> {
     let https = |listener: &Listener| listener.http.as_ref().is_some_and(|http| http.tls.is_some());
-    let entry = |((_, port), listener): &((Protocol, u16), Listener)| {
-        (listener.name.clone(), https(listener).then_some(*port))
-    };
+    let entry = |((_, port), listener): &Read| (listener.name.clone(), https(listener).then_some(*port));
     listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
@@ -140,7 +141,7 @@ impl Siblings {
         pools: &Pools<'_>,
         certificates: &Certificates,
         locals: &LocalRanges<'_>,
-    ) -> Option<((Protocol, u16), Listener)> {
+    ) -> Option<Read> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
         let http =

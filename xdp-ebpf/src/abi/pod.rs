@@ -43,4 +43,4 @@ macro_rules! pod_of_family {
         unsafe impl aya::Pod for AddressBucket<$family> {}
     )+};
 }
-pod_of_family!(crate::family::V4, crate::family::V6);
+pod_of_family!(V4, V6);
