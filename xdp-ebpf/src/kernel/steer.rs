@@ -28,13 +28,18 @@ pub fn ek_steer(ctx: SkLookupContext) -> u32 {
 fn service(ctx: &SkLookupContext) -> Option<Service> {
     let lookup = ctx.lookup;
     // SAFETY: the kernel checks accesses to the context.
-    let (family, protocol, port) = unsafe { ((*lookup).family, (*lookup).protocol, (*lookup).local_port) };
-    let vip = match family {
-        // SAFETY: as above.
-        IPV4 => unsafe { (*lookup).local_ip4 }.to_ne_bytes().wide(),
-        // SAFETY: as above; the context is read word by word.
-        IPV6 => zerocopy::transmute!([0, 1, 2, 3].map(|word| unsafe { (*lookup).local_ip6[word] })),
-        _ => return None,
-    };
-    Some(Service { vip, port: port as u16, protocol: protocol as u8, reserved: [0; 5] })
+    unsafe {
+        let vip = match (*lookup).family {
+            IPV4 => (*lookup).local_ip4.to_ne_bytes().wide(),
+            IPV6 => {
+                // Volatile, so that the compiler does not merge them: the context is read word by word.
+                let word = (&raw const (*lookup).local_ip6).cast::<u32>();
+                let word = |n| word.add(n).read_volatile();
+                transmute!([word(0), word(1), word(2), word(3)])
+            }
+            _ => return None,
+        };
+        let (port, protocol) = ((*lookup).local_port as u16, (*lookup).protocol as u8);
+        Some(Service { vip, port, protocol, reserved: [0; 5] })
+    }
 }
