@@ -4,12 +4,13 @@
 
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
 use xdp_ebpf::{abi::Service, family::Address};
+use zerocopy::transmute;
 
 use super::maps;
 
-/// `AF_INET`.
+/// `AF_INET` and `AF_INET6`.
 const IPV4: u32 = 2;
-/// `AF_INET6`.
+/// See [`IPV4`].
 const IPV6: u32 = 10;
 /// `SK_PASS`: go on, with the assigned socket if there is one.
 const PASS: u32 = 1;
@@ -23,7 +24,6 @@ pub fn ek_steer(ctx: SkLookupContext) -> u32 {
     PASS
 }
 
-/// What the connection is for; `None` if it is of neither family of IP.
 #[inline(always)]
 fn service(ctx: &SkLookupContext) -> Option<Service> {
     let lookup = ctx.lookup;
