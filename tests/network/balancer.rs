@@ -225,7 +225,8 @@ impl Balancer {
         self.hang_up(" not applied: ");
     }
 
-    fn hang_up(&self, answer: &str) {
+    /// Tells the daemon to read its file again, and waits for this in what it prints.
+    pub fn hang_up(&self, answer: &str) {
         let process = self.process.as_ref().unwrap();
         let heard = process.log().matches(answer).count();
         process.signal(Signal::SIGHUP).unwrap();

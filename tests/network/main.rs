@@ -9,6 +9,7 @@ mod balancer;
 mod bulk;
 mod draining;
 mod ending;
+mod families;
 mod health;
 mod l7;
 mod next_hops;

@@ -18,7 +18,6 @@ use crate::{
 fn http(backends: usize) -> Settings {
     Settings {
         weights: vec![1; backends],
-        interfaces: &["back"],
         protocol: "http",
         idle_timeout: "60s",
         pool: "protocol = \"http\"",

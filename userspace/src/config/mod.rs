@@ -104,7 +104,7 @@ fn read(file: &Table<'_>, directory: &Path) -> Configuration {
     let timeouts = timeouts::read(file);
     let certificates = certificate::read(file, directory);
     let pools = pool::read(file, &certificates);
-    let balancers = load_balancer::read(file, &pools, &locals, &certificates);
+    let balancers = load_balancer::read(file, &pools, &certificates, &locals);
     collision::check(&locals, &balancers.vips, &pools.member_addresses);
     let vips = balancers.vips.keys().copied().collect();
     Configuration {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     document::{Shape, Table, Value},
-    load_balancer::{self, Known},
+    load_balancer,
+    pool::Pools,
     rule, scalar,
 };
 use crate::model::{
@@ -31,7 +32,7 @@ const MAX_URL: usize = 2048;
 
 /// What a listener's policies may name.
 pub(super) struct Around<'a> {
-    pub(super) known: Known<'a>,
+    pub(super) pools: &'a Pools<'a>,
     /// The listener's own name.
     pub(super) listener: &'a str,
     /// The load balancer's listeners with their lines.
@@ -150,7 +151,7 @@ pub(super) fn pattern(value: Value<'_>) -> Option<Pattern> {
 fn action(table: &Table<'_>, around: &Around<'_>) -> Option<Action> {
     let value = table.one_of(&["pool", "reject", "redirect"])?;
     match value.key() {
-        "pool" => load_balancer::pool(value, around.known, Some("http")).map(Action::Pool),
+        "pool" => load_balancer::pool(value, around.pools, Some("http")).map(Action::Pool),
         "reject" => {
             let status = value.integer("a status to reject with", 400..=599)?;
             u16::try_from(status).ok().map(Action::Reject)

@@ -77,7 +77,7 @@ pub fn open(key: &ListenerKey) -> Result<StdListener> {
         listen(&socket, Backlog::MAXALLOWABLE)?;
         Ok(socket)
     });
-    Ok(made.with_context(|| format!("no socket for {}:{}", key.vip, key.port))?.into())
+    Ok(made.with_context(|| format!("no socket for {} {}", key.vip, key.port))?.into())
 }
 
 impl Listening {

@@ -1,16 +1,17 @@
 //! What the operator wants, free of any file format, API or kernel: the model.
 //!
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow, `l7/` its snapshots.
-//! What only HTTP listeners and pools have is in `http` and `tls`, `policy` and `sticky`.
-//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an [`IpAddr::V4`],
-//! never an IPv6 address that carries one.
+//! What only HTTP listeners and pools have is in `http` and `tls`.
+//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an
+//! [`IpAddr::V4`], never an IPv6 address that carries one.
 
 pub mod edge;
 pub mod http;
+pub mod tls;
+
 pub mod path;
 pub mod policy;
 pub mod sticky;
-pub mod tls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
