@@ -122,6 +122,7 @@ impl Balancer {
         let words = [self.program.as_path(), "run".as_ref(), "--config".as_ref(), &config];
         let mut words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
         words.extend(["--pin-dir", self.pins.to_str().unwrap()]);
+        words.extend(["--state-dir", self.directory.path().to_str().unwrap()]);
         let mut process = self.network.balancer.spawn(&words).unwrap();
         process.wait_for_output("evenkeel: ready", DEADLINE).unwrap();
         self.process = Some(process);
@@ -134,6 +135,7 @@ impl Balancer {
         fs::write(&config, settings.file(&self.network)).unwrap();
         let mut command = self.network.balancer.command(self.program.to_str().unwrap());
         command.arg("run").arg("--config").arg(config).arg("--pin-dir").arg(pins);
+        command.arg("--state-dir").arg(self.directory.path());
         let output = command.output().unwrap();
         assert!(!output.status.success());
         let text = String::from_utf8(output.stderr).unwrap();

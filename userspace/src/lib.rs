@@ -15,8 +15,6 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
-//! `l7` is what reads and hands on HTTP.
-//!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;

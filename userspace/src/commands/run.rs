@@ -41,6 +41,9 @@ pub struct Options {
     config: PathBuf,
     #[command(flatten)]
     pins: Pins,
+    /// Directory for what has to outlive the process: the key that cookies are signed with.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/evenkeel")]
+    state_dir: PathBuf,
     /// Log every session that opens or is refused. Slows down new sessions.
     #[arg(long)]
     log_sessions: bool,
@@ -58,7 +61,7 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
-        let layer7 = Layer7::new()?;
+        let mut layer7 = Layer7::new(options.state_dir.clone())?;
         let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
         let next = layer7.prepare(&configuration.model)?;
         let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;

@@ -10,6 +10,7 @@ use super::{
 use crate::model::{
     edge::AccessLog,
     http::{HttpListener, HttpPool, HttpTimeouts},
+    sticky::Ejection,
 };
 
 /// Between two requests, the listener's `idle_timeout`.
@@ -39,7 +40,13 @@ pub(super) fn listener(
         refuse(table, &keys, "only an HTTP or HTTPS listener has this");
         return None;
     }
-    Some(HttpListener { tls, timeouts: timeouts(table), edge: edge::read(table, log) })
+    Some(HttpListener {
+        tls,
+        timeouts: timeouts(table),
+        edge: edge::read(table, log),
+        policies: Vec::new(),
+        redirect: None,
+    })
 }
 
 fn timeouts(table: &Table<'_>) -> HttpTimeouts {
@@ -71,7 +78,14 @@ pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<Htt
         }
     };
     let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(false);
-    Some(HttpPool { tls, http2, proxy_protocol: edge::to_members(table) })
+    Some(HttpPool {
+        tls,
+        http2,
+        proxy_protocol: edge::to_members(table),
+        sticky: None,
+        slow_start: None,
+        ejection: Some(Ejection::default()),
+    })
 }
 
 fn pool_protocol(value: Value<'_>) -> Option<&'static str> {

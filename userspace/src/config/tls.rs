@@ -36,7 +36,7 @@ pub(super) fn listener(table: &Table<'_>, known: &Certificates) -> Option<Tls> {
         client_ca: client_ca.map_or(Some(None), |found| found.map(Some))?,
         policy: policy.unwrap_or(Some(TlsPolicy::default()))?,
     };
-    if let Err(error) = l7::tls::check(&tls) {
+    if let Err(error) = l7::tls::Profile::new(&tls) {
         table.refuse_key("certificates", format!("{error:#}"));
         return None;
     }

@@ -233,7 +233,7 @@ fn host(request: &pingora::http::RequestHeader) -> Vec<u8> {
 }
 
 /// Path and query as the client wrote them.
-fn target(request: &pingora::http::RequestHeader) -> &[u8] {
+pub(super) fn target(request: &pingora::http::RequestHeader) -> &[u8] {
     match request.uri.path_and_query() {
         Some(path) if request.uri.authority().is_some() => path.as_str().as_bytes(),
         _ => request.raw_path(),

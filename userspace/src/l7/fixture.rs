@@ -16,6 +16,7 @@ use super::{
     edge::Edges,
     listen::Listening,
     metrics::ListenerRow,
+    pick::secret::Secret,
     snapshot::{pools, snapshots},
 };
 use crate::model::{
@@ -59,7 +60,8 @@ impl Front {
         let key = ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10), port: 80, protocol: Protocol::Tcp };
         let model = model(key, member_v4, settings);
         let edges = Edges::new().unwrap();
-        let pools = pools(&model, &BTreeMap::new());
+        let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
+        let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
         let snapshot = snapshots(&model, &pools, &edges).unwrap().remove(&key).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.unwrap();
@@ -123,13 +125,13 @@ fn model(key: ListenerKey, member: SocketAddrV4, settings: Settings) -> Model {
         pool: Some("web".into()),
         idle_timeout: settings.idle,
         access: Access::default(),
-        http: Some(HttpListener { tls: None, timeouts, edge: settings.edge }),
+        http: Some(HttpListener { timeouts, edge: settings.edge, ..HttpListener::default() }),
     };
     let pool = Pool {
         members: [(member, 1)].into(),
         algorithm: Algorithm::default(),
         health: None,
-        http: Some(HttpPool { tls: None, http2: false, proxy_protocol: settings.to_members }),
+        http: Some(HttpPool { proxy_protocol: settings.to_members, ..HttpPool::default() }),
     };
     Model {
         vips: [key.vip].into(),

@@ -17,6 +17,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
 use pingora::{
+    protocols::Stream,
     proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
@@ -24,11 +25,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::{mpsc, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use super::{
     edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
+    tls::Acceptor,
 };
 use crate::model::ListenerKey;
 
@@ -42,13 +44,20 @@ const IDLE_MEMBER_CONNECTIONS: usize = 4096;
 const TRIES: usize = 4;
 
 /// A listener that accepts connections. What it does with them is in its snapshot.
-#[derive(Debug)]
 pub struct Listening {
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    service: Arc<Service>,
     socket: StdListener,
     state: watch::Sender<bool>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
+}
+
+/// What all connections of a listener share.
+struct Service {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    tls: Acceptor,
+    guard: ArcSwap<Guard<Proxy>>,
+    settings: Arc<ServerConf>,
 }
 
 /// A socket that listens for `key` and is not bound to it: only what is steered to it arrives there.
@@ -77,15 +86,13 @@ impl Listening {
     /// # Errors
     /// The runtime has no room for the socket.
     pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
-        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let proxy = http_proxy(&Arc::new(settings(runtime)), Proxy::new(snapshot.clone()));
-        let guard = Arc::new(Guard::new(proxy, snapshot.clone()));
+        let service = Arc::new(Service::new(settings(runtime), snapshot)?);
         let (state, ending) = watch::channel(false);
         let (open, connections) = mpsc::channel(1);
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(socket.try_clone()?)?;
-        runtime.spawn(accept(listener, guard, snapshot.clone(), ending, open));
-        Ok(Self { snapshot, socket, state, connections })
+        runtime.spawn(accept(listener, service.clone(), ending, open));
+        Ok(Self { service, socket, state, connections })
     }
 
     /// The socket, to be steered to.
@@ -94,8 +101,14 @@ impl Listening {
     }
 
     /// What new requests go by.
-    pub fn snapshot(&self) -> &ArcSwap<Snapshot> {
-        &self.snapshot
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.service.snapshot.load_full()
+    }
+
+    /// Has new requests go by this. What Pingora wants to know when a connection of HTTP/2 begins, new connections
+    /// go by.
+    pub fn follow(&self, snapshot: Snapshot) {
+        self.service.follow(snapshot);
     }
 
     /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
@@ -118,10 +131,51 @@ fn settings(runtime: &Handle) -> ServerConf {
     }
 }
 
+impl Service {
+    fn new(settings: ServerConf, snapshot: Snapshot) -> Result<Self> {
+        let settings = Arc::new(settings);
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
+        let current = snapshot.clone();
+        let tls = Acceptor::new(move || current.load().tls.clone())?;
+        let guard = ArcSwap::from_pointee(guard(&settings, &snapshot));
+        Ok(Self { snapshot, tls, guard, settings })
+    }
+
+    fn follow(&self, snapshot: Snapshot) {
+        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
+        let before = self.snapshot.swap(Arc::new(snapshot));
+        if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {
+            self.guard.store(Arc::new(guard(&self.settings, &self.snapshot)));
+        }
+    }
+
+    /// Serves a connection until it ends.
+    ///
+    /// # Errors
+    /// The client's, or that of whoever is in front of it: there was no request yet.
+    async fn serve(&self, socket: TcpStream, ending: &ShutdownWatch) -> Result<()> {
+        // Only makes it slower if it fails.
+        let _ = socket.set_nodelay(true);
+        let snapshot = self.snapshot.load_full();
+        let mut socket = ClientStream::new(socket);
+        proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
+        let stream: Stream = match snapshot.tls {
+            Some(_) => timeout(snapshot.edge.head, self.tls.accept(socket)).await??,
+            None => Box::new(socket),
+        };
+        drop(snapshot);
+        self.guard.load_full().serve(stream, ending).await;
+        Ok(())
+    }
+}
+
+fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard<Proxy> {
+    Guard::new(http_proxy(settings, Proxy::new(snapshot.clone())), snapshot.clone())
+}
+
 async fn accept(
     listener: TcpListener,
-    guard: Arc<Guard<Proxy>>,
-    snapshot: Arc<ArcSwap<Snapshot>>,
+    service: Arc<Service>,
     mut ending: ShutdownWatch,
     open: mpsc::Sender<()>,
 ) {
@@ -132,40 +186,27 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
-                let edge = snapshot.load().edge.clone();
-                let (guard, ending, open) = (guard.clone(), ending.clone(), open.clone());
+                let (service, ending, open) = (service.clone(), ending.clone(), open.clone());
                 tokio::spawn(async move {
-                    // Its error is the client's, or that of whoever is in front.
-                    let _ = serve(socket, &guard, &edge, &ending).await;
+                    if let Err(error) = service.serve(socket, &ending).await {
+                        tracing::debug!("no connection: {error:#}");
+                    }
                     drop(open);
                 });
             }
             Err(error) if is_exhausted(&error) => {
-                tracing::warn!("no connection to {} can be accepted: {error}", snapshot.load().listener.name);
+                let listener = &service.snapshot.load().listener.name;
+                tracing::warn!("no connection to {listener} can be accepted: {error}");
                 sleep(EXHAUSTED).await;
             }
             // The client was gone again before it was accepted.
             Err(_) => {}
         }
     }
-    guard.cleanup().await;
+    service.guard.load().cleanup().await;
 }
 
 fn is_exhausted(error: &io::Error) -> bool {
     let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| errors.contains(&number))
-}
-
-async fn serve(
-    socket: TcpStream,
-    guard: &Guard<Proxy>,
-    edge: &Edge,
-    ending: &ShutdownWatch,
-) -> io::Result<()> {
-    // Only makes it slower if it fails.
-    let _ = socket.set_nodelay(true);
-    let mut stream = ClientStream::new(socket);
-    proxy_protocol::receive(&mut stream, edge).await?;
-    guard.serve(Box::new(stream), ending).await;
-    Ok(())
 }

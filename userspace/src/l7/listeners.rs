@@ -5,11 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use tokio::{
     runtime::{Builder, Runtime},
     task::JoinHandle,
@@ -20,6 +21,7 @@ use super::{
     edge::Edges,
     listen::{self, Listening},
     metrics::Metrics,
+    pick::secret::Secret,
     snapshot::{Pools, Snapshot, pools, snapshots},
 };
 use crate::{
@@ -30,11 +32,16 @@ use crate::{
 /// How long the process waits at its end for requests under way.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
+/// The file with the key that cookies are signed with.
+const SECRET: &str = "cookie-secret";
+
 /// The listeners, and the threads on which their requests are served.
 pub struct Layer7 {
     listeners: BTreeMap<ListenerKey, Listening>,
-    pools: Pools,
+    pools: Arc<Pools>,
     edges: Edges,
+    secret: Option<Secret>,
+    state: PathBuf,
     /// Removed ones whose last connections are still open.
     ending: Vec<Ending>,
     threads: Option<Runtime>,
@@ -48,17 +55,18 @@ struct Ending {
 
 /// A change that can be made.
 pub struct Next {
-    pools: Pools,
+    pools: Arc<Pools>,
     snapshots: BTreeMap<ListenerKey, Snapshot>,
     sockets: BTreeMap<ListenerKey, TcpListener>,
 }
 
 impl Layer7 {
-    /// No listeners yet. The threads may do nothing that needs a privilege.
+    /// No listeners yet. The threads may do nothing that needs a privilege. What has to outlive the process is in the
+    /// directory `state`.
     ///
     /// # Errors
     /// The threads cannot be started.
-    pub fn new() -> Result<Self> {
+    pub fn new(state: PathBuf) -> Result<Self> {
         let threads = Builder::new_multi_thread()
             .thread_name("layer7")
             .enable_all()
@@ -67,8 +75,10 @@ impl Layer7 {
             .context("cannot start threads for Layer 7")?;
         Ok(Self {
             listeners: BTreeMap::new(),
-            pools: Pools::new(),
+            pools: Arc::default(),
             edges: Edges::new()?,
+            secret: None,
+            state,
             ending: Vec::new(),
             threads: Some(threads),
         })
@@ -78,12 +88,25 @@ impl Layer7 {
     ///
     /// # Errors
     /// What is missing; nothing has changed.
-    pub fn prepare(&self, model: &Model) -> Result<Next> {
-        let pools = pools(model, &self.pools);
+    pub fn prepare(&mut self, model: &Model) -> Result<Next> {
+        self.load_secret(model)?;
+        let pools = match &self.secret {
+            Some(secret) => pools(model, &self.pools, secret)?,
+            None => Pools::new(),
+        };
+        let pools = Arc::new(pools);
         let snapshots = snapshots(model, &pools, &self.edges)?;
         let new = snapshots.keys().filter(|key| !self.listeners.contains_key(key));
         let sockets = new.map(|key| Ok((*key, listen::open(key)?))).collect::<Result<_>>()?;
         Ok(Next { pools, snapshots, sockets })
+    }
+
+    /// Not before there are pools whose cookies are signed with it.
+    fn load_secret(&mut self, model: &Model) -> Result<()> {
+        if self.secret.is_none() && model.pools.values().any(|pool| pool.http.is_some()) {
+            self.secret = Some(Secret::load_or_make(&self.state.join(SECRET)).map_err(Error::msg)?);
+        }
+        Ok(())
     }
 
     /// Makes the change. New requests go by it from now on; `daemon` steers connections to new listeners, and no more
@@ -109,7 +132,7 @@ impl Layer7 {
         }
         for (key, snapshot) in snapshots {
             match (self.listeners.get(&key), sockets.remove(&key)) {
-                (Some(listening), _) => listening.snapshot().store(Arc::new(snapshot)),
+                (Some(listening), _) => listening.follow(snapshot),
                 (None, Some(socket)) => followed = followed.and(self.start(key, socket, snapshot, daemon)),
                 (None, None) => {}
             }
@@ -133,7 +156,7 @@ impl Layer7 {
 
     fn end(&mut self, key: ListenerKey) {
         let (Some(listening), Some(threads)) = (self.listeners.remove(&key), &self.threads) else { return };
-        let listener = listening.snapshot().load().listener.clone();
+        let listener = listening.snapshot().listener.clone();
         self.ending.push(Ending { key, listener, task: threads.spawn(listening.end()) });
     }
 
@@ -157,10 +180,8 @@ impl Layer7 {
 
     /// Follows what is known of the members' health; `is_up` says it of a pool's member.
     pub fn note_health(&self, is_up: impl Fn(&str, SocketAddr) -> bool) {
-        for (name, pool) in &self.pools {
-            for member in &pool.members {
-                member.set_up(is_up(name, member.address));
-            }
+        for (name, pool) in &*self.pools {
+            pool.note_health(|member| is_up(name, member));
         }
     }
 

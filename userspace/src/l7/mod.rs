@@ -9,17 +9,23 @@
 //!   → guard    a request's head, in time and in shape
 //!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
 //!   → proxy    one request, stage by stage
+//!   → answer   whether a member answers it, by what route says: which policy it meets
+//!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
 //! ```
 //!
+//! `tls` has certificates, handshakes with clients, and what members that speak TLS must show.
+//!
 //! Packets pass the XDP program first, which lets them up to the kernel; `dataplane/steer` then finds the listener's
 //! socket. Members' health comes from the same checker as Layer 4's, by way of [`listeners::Layer7::note_health`].
 //!
 //! Architecture invariant: nothing here speaks to BPF or reads the file.
 
+pub mod answer;
+mod cookies;
 pub mod edge;
 pub mod exchange;
 pub mod failure;
@@ -31,8 +37,10 @@ pub mod listen;
 pub mod listeners;
 pub mod log;
 pub mod metrics;
+pub mod pick;
 pub mod proxy;
 pub mod proxy_protocol;
+pub mod route;
 pub mod snapshot;
 pub mod stream;
 pub mod tls;

@@ -1,12 +1,18 @@
-//! One request, stage by stage, in the order in which Pingora calls: which pool, which member, what if it does not
-//! answer, and what the client gets.
+//! One request, stage by stage, in the order in which Pingora calls: what its policy says, which member, what if that
+//! does not answer, and what the client gets.
 
-use std::{any::Any, net::SocketAddr, os::fd::RawFd, sync::Arc};
+use std::{
+    any::Any,
+    net::{IpAddr, SocketAddr, SocketAddrV4},
+    os::fd::RawFd,
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use http::header;
 use pingora::{
-    Error, ErrorType, Result,
+    Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
     protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
@@ -14,12 +20,17 @@ use pingora::{
 };
 
 use super::{
-    exchange::Exchange,
+    answer::{self, Decision},
+    exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
+    pick::{self, Now, Outcome, Picked},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
     upstream,
 };
+
+/// There is nobody to ask.
+const NO_MEMBER: u16 = 503;
 
 /// A listener's requests.
 pub struct Proxy {
@@ -30,15 +41,14 @@ pub struct Proxy {
 pub struct Request {
     snapshot: Arc<Snapshot>,
     pool: Option<Arc<Pool>>,
+    /// The member that it is sent to, which counts it as long as this lives.
+    picked: Option<Picked>,
     /// The members that it was sent to.
-    tried: Vec<SocketAddr>,
+    tried: Vec<SocketAddrV4>,
     exchange: Exchange,
     /// What the client is told if nobody answers: how the last one failed.
     status: u16,
 }
-
-/// There is nobody to ask.
-const NO_MEMBER: u16 = 503;
 
 impl Proxy {
     /// Goes by what is in `snapshot` when a request begins.
@@ -47,17 +57,28 @@ impl Proxy {
     }
 }
 
+impl Request {
+    /// Tells the pool how the member did.
+    fn report(&self, outcome: Outcome) {
+        if let (Some(pool), Some(picked)) = (&self.pool, &self.picked) {
+            pool.balancer.report(picked.member, outcome, Now::read());
+        }
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Proxy {
     type CTX = Request;
 
     fn new_ctx(&self) -> Request {
-        let snapshot = self.snapshot.load_full();
-        let mut exchange = Exchange::default();
-        if let Some(pool) = &snapshot.listener.pool {
-            exchange.for_pool(pool);
+        Request {
+            snapshot: self.snapshot.load_full(),
+            pool: None,
+            picked: None,
+            tried: Vec::new(),
+            exchange: Exchange::default(),
+            status: NO_MEMBER,
         }
-        Request { pool: snapshot.pool.clone(), snapshot, tried: Vec::new(), status: NO_MEMBER, exchange }
     }
 
     fn on_connection_reuse(
@@ -73,18 +94,44 @@ impl ProxyHttp for Proxy {
         request.snapshot.edge.admit(session)
     }
 
+    /// Whether the request is answered here.
+    async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
+        match answer::decide(&request.snapshot, session.req_header()) {
+            Decision::Forward(pool) => {
+                request.exchange.for_pool(&pool.name);
+                request.pool = Some(pool);
+                return Ok(false);
+            }
+            Decision::Status(status) => session.respond_error(status).await?,
+            Decision::Elsewhere(response) => session.write_response_header(response, true).await?,
+        }
+        Ok(true)
+    }
+
     async fn upstream_peer(&self, session: &mut Session, request: &mut Request) -> Result<Box<HttpPeer>> {
-        let member = request.pool.as_ref().and_then(|pool| Some((pool, pool.pick(&request.tried)?)));
-        let Some((pool, member)) = member else {
+        let Snapshot { edge, http, .. } = &*request.snapshot;
+        // The one before counts no longer.
+        request.picked = None;
+        let wanted = pick::Request {
+            client: client(session)?,
+            headers: &session.req_header().headers,
+            is_https: http.tls.is_some(),
+        };
+        let picked = request
+            .pool
+            .as_ref()
+            .and_then(|pool| Some((pool, pool.balancer.pick(&wanted, &request.tried, Now::read())?)));
+        let Some((pool, picked)) = picked else {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
-        request.tried.push(member.address);
-        request.exchange.trying(member.address);
-        let Snapshot { edge, http, .. } = &*request.snapshot;
-        let mut peer = upstream::peer(pool, &member, &http.timeouts);
+        let member = SocketAddr::from(picked.member);
+        let mut peer = upstream::peer(pool, member, &http.timeouts);
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
         }
+        request.exchange.trying(member);
+        request.tried.push(picked.member);
+        request.picked = Some(picked);
         Ok(Box::new(peer))
     }
 
@@ -117,6 +164,13 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
     ) -> Result<()> {
         request.exchange.answered(response.status.as_u16());
+        request.report(Outcome::Answered);
+        if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
+            pool.balancer.on_response(picked.member, &response.headers, Now::read());
+            if let Some(cookie) = picked.set_cookie.take() {
+                response.append_header(header::SET_COOKIE, cookie)?;
+            }
+        }
         Ok(())
     }
 
@@ -129,6 +183,7 @@ impl ProxyHttp for Proxy {
         mut error: Box<Error>,
     ) -> Box<Error> {
         request.exchange.failed(&error);
+        request.report(Outcome::Failed);
         request.status = failure::status(&error);
         error.set_retry(true);
         error
@@ -145,12 +200,16 @@ impl ProxyHttp for Proxy {
         _reused: bool,
     ) -> Box<Error> {
         request.exchange.failed(&error);
-        request.status = failure::status(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
-        let again = session.req_header().method.is_idempotent()
+        let is_members = *error.esource() == ErrorSource::Upstream;
+        if is_members {
+            request.report(Outcome::Failed);
+            request.status = failure::status(&error);
+        }
+        let again = is_members
+            && session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
             && session.response_written().is_none()
-            && *error.esource() == pingora::ErrorSource::Upstream
             && *error.etype() != ErrorType::ReadTimedout;
         error.set_retry(again);
         error
@@ -189,4 +248,12 @@ impl ProxyHttp for Proxy {
         tracing::debug!("{}: {error}; another member is tried", session.request_summary());
         true
     }
+}
+
+/// Who asks.
+fn client(session: &Session) -> Result<IpAddr> {
+    let socket = session.digest().and_then(|digest| digest.socket_digest.as_deref());
+    exchange::client(socket)
+        .map(|client| client.ip().to_canonical())
+        .or_err(ErrorType::InternalError, "a client without address")
 }

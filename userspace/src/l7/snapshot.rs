@@ -1,22 +1,26 @@
-//! What a request goes by: its listener's settings and pools as they are at its beginning. A change swaps the whole;
-//! requests that have begun go on with what they have.
+//! What a request goes by: its listener's settings, policies and pools as they are at its beginning. A change swaps the
+//! whole; requests that have begun go on with what they have.
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    net::{SocketAddr, SocketAddrV4},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use super::edge::{Edge, Edges};
-use crate::model::{self, ListenerKey, Model, http::HttpListener};
+use super::{
+    edge::{Edge, Edges},
+    pick::{Balancer, Now, secret::Secret},
+    route::Routes,
+    tls::{Profile, member::MemberTls},
+};
+use crate::model::{
+    self, ListenerKey, Model,
+    http::{HttpListener, HttpPool},
+};
 
-/// A listener's settings and pools.
-#[derive(Debug)]
+/// A listener's settings, policies and pools.
 pub struct Snapshot {
     /// What it listens on.
     pub key: ListenerKey,
@@ -26,81 +30,84 @@ pub struct Snapshot {
     pub http: HttpListener,
     /// What it does at its edge towards the clients.
     pub edge: Arc<Edge>,
-    /// The pool for requests that no policy sends elsewhere.
-    pub pool: Option<Arc<Pool>>,
+    /// For handshakes, if it is an HTTPS listener.
+    pub tls: Option<Arc<Profile>>,
+    /// Which requests go elsewhere than to its own pool.
+    pub routes: Routes,
+    /// All HTTP pools.
+    pub pools: Arc<Pools>,
 }
 
 /// A pool of HTTP members.
-#[derive(Debug)]
 pub struct Pool {
-    /// What the operator wants.
-    pub settings: model::Pool,
+    /// Its name.
+    pub name: String,
     /// Its Layer-7 settings.
-    pub http: model::http::HttpPool,
-    /// Ascending by address.
-    pub members: Vec<Arc<Member>>,
-    turn: AtomicUsize,
-}
-
-/// A member of a pool.
-#[derive(Debug)]
-pub struct Member {
-    /// Where it is.
-    pub address: SocketAddr,
-    up: AtomicBool,
+    pub http: HttpPool,
+    /// For connections to its members, if they speak TLS.
+    pub tls: Option<MemberTls>,
+    /// Picks its members.
+    pub balancer: Balancer,
+    settings: model::Pool,
+    /// What the balancer was told last.
+    verdicts: Mutex<BTreeMap<SocketAddrV4, bool>>,
 }
 
 /// Pools by name.
 pub type Pools = BTreeMap<String, Arc<Pool>>;
 
-impl Member {
-    /// Whether it is well.
-    pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+impl Pool {
+    fn new(
+        name: &str,
+        settings: &model::Pool,
+        http: &HttpPool,
+        secret: &Secret,
+        old: Option<&Pool>,
+    ) -> Result<Self> {
+        let old = old.map(|old| &old.balancer);
+        Ok(Self {
+            name: name.into(),
+            http: http.clone(),
+            tls: http.tls.as_ref().map(MemberTls::new).transpose()?,
+            balancer: Balancer::new(name, settings, secret, old, Now::read()),
+            settings: settings.clone(),
+            verdicts: Mutex::default(),
+        })
     }
 
-    /// Takes note of its health.
-    pub fn set_up(&self, up: bool) {
-        self.up.store(up, Ordering::Relaxed);
+    /// Follows what is known of the members' health.
+    pub fn note_health(&self, is_up: impl Fn(SocketAddr) -> bool) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        for &member in self.settings.members.keys() {
+            let up = is_up(member.into());
+            if verdicts.insert(member, up) != Some(up) {
+                self.balancer.set_health(member, up, Now::read());
+            }
+        }
     }
 }
 
-impl Pool {
-    fn new(settings: &model::Pool, http: &model::http::HttpPool, old: Option<&Pool>) -> Self {
-        let known = |address| old.into_iter().flat_map(|old| &old.members).find(|m| m.address == address);
-        let members = settings.members.keys().map(|&address| {
-            let address = SocketAddr::from(address);
-            let new = || Arc::new(Member { address, up: AtomicBool::new(settings.health.is_none()) });
-            known(address).cloned().unwrap_or_else(new)
-        });
-        Self {
-            members: members.collect(),
-            settings: settings.clone(),
-            http: http.clone(),
-            turn: AtomicUsize::new(0),
-        }
-    }
-
-    /// The next member that is well and has not been `tried`.
-    pub fn pick(&self, tried: &[SocketAddr]) -> Option<Arc<Member>> {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let count = self.members.len();
-        let in_turn = (0..count).filter_map(|n| self.members.get((turn + n) % count));
-        in_turn.into_iter().find(|member| member.is_up() && !tried.contains(&member.address)).cloned()
+impl Snapshot {
+    /// The pool for requests that no policy sends elsewhere.
+    pub fn default_pool(&self) -> Option<&Arc<Pool>> {
+        self.pools.get(self.listener.pool.as_ref()?)
     }
 }
 
 /// The model's HTTP pools. Those that are in `old` with the same settings are the same; members go on with what is
 /// known of them.
-pub fn pools(model: &Model, old: &Pools) -> Pools {
+///
+/// # Errors
+/// A pool's TLS settings cannot be used.
+pub fn pools(model: &Model, old: &Pools, secret: &Secret) -> Result<Pools> {
     let pools = model.pools.iter().filter_map(|(name, settings)| {
         let http = settings.http.as_ref()?;
         let old = old.get(name);
-        let same = old.filter(|old| old.settings == *settings).cloned();
-        Some((
-            name.clone(),
-            same.unwrap_or_else(|| Arc::new(Pool::new(settings, http, old.map(Arc::as_ref)))),
-        ))
+        let pool = match old.filter(|old| old.settings == *settings) {
+            Some(same) => Ok(same.clone()),
+            None => Pool::new(name, settings, http, secret, old.map(Arc::as_ref)).map(Arc::new),
+        };
+        Some(pool.map(|pool| (name.clone(), pool)))
     });
     pools.collect()
 }
@@ -108,16 +115,27 @@ pub fn pools(model: &Model, old: &Pools) -> Pools {
 /// The model's HTTP listeners with these pools.
 ///
 /// # Errors
-/// A log cannot be opened.
-pub fn snapshots(model: &Model, pools: &Pools, edges: &Edges) -> Result<BTreeMap<ListenerKey, Snapshot>> {
-    let listeners = model.listeners.iter().filter_map(|(&key, listener)| {
-        let http = listener.http.clone()?;
-        let pool = listener.pool.as_ref().and_then(|name| pools.get(name)).cloned();
-        Some((key, listener, http, pool))
-    });
-    let snapshots = listeners.map(|(key, listener, http, pool)| {
-        let edge = Arc::new(edges.edge(&key, listener, &http)?);
-        Ok((key, Snapshot { key, listener: listener.clone(), http, edge, pool }))
+/// A listener's log cannot be opened, or its TLS settings or policies cannot be used.
+pub fn snapshots(
+    model: &Model,
+    pools: &Arc<Pools>,
+    edges: &Edges,
+) -> Result<BTreeMap<ListenerKey, Snapshot>> {
+    let http = |listener: &model::Listener| listener.http.clone();
+    let listeners =
+        model.listeners.iter().filter_map(|(&key, listener)| Some((key, listener, http(listener)?)));
+    let snapshots = listeners.map(|(key, listener, http)| {
+        let named = || format!("listener {:?} of load balancer {:?}", listener.name, listener.load_balancer);
+        let snapshot = Snapshot {
+            key,
+            listener: listener.clone(),
+            edge: Arc::new(edges.edge(&key, listener, &http)?),
+            tls: http.tls.as_ref().map(Profile::new).transpose().with_context(named)?.map(Arc::new),
+            routes: Routes::build(&http.policies).with_context(named)?,
+            http,
+            pools: pools.clone(),
+        };
+        Ok((key, snapshot))
     });
     snapshots.collect()
 }

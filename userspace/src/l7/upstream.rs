@@ -1,13 +1,13 @@
 //! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use pingora::{
     protocols::{ALPN, TcpKeepalive},
     upstreams::peer::HttpPeer,
 };
 
-use super::snapshot::{Member, Pool};
+use super::snapshot::Pool;
 use crate::model::http::HttpTimeouts;
 
 /// How long an unused connection to a member is kept: less than what most servers keep theirs for, so that it is ours
@@ -17,8 +17,8 @@ const IDLE: Duration = Duration::from_secs(50);
 const STREAMS: usize = 100;
 
 /// The member as Pingora wants it.
-pub fn peer(pool: &Pool, member: &Member, timeouts: &HttpTimeouts) -> HttpPeer {
-    let mut peer = HttpPeer::new(member.address, pool.http.tls.is_some(), String::new());
+pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPeer {
+    let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
     let options = &mut peer.options;
     options.alpn = if pool.http.http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = STREAMS;
@@ -33,5 +33,8 @@ pub fn peer(pool: &Pool, member: &Member, timeouts: &HttpTimeouts) -> HttpPeer {
         count: 3,
         user_timeout: Duration::ZERO,
     });
+    if let Some(tls) = &pool.tls {
+        tls.apply(&mut peer);
+    }
     peer
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use super::{
     edge::{Edge, ProxyVersion},
+    policy::{Policy, Redirect},
+    sticky::{Ejection, Sticky},
     tls::{MemberTls, Tls},
 };
 
 /// The Layer-7 part of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpListener {
     /// TLS, which makes it an HTTPS listener.
     pub tls: Option<Tls>,
@@ -18,6 +20,10 @@ pub struct HttpListener {
     pub timeouts: HttpTimeouts,
     /// What it does at its edge towards the clients.
     pub edge: Edge,
+    /// Where requests go that are not for the listener's own pool, in the order of the file.
+    pub policies: Vec<Policy>,
+    /// Where all requests are sent instead; policies and pool do not matter then.
+    pub redirect: Option<Redirect>,
 }
 
 impl HttpListener {
@@ -49,7 +55,7 @@ impl Default for HttpTimeouts {
 }
 
 /// The Layer-7 part of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpPool {
     /// TLS towards the members.
     pub tls: Option<MemberTls>,
@@ -57,6 +63,12 @@ pub struct HttpPool {
     pub http2: bool,
     /// Connections to members begin with a PROXY protocol header of this version.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// How clients stay with their member; round robin only.
+    pub sticky: Option<Sticky>,
+    /// For how long a new member's share grows; round robin only.
+    pub slow_start: Option<Duration>,
+    /// When a member that fails rests.
+    pub ejection: Option<Ejection>,
 }
 
 impl HttpPool {

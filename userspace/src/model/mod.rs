@@ -8,6 +8,10 @@ pub mod edge;
 pub mod http;
 pub mod tls;
 
+pub mod path;
+pub mod policy;
+pub mod sticky;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, SocketAddrV4},

@@ -1,8 +1,10 @@
 //! What listeners and pools say that speak HTTP.
 
 use super::*;
-use crate::model::edge::Edge;
-use crate::model::http::{HttpListener, HttpPool, HttpTimeouts};
+use crate::model::{
+    http::{HttpListener, HttpPool, HttpTimeouts},
+    sticky::Ejection,
+};
 
 /// [`BASE`] with lines added to its listener and its pool.
 fn with(listener: &str, pool: &str) -> String {
@@ -17,15 +19,17 @@ fn read(listener: &str, pool: &str) -> (Listener, HttpPool) {
     (listener, model.pools.remove("web").unwrap().http.unwrap())
 }
 
+/// What a pool is of which nothing is said.
+fn http_pool() -> HttpPool {
+    HttpPool { ejection: Some(Ejection::default()), ..Default::default() }
+}
+
 #[test]
 fn what_is_not_said_has_a_default() {
     let (listener, pool) = read("protocol = 'http'", "protocol = 'http'");
-    assert_eq!(
-        listener.http,
-        Some(HttpListener { tls: None, timeouts: HttpTimeouts::default(), edge: Edge::default() })
-    );
+    assert_eq!(listener.http, Some(HttpListener::default()));
     assert_eq!(listener.idle_timeout, Duration::from_secs(60));
-    assert_eq!(pool, HttpPool { tls: None, http2: false, proxy_protocol: None });
+    assert_eq!(pool, http_pool());
 }
 
 #[test]
@@ -35,9 +39,9 @@ fn everything_can_be_said() {
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
     let [head, connect, read, write] = [1, 2, 3, 4].map(Duration::from_secs);
     let timeouts = HttpTimeouts { head, connect, read, write };
-    assert_eq!(listener.http, Some(HttpListener { tls: None, timeouts, edge: Edge::default() }));
+    assert_eq!(listener.http, Some(HttpListener { timeouts, ..HttpListener::default() }));
     assert_eq!(listener.idle_timeout, Duration::from_secs(9));
-    assert_eq!(pool, HttpPool { tls: None, http2: true, proxy_protocol: None });
+    assert_eq!(pool, HttpPool { http2: true, ..http_pool() });
 }
 
 /// It answers what no policy sends elsewhere itself; a Layer-4 listener could do nothing.

@@ -15,8 +15,8 @@ use super::*;
 use crate::health::check::Probe;
 use crate::model::{
     Access, Listener, ListenerKey, Protocol,
-    edge::Edge,
-    http::{HttpListener, HttpPool, HttpTimeouts},
+    http::{HttpListener, HttpPool},
+    sticky::Ejection,
 };
 
 /// A right file, each line of which a test may change.
@@ -80,11 +80,7 @@ fn the_example_means_what_it_says() {
         load_balancer: "shop".into(),
         pool: Some(name.into()),
         idle_timeout: Duration::from_secs(seconds),
-        http: (name == "pages").then(|| HttpListener {
-            tls: None,
-            timeouts: HttpTimeouts::default(),
-            edge: Edge::default(),
-        }),
+        http: (name == "pages").then(|| HttpListener::default()),
     };
     let expected = vips.into_iter().flat_map(|vip| {
         let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };
@@ -110,7 +106,10 @@ fn the_example_means_what_it_says() {
     assert_eq!((health.port, health.retries), (None, 3));
     assert_eq!(model.pools["database"].health, None);
     assert_eq!(members("pages"), [member("192.0.2.31:8080", 1)]);
-    assert_eq!(model.pools["pages"].http, Some(HttpPool { tls: None, http2: false, proxy_protocol: None }));
+    assert_eq!(
+        model.pools["pages"].http,
+        Some(HttpPool { ejection: Some(Ejection::default()), ..Default::default() })
+    );
     assert_eq!(model.pools.len(), 3);
 }
 

@@ -43,7 +43,7 @@ pub fn introduce(
     let header = header(version, client, edge.vip).or_err(ErrorType::InternalError, "PROXY protocol")?;
     peer.options.custom_l4 = Some(Arc::new(Connector { header, patience }));
     // The kernel gives no two sockets the same.
-    peer.group_key = cookie.unwrap_or_default();
+    peer.group_key ^= cookie.unwrap_or_default();
     Ok(())
 }
 

@@ -12,6 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use crate::model::tls::{Authorities, MemberTls as Settings, MemberTrust};
 
 /// A pool's settings, ready for connections.
+#[derive(Debug)]
 pub struct MemberTls {
     server_name: String,
     verify: bool,

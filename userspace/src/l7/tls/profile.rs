@@ -1,7 +1,7 @@
 //! What one version of a listener's TLS settings means to OpenSSL: made once, used by every handshake until the next
 //! version.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use anyhow::{Context, Result, anyhow};
 use openssl::{
@@ -21,8 +21,8 @@ use super::{
 };
 use crate::model::tls::{Authorities, ServerCertificate, Tls};
 
-/// Ready for handshakes.
-pub(super) struct Profile {
+/// A listener's settings, ready for handshakes.
+pub struct Profile {
     context: SslContext,
     allowed: Allowed,
     verify: SslVerifyMode,
@@ -31,7 +31,7 @@ pub(super) struct Profile {
 impl Profile {
     /// # Errors
     /// A certificate is too weak for the policy, or OpenSSL refuses something else; one line.
-    pub(super) fn new(tls: &Tls) -> Result<Self> {
+    pub fn new(tls: &Tls) -> Result<Self> {
         let allowed = policy::allowed(tls.policy);
         let mut context = SslContext::builder(SslMethod::tls_server())?;
         context.set_security_level(allowed.level);
@@ -87,6 +87,12 @@ impl Profile {
             })?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile").finish_non_exhaustive()
     }
 }
 

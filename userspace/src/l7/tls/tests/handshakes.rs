@@ -1,4 +1,4 @@
-//! What clients see of a Pingora service that has our settings: curl and `openssl s_client` over a Unix socket.
+//! What clients see of a Pingora application behind our handshakes: curl and `openssl s_client` over a Unix socket.
 
 use std::{
     fs,
@@ -6,27 +6,26 @@ use std::{
     path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio},
     sync::Arc,
-    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Response;
 use pingora::{
-    apps::http_app::ServeHttp,
-    listeners::ListenerConfig,
-    protocols::http::ServerSession,
-    services::{Service as _, listening::Service},
+    apps::{
+        ServerApp,
+        http_app::{HttpServer, ServeHttp},
+    },
+    protocols::{http::ServerSession, l4::stream::Stream},
 };
 use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::watch};
+use tokio::{net::UnixListener, runtime::Runtime, sync::watch};
 
 use super::issue::{Issued, Order, issue, root, rsa};
 use crate::{
-    l7::tls::{ListenerTls, ServerName},
+    l7::tls::{Acceptor, Profile, ServerName},
     model::tls::{ServerCertificate, Tls, TlsPolicy},
 };
-
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Answers with the name that the client asked for in its handshake.
 struct Echo;
@@ -41,30 +40,31 @@ impl ServeHttp for Echo {
     }
 }
 
-/// A service, and a directory for what its clients need.
+/// A listener, and a directory for what its clients need.
 struct Site {
-    tls: ListenerTls,
+    profile: Arc<ArcSwap<Profile>>,
     directory: TempDir,
-    stop: watch::Sender<bool>,
     runtime: Option<Runtime>,
 }
 
 impl Site {
     fn start(tls: &Tls) -> Self {
-        let tls = ListenerTls::new(tls).unwrap();
+        let profile = Arc::new(ArcSwap::from_pointee(Profile::new(tls).unwrap()));
+        let current = Arc::clone(&profile);
+        let acceptor = Arc::new(Acceptor::new(move || Some(current.load_full())).unwrap());
         let directory = TempDir::new().unwrap();
         let runtime = Runtime::new().unwrap();
-        let (stop, stopped) = watch::channel(false);
-        let mut service = Service::new("echo".into(), Echo);
-        let socket = directory.path().join("socket");
-        service.add_listener(ListenerConfig::uds(socket.to_str().unwrap()).tls(tls.settings().unwrap()));
-        runtime.spawn(async move { service.start_service(None, stopped, 1).await });
-        let deadline = Instant::now() + DEADLINE;
-        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
-            assert!(Instant::now() < deadline, "the service does not listen");
-            std::thread::yield_now();
-        }
-        Self { tls, directory, stop, runtime: Some(runtime) }
+        let inside = runtime.enter();
+        let listener = UnixListener::bind(directory.path().join("socket")).unwrap();
+        drop(inside);
+        runtime.spawn(serve(listener, acceptor));
+        Self { profile, directory, runtime: Some(runtime) }
+    }
+
+    /// Changes the settings, as far as they can be had.
+    fn change(&self, tls: &Tls) -> anyhow::Result<()> {
+        self.profile.store(Arc::new(Profile::new(tls)?));
+        Ok(())
     }
 
     /// Writes a certificate and its key, and says where.
@@ -110,10 +110,22 @@ impl Site {
 
 impl Drop for Site {
     fn drop(&mut self) {
-        let _ = self.stop.send(true);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+async fn serve(listener: UnixListener, acceptor: Arc<Acceptor>) {
+    let app = Arc::new(HttpServer::new_app(Echo));
+    let (_going, going) = watch::channel(false);
+    while let Ok((socket, _)) = listener.accept().await {
+        let (acceptor, app, going) = (acceptor.clone(), app.clone(), going.clone());
+        tokio::spawn(async move {
+            if let Ok(stream) = acceptor.accept(Stream::from(socket)).await {
+                app.process_new(stream, &going).await;
+            }
+        });
     }
 }
 
@@ -273,7 +285,7 @@ fn only_clients_with_a_certificate_of_the_ca() {
     }
     // An intermediate alone is an authority too.
     tls.client_ca = Some(Arc::new(below.authorities("below")));
-    site.tls.replace(&tls).unwrap();
+    site.change(&tls).unwrap();
     let let_in = [None, Some("good"), Some("bad"), Some("below")].map(|who| get("--tlsv1.3", who));
     assert_eq!(let_in, [false, false, false, true]);
 }
@@ -301,7 +313,7 @@ fn sessions_are_resumed_where_the_same_authorities_are_asked_for() {
             let said = site.talk(&[client, &["-sess_in", session]].concat());
             (said.contains("\nReused, "), said.contains(ANSWER))
         };
-        let change = |tls: &Tls| site.tls.replace(tls).unwrap();
+        let change = |tls: &Tls| site.change(tls).unwrap();
 
         change(&asking(&open, &ours));
         save(&client);
@@ -346,7 +358,7 @@ fn policies_allow_what_they_say() {
         (Tls12ForwardSecrecyWith13, "--23", "ab--"),
         (Tls10With13, "0123", "abcd"),
     ] {
-        site.tls.replace(&Tls { policy, ..tls.clone() }).unwrap();
+        site.change(&Tls { policy, ..tls.clone() }).unwrap();
         let taken = |arguments: &[&str]| site.talk(arguments).contains("asked for");
         let mark = |taken: bool, mark: char| if taken { mark } else { '-' };
         let spoken = VERSIONS.iter().zip("0123".chars());
@@ -370,9 +382,9 @@ fn http2_is_switched_while_it_runs() {
         site.curl(&[&print[..], &["--cacert", &ca, "https://shop.example/"]].concat())
     };
     assert_eq!(version().as_deref(), Ok("2"));
-    site.tls.replace(&Tls { http2: false, ..tls.clone() }).unwrap();
+    site.change(&Tls { http2: false, ..tls.clone() }).unwrap();
     assert_eq!(version().as_deref(), Ok("1.1"));
-    site.tls.replace(&tls).unwrap();
+    site.change(&tls).unwrap();
     assert_eq!(version().as_deref(), Ok("2"));
 }
 
@@ -389,12 +401,12 @@ fn a_new_certificate_is_used_by_the_next_handshake_and_open_connections_stay() {
     connection.request();
     assert_eq!(subject(), "old");
 
-    site.tls.replace(&of("new")).unwrap();
+    site.change(&of("new")).unwrap();
     assert_eq!(subject(), "new");
     connection.request();
 
     let weak = issue(&Order { name: "weak", key: rsa(1024), ..Order::default() }, None);
-    let refused = site.tls.replace(&settings(vec![weak.server("weak")])).unwrap_err().to_string();
+    let refused = site.change(&settings(vec![weak.server("weak")])).unwrap_err().to_string();
     assert!(refused.contains(r#"certificate "weak" does not go with policy "intermediate""#), "{refused}");
     assert_eq!(subject(), "new", "the one before stays");
     connection.request();

@@ -1,0 +1,222 @@
+//! What is known of each member, from one configuration to the next.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddrV4,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::model::{
+    Pool,
+    sticky::{Ejection, Sticky},
+};
+
+/// How much longer a member rests at most if it fails again and again.
+const LONGEST_EJECTION: u32 = 10;
+/// One whole turn in [`Member::credit`].
+const TURN: u64 = 1 << 32;
+
+/// What every request touches: shared by all views and all configurations.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) address: SocketAddrV4,
+    requests: AtomicU32,
+    /// Failures since the last good answer or since it last began to rest.
+    failures: AtomicU32,
+    /// How often it has rested since the last good answer.
+    ejections: AtomicU32,
+    /// What it has of turns during slow start, in units of 1/[`TURN`].
+    credit: AtomicU64,
+}
+
+impl Member {
+    /// How many requests it has now.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Relaxed)
+    }
+
+    /// It answered. Mostly there is nothing to forgive, and nothing is written.
+    pub(super) fn forgive(&self) {
+        for count in [&self.failures, &self.ejections] {
+            if count.load(Relaxed) != 0 {
+                count.store(0, Relaxed);
+            }
+        }
+    }
+
+    /// Counts a failure and returns how many there are.
+    pub(super) fn fail(&self) -> u32 {
+        self.failures.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// Whether it takes this turn if it shall take this share of its turns, 0 to 1: as evenly as can be.
+    pub(super) fn takes(&self, share: f64) -> bool {
+        // Not above TURN, since the share is at most 1.
+        let step = (share * TURN as f64) as u64;
+        let before = self.credit.fetch_add(step, Relaxed);
+        before / TURN != before.wrapping_add(step) / TURN
+    }
+}
+
+/// A request at a member, until dropped.
+#[derive(Debug)]
+pub struct Connection(Arc<Member>);
+
+impl Connection {
+    pub(super) fn new(member: &Arc<Member>) -> Self {
+        member.requests.fetch_add(1, Relaxed);
+        Self(Arc::clone(member))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What decides whether a member may be picked.
+#[derive(Clone, Debug)]
+pub(super) struct Standing {
+    pub(super) member: Arc<Member>,
+    pub(super) weight: u16,
+    is_up: bool,
+    pub(super) slow_start: SlowStart,
+    ejected_until: Option<Instant>,
+    /// It is removed; clients that stick to it may go on until then.
+    leaves_at: Option<Instant>,
+}
+
+/// Where a member is with its slow start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlowStart {
+    /// It begins with the first good check.
+    Waiting,
+    /// It began then.
+    Since(Instant),
+    /// It has none.
+    Never,
+}
+
+impl Standing {
+    fn new(address: SocketAddrV4, is_up: bool, slow_start: SlowStart) -> Self {
+        let member = Member {
+            address,
+            requests: AtomicU32::new(0),
+            failures: AtomicU32::new(0),
+            ejections: AtomicU32::new(0),
+            credit: AtomicU64::new(0),
+        };
+        Self { member: Arc::new(member), weight: 0, is_up, slow_start, ejected_until: None, leaves_at: None }
+    }
+
+    /// Takes a verdict of the health checker.
+    pub(super) fn judge(&mut self, is_up: bool, now: Instant) {
+        self.is_up = is_up;
+        if is_up && self.slow_start == SlowStart::Waiting {
+            self.slow_start = SlowStart::Since(now);
+        }
+    }
+
+    /// Ends its slow start if that is over, or if there is none any more: it shall not begin again with other settings.
+    pub(super) fn settle(&mut self, slow_start: Option<Duration>, now: Instant) {
+        let is_over = match (self.slow_start, slow_start) {
+            (SlowStart::Since(start), Some(ramp)) => now.saturating_duration_since(start) >= ramp,
+            (_, ramp) => ramp.is_none(),
+        };
+        if is_over {
+            self.slow_start = SlowStart::Never;
+        }
+    }
+
+    /// Whether its checks are good, or there are none.
+    pub(super) fn is_up(&self) -> bool {
+        self.is_up
+    }
+
+    /// Whether it rests because it failed.
+    pub(super) fn is_ejected(&self, now: Instant) -> bool {
+        self.ejected_until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it shares in new clients' requests when it is well.
+    pub(super) fn takes_part(&self) -> bool {
+        self.weight > 0 && self.leaves_at.is_none()
+    }
+
+    /// Whether it is removed, and no client can stick to it any more.
+    pub(super) fn is_gone(&self, now: Instant) -> bool {
+        self.leaves_at.is_some_and(|leaves_at| leaves_at <= now)
+    }
+
+    /// When something of this changes by itself next.
+    pub(super) fn next_change(&self, now: Instant) -> Option<Instant> {
+        self.ejected_until.into_iter().chain(self.leaves_at).filter(|&then| then > now).min()
+    }
+}
+
+/// The members of a pool with what was known of them. Those that are removed stay as long as a client may stick to them.
+pub(super) fn take_over(
+    mut known: BTreeMap<SocketAddrV4, Standing>,
+    pool: &Pool,
+    starts_slowly: bool,
+    sticky: Option<&Sticky>,
+    now: Instant,
+) -> BTreeMap<SocketAddrV4, Standing> {
+    let is_checked = pool.health.is_some();
+    let was_empty = !known.values().any(|standing| standing.leaves_at.is_none());
+    let slow_start = match (starts_slowly && !was_empty, is_checked) {
+        (false, _) => SlowStart::Never,
+        (true, true) => SlowStart::Waiting,
+        (true, false) => SlowStart::Since(now),
+    };
+    let mut standings = BTreeMap::new();
+    for (&address, &weight) in &pool.members {
+        let standing = known.remove(&address);
+        let mut standing = standing.unwrap_or_else(|| Standing::new(address, !is_checked, slow_start));
+        standing.weight = weight;
+        standing.leaves_at = None;
+        if !is_checked {
+            standing.judge(true, now);
+        }
+        standings.insert(address, standing);
+    }
+    if let Some(sticky) = sticky.filter(|sticky| sticky.drain) {
+        for (address, mut standing) in known {
+            standing.leaves_at.get_or_insert(now + sticky.time);
+            if !standing.is_gone(now) {
+                standings.insert(address, standing);
+            }
+        }
+    }
+    standings
+}
+
+/// Lets a member rest that has failed too often, if not too many of the pool do; returns whether it does now.
+pub(super) fn eject(
+    standings: &mut BTreeMap<SocketAddrV4, Standing>,
+    member: SocketAddrV4,
+    ejection: &Ejection,
+    now: Instant,
+) -> bool {
+    let taking_part = standings.values().filter(|standing| standing.takes_part());
+    let (all, resting) = taking_part
+        .fold((0, 0), |(all, resting), standing| (all + 1, resting + usize::from(standing.is_ejected(now))));
+    let allowed = all * usize::from(ejection.share.min(100)) / 100;
+    let Some(standing) = standings.get_mut(&member) else { return false };
+    if standing.is_ejected(now) || resting >= allowed || resting + 1 >= all {
+        return false;
+    }
+    let times = standing.member.ejections.fetch_add(1, Relaxed).saturating_add(1);
+    standing.member.failures.store(0, Relaxed);
+    standing.ejected_until = Some(now + rest(ejection.time, times));
+    true
+}
+
+fn rest(time: Duration, times: u32) -> Duration {
+    time.saturating_mul(times.min(LONGEST_EJECTION))
+}

@@ -1,0 +1,218 @@
+//! Which member of a pool answers a request.
+//!
+//! ```text
+//! Balancer::pick
+//!   → sticky    the client's own member, known by a cookie of ours (`cookie`, `secret`) or the application's (`learnt`)
+//!   → order     else by turns, by load or by source
+//! member    what is known of each: requests, verdicts, failures
+//!   → view    who may be picked at this moment; made anew when that changes
+//! ```
+//!
+//! A new configuration makes a new [`Balancer`] out of the old one: members that stay keep their counts, verdicts and
+//! slow start.
+//!
+//! **Slow start** (round robin only): a new member's share of the requests grows in a straight line. Not if the pool had no
+//! members; from its first good check on, or at once where there are no checks; on through bad checks; never again.
+
+mod cookie;
+mod learnt;
+mod member;
+mod order;
+pub mod secret;
+mod sticky;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddrV4},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use arc_swap::{ArcSwap, Guard};
+use http::{HeaderMap, HeaderValue};
+
+pub use self::member::Connection;
+use self::{member::Standing, order::Order, secret::Secret, sticky::Stickiness, view::View};
+use crate::model::{
+    Pool,
+    sticky::{Ejection, Sticky},
+};
+
+/// A moment, by both clocks: cookies outlive a restart and go to other hosts, so they need the calendar's.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For all that this process remembers.
+    pub instant: Instant,
+    /// Seconds since 1970, for cookies.
+    pub unix: u64,
+}
+
+impl Now {
+    /// This moment.
+    pub fn read() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self { instant: Instant::now(), unix }
+    }
+}
+
+/// What a member is picked by.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The client's address.
+    pub client: IpAddr,
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// Whether it came over TLS, so that a cookie for it may be kept to TLS.
+    pub is_https: bool,
+}
+
+/// A member that was picked.
+#[derive(Debug)]
+pub struct Picked {
+    /// Its address.
+    pub member: SocketAddrV4,
+    /// A `Set-Cookie` header to add to the answer.
+    pub set_cookie: Option<HeaderValue>,
+    /// Counts as a request at the member until it is dropped.
+    pub connection: Connection,
+}
+
+/// How a member did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It answered, whatever the status.
+    Answered,
+    /// It could not be reached, broke off, or did not answer in time.
+    Failed,
+}
+
+/// Picks the members of one HTTP pool.
+pub struct Balancer {
+    order: Order,
+    sticky: Option<Stickiness>,
+    slow_start: Option<Duration>,
+    ejection: Option<Ejection>,
+    standings: Mutex<BTreeMap<SocketAddrV4, Standing>>,
+    view: ArcSwap<View>,
+}
+
+impl Balancer {
+    /// For the pool `name`, which takes over from `previous`, the pool of this name until now. A pool that is checked
+    /// picks a new member after the first [`Balancer::set_health`] that finds it well.
+    ///
+    /// Whoever calls this must be the one who calls `set_health`: verdicts given to `previous` meanwhile are lost.
+    pub fn new(name: &str, pool: &Pool, secret: &Secret, previous: Option<&Balancer>, now: Now) -> Self {
+        let http = pool.http.as_ref();
+        let settings = http.and_then(|http| http.sticky.as_ref());
+        let slow_start = http.and_then(|http| http.slow_start);
+        let known = previous.map(|previous| previous.known(now.instant)).unwrap_or_default();
+        let standings = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
+        let before = previous.and_then(|previous| previous.sticky.as_ref());
+        let sticky =
+            settings.map(|settings| Stickiness::new(name, settings, secret, standings.keys(), before));
+        let order = Order::new(pool.algorithm, previous.map(|previous| &previous.order));
+        let view = View::new(&standings, &order, drains(settings), now.instant);
+        let ejection = http.and_then(|http| http.ejection);
+        Self {
+            order,
+            sticky,
+            slow_start,
+            ejection,
+            standings: Mutex::new(standings),
+            view: ArcSwap::from_pointee(view),
+        }
+    }
+
+    /// A member for a request, none of those `tried` already; `None` if there is no other.
+    pub fn pick(&self, request: &Request<'_>, tried: &[SocketAddrV4], now: Now) -> Option<Picked> {
+        let view = self.view(now.instant);
+        if let Some(sticky) = &self.sticky
+            && let Some((member, set_cookie)) = sticky.known(request, &view, now)
+            && !tried.contains(&member.address)
+        {
+            return Some(Picked { member: member.address, set_cookie, connection: Connection::new(member) });
+        }
+        let open = self.order.pick(&view, request.client, tried, |open| {
+            self.slow_start.is_none_or(|ramp| open.takes_its_turn(ramp, now.instant))
+        })?;
+        let member = &open.member;
+        let set_cookie =
+            self.sticky.as_ref().and_then(|sticky| sticky.introduce(member.address, request, now));
+        Some(Picked { member: member.address, set_cookie, connection: Connection::new(member) })
+    }
+
+    /// Remembers what an answer's `Set-Cookie` says about who answers this client.
+    pub fn on_response(&self, member: SocketAddrV4, headers: &HeaderMap, now: Now) {
+        if let Some(sticky) = &self.sticky {
+            sticky.learn(member, headers, now.instant);
+        }
+    }
+
+    /// Says how a member did. One that fails too often gets no requests for a while.
+    pub fn report(&self, member: SocketAddrV4, outcome: Outcome, now: Now) {
+        let Some(ejection) = &self.ejection else { return };
+        let view = self.view.load();
+        let Some(counted) = view.member(member) else { return };
+        match outcome {
+            Outcome::Answered => counted.forgive(),
+            Outcome::Failed => {
+                if counted.fail() >= ejection.failures {
+                    let mut standings = self.lock();
+                    if member::eject(&mut standings, member, ejection, now.instant) {
+                        self.renew(&standings, now.instant);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells a verdict of the health checker.
+    pub fn set_health(&self, member: SocketAddrV4, is_up: bool, now: Now) {
+        let mut standings = self.lock();
+        if let Some(standing) = standings.get_mut(&member) {
+            standing.judge(is_up, now.instant);
+            self.renew(&standings, now.instant);
+        }
+    }
+
+    /// How many requests a member has now; `None` if it is not known here.
+    pub fn requests(&self, member: SocketAddrV4) -> Option<u32> {
+        self.lock().get(&member).map(|standing| standing.member.requests())
+    }
+
+    /// What the next balancer of this pool begins with.
+    fn known(&self, now: Instant) -> BTreeMap<SocketAddrV4, Standing> {
+        let mut known = self.lock().clone();
+        known.values_mut().for_each(|standing| standing.settle(self.slow_start, now));
+        known
+    }
+
+    fn view(&self, now: Instant) -> Guard<Arc<View>> {
+        let view = self.view.load();
+        if !view.is_over(now) {
+            return view;
+        }
+        let standings = self.lock();
+        if self.view.load().is_over(now) {
+            self.renew(&standings, now);
+        }
+        self.view.load()
+    }
+
+    fn renew(&self, standings: &BTreeMap<SocketAddrV4, Standing>, now: Instant) {
+        let drains = self.sticky.as_ref().is_some_and(|sticky| sticky.drains());
+        self.view.store(Arc::new(View::new(standings, &self.order, drains, now)));
+    }
+
+    /// Nothing panics half way through a change, so what a panicking thread leaves is good.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddrV4, Standing>> {
+        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn drains(settings: Option<&Sticky>) -> bool {
+    settings.is_some_and(|settings| settings.drain)
+}

@@ -1,0 +1,101 @@
+//! Picking, question by question: proportions in `sharing`, `slow_start`, cookies in `stickiness`, rest in `ejection`;
+//! `anything` does all of it in any order beside a plain model.
+
+mod anything;
+mod ejection;
+mod sharing;
+mod slow_start;
+mod stickiness;
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use super::*;
+use crate::{
+    health::check::{Health, Probe},
+    model::{Algorithm, http::HttpPool},
+};
+
+fn address(host: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, host), 8080)
+}
+
+fn client(host: u16) -> IpAddr {
+    let [high, low] = host.to_be_bytes();
+    Ipv4Addr::new(198, 51, high, low).into()
+}
+
+/// A pool of members 1, 2, … with these weights, unchecked, by turns.
+fn pool(weights: &[u16]) -> Pool {
+    Pool {
+        members: (1..).map(address).zip(weights.iter().copied()).collect(),
+        algorithm: Algorithm::WeightedRoundRobin { sticky: None },
+        health: None,
+        http: Some(HttpPool::default()),
+    }
+}
+
+fn checked(mut pool: Pool) -> Pool {
+    let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(3));
+    pool.health = Some(Health { probe: Probe::Tcp, port: None, interval, timeout, retries: 3 });
+    pool
+}
+
+/// The HTTP part of a pool, to change it.
+fn http(pool: &mut Pool) -> &mut HttpPool {
+    pool.http.as_mut().unwrap()
+}
+
+fn secret() -> Secret {
+    Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap()
+}
+
+/// A balancer and a clock that only the test moves.
+struct World {
+    balancer: Balancer,
+    now: Now,
+}
+
+impl World {
+    fn new(pool: &Pool) -> Self {
+        let now = Now { instant: Instant::now(), unix: 1_800_000_000 };
+        Self { balancer: Balancer::new("web", pool, &secret(), None, now), now }
+    }
+
+    /// The pool is now this.
+    fn change(&mut self, pool: &Pool) {
+        self.balancer = Balancer::new("web", pool, &secret(), Some(&self.balancer), self.now);
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now.instant += Duration::from_secs(seconds);
+        self.now.unix += seconds;
+    }
+
+    fn judge(&self, host: u8, is_up: bool) {
+        self.balancer.set_health(address(host), is_up, self.now);
+    }
+
+    fn pick_with(&self, headers: &HeaderMap, tried: &[u8]) -> Option<Picked> {
+        let tried: Vec<_> = tried.iter().map(|&host| address(host)).collect();
+        let request = Request { client: client(1), headers, is_https: false };
+        self.balancer.pick(&request, &tried, self.now)
+    }
+
+    /// The member of a client without cookies that has tried some.
+    fn pick(&self, tried: &[u8]) -> Option<u8> {
+        self.pick_with(&HeaderMap::new(), tried).map(|picked| host(&picked))
+    }
+
+    /// How many of `count` requests, one after the other, each member gets.
+    fn shares(&self, count: usize) -> BTreeMap<u8, usize> {
+        let mut shares = BTreeMap::new();
+        for _ in 0..count {
+            *shares.entry(self.pick(&[]).expect("a member")).or_default() += 1;
+        }
+        shares
+    }
+}
+
+fn host(picked: &Picked) -> u8 {
+    picked.member.ip().octets()[3]
+}

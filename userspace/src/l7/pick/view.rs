@@ -1,0 +1,112 @@
+//! Who may be picked at one moment. Picking reads this and locks nothing; it is made anew when a verdict, a member's rest
+//! or a configuration changes it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddrV4,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    member::{Member, SlowStart, Standing},
+    order::Order,
+};
+
+/// Who may be picked.
+#[derive(Debug)]
+pub(super) struct View {
+    /// The members for everybody, by address; each has weight.
+    pub(super) open: Vec<Open>,
+    /// Indexes of `open` in the order that the algorithm walks through.
+    pub(super) turns: Vec<u32>,
+    /// The members for clients that stick to them.
+    kept: HashMap<SocketAddrV4, Kept>,
+    /// All members, also those that nobody may have now.
+    members: HashMap<SocketAddrV4, Arc<Member>>,
+    until: Option<Instant>,
+}
+
+/// A member for everybody.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) member: Arc<Member>,
+    pub(super) weight: u16,
+    slow_start: SlowStart,
+}
+
+impl Open {
+    /// Whether it takes the turn that it has; in slow start it leaves some to the others.
+    pub(super) fn takes_its_turn(&self, ramp: Duration, now: Instant) -> bool {
+        let SlowStart::Since(start) = self.slow_start else { return true };
+        let share = now.saturating_duration_since(start).as_secs_f64() / ramp.as_secs_f64();
+        share >= 1.0 || self.member.takes(share)
+    }
+}
+
+/// A member for clients that stick to it.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) member: Arc<Member>,
+    /// Whether it takes no new clients, so that the time of those that it has must not be made longer.
+    pub(super) drains: bool,
+}
+
+impl View {
+    pub(super) fn new(
+        standings: &BTreeMap<SocketAddrV4, Standing>,
+        order: &Order,
+        drains: bool,
+        now: Instant,
+    ) -> Self {
+        // If all that are well rest, they do not: a member that fails sometimes is better than none.
+        let rest = standings.values().any(|s| s.is_up() && s.takes_part() && !s.is_ejected(now));
+        let well = || {
+            let up = standings.values().filter(|standing| standing.is_up() && !standing.is_gone(now));
+            up.filter(|standing| !rest || !standing.is_ejected(now))
+        };
+        let member = |standing: &Standing| Arc::clone(&standing.member);
+        let open: Vec<Open> = well()
+            .filter(|standing| standing.takes_part())
+            .map(|standing| Open {
+                member: member(standing),
+                weight: standing.weight,
+                slow_start: standing.slow_start,
+            })
+            .collect();
+        let kept = well()
+            .filter(|standing| drains || standing.takes_part())
+            .map(|standing| Kept { member: member(standing), drains: !standing.takes_part() })
+            .map(|kept| (kept.member.address, kept))
+            .collect();
+        Self {
+            turns: order.turns(&open),
+            open,
+            kept,
+            members: standings.iter().map(|(&address, standing)| (address, member(standing))).collect(),
+            until: standings.values().filter_map(|standing| standing.next_change(now)).min(),
+        }
+    }
+
+    /// Whether something has changed by itself since it was made.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+
+    /// The member at an address if a client may stick to it.
+    pub(super) fn kept(&self, address: SocketAddrV4) -> Option<&Kept> {
+        self.kept.get(&address)
+    }
+
+    /// The member at an address, whatever its state.
+    pub(super) fn member(&self, address: SocketAddrV4) -> Option<&Member> {
+        self.members.get(&address).map(AsRef::as_ref)
+    }
+
+    /// The one whose turn it is after this many turns.
+    pub(super) fn turn(&self, number: u64) -> Option<&Open> {
+        let number = number.checked_rem(self.turns.len() as u64)?;
+        let index = self.turns.get(usize::try_from(number).ok()?)?;
+        self.open.get(*index as usize)
+    }
+}

@@ -1,0 +1,178 @@
+//! Which forwarding policy a request meets, if any.
+//!
+//! ```text
+//! host    whom it is for, without case and port
+//!   → path   what it asks for, in the forms in which that can be read
+//!   → Routes::decide   the policy
+//!   → redirect   if that sends the client elsewhere: where to
+//! ```
+//!
+//! Of the policies that a request meets, the one wins whose **domain** says more: an exact one, then the longest wildcard,
+//! then none. Of several with the same domain it is the one whose **path** says more: exact, then the longest prefix, then
+//! the first regular expression in the order of the file, then none. Of several with the same domain and path, the first
+//! with header or cookie **rules**, then the one without. A policy whose rules do not hold leaves the request to the next
+//! in that order.
+//!
+//! Domains and exact paths are hash lookups, prefixes a binary search (`prefix`), regular expressions one pass of a set,
+//! so the number of policies hardly matters.
+
+mod host;
+mod path;
+mod prefix;
+pub mod redirect;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use http::HeaderMap;
+use regex::{RegexSet, RegexSetBuilder};
+
+use self::{path::Readings, prefix::Prefixes};
+use crate::model::policy::{Action, Domain, PathMatch, Pattern, Policy};
+
+/// What policies look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// The Host header or `:authority`, as it came; empty if there is none.
+    pub host: &'a str,
+    /// Path and query, as they came.
+    pub target: &'a str,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// A listener's policies, ready to be asked.
+pub struct Routes {
+    policies: Vec<Policy>,
+    exact: HashMap<String, Paths>,
+    below: HashMap<String, Paths>,
+    any: Paths,
+}
+
+impl Routes {
+    /// Of policies of which no two have the same condition, in the order of the file.
+    ///
+    /// # Errors
+    /// The regular expressions of one domain make no set together.
+    pub fn build(policies: &[Policy]) -> Result<Self, regex::Error> {
+        let mut domains: HashMap<Option<&Domain>, Gathered<'_>> = HashMap::new();
+        for (number, policy) in policies.iter().enumerate() {
+            domains.entry(policy.condition.domain.as_ref()).or_default().add(number, policy);
+        }
+        let mut routes = Self {
+            policies: policies.to_vec(),
+            exact: HashMap::new(),
+            below: HashMap::new(),
+            any: Paths::default(),
+        };
+        for (domain, gathered) in domains {
+            let paths = gathered.build(policies)?;
+            match domain {
+                Some(Domain::Exact(name)) => _ = routes.exact.insert(name.clone(), paths),
+                Some(Domain::Below(name)) => _ = routes.below.insert(name.clone(), paths),
+                None => routes.any = paths,
+            }
+        }
+        Ok(routes)
+    }
+
+    /// The policy that a request meets; with none, it goes to the listener's own pool.
+    pub fn decide(&self, head: &Head<'_>) -> Option<&Policy> {
+        if self.policies.is_empty() {
+            return None;
+        }
+        let name = host::name(head.host);
+        let readings = Readings::new(head.target);
+        let rejects = |path| {
+            let policy = self.find(&name, path, head.headers)?;
+            matches!(policy.action, Action::Reject(_)).then_some(policy)
+        };
+        readings.others().find_map(rejects).or_else(|| self.find(&name, readings.plain(), head.headers))
+    }
+
+    fn find(&self, name: &str, path: &str, headers: &HeaderMap) -> Option<&Policy> {
+        let below = host::parents(name).filter_map(|parent| self.below.get(parent));
+        let domains = self.exact.get(name).into_iter().chain(below).chain([&self.any]);
+        let holds = |policy: &&Policy| policy.condition.rules.iter().all(|rule| rule::holds(rule, headers));
+        domains
+            .flat_map(|paths| paths.candidates(path))
+            .filter_map(|&number| self.policies.get(number))
+            .find(holds)
+    }
+}
+
+/// The numbers of policies with the same domain and path: those with rules first.
+type Numbers = Vec<usize>;
+
+/// The policies of one domain.
+#[derive(Default)]
+struct Paths {
+    exact: HashMap<String, Numbers>,
+    prefixes: Option<Prefixes<Numbers>>,
+    regexes: Option<(RegexSet, Vec<Numbers>)>,
+    /// Those without a path.
+    rest: Numbers,
+}
+
+impl Paths {
+    /// All that are for a path, best first. What comes later is only computed if it is asked for.
+    fn candidates(&self, path: &str) -> impl Iterator<Item = &usize> {
+        let exact = self.exact.get(path).into_iter();
+        let prefixes = self.prefixes.iter().flat_map(move |prefixes| prefixes.of(path));
+        let regexes = self.regexes.iter().flat_map(move |(set, numbers)| {
+            let matches = Some(set.matches(path));
+            // Without this, going through thousands that do not match would be most of the work.
+            let matches = matches.filter(|matches| matches.matched_any());
+            matches.into_iter().flatten().filter_map(|matched| numbers.get(matched))
+        });
+        exact.chain(prefixes).chain(regexes).flatten().chain(&self.rest)
+    }
+}
+
+/// The policies of one domain while they are gathered.
+#[derive(Default)]
+struct Gathered<'a> {
+    exact: HashMap<String, Numbers>,
+    prefixes: HashMap<String, Numbers>,
+    regexes: HashMap<&'a Pattern, Numbers>,
+    rest: Numbers,
+}
+
+impl<'a> Gathered<'a> {
+    fn add(&mut self, number: usize, policy: &'a Policy) {
+        let numbers = match &policy.condition.path {
+            Some(PathMatch::Exact(path)) => self.exact.entry(path.clone()).or_default(),
+            Some(PathMatch::Prefix(path)) => self.prefixes.entry(path.clone()).or_default(),
+            Some(PathMatch::Regex(pattern)) => self.regexes.entry(pattern).or_default(),
+            None => &mut self.rest,
+        };
+        numbers.push(number);
+    }
+
+    fn build(mut self, policies: &[Policy]) -> Result<Paths, regex::Error> {
+        let has_no_rules =
+            |&number: &usize| policies.get(number).is_some_and(|p| p.condition.rules.is_empty());
+        let lists =
+            self.exact.values_mut().chain(self.prefixes.values_mut()).chain(self.regexes.values_mut());
+        lists.chain([&mut self.rest]).for_each(|numbers| numbers.sort_by_key(has_no_rules));
+        let prefixes = (!self.prefixes.is_empty()).then(|| Prefixes::new(self.prefixes));
+        Ok(Paths { exact: self.exact, prefixes, regexes: set(self.regexes)?, rest: self.rest })
+    }
+}
+
+/// Regular expressions in the order in which they first come in the file.
+fn set(regexes: HashMap<&Pattern, Numbers>) -> Result<Option<(RegexSet, Vec<Numbers>)>, regex::Error> {
+    let mut regexes: Vec<_> = regexes.into_iter().collect();
+    if regexes.is_empty() {
+        return Ok(None);
+    }
+    regexes.sort_by_key(|(_, numbers)| numbers.iter().min().copied());
+    // Each pattern is limited in size already.
+    let set = RegexSetBuilder::new(regexes.iter().map(|(pattern, _)| pattern.anchored()))
+        .dot_matches_new_line(true)
+        .size_limit(usize::MAX)
+        .build()?;
+    Ok(Some((set, regexes.into_iter().map(|(_, numbers)| numbers).collect())))
+}

@@ -1,0 +1,126 @@
+//! A request's path in the forms in which it is compared.
+//!
+//! Servers read one path in different ways: `/a/%2e%2e/admin`, `//admin`, `/a/..%2Fadmin`, `/..;/admin` may all be
+//! `/admin`, or not. Here a path has up to three readings:
+//!
+//! - **plain** ([`plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
+//! - **raw**: as it came;
+//! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, then as
+//!   above.
+//!
+//! A request is rejected if that is what the policies say about any of them: a rejection cannot be got round by spelling.
+//! The member gets the path as it came. The query (from `?`) and a fragment (from `#`) are not part of it.
+
+use std::borrow::Cow;
+
+use crate::model::path::{decoded, plain, settled};
+
+/// The readings of one path.
+pub(super) struct Readings<'a> {
+    plain: Cow<'a, str>,
+    /// Raw and loose, those that differ from the plain one.
+    others: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Readings<'a> {
+    /// Reads a request's target, in origin form (`/path?query`); empty means `/`.
+    pub(super) fn new(target: &'a str) -> Self {
+        let end = target.find(['?', '#']).unwrap_or(target.len());
+        let raw = match target.get(..end) {
+            None | Some("") => "/",
+            Some(path) => path,
+        };
+        if !is_spelled_oddly(raw) {
+            return Self { plain: raw.into(), others: Vec::new() };
+        }
+        let plain = plain(raw);
+        let loose = settled(&loosened(raw));
+        let mut others = vec![Cow::Borrowed(raw), Cow::Owned(loose)];
+        others.retain(|other| *other != plain);
+        Self { plain: plain.into(), others }
+    }
+
+    /// The one that chooses.
+    pub(super) fn plain(&self) -> &str {
+        &self.plain
+    }
+
+    /// What others might take it for.
+    pub(super) fn others(&self) -> impl Iterator<Item = &str> {
+        self.others.iter().map(AsRef::as_ref)
+    }
+}
+
+/// Whether its readings could differ.
+fn is_spelled_oddly(path: &str) -> bool {
+    path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b';')) || path.contains("//") || path.contains("/.")
+}
+
+fn loosened(path: &str) -> String {
+    let path = decoded(path, |_| true).replace('\\', "/");
+    let segments: Vec<&str> =
+        path.split('/').map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name)).collect();
+    segments.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn readings(target: &str) -> (String, Vec<String>) {
+        let readings = Readings::new(target);
+        (readings.plain().into(), readings.others().map(Into::into).collect())
+    }
+
+    #[test]
+    fn known_readings() {
+        let cases: [(&str, &str, &[&str]); 21] = [
+            ("/a/b?c=/../d", "/a/b", &[]),
+            ("/a#b", "/a", &[]),
+            ("", "/", &[]),
+            ("?a", "/", &[]),
+            ("*", "*", &[]),
+            ("/", "/", &[]),
+            ("/a/", "/a/", &[]),
+            ("//a///b", "/a/b", &["//a///b"]),
+            ("/./a/./b/.", "/a/b/", &["/./a/./b/."]),
+            ("/x/../a", "/a", &["/x/../a"]),
+            ("/../../a", "/a", &["/../../a"]),
+            ("/x/..", "/", &["/x/.."]),
+            ("/x/%2e%2E/a", "/a", &["/x/%2e%2E/a"]),
+            ("/%61%2dé%c3%a9", "/a-éé", &["/%61%2dé%c3%a9"]),
+            ("/x%2f..%2fa", "/x%2F..%2Fa", &["/x%2f..%2fa", "/a"]),
+            ("/%252e%252e/a", "/%252e%252e/a", &["/%2e%2e/a"]),
+            ("/x\\..\\a", "/x\\..\\a", &["/a"]),
+            ("/..;y/a;b/c", "/..;y/a;b/c", &["/a/c"]),
+            ("/%ff%zz%4", "/\u{fffd}%zz%4", &["/%ff%zz%4"]),
+            ("/.well-known/a..b/...", "/.well-known/a..b/...", &[]),
+            ("/a%3Fb%00", "/a?b\0", &["/a%3Fb%00"]),
+        ];
+        for (target, plain, others) in cases {
+            let others = others.iter().map(|&other| other.to_owned()).collect();
+            assert_eq!(readings(target), (plain.to_owned(), others), "{target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_reading_is_plain(path in "/(\\.|/|%2e|%2E|%2f|%25|%c3|%a9|;|\\\\|[a-b%]|\\PC){0,12}") {
+            let once = plain(&path);
+            prop_assert!(once.starts_with('/') && !once.contains("//"), "{once:?}");
+            prop_assert!(!once.split('/').any(|segment| matches!(segment, "." | "..")), "{once:?}");
+            prop_assert_eq!(plain(&once), once);
+        }
+
+        /// The quick way out must not hide a difference.
+        #[test]
+        fn what_is_not_odd_reads_the_same(path in "/([./;a%\\\\]|%2f){0,6}") {
+            if !is_spelled_oddly(&path) {
+                prop_assert_eq!(&plain(&path), &path);
+                prop_assert_eq!(&settled(&loosened(&path)), &path);
+            }
+        }
+    }
+}
