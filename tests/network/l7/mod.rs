@@ -1,9 +1,13 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
+mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod guard;
+mod log;
 mod requests;
+mod tls;
 
 use testbed::Process;
 
