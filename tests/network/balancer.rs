@@ -49,6 +49,8 @@ pub struct Settings {
     pub host: &'static str,
     /// Lines of `[timeouts]`.
     pub timeouts: &'static str,
+    /// Lines of the load balancer.
+    pub load_balancer: String,
     /// Of the listener.
     pub protocol: &'static str,
     /// Of the listener.
@@ -68,6 +70,7 @@ impl Default for Settings {
             interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
+            load_balancer: String::new(),
             protocol: "tcp",
             idle_timeout: "300s",
             listener: String::new(),
@@ -104,10 +107,12 @@ impl Settings {
                 )
             })
             .collect();
-        let Self { interfaces, host, timeouts, protocol, idle_timeout, listener, pool, .. } = self;
+        let Self {
+            interfaces, host, timeouts, load_balancer, protocol, idle_timeout, listener, pool, ..
+        } = self;
         format!(
             "[host]\ninterfaces = {interfaces:?}\n{host}\n[timeouts]\n{timeouts}\n\
-             [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n\
+             [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n{load_balancer}\n\
              [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n{listener}\n\
              [[pool]]\nname = \"web\"\n{pool}\n{members}",
             self.vip().ip(),
@@ -223,6 +228,11 @@ impl Balancer {
     pub fn reload_nonsense(&self, text: &str) {
         fs::write(self.config(), text).unwrap();
         self.hang_up(" not applied: ");
+    }
+
+    /// Tells the daemon to open its access logs again.
+    pub fn reopen_logs(&self) {
+        self.process.as_ref().unwrap().signal(Signal::SIGUSR1).unwrap();
     }
 
     /// Tells the daemon to read its file again, and waits for this in what it prints.

@@ -4,6 +4,8 @@ mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod guard;
+mod log;
 mod requests;
 mod tls;
 
