@@ -16,7 +16,10 @@ use evenkeel::{
         sweep,
     },
     health::checker::{Checker, News, Target},
-    l7::listeners::Layer7,
+    l7::{
+        listeners::Layer7,
+        metrics::endpoint::{self, Endpoint},
+    },
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -59,17 +62,25 @@ pub fn run(options: &Options) -> Result<()> {
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
         let mut layer7 = Layer7::new(options.state_dir.clone())?;
+        let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
         let next = layer7.prepare(&configuration.model)?;
         let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
         let mut balancer = Balancer { daemon, layer7, configuration };
         balancer.layer7.follow(next, &mut balancer.daemon)?;
-        serve(balancer, health, options, &pins).await
+        serve(balancer, health, &counters, options, &pins).await
     })
 }
 
-async fn serve(mut balancer: Balancer, mut health: News, options: &Options, pins: &PinDir) -> Result<()> {
+async fn serve(
+    mut balancer: Balancer,
+    mut health: News,
+    counters: &Endpoint,
+    options: &Options,
+    pins: &PinDir,
+) -> Result<()> {
     let mut monitor = Monitor::new(balancer.daemon.netlink()).await?;
     let mut reload = signal(SignalKind::hangup())?;
+    let mut reopen = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut sweep = interval(sweep::PERIOD);
@@ -77,6 +88,7 @@ async fn serve(mut balancer: Balancer, mut health: News, options: &Options, pins
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     privileges::drop_unneeded()?;
+    let metrics = balancer.layer7.metrics();
 
     if balancer.daemon.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
@@ -97,6 +109,8 @@ async fn serve(mut balancer: Balancer, mut health: News, options: &Options, pins
             news = health.next() => balancer.note_health(&news),
             Some(news) = monitor.next() => warn(balancer.daemon.note(news)),
             Some(()) = reload.recv() => apply_file(&mut balancer, options).await,
+            Some(()) = reopen.recv() => balancer.layer7.reopen_logs(),
+            () = counters.serve(&metrics) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }

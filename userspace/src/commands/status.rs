@@ -1,11 +1,16 @@
 //! `evenkeel status`.
 
-use anyhow::Result;
-use evenkeel::dataplane::{
-    network::{self, interfaces},
-    report::{InterfaceRow, MemberHealth, MemberState, Ports, Status, pools_and_listeners},
-    tables::Tables,
+use anyhow::{Context, Result};
+use comfy_table::Table;
+use evenkeel::{
+    dataplane::{
+        network::{self, interfaces},
+        report::{InterfaceRow, MemberHealth, MemberState, Ports, Status, pools_and_listeners},
+        tables::Tables,
+    },
+    l7::metrics::{ListenerRow, endpoint},
 };
+use serde::Serialize;
 
 use super::output::{self, Format, View, json, table};
 
@@ -13,11 +18,73 @@ pub fn run(options: &View) -> Result<()> {
     let tables = Tables::open(&options.pins.directory())?;
     let (pools, listeners) = pools_and_listeners(&tables)?;
     let ports = Ports { free: tables.sessions.free_ports(), total: tables.sessions.total_ports() };
+    let http = endpoint::read(&endpoint::path(options.pins.directory().root()))
+        .context("cannot read what the daemon counts")?;
     let status = Status { pools, listeners, interfaces: interfaces(&tables)?, ports };
     match options.output {
-        Format::Json => json(&status),
-        Format::Table => output::print(text(&status)),
+        Format::Json => json(&Answer { status, http }),
+        Format::Table => {
+            let http = http.unwrap_or_default();
+            let http = if http.is_empty() { String::new() } else { format!("\n\n{}", http_table(&http)) };
+            output::print(format!("{}{http}", text(&status)))
+        }
     }
+}
+
+#[derive(Serialize)]
+struct Answer {
+    #[serde(flatten)]
+    status: Status,
+    /// What HTTP listeners have counted; nothing if no daemon runs.
+    http: Option<Vec<ListenerRow>>,
+}
+
+fn http_table(rows: &[ListenerRow]) -> Table {
+    let mut http = table(
+        [
+            "HTTP LISTENER",
+            "REQUESTS",
+            "2XX",
+            "3XX",
+            "4XX",
+            "5XX",
+            "404",
+            "499",
+            "502",
+            "REFUSED",
+            "AVERAGE",
+            "LONGEST",
+            "CONNECTIONS",
+            "OPEN",
+            "BYTES IN",
+            "BYTES OUT",
+            "LOG LOST",
+        ],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+    );
+    for row in rows {
+        let ms = |us: u64| format!("{:.1} ms", us as f64 / 1e3);
+        http.add_row([
+            format!("{}/{}", row.load_balancer, row.name),
+            row.requests.to_string(),
+            row.answers._2xx.to_string(),
+            row.answers._3xx.to_string(),
+            row.answers._4xx.to_string(),
+            row.answers._5xx.to_string(),
+            row.http_404.to_string(),
+            row.http_499.to_string(),
+            row.http_502.to_string(),
+            row.refused.values().sum::<u64>().to_string(),
+            ms(row.response_us_sum.checked_div(row.requests).unwrap_or(0)),
+            ms(row.response_us_max),
+            row.connections.to_string(),
+            row.connections_open.to_string(),
+            row.bytes_in.to_string(),
+            row.bytes_out.to_string(),
+            row.log_lines_dropped.to_string(),
+        ]);
+    }
+    http
 }
 
 fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {

@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::{
     certificate::Certificates,
     document::{Table, Value},
+    edge,
+    policy::{self, Around},
     scalar, tls,
 };
 use crate::model::{
-    edge::Edge,
+    Listener,
+    edge::AccessLog,
     http::{HttpListener, HttpPool, HttpTimeouts},
-    sticky::Ejection,
 };
 
 /// Between two requests, the listener's `idle_timeout`.
@@ -19,13 +21,14 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const LISTENER_KEYS: [&str; 4] =
     ["head_timeout", "connect_timeout", "read_timeout", "write_timeout"];
 /// Keys of `[[pool]]` for HTTP and HTTPS pools.
-const POOL_KEYS: [&str; 1] = ["http2"];
+const POOL_KEYS: [&str; 2] = ["http2", "proxy_protocol"];
 
 /// The Layer-7 part of the listener in this table, whose protocol is `protocol`; another protocol has none.
 pub(super) fn listener(
     table: &Table<'_>,
     protocol: &str,
     certificates: &Certificates,
+    log: Option<&AccessLog>,
 ) -> Option<HttpListener> {
     let tls = match protocol {
         "https" => tls::listener(table, certificates),
@@ -35,16 +38,29 @@ pub(super) fn listener(
         }
     };
     if !matches!(protocol, "http" | "https") {
-        refuse(table, &LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
+        let keys = [&LISTENER_KEYS[..], &edge::LISTENER_KEYS].concat();
+        refuse(table, &keys, "only an HTTP or HTTPS listener has this");
         return None;
     }
     Some(HttpListener {
         tls,
         timeouts: timeouts(table),
-        edge: Edge::default(),
+        edge: edge::read(table, log),
         policies: Vec::new(),
         redirect: None,
     })
+}
+
+/// Adds the policies and the redirection of a listener, which may name other listeners.
+pub(super) fn route(table: &Table<'_>, listener: &mut Listener, around: &Around<'_>) {
+    let Some(http) = &mut listener.http else {
+        return refuse(table, &policy::LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
+    };
+    http.policies = policy::read(table, around);
+    http.redirect = policy::redirect(table, around);
+    if let (Some(value), Some(_)) = (table.get("redirect"), &http.tls) {
+        value.refuse("only an HTTP listener can be redirected; use a policy with path = { prefix = \"/\" }");
+    }
 }
 
 fn timeouts(table: &Table<'_>) -> HttpTimeouts {
@@ -79,10 +95,10 @@ pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<Htt
     Some(HttpPool {
         tls,
         http2,
-        proxy_protocol: None,
+        proxy_protocol: edge::to_members(table),
         sticky: None,
         slow_start: None,
-        ejection: Some(Ejection::default()),
+        ejection: None,
     })
 }
 

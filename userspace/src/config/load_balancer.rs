@@ -11,13 +11,14 @@ use xdp_ebpf::abi::MAX_LISTENERS;
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    http,
+    edge, http, policy,
     pool::Pools,
     scalar,
 };
-use crate::model::{Access, Listener, ListenerKey, Protocol};
+use crate::model::{Access, Listener, ListenerKey, Protocol, edge::AccessLog};
 
-const LOAD_BALANCER: Shape = Shape { path: "load_balancer", keys: &["name", "vip", "listener"] };
+const LOAD_BALANCER: Shape =
+    Shape { path: "load_balancer", keys: &["name", "vip", "access_log", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
     keys: &[
@@ -37,6 +38,11 @@ const LISTENER: Shape = Shape {
         "connect_timeout",
         "read_timeout",
         "write_timeout",
+        "limits",
+        "forwarded",
+        "proxy_protocol_from",
+        "policy",
+        "redirect",
     ],
 };
 
@@ -60,12 +66,17 @@ pub(super) fn read<'a>(
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
-        let mut siblings = Siblings::default();
+        let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
+        let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
-            let Some(((protocol, port), listener)) = siblings.listener(&table, &name, pools, certificates)
-            else {
-                continue;
-            };
+            let listener = siblings.listener(&table, &name, pools, certificates);
+            listeners.extend(listener.map(|listener| (table, listener)));
+        }
+        let good = ports(&listeners);
+        for (table, ((protocol, port), mut listener)) in listeners {
+            let own = listener.name.clone();
+            let around = policy::Around { pools, listener: &own, named: &siblings.names, good: &good };
+            http::route(&table, &mut listener, &around);
             let before = read.listeners.len();
             for &vip in &vips {
                 read.listeners.insert(ListenerKey { vip, port, protocol }, listener.clone());
@@ -77,6 +88,15 @@ pub(super) fn read<'a>(
         }
     }
     read
+}
+
+/// These listeners by name, with the ports of those that speak HTTPS.
+fn ports(listeners: &[(Table<'_>, ((Protocol, u16), Listener))]) -> HashMap<String, Option<u16>> {
+    let https = |listener: &Listener| listener.http.as_ref().is_some_and(|http| http.tls.is_some());
+    let entry = |((_, port), listener): &((Protocol, u16), Listener)| {
+        (listener.name.clone(), https(listener).then_some(*port))
+    };
+    listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
 fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<Ipv4Addr> {
@@ -102,6 +122,8 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<Ipv4Addr, Value<'a>>) -> Vec<I
 /// Names and ports of one load balancer's listeners so far, with their lines.
 #[derive(Default)]
 struct Siblings {
+    /// Their load balancer's, for those that speak HTTP.
+    log: Option<AccessLog>,
     names: HashMap<String, usize>,
     ports: HashMap<(Protocol, u16), usize>,
 }
@@ -117,7 +139,8 @@ impl Siblings {
     ) -> Option<((Protocol, u16), Listener)> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let http = protocol.and_then(|protocol| http::listener(table, protocol, certificates));
+        let http =
+            protocol.and_then(|protocol| http::listener(table, protocol, certificates, self.log.as_ref()));
         let transport = protocol.map(transport);
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {
@@ -193,7 +216,7 @@ fn access(table: &Table<'_>) -> Access {
 }
 
 /// A pool that a listener of this protocol may have.
-fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) -> Option<String> {
+pub(super) fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) -> Option<String> {
     let name = value.string()?;
     let Some(pool) = pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));

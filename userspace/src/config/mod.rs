@@ -3,7 +3,7 @@
 //! ```text
 //! document   the file as tables and values that know their key and line
 //!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, certificate, pool, health, load_balancer, http, tls   one kind of table each
+//!   → host, timeouts, certificate, pool, health, load_balancer, http, tls, policy, rule, picking   one kind of table each
 //!   → collision   no address has two roles
 //! ```
 //!
@@ -13,12 +13,16 @@
 mod certificate;
 mod collision;
 mod document;
+mod edge;
 mod health;
 mod host;
 mod http;
 mod load_balancer;
+mod picking;
+mod policy;
 mod pool;
 mod problem;
+mod rule;
 mod scalar;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,7 @@ use super::{
     guard::{Arrival, refusal::Refusal},
     log::{Attempt, Record, TlsRecord},
     metrics::Answered,
+    tls::ServerName,
 };
 
 /// A request on its way through the proxy.
@@ -137,7 +138,7 @@ impl Exchange {
             tls: tls.map(|tls| TlsRecord {
                 protocol: &tls.version,
                 cipher: &tls.cipher,
-                sni: None,
+                sni: tls.extension.get::<ServerName>().map(|name| name.0.as_str()),
                 certificate: None,
             }),
             rtt_us: rtt_us(socket),
@@ -262,4 +263,92 @@ fn joined<'a>(headers: &'a HeaderMap, name: &str) -> Option<Cow<'a, [u8]>> {
 /// What headers and the line after them take.
 fn length(headers: &HeaderMap) -> usize {
     2 + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write, path::PathBuf, time::Instant};
+
+    use crate::{
+        l7::fixture::{DEADLINE, Front, Settings},
+        model::edge::{AccessLog, Edge, LogFormat},
+    };
+
+    /// A front with a log, and where that is.
+    fn logged(name: &str, format: LogFormat) -> (Front, PathBuf) {
+        let path = std::env::temp_dir().join(format!("evenkeel-exchange-{}-{name}", std::process::id()));
+        let edge = Edge { log: Some(AccessLog { path: path.clone(), format }), ..Edge::default() };
+        (Front::start(Settings { edge, ..Settings::default() }), path)
+    }
+
+    /// The log's last line once it has so many.
+    fn line(path: &PathBuf, count: usize) -> String {
+        let end = Instant::now() + DEADLINE;
+        loop {
+            let text = fs::read_to_string(path).unwrap();
+            if text.lines().count() == count {
+                return text.lines().last().unwrap().to_owned();
+            }
+            assert!(Instant::now() < end, "not in time: {text}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn a_line_tells_what_happened() {
+        let (front, path) = logged("line", LogFormat::Line);
+        let request = "POST /a\"b/status/404 HTTP/1.1\r\nHost: Shop.Example:81\r\nUser-Agent: te\"st\r\nReferer: r\r\n\
+                       X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-For: 192.0.2.2\r\nContent-Length: 5\r\n\r\nhello";
+        let mut client = front.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        let line = line(&path, 1);
+        fs::remove_file(&path).unwrap();
+        let words: Vec<_> = line.split(' ').collect();
+        let client = client.local_addr().unwrap().to_string();
+        assert_eq!(words[3..6], ["elb_01", &client, "404"], "{line}");
+        assert_eq!(words[6..9], ["\"POST", "http://shop.example/a\\x22b/status/404", "HTTP/1.1\""]);
+        assert_eq!(words[9], request.len().to_string());
+        assert_eq!(words[11], "3");
+        assert!(words[10].parse::<u32>().unwrap() > 3 + "HTTP/1.1 404 ".len() as u32);
+        // One attempt, so one value in each.
+        assert_eq!(words[13], "\"404\"");
+        assert_eq!(words[17], format!("\"{}\"", front.member));
+        assert_eq!(words[18..22], ["\"te\\x22st\"", "\"r\"", "\"192.0.2.1,", "192.0.2.2\""]);
+        assert_eq!(words[22..26], ["loadbalancer_shop", "listener_web", "web", "pool_web"]);
+        assert_eq!(words[28], "203.0.113.10:80");
+        assert_eq!(words[30..34], ["-", "-", "-", "-"]);
+        assert!(words[34].parse::<u32>().is_ok(), "the round-trip time");
+    }
+
+    #[test]
+    fn refused_requests_have_their_lines_too() {
+        let (front, path) = logged("refused", LogFormat::Line);
+        let requests = [
+            ("GET /a b\x07\"c HTTP/1.1\r\nHost: a\r\n\r\n", r#"400 "GET http://-/a\x20b\x07\x22c HTTP/1.1""#),
+            ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", r#"405 "CONNECT http://-a:443 HTTP/1.1""#),
+            // Refused by Pingora.
+            ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", r#"400 "GET http://-http://b/ HTTP/1.1""#),
+            ("\x16\x03\x01\n\n", r#"400 "\x16\x03\x01 http://-- -""#),
+        ];
+        for (number, (request, expected)) in requests.into_iter().enumerate() {
+            front.ask(request.as_bytes());
+            let line = line(&path, number + 1);
+            assert!(line.contains(expected), "{line}");
+        }
+        fs::remove_file(path).unwrap();
+    }
+
+    /// A member that hangs up: the request may be made once only, and there is no other member.
+    #[test]
+    fn a_failed_attempt_has_hyphens_for_what_it_did_not_come_to() {
+        let (front, path) = logged("failed", LogFormat::Json);
+        front.ask(b"POST /hang HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let object: serde_json::Value = serde_json::from_str(&line(&path, 1)).unwrap();
+        fs::remove_file(path).unwrap();
+        assert_eq!((&object["status"], &object["pool_name"]), (&502.into(), &"web".into()), "{object}");
+        let attempts = object["upstream"].as_array().unwrap();
+        assert_eq!((attempts.len(), &attempts[0]["status"]), (1, &502.into()), "{object}");
+        assert!(attempts[0]["connect_time"].is_number() && attempts[0]["header_time"].is_null(), "{object}");
+        assert!(attempts[0]["response_time"].is_number(), "{object}");
+    }
 }

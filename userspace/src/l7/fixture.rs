@@ -94,6 +94,11 @@ impl Front {
         sent.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
+    /// The same by connection.
+    pub(super) fn connections(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+
     pub(super) fn row(&self) -> ListenerRow {
         self.edges.metrics.rows().remove(0)
     }
@@ -160,22 +165,44 @@ fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
 fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
-    loop {
-        while let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-            bytes.drain(..end + 4);
-            if head.contains(" /hang ") {
-                return None;
-            }
-            let status =
-                head.split("/status/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("200");
-            let answer = format!("HTTP/1.1 {status} Fine\r\nContent-Length: 3\r\n\r\nok\n");
-            stream.write_all(answer.as_bytes()).ok()?;
-        }
+    let mut more = |stream: &mut TcpStream, bytes: &mut Vec<u8>| {
         let length = stream.read(&mut chunk).ok().filter(|&length| length > 0)?;
         note(&chunk[..length]);
         bytes.extend(&chunk[..length]);
+        Some(())
+    };
+    loop {
+        let end = |bytes: &[u8], end: &[u8]| bytes.windows(end.len()).position(|part| part == end);
+        while end(&bytes, b"\r\n\r\n").is_none() {
+            more(stream, &mut bytes)?;
+        }
+        let rest = bytes.split_off(end(&bytes, b"\r\n\r\n")? + 4);
+        let head = String::from_utf8_lossy(&bytes).into_owned();
+        bytes = rest;
+        if head.contains(" /hang ") {
+            return None;
+        }
+        if head.to_lowercase().contains("\r\ntransfer-encoding: chunked\r\n") {
+            while end(&bytes, b"0\r\n\r\n").is_none() {
+                more(stream, &mut bytes)?;
+            }
+            bytes.clear();
+        }
+        while bytes.len() < length(&head) {
+            more(stream, &mut bytes)?;
+        }
+        bytes.drain(..length(&head));
+        let status = head.split("/status/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("200");
+        let answer = format!("HTTP/1.1 {status} Fine\r\nContent-Length: 3\r\n\r\nok\n");
+        stream.write_all(answer.as_bytes()).ok()?;
     }
+}
+
+/// What a head says of its body's length.
+pub(super) fn length(head: &str) -> usize {
+    let head = head.to_lowercase();
+    let length = head.split("\r\ncontent-length: ").nth(1).and_then(|rest| rest.split('\r').next());
+    length.map_or(0, |length| length.parse().unwrap())
 }
 
 /// Ends a client's side, so that the other side sees the end.

@@ -87,3 +87,92 @@ fn remove(request: &mut RequestHeader, is: impl Fn(&str) -> bool) {
         request.remove_header(&name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        l7::fixture::{Front, Settings},
+        model::edge::{Edge, Forwarded, ForwardedFor},
+    };
+
+    const ALL: Forwarded = Forwarded { address: ForwardedFor::Append, proto: true, port: true, host: true };
+    const FORGED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\n\
+                          X-Forwarded-Host: evil\r\nX-Real-IP: 192.0.2.2\r\nForwarded: for=192.0.2.3\r\n\
+                          X_Forwarded_For: 192.0.2.4\r\n";
+
+    /// Lines of the request's head that the member sees and that say where it comes from, in lower case and order.
+    fn seen(forwarded: Forwarded, headers: &str) -> Vec<String> {
+        let edge = Edge { forwarded, ..Edge::default() };
+        let front = Front::start(Settings { edge, ..Settings::default() });
+        let request = format!("GET / HTTP/1.1\r\nHost: Shop.example:8080\r\n{headers}\r\n");
+        let request = request.replace("\r\n\r\n", "\r\nX-End: close\r\n\r\n");
+        let mut client = front.connect();
+        std::io::Write::write_all(&mut client, request.as_bytes()).unwrap();
+        front.wait_for("the answer", |row| row.requests == 1);
+        let sent = front.sent().to_lowercase();
+        let mut lines: Vec<_> = sent
+            .lines()
+            .filter(|line| line.contains("forwarded") || line.starts_with("x-real-ip"))
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn the_client_is_added_to_those_that_a_request_names() {
+        assert_eq!(seen(Forwarded::default(), ""), ["x-forwarded-for: 127.0.0.1"]);
+        let two = "X-Forwarded-For: 192.0.2.1, 192.0.2.2\r\nx-forwarded-for: 192.0.2.3\r\n";
+        let appended = ["x-forwarded-for: 192.0.2.1, 192.0.2.2, 192.0.2.3, 127.0.0.1"];
+        assert_eq!(seen(Forwarded::default(), two), appended);
+        assert_eq!(seen(Forwarded::default(), "X-Forwarded-For:\r\n"), ["x-forwarded-for: 127.0.0.1"]);
+    }
+
+    #[test]
+    fn what_is_told_besides_is_true_whatever_the_client_says() {
+        let told = [
+            "forwarded: for=192.0.2.3",
+            "x-forwarded-for: 192.0.2.1, 127.0.0.1",
+            "x-forwarded-host: shop.example:8080",
+            "x-forwarded-port: 80",
+            "x-forwarded-proto: http",
+            "x-real-ip: 192.0.2.2",
+        ];
+        assert_eq!(seen(ALL, FORGED), told);
+    }
+
+    #[test]
+    fn with_replace_no_claim_of_the_client_gets_through() {
+        let address = ForwardedFor::Replace;
+        let told = ["x-forwarded-for: 127.0.0.1"];
+        assert_eq!(seen(Forwarded { address, ..Forwarded::default() }, FORGED), told);
+        let told = [
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-host: shop.example:8080",
+            "x-forwarded-port: 80",
+            "x-forwarded-proto: http",
+        ];
+        assert_eq!(seen(Forwarded { address, ..ALL }, FORGED), told);
+    }
+
+    #[test]
+    fn with_keep_the_clients_header_goes_on() {
+        let keep = Forwarded { address: ForwardedFor::Keep, ..Forwarded::default() };
+        assert_eq!(seen(keep, "X-Forwarded-For: 192.0.2.1\r\n"), ["x-forwarded-for: 192.0.2.1"]);
+    }
+
+    /// Hop-by-hop headers are removed on the way to the member, and `Connection` says which are.
+    #[test]
+    fn a_client_cannot_have_ours_removed() {
+        let told = seen(ALL, "Connection: X-Forwarded-Port, X-Real-IP\r\nX-Real-IP: 192.0.2.2\r\n");
+        let expected = [
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-host: shop.example:8080",
+            "x-forwarded-port: 80",
+            "x-forwarded-proto: http",
+        ];
+        assert_eq!(told, expected);
+        // Those are refused altogether.
+        assert_eq!(seen(ALL, "Connection: X-Forwarded-For\r\n"), Vec::<String>::new());
+    }
+}

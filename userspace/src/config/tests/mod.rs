@@ -1,9 +1,13 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, what speaks HTTP in `http`, certificates and TLS in `tls`, and `any` tries everything else.
+//! in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in `picking`, certificates and
+//! TLS in `tls`, and `any` tries everything else.
 
 mod any;
+mod edge;
 mod health;
 mod http;
+mod picking;
+mod policy;
 mod refused;
 mod room;
 mod tls;
@@ -79,7 +83,7 @@ fn the_example_means_what_it_says() {
         load_balancer: "shop".into(),
         pool: Some(name.into()),
         idle_timeout: Duration::from_secs(seconds),
-        http: (name == "pages").then(|| HttpListener::default()),
+        http: (name == "pages").then(HttpListener::default),
     };
     let expected = vips.into_iter().flat_map(|vip| {
         let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };

@@ -6,7 +6,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     l7::tls::tests::issue::{Issued, Order, issue, root, rsa},
-    model::tls::{MemberTrust, TlsPolicy},
+    model::{
+        policy::{Action, Redirect, RedirectTo},
+        tls::{MemberTrust, TlsPolicy},
+    },
 };
 
 /// [`BASE`] in a directory with certificates that the file may name: `shop` and `other` by a CA of their own, `weak`
@@ -267,4 +270,40 @@ fn a_refused_certificate_is_reported_once() {
     let said = site.said(site.load_text(&format!("{text}{tables}")));
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("certificate.key") && said[1].contains("certificate.ca"), "{said:?}");
+}
+
+/// The listeners may stand in any order.
+#[test]
+fn http_is_redirected_to_https() {
+    let site = Site::new();
+    let http = |lines: &str| {
+        let plain =
+            format!("[[load_balancer.listener]]\nname = 'plain'\nport = 80\nprotocol = 'http'\n{lines}\n");
+        let text = with("certificates = 'shop'", "protocol = 'http'").replace("port = 443", "port = 8443");
+        text.replacen("[[load_balancer.listener]]", &format!("{plain}[[load_balancer.listener]]"), 1)
+    };
+    let load = |lines: &str| site.load_text(&format!("{}{CERTIFICATES}", http(lines)));
+    let policy = "[[load_balancer.listener.policy]]\nname = 'p'\ndomain = 'a'\nredirect";
+    for (lines, status) in [
+        ("redirect = { listener = 'web' }", 301),
+        ("redirect = { listener = 'web', status = 308 }", 308),
+        (&format!("{policy} = {{ listener = 'web', status = 302 }}"), 302),
+    ] {
+        let model = load(lines).unwrap().model;
+        let http = model.listeners.into_values().find(|l| l.name == "plain").unwrap().http.unwrap();
+        let found = http.redirect.or_else(|| match http.policies.into_iter().next()?.action {
+            Action::Redirect(redirect) => Some(redirect),
+            _ => None,
+        });
+        let to = RedirectTo::Listener { name: "web".into(), port: 8443 };
+        assert_eq!(found, Some(Redirect { status, to }), "{lines}");
+    }
+
+    let both_ways = http("redirect = { listener = 'web' }")
+        .replace("certificates = 'shop'", "certificates = 'shop'\nredirect = { listener = 'plain' }");
+    let said = site.said(site.load_text(&format!("{both_ways}{CERTIFICATES}")));
+    assert!(
+        said.iter().any(|line| line.contains("listener.redirect: only an HTTP listener can be redirected")),
+        "{said:?}"
+    );
 }

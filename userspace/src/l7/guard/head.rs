@@ -1,8 +1,6 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use std::mem::MaybeUninit;
-
 use http::uri::Authority;
 use pingora::http::RequestHeader;
 
@@ -35,20 +33,18 @@ pub(super) fn blank(bytes: &[u8]) -> usize {
 
 /// Checks a whole head of HTTP/1.
 pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
-    let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let (line, rest) =
+        bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
+    let modern = check_line(line)?;
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let most = usize::from(limits.headers).min(MAX_HEADERS);
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse_with_uninit_headers(bytes, &mut headers[..most]) {
-        Ok(status) if status.is_complete() => {}
+    let headers = match httparse::parse_headers(rest, &mut headers[..most]) {
+        Ok(httparse::Status::Complete((_, headers))) => headers,
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooMany),
         _ => return Err(Refusal::Malformed),
-    }
-    if request.method == Some("CONNECT") {
-        return Err(Refusal::Connect);
-    }
-    let modern = request.version == Some(1);
+    };
     let (mut host, mut length, mut encoding) = (None, None, None);
-    for header in request.headers.iter() {
+    for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("host") {
             once(&mut host, header.value, Refusal::SeveralHosts)?;
@@ -84,6 +80,33 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
     check_host(host.ok_or(Refusal::NoHost)?)
+}
+
+/// Method, target and version with one space between two. The target may have characters that a client should have
+/// encoded, but none that a line or its parts could end with. Whether it is HTTP/1.1, not 1.0.
+fn check_line(line: &[u8]) -> Result<bool, Refusal> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::Malformed);
+    };
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
+    if method.is_empty() || !method.iter().all(token) || target.is_empty() || !target.iter().all(visible) {
+        return Err(Refusal::Malformed);
+    }
+    let modern = match version {
+        b"HTTP/1.1" => true,
+        b"HTTP/1.0" => false,
+        _ => return Err(Refusal::Malformed),
+    };
+    if method == b"CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    Ok(modern)
 }
 
 fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> Result<(), Refusal> {

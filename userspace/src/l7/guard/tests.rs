@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::head;
 use crate::{
-    l7::fixture::{Front, Settings, close},
+    l7::fixture::{Front, Settings, close, length},
     model::edge::{Edge, Limits},
 };
 
@@ -26,6 +26,11 @@ const PROBES: &[(&str, &str, u16)] = &[
     ("bare line feeds", "GET / HTTP/1.1\nHost: a\n\n", 200),
     ("HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 200),
     ("absolute target", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+    (
+        "characters that a client should have encoded",
+        "GET /\"a\\^{|}?\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n",
+        200,
+    ),
     ("body by length", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", 200),
     (
         "body in chunks",
@@ -90,6 +95,10 @@ const PROBES: &[(&str, &str, u16)] = &[
     ("space in the path", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("tab in the path", "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("space at the end", "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400),
+    ("space in front", " GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("carriage return in the path", "GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ("colon in the method", "GE:T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
     ("no version", "GET /\r\nHost: a\r\n\r\n", 400),
     ("wrong version", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 400),
     ("version with a tail", "GET / HTTP/1.1x\r\nHost: a\r\n\r\n", 400),
@@ -117,9 +126,8 @@ fn answer(stream: &mut TcpStream) -> String {
     while !bytes.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
         bytes.push(byte[0]);
     }
-    let head = String::from_utf8_lossy(&bytes).to_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next());
-    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    let head = String::from_utf8_lossy(&bytes).into_owned();
+    let mut body = vec![0; length(&head)];
     stream.read_exact(&mut body).unwrap();
     head
 }
@@ -227,7 +235,7 @@ fn one_connection_carries_many_requests_and_what_each_took_is_counted() {
         thread::sleep(Duration::from_millis(20));
     }
     let first = answer(&mut stream);
-    assert_eq!(status(&first.to_uppercase()), 404, "{first}");
+    assert_eq!(status(&first), 404, "{first}");
     let mut sent = first.len() as u64 + 3;
     for _ in 0..3 {
         stream.write_all(format!("{request}hello").as_bytes()).unwrap();

@@ -1,0 +1,122 @@
+//! What listeners say of their edge.
+
+use super::*;
+use crate::model::edge::{AccessLog, Edge, Forwarded, ForwardedFor, Limits, LogFormat, ProxyVersion};
+
+/// [`BASE`] for HTTP, with lines added to its load balancer, its listener and its pool.
+fn with(load_balancer: &str, listener: &str, pool: &str) -> String {
+    let http = "protocol = 'http'\n";
+    BASE.replace("[[load_balancer.listener]]\n", &format!("{load_balancer}\n[[load_balancer.listener]]\n"))
+        .replace("port = 80\n", &format!("port = 80\n{http}{listener}\n"))
+        .replace("algorithm = \"weighted-round-robin\"\n", &format!("{http}{pool}\n"))
+}
+
+fn edge(load_balancer: &str, listener: &str) -> Edge {
+    let mut model = parse("f", &with(load_balancer, listener, "")).unwrap().model;
+    model.listeners.pop_first().unwrap().1.http.unwrap().edge
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    assert_eq!(edge("", ""), Edge::default());
+    let some = edge("access_log = { path = '/a' }", "limits = { headers = 7 }\nforwarded = { proto = true }");
+    assert_eq!(some.log, Some(AccessLog { path: "/a".into(), format: LogFormat::Line }));
+    assert_eq!(some.limits, Limits { headers: 7, ..Limits::default() });
+    assert_eq!(some.forwarded, Forwarded { proto: true, ..Forwarded::default() });
+}
+
+#[test]
+fn everything_can_be_said() {
+    let edge = edge(
+        "access_log = { path = '/var/log/shop.log', format = 'json' }",
+        "limits = { head_bytes = 8192, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
+         forwarded = { for = 'replace', proto = true, port = true, host = true }\n\
+         proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']",
+    );
+    let [body, send] = [5, 6].map(Duration::from_secs);
+    let expected = Edge {
+        log: Some(AccessLog { path: "/var/log/shop.log".into(), format: LogFormat::Json }),
+        limits: Limits { head_bytes: 8192, headers: 50, body, send, streams: 10 },
+        forwarded: Forwarded { address: ForwardedFor::Replace, proto: true, port: true, host: true },
+        trusted: ["198.51.100.0/24", "192.0.2.7/32"].map(|network| network.parse().unwrap()).into(),
+    };
+    assert_eq!(edge, expected);
+    for (text, version) in [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)] {
+        let file = with("", "", &format!("proxy_protocol = '{text}'"));
+        let pool = parse("f", &file).unwrap().model.pools["web"].http.clone().unwrap();
+        assert_eq!(pool.proxy_protocol, Some(version));
+    }
+}
+
+#[test]
+fn refused() {
+    for (load_balancer, listener, pool, expected) in [
+        (
+            "access_log = { path = 'shop.log' }",
+            "",
+            "",
+            r#"load_balancer.access_log.path: "shop.log" is not the absolute path of a file; use one such as "/var/log/evenkeel/shop.log""#,
+        ),
+        ("access_log = {}", "", "", "load_balancer.access_log.path: missing; it has no default"),
+        (
+            "access_log = { path = '/a', format = 'xml' }",
+            "",
+            "",
+            r#"load_balancer.access_log.format: "xml" is not supported by this version; use "line" or "json""#,
+        ),
+        (
+            "",
+            "limits = { head_bytes = 100 }",
+            "",
+            "load_balancer.listener.limits.head_bytes: 100 is not a size for a request's head; use 1024 to 262144",
+        ),
+        (
+            "",
+            "limits = { headers = 0 }",
+            "",
+            "load_balancer.listener.limits.headers: 0 is not a number of headers; use 1 to 256",
+        ),
+        (
+            "",
+            "forwarded = { for = 'trust' }",
+            "",
+            r#"load_balancer.listener.forwarded.for: "trust" is not supported by this version; use "append" or "replace" or "keep""#,
+        ),
+        (
+            "",
+            "forwarded = { by = true }",
+            "",
+            "load_balancer.listener.forwarded.by: unknown key; this version knows for, proto, port, host",
+        ),
+        (
+            "",
+            "proxy_protocol_from = []",
+            "",
+            "load_balancer.listener.proxy_protocol_from: the list is empty; put at least one into it",
+        ),
+        (
+            "",
+            "",
+            "proxy_protocol = 'v3'",
+            r#"pool.proxy_protocol: "v3" is not supported by this version; use "v1" or "v2""#,
+        ),
+    ] {
+        let said = said(&with(load_balancer, listener, pool));
+        let said: Vec<_> = said.iter().map(|line| line.split_once(": ").unwrap().1).collect();
+        assert_eq!(said, [expected]);
+    }
+}
+
+#[test]
+fn only_http_listeners_and_pools_have_one() {
+    let tcp = |text: String| text.replace("protocol = 'http'\n", "");
+    for key in ["limits = {}", "forwarded = {}", "proxy_protocol_from = ['192.0.2.7']"] {
+        let name = key.split(' ').next().unwrap();
+        let expected = format!("load_balancer.listener.{name}: only an HTTP or HTTPS listener has this");
+        assert_eq!(said(&tcp(with("", key, ""))).len(), 1);
+        assert!(said(&tcp(with("", key, "")))[0].ends_with(&expected));
+    }
+    assert!(
+        said(&tcp(with("", "", "proxy_protocol = 'v1'")))[0].contains("pool.proxy_protocol: only a pool")
+    );
+}
