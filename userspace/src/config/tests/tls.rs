@@ -1,5 +1,6 @@
 //! Certificates, and what listeners and pools do with them.
 
+use openssl::hash::MessageDigest;
 use tempfile::TempDir;
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// [`BASE`] in a directory with certificates that the file may name: `shop` and `other` by a CA of their own, `weak`
-/// with a key of 1024 bits, `ca`, and `intermediate`, a CA below it.
+/// with a key of 1024 bits, `old` with a signature of SHA-1, `ca`, and `intermediate`, a CA below it.
 struct Site {
     directory: TempDir,
 }
@@ -20,6 +21,7 @@ struct Site {
 const CERTIFICATES: &str = "[[certificate]]\nname = 'shop'\ncertificate = 'shop.crt'\nkey = 'shop.key'\n\
     [[certificate]]\nname = 'other'\ncertificate = 'other.crt'\nkey = 'other.key'\n\
     [[certificate]]\nname = 'weak'\ncertificate = 'weak.crt'\nkey = 'weak.key'\n\
+    [[certificate]]\nname = 'old'\ncertificate = 'old.crt'\nkey = 'old.key'\n\
     [[certificate]]\nname = 'ca'\nca = 'ca.crt'\n[[certificate]]\nname = 'intermediate'\nca = 'intermediate.crt'\n";
 
 impl Site {
@@ -30,6 +32,7 @@ impl Site {
         site.put("shop", &ca.issue("shop", &["shop.example"]));
         site.put("other", &ca.issue("other", &["other.example"]));
         site.put("weak", &issue(&Order { key: rsa(1024), ..Order::default() }, Some(&ca)));
+        site.put("old", &issue(&Order { digest: MessageDigest::sha1(), ..Order::default() }, Some(&ca)));
         site.put("intermediate", &issue(&Order { name: "below", ca: true, ..Order::default() }, Some(&ca)));
         site
     }
@@ -167,7 +170,12 @@ fn refused_at_listeners_and_pools() {
             http,
             r#"11: load_balancer.listener.certificates: certificate "weak" does not go with policy "intermediate": ee key too small; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
         ),
-        ("certificates = 'weak'\ntls_policy = 'tls-1-0'", http, ""),
+        (
+            "certificates = 'old'",
+            http,
+            r#"11: load_balancer.listener.certificates: certificate "old" does not go with policy "intermediate": ca md too weak; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
+        ),
+        ("certificates = ['weak', 'old']\ntls_policy = 'tls-1-0'", http, ""),
         (
             shop,
             "protocol = 'http'\ntls.verify = false",
