@@ -13,6 +13,7 @@ mod families;
 mod health;
 mod l7;
 mod next_hops;
+mod path_mtu;
 mod plumbing;
 mod ports;
 mod proportion;

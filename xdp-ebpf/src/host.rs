@@ -16,7 +16,7 @@ use crate::{
     family::{Address, Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, open,
+    icmp, icmp_error, open,
     packet::{Header, NoHeadroom, Packet},
     shared::Shared,
     tables::{Direction, Hop, Mac, News, Route, Tables},
@@ -71,6 +71,20 @@ impl Packet for HostPacket {
     fn shrink_head_by(&mut self, bytes: usize) -> Option<()> {
         self.start = Some(self.start + bytes).filter(|start| *start < self.bytes.len())?;
         Some(())
+    }
+
+    fn resize(&mut self, bytes: usize) -> Option<()> {
+        let len = self.frame().len();
+        if bytes > len {
+            self.start = self.start.checked_sub(bytes - len)?;
+        } else {
+            self.bytes.truncate(self.start + bytes);
+        }
+        Some(())
+    }
+
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        icmp_error::too_big::<F, Self, T>(self, tables)
     }
 
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
@@ -238,10 +252,10 @@ impl HostTables {
             services: BTreeMap::new(),
             listeners: Vec::new(),
             pools: Records::new(
-                4,
+                16,
                 Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: [0; NAME_LEN] },
             ),
-            cursors: Records::new(4, 0),
+            cursors: Records::new(16, 0),
             slots: Vec::new(),
             loads: Records::new(16, 0),
             access: Vec::new(),

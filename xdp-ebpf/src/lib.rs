@@ -13,7 +13,7 @@
 //!   → access     may this client in?
 //!   → schedule   which member?
 //!   → open       take a local port, resolve next hops, claim both halves
-//!   → icmp       neither TCP nor UDP: an error about a session?
+//!   → icmp       neither TCP nor UDP: an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
@@ -41,6 +41,7 @@ pub mod frame;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
 pub mod icmp;
+pub mod icmp_error;
 pub mod lookup;
 mod object;
 pub mod open;

@@ -41,6 +41,15 @@ pub trait Packet {
     /// Takes `bytes` away in front, at most 300. `None` if there are no more than those.
     fn shrink_head_by(&mut self, bytes: usize) -> Option<()>;
 
+    /// Makes the frame `bytes` long; what stands in it then is rubbish. `None` if it cannot grow as far.
+    fn resize(&mut self, bytes: usize) -> Option<()>;
+
+    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+
     /// [`crate::frame::make_plain`], as a function that is verified once and apart.
     ///
     /// # Errors

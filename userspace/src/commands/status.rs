@@ -1,5 +1,7 @@
 //! `evenkeel status`.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use evenkeel::{
@@ -111,7 +113,7 @@ fn text(status: &Status) -> String {
     let mut listeners = table(["LISTENER", "NAME", "POOL", "IDLE TIMEOUT", "OPEN"], &[3, 4]);
     for row in &status.listeners {
         listeners.add_row([
-            format!("{} {}:{}", row.protocol, row.vip, row.port),
+            format!("{} {}", row.protocol, SocketAddr::new(row.vip, row.port)),
             format!("{}/{}", row.load_balancer, row.name),
             row.pool.clone(),
             format!("{} s", row.idle_timeout_s),
@@ -140,7 +142,7 @@ fn text(status: &Status) -> String {
         for member in &pool.members {
             members.add_row([
                 pool.name.clone(),
-                format!("{}:{}", member.address, member.port),
+                SocketAddr::new(member.address, member.port).to_string(),
                 member.weight.to_string(),
                 state(member.state).to_owned(),
                 health(member.health).to_owned(),
