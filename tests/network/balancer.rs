@@ -50,7 +50,7 @@ pub struct Settings {
     /// Lines of `[timeouts]`.
     pub timeouts: &'static str,
     /// Lines of the load balancer.
-    pub load_balancer: &'static str,
+    pub load_balancer: String,
     /// Of the listener.
     pub protocol: &'static str,
     /// Of the listener.
@@ -70,7 +70,7 @@ impl Default for Settings {
             interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
             timeouts: "",
-            load_balancer: "",
+            load_balancer: String::new(),
             protocol: "tcp",
             idle_timeout: "300s",
             listener: String::new(),
@@ -230,7 +230,13 @@ impl Balancer {
         self.hang_up(" not applied: ");
     }
 
-    fn hang_up(&self, answer: &str) {
+    /// Tells the daemon to open its access logs again.
+    pub fn reopen_logs(&self) {
+        self.process.as_ref().unwrap().signal(Signal::SIGUSR1).unwrap();
+    }
+
+    /// Tells the daemon to read its file again, and waits for this in what it prints.
+    pub fn hang_up(&self, answer: &str) {
         let process = self.process.as_ref().unwrap();
         let heard = process.log().matches(answer).count();
         process.signal(Signal::SIGHUP).unwrap();

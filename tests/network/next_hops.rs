@@ -2,13 +2,16 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
-use testbed::{network::LOCAL_ADDRESSES, wait_for};
+use testbed::{
+    network::{BALANCER_BACK6, LOCAL_ADDRESSES, LOCAL_ADDRESSES6},
+    wait_for,
+};
 
 use crate::{
-    balancer::{Balancer, DEADLINE, Settings, VIP},
+    balancer::{BACKEND_PORT, Balancer, DEADLINE, Family, Settings, VIP, VIP6},
     servers,
 };
 
@@ -33,6 +36,13 @@ fn a_session_follows_its_backend_to_another_mac() {
     wait_for("the renewal", DEADLINE, || balancer.counter("next_hop_renewed") >= 1).unwrap();
 }
 
+/// A connection through the balancer, both ends of it.
+fn connect(balancer: &Balancer, listener: &TcpListener) {
+    let connect = || TcpStream::connect_timeout(&balancer.settings.vip(), DEADLINE);
+    let client = balancer.network.client().enter(connect).unwrap().unwrap();
+    drop((client, listener.accept().unwrap()));
+}
+
 /// Nobody configures VIPs and local addresses by hand: the daemon's local routes make the kernel answer for them.
 #[test]
 fn vips_and_local_addresses_answer_arp() {
@@ -41,8 +51,40 @@ fn vips_and_local_addresses_answer_arp() {
     let vip = format!("{}/32", VIP.ip());
     balancer.network.client().run(&["ip", "route", "add", &vip, "dev", "eth0"]).unwrap();
     backend.run(&["ip", "route", "replace", LOCAL_ADDRESSES, "dev", "eth0"]).unwrap();
-    let listener = servers::listen(backend);
-    let connect = || TcpStream::connect_timeout(&VIP, DEADLINE);
-    let client = balancer.network.client().enter(connect).unwrap().unwrap();
-    drop((client, listener.accept().unwrap()));
+    connect(&balancer, &servers::listen(backend));
+}
+
+/// Of IPv6, the daemon's addresses do, and the host does not use them for itself.
+#[test]
+fn vips_and_local_addresses_answer_neighbour_solicitations() {
+    let balancer = Balancer::start(Settings::between(Family::V6, Family::V6));
+    let backend = &balancer.network.backends[0];
+    let vip = format!("{}/128", VIP6.ip());
+    balancer.network.client().run(&["ip", "route", "add", &vip, "dev", "eth0"]).unwrap();
+    backend.run(&["ip", "route", "replace", LOCAL_ADDRESSES6, "dev", "eth0"]).unwrap();
+    let listener = servers::listen_on(backend, Family::V6);
+    connect(&balancer, &listener);
+    let target = (backend.address6(), BACKEND_PORT);
+    let own = balancer.network.balancer.enter(|| TcpStream::connect(target)).unwrap().unwrap();
+    assert_eq!(own.local_addr().unwrap().ip(), BALANCER_BACK6);
+}
+
+/// The kernel takes an interface's IPv6 addresses away when it goes down, those that the test gave it too.
+#[test]
+fn an_interface_that_went_down_gets_its_ipv6_addresses_again() {
+    let balancer = Balancer::start(Settings::between(Family::V6, Family::V6));
+    let listener = servers::listen_on(&balancer.network.backends[0], Family::V6);
+    connect(&balancer, &listener);
+    let host = &balancer.network.balancer;
+    let count = || {
+        let listed = host.run(&["ip", "address", "show", "dev", "back", "to", "2001:db8:64::/64"]).unwrap();
+        listed.matches("inet6").count()
+    };
+    assert_eq!(count(), 16);
+    for state in ["down", "up"] {
+        host.run(&["ip", "link", "set", "back", state]).unwrap();
+    }
+    host.run(&["ip", "address", "add", &format!("{BALANCER_BACK6}/64"), "dev", "back"]).unwrap();
+    wait_for("the addresses", DEADLINE, || count() == 16).unwrap();
+    connect(&balancer, &listener);
 }

@@ -11,7 +11,7 @@ use std::{
 use testbed::{Network, Size};
 
 use crate::{
-    balancer::{Balancer, DEADLINE, Settings, VIP},
+    balancer::{Balancer, DEADLINE, Family, Settings, VIP, VIP6},
     servers,
 };
 
@@ -91,6 +91,48 @@ fn an_address_that_is_somebody_elses_is_no_vip() {
         run(give_back);
     }
     assert_eq!(host.run(&["ip", "route", "show", "table", "local", "proto", "139"]).unwrap(), "");
+    balancer.run();
+}
+
+#[test]
+fn an_ipv6_address_that_is_somebody_elses_is_no_vip() {
+    let both = || Settings::between(Family::V6, Family::V4);
+    let mut balancer = Balancer::start(both());
+    balancer.end();
+    balancer.unload();
+    let host = &balancer.network.balancer;
+    let vip = VIP6.ip().to_string();
+    host.run(&["ip", "address", "add", &vip, "dev", "lo"]).unwrap();
+    let refusal = balancer.refusal(&both(), balancer.pins());
+    assert!(refusal.starts_with(&format!("VIP {vip} is local to this host already")), "{refusal}");
+    host.run(&["ip", "address", "del", &vip, "dev", "lo"]).unwrap();
+    let ours = host.run(&["ip", "address", "show", "to", "2001:db8:64::/64"]).unwrap();
+    assert_eq!(ours, "", "a refused start and an unload leave no address");
+    balancer.run();
+}
+
+/// The session tables are made at the start.
+#[test]
+fn ipv6_comes_with_new_tables_only() {
+    let mut balancer = Balancer::start(Settings::default());
+    balancer.settings.clients = Family::V6;
+    balancer.write();
+    balancer.hang_up(" not applied: ");
+    let expected = format!("VIP {}: what runs began without IPv6 addresses", VIP6.ip());
+    assert!(balancer.log().contains(&expected), "{}", balancer.log());
+    balancer.end();
+    let ipv6 = || Settings { clients: Family::V6, ..Settings::default() };
+    let refusal = balancer.refusal(&ipv6(), balancer.pins());
+    assert!(
+        refusal.contains("it began without IPv6 addresses and has no session table for them"),
+        "{refusal}"
+    );
+    balancer.unload();
+    balancer.run();
+    balancer.end();
+    // Tables that nobody needs any more are no reason to refuse.
+    balancer.settings.clients = Family::V4;
+    balancer.write();
     balancer.run();
 }
 

@@ -4,15 +4,16 @@ use std::{net::UdpSocket, time::Duration};
 
 use testbed::{Host, Process, wait_for};
 
-use crate::balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP};
+use crate::balancer::{BACKEND_PORT, Balancer, DEADLINE, Family, Settings, VIP};
 
 fn settings(weights: Vec<u16>) -> Settings {
     Settings { weights, protocol: "udp", timeouts: "udp_one_way = \"1s\"", ..Settings::default() }
 }
 
 /// A DNS server that answers `who.test` with the host's own address.
-fn dns_server(host: &Host) -> Process {
-    let (address, port) = (host.address().to_string(), BACKEND_PORT.to_string());
+fn dns_server(host: &Host, family: Family) -> Process {
+    let (address, port) = (family.address_of(host).to_string(), BACKEND_PORT.to_string());
+    let kind = if family == Family::V4 { "A" } else { "AAAA" };
     let words = [
         "dnsmasq",
         "--keep-in-foreground",
@@ -31,7 +32,8 @@ fn dns_server(host: &Host) -> Process {
     ];
     let words: Vec<&str> = words.into_iter().chain(own.iter().map(String::as_str)).collect();
     let server = host.spawn(&words).unwrap();
-    let asked = ["dig", "+short", "+time=1", "+tries=1", "-p", &port, &format!("@{address}"), "who.test"];
+    let asked =
+        ["dig", "+short", "+time=1", "+tries=1", "-p", &port, &format!("@{address}"), "who.test", kind];
     wait_for("the DNS server", DEADLINE, || host.run(&asked).is_ok_and(|answer| answer.trim() == address))
         .unwrap();
     server
@@ -39,30 +41,42 @@ fn dns_server(host: &Host) -> Process {
 
 #[test]
 fn questions_to_dns_servers_land_two_to_one() {
-    let balancer = Balancer::start(settings(vec![2, 1]));
-    let _servers: Vec<Process> = balancer.network.backends.iter().map(dns_server).collect();
-    let port = VIP.port().to_string();
+    land_two_to_one(Family::V4, Family::V4);
+}
+
+#[test]
+fn and_so_they_do_over_ipv6() {
+    land_two_to_one(Family::V6, Family::V6);
+}
+
+#[test]
+fn and_from_each_family_to_the_other() {
+    land_two_to_one(Family::V6, Family::V4);
+    land_two_to_one(Family::V4, Family::V6);
+}
+
+fn land_two_to_one(clients: Family, backends: Family) {
+    let between = Settings::between(clients, backends);
+    let balancer =
+        Balancer::start(Settings { clients, backends, host: between.host, ..settings(vec![2, 1]) });
+    let _servers: Vec<Process> =
+        balancer.network.backends.iter().map(|host| dns_server(host, backends)).collect();
+    let (vip, port) = (format!("@{}", balancer.settings.vip().ip()), VIP.port().to_string());
+    let (any, kind) = (
+        if clients == Family::V4 { "0.0.0.0" } else { "::" },
+        if backends == Family::V4 { "A" } else { "AAAA" },
+    );
     // Each from a port of its own: one that chance chose twice would find its first session again.
     let answers: String = (0..30)
         .map(|n| {
-            let from = format!("0.0.0.0#{}", 20_000 + n);
-            let asked = [
-                "dig",
-                "+short",
-                "+time=2",
-                "+tries=1",
-                "-b",
-                &from,
-                "-p",
-                &port,
-                "@203.0.113.10",
-                "who.test",
-            ];
-            balancer.client(&asked)
+            let from = format!("{any}#{}", 20_000 + n);
+            let asked = ["dig", "+short", "+time=2", "+tries=1", "-b", &from, "-p", &port];
+            balancer.client(&[&asked[..], &[&vip, "who.test", kind]].concat())
         })
         .collect();
     let of = |address: &str| answers.lines().filter(|line| *line == address).count();
-    assert_eq!(["192.0.2.11", "192.0.2.12"].map(of), [20, 10], "{answers}");
+    let expected = [0, 1].map(|n| backends.address_of(&balancer.network.backends[n]).to_string());
+    assert_eq!(expected.map(|address| of(&address)), [20, 10], "{answers}");
     let sessions = balancer.ask("sessions");
     assert!(sessions.as_array().unwrap().iter().all(|s| s["protocol"] == "udp" && s["state"] == "ANSWERED"));
 }

@@ -1,6 +1,6 @@
 //! Networks of namespaces with real hosts in them, for Evenkeel's tests and its demo.
 //!
-//! `network` lays out clients, a balancer and backends; `host` is one of them, and runs things inside. `namespace`
+//! `network` lays out clients, a balancer and backends, `router` makes the way to one narrow; `host` is one of them, and runs things inside. `namespace`
 //! makes and removes what is under a host, `sweep` removes it when its owner could not, and `enter` is how a thread
 //! or a program gets in. `process` guards what was started, `wait` waits for conditions, `binary` builds the
 //! project's own programs. `capture` reads TCP segments off the wire and `send` puts made-up ones on it, both as a
@@ -18,6 +18,7 @@ pub mod http;
 mod namespace;
 pub mod network;
 mod process;
+mod router;
 mod segment;
 mod send;
 mod sweep;

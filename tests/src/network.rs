@@ -57,6 +57,8 @@ pub struct Network {
     pub backends: Vec<Host>,
     /// The bridge between balancer and backends; its ports are named after who is behind them.
     pub switch: Host,
+    /// Between hosts and their links, see `narrow_client` and `narrow_backend`.
+    pub(crate) routers: Vec<Host>,
 }
 
 impl Network {
@@ -74,7 +76,7 @@ impl Network {
         join_switch(&switch, &balancer, &prefix).context("setting up the switch")?;
         let backends = (1..=size.backends).map(|number| backend(&prefix, number, &switch));
         let backends = backends.collect::<Result<_>>().context("setting up the backends")?;
-        Ok(Self { clients, balancer, backends, switch })
+        Ok(Self { clients, balancer, backends, switch, routers: Vec::new() })
     }
 
     /// The first client.
@@ -147,7 +149,7 @@ fn backend(prefix: &str, number: u8, switch: &Host) -> Result<Host> {
 }
 
 /// Joins two hosts by a pair of virtual interfaces and takes both up.
-fn link(one: (&Host, &str), other: (&Host, &str)) -> Result<()> {
+pub(crate) fn link(one: (&Host, &str), other: (&Host, &str)) -> Result<()> {
     let ((host, name), (peer_host, peer)) = (one, other);
     let (inside, peer_inside) = (host.namespace(), peer_host.namespace());
     ip(&[

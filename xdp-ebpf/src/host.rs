@@ -16,7 +16,7 @@ use crate::{
     family::{Address, Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, open,
+    icmp, icmp_error, open,
     packet::{Header, NoHeadroom, Packet},
     refuse,
     shared::Shared,
@@ -74,9 +74,18 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn cut_tail(&mut self, length: usize) -> Option<()> {
-        self.bytes.truncate(self.start + length);
+    fn resize(&mut self, bytes: usize) -> Option<()> {
+        let len = self.frame().len();
+        if bytes > len {
+            self.start = self.start.checked_sub(bytes - len)?;
+        } else {
+            self.bytes.truncate(self.start + bytes);
+        }
         Some(())
+    }
+
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+        icmp_error::too_big::<F, Self, T>(self, tables)
     }
 
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
@@ -256,7 +265,7 @@ impl HostTables {
             limits: Records::new(4, Limit::default()),
             bandwidths: Records::new(4, Bandwidth::default()),
             pools: Records::new(
-                4,
+                16,
                 Pool {
                     block: 0,
                     sticky: 0,
@@ -266,7 +275,7 @@ impl HostTables {
                     name: [0; NAME_LEN],
                 },
             ),
-            cursors: Records::new(4, 0),
+            cursors: Records::new(16, 0),
             slots: Vec::new(),
             loads: Records::new(16, 0),
             access: Vec::new(),

@@ -16,6 +16,7 @@ use crate::{
     abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
     checksum::Sum,
     family::{Address, Family},
+    icmp_error::{self, Said},
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
@@ -26,16 +27,16 @@ use crate::{
 };
 
 /// What the two ICMPs call the same things.
-struct Names {
+pub(crate) struct Names {
     /// The IP protocol.
-    protocol: u8,
+    pub protocol: u8,
     /// The types of errors, from the first to the last.
     errors: [u8; 2],
     /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four, of which an MTU
     /// of 16 bits leaves the first two zero).
-    too_big: [u8; 2],
+    pub too_big: [u8; 2],
     /// The least MTU that a link may have.
-    least_mtu: u16,
+    pub least_mtu: u16,
 }
 
 /// RFC 792 and RFC 791. Of the types 3 to 12, 3, 11 and 12 quote a packet, and so do 4 and 5, which nobody should
@@ -45,7 +46,8 @@ const V4: Names = Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_m
 const V6: Names = Names { protocol: 58, errors: [1, 4], too_big: [2, 0], least_mtu: 1280 };
 
 impl Names {
-    const fn of<F: Family>() -> Self {
+    /// Those of this family.
+    pub const fn of<F: Family>() -> Self {
         if F::VERSION == 4 { V4 } else { V6 }
     }
 
@@ -112,13 +114,28 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     }
     let config = tables.config().ok_or(Event::DropInternal)?;
     let (half, direction) = quoted::<F, T>(tables, config, error).ok_or(otherwise)?;
-    if half.flags().get() & FLAG_MIXED != 0 {
-        return Err(Event::DropIcmp);
-    }
     if error.ip.ttl() <= 1 {
         return Err(Event::DropTtl);
     }
     let out = tables.interface(u32::from(half.interface().get())).ok_or(Event::DropInternal)?;
+    if half.flags().get() & FLAG_MIXED != 0 {
+        let peer = match direction {
+            Direction::In => F::Other::reverse(tables, half.peer().get()),
+            Direction::Out => F::Other::forward(tables, half.peer().get()),
+        };
+        let [word, checksum] = [error.word, error.udp_checksum];
+        let said = Said {
+            kind: error.kind,
+            code: error.code,
+            mtu: u16::from_be_bytes(error.mtu),
+            protocol: inner.protocol(),
+            ttl: inner.ttl(),
+            payload_len: (inner.total_len() - F::IP_LEN as u32) as u16,
+            rest: [word[0], word[1], checksum[0], checksum[1]],
+        };
+        let peer = peer.ok_or(Event::DropInternal)?;
+        return icmp_error::translate::<F, P, T>(packet, tables, said, *half, peer, (direction, out));
+    }
     if total_len > out.mtu {
         return Err(Event::DropOverMtu);
     }

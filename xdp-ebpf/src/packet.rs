@@ -38,11 +38,17 @@ pub trait Packet {
     /// Takes `BY` bytes away in front. `None` if there are no more than those.
     fn shrink_head<const BY: usize>(&mut self) -> Option<()>;
 
-    /// Cuts the frame to `length` bytes, which it has at least. `None` if that cannot be done.
-    fn cut_tail(&mut self, length: usize) -> Option<()>;
-
     /// Takes `bytes` away in front, at most 300. `None` if there are no more than those.
     fn shrink_head_by(&mut self, bytes: usize) -> Option<()>;
+
+    /// Makes the frame `bytes` long; what stands in it then is rubbish. `None` if it cannot grow as far.
+    fn resize(&mut self, bytes: usize) -> Option<()>;
+
+    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
 
     /// [`crate::frame::make_plain`], as a function that is verified once and apart.
     ///

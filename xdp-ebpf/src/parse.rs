@@ -97,8 +97,8 @@ pub fn segment<F: Family, P: Packet>(packet: &P, other: Event) -> Result<Segment
         (segment.seq, segment.ack, segment.flags) = (tcp.seq.get(), tcp.ack.get(), tcp.flags);
     } else {
         let udp = &packet.at::<Frame<F::Ip, Udp>>(0).ok_or(Event::DropMalformed)?.l4;
-        // Of a datagram in pieces it is more than the first has.
-        if usize::from(udp.len.get()) < UDP_LEN {
+        // Of a datagram in pieces its length is more than the first has.
+        if usize::from(udp.len.get()) < UDP_LEN || (total_len as usize) < F::IP_LEN + UDP_LEN {
             return Err(Event::DropMalformed);
         }
         (segment.sport, segment.dport) = (udp.sport.get(), udp.dport.get());

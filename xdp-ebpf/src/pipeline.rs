@@ -59,6 +59,7 @@ fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Res
         Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => {
             packet.translate_icmp::<F, T>(tables, event)
         }
+        Err(Event::DropOverMtu) => packet.answer_too_big::<F, T>(tables),
         outcome => outcome,
     }
 }

@@ -53,5 +53,5 @@ pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
     (frame.ethernet.dst, frame.ethernet.src) = (to.into(), from.into());
     frame.ip = F::Ip::new(segment.dst, segment.src, PROTOCOL_TCP, TIME_TO_LIVE, 0, TCP_LEN as u16);
     frame.l4 = Tcp { checksum: sum.checksum(), ..tcp };
-    packet.cut_tail(F::L4_OFFSET + TCP_LEN)
+    packet.resize(F::L4_OFFSET + TCP_LEN)
 }

@@ -114,7 +114,7 @@ events! {
     drop_no_neighbour => DropNoNeighbour in Drop,
     /// The route leads through an interface that is not in the configuration.
     drop_interface => DropInterface in Drop,
-    /// The packet is larger than the MTU of the interface it has to leave by.
+    /// The packet is larger than the MTU of the interface it has to leave by, and IPv4 without DF.
     drop_over_mtu => DropOverMtu in Drop,
     /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one.
     drop_no_headroom => DropNoHeadroom in Drop,
@@ -136,6 +136,8 @@ events! {
     toa_stripped => ToaStripped in Note,
     /// An ICMP error about a session went on to the client or the backend, rewritten.
     icmp_translated => IcmpTranslated in Note,
+    /// The sender of a packet that was too large for the way out was told so, with the size that fits.
+    icmp_too_big => IcmpTooBig in Note,
     /// A later fragment followed the first one.
     fragment_forwarded => FragmentForwarded in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.

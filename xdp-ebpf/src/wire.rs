@@ -107,6 +107,8 @@ pub trait IpHeader: Header + Copy {
     fn is_fragment(&self) -> bool;
     /// Whether this is a fragment and not the first.
     fn is_later_fragment(&self) -> bool;
+    /// Adds the header to a checksum.
+    fn add_to(&self, sum: Sum) -> Sum;
     /// A new header for a payload of this many bytes.
     fn new(src: Self::Address, dst: Self::Address, protocol: u8, ttl: u8, tos: u8, payload_len: u16) -> Self;
 }
@@ -174,6 +176,12 @@ impl IpHeader for Ipv4 {
     #[inline(always)]
     fn is_later_fragment(&self) -> bool {
         self.fragment.get() & 0x1fff != 0
+    }
+
+    /// Nothing: its own checksum makes its sum zero.
+    #[inline(always)]
+    fn add_to(&self, sum: Sum) -> Sum {
+        sum
     }
 
     /// With DF and without an identification (RFC 6864, 4.1).
@@ -261,6 +269,14 @@ impl IpHeader for Ipv6 {
     #[inline(always)]
     fn is_later_fragment(&self) -> bool {
         false
+    }
+
+    #[inline(always)]
+    fn add_to(&self, sum: Sum) -> Sum {
+        let sum = self.dst.add_to(self.src.add_to(sum));
+        sum.add4(self.version_class_flow.get().to_be_bytes())
+            .add2(self.payload_len.get().to_be_bytes())
+            .add2([self.next_header, self.hop_limit])
     }
 
     #[inline(always)]

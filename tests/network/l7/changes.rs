@@ -52,7 +52,7 @@ fn a_removed_listener_serves_whom_it_has_accepted() {
     let balancer = Balancer::start(Settings { listener: MORE.to_owned(), ..http(1) });
     let directory = tempfile::tempdir().unwrap();
     let _servers = nginx(&balancer, directory.path());
-    let more = SocketAddr::from((*VIP.ip(), 81));
+    let more = SocketAddr::new(VIP.ip(), 81);
     let (served, refused, broken) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let ended = AtomicBool::new(false);
     let client = || {

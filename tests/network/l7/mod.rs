@@ -4,6 +4,8 @@ mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod guard;
+mod log;
 mod requests;
 mod tls;
 
@@ -18,7 +20,6 @@ use crate::{
 fn http(backends: usize) -> Settings {
     Settings {
         weights: vec![1; backends],
-        interfaces: &["back"],
         protocol: "http",
         idle_timeout: "60s",
         pool: "protocol = \"http\"",

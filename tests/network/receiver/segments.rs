@@ -61,9 +61,6 @@ impl Bench {
     fn with(server: &[&str], serve: impl FnOnce(&Receiver, &Host, &[&str]) -> Process) -> Self {
         let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
         let backend = &network.backends[0];
-        for (host, device, address) in [(&network.balancer, "back", BALANCER6), (backend, "eth0", BACKEND6)] {
-            host.run(&["ip", "address", "add", &format!("{address}/64"), "dev", device, "nodad"]).unwrap();
-        }
         for rule in [
             "add table inet quiet",
             "add chain inet quiet output { type filter hook output priority 0; }",

@@ -52,10 +52,8 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         |verdict, edit: &dyn Fn(&mut Vec<u8>)| vec![raw(Side::Front, &cast.syn(), verdict, |p| edit(p))];
     let header = cast.front_header();
     if cast.client.is_ipv4() {
-        case("IP options", spoilt("drop_ip_options", &|p| p[0] = 0x46));
         case("an IP header of four words", spoilt("drop_malformed", &|p| p[0] = 0x44));
         case("another IP version", spoilt("drop_malformed", &|p| p[0] = 0x65));
-        case("a first fragment", spoilt("drop_fragment", &|p| p[6] = 0x20));
         case("a later fragment", spoilt("drop_fragment", &|p| p[7] = 1));
         case("not TCP", spoilt("pass_vip_other", &|p| p[9] = 1));
         case(

@@ -44,12 +44,15 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         "an answer without a question",
         vec![Step { verdict: "pass_no_session", ..send(Side::Back, &answer()) }],
     );
-    for (what, len) in [("a UDP length below its header", 7u16), ("a UDP length past the packet", 19)] {
+    let spoilt = |at: usize, len: u16| {
         let mut step = Step { verdict: "drop_malformed", ..send(Side::Front, &question()) };
-        let at = 14 + cast.front_header() + 4;
         step.frame[at..at + 2].copy_from_slice(&len.to_be_bytes());
-        case(what, vec![step]);
-    }
+        vec![step]
+    };
+    let header = cast.front_header();
+    case("a UDP length below its header", spoilt(14 + header + 4, 7));
+    let (at, empty) = if header == 20 { (16, 20) } else { (18, 0) };
+    case("an IP length without room for UDP's header", spoilt(at, empty + 7));
     table
 }
 

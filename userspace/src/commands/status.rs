@@ -1,5 +1,7 @@
 //! `evenkeel status`.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use comfy_table::Table;
 use evenkeel::{
@@ -164,7 +166,7 @@ fn text(status: &Status) -> String {
     for row in &status.listeners {
         let limit = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
         let mut cells = vec![
-            format!("{} {}:{}", row.protocol, row.vip, row.port),
+            format!("{} {}", row.protocol, SocketAddr::new(row.vip, row.port)),
             format!("{}/{}", row.load_balancer, row.name),
             row.pool.clone(),
             format!("{} s", row.idle_timeout_s),
@@ -196,7 +198,7 @@ fn text(status: &Status) -> String {
         for member in &pool.members {
             members.add_row([
                 pool.name.clone(),
-                format!("{}:{}", member.address, member.port),
+                SocketAddr::new(member.address, member.port).to_string(),
                 member.weight.to_string(),
                 state(member.state).to_owned(),
                 health(member.health).to_owned(),

@@ -69,6 +69,20 @@ impl<'a> Table<'a> {
         value
     }
 
+    /// The value of one of these keys, all that the table has of them; else reported.
+    pub(super) fn one_of(&self, keys: &[&'static str]) -> Option<Value<'a>> {
+        let mut there = keys.iter().filter_map(|&key| self.get(key));
+        let first = there.next();
+        if first.is_none() {
+            self.refuse(format!("says nothing of {}; give one", keys.join(", ")));
+        }
+        if let (Some(first), Some(second)) = (&first, there.next()) {
+            second.refuse(format!("{} is given already; give one of {}", first.key, keys.join(", ")));
+            return None;
+        }
+        first
+    }
+
     /// Reports a problem with the table as a whole.
     pub(super) fn refuse(&self, reason: impl Into<String>) {
         self.report.add(self.offset, self.shape.path.into(), reason);
@@ -118,6 +132,11 @@ impl<'a> Value<'a> {
     /// Reports a problem with it.
     pub(super) fn refuse(&self, reason: impl Into<String>) {
         self.report.add(self.value.span().start, self.shape.key(self.key), reason);
+    }
+
+    /// Its key.
+    pub(super) fn key(&self) -> &'static str {
+        self.key
     }
 
     /// The line on which it begins.

@@ -94,7 +94,7 @@ fn trusted(listener: &Table<'_>) -> TrustedProxies {
         if let Some(line) = lines.insert(network, value.line()) {
             value.refuse(format!("{network} is on line {line} already; give each network once"));
         }
-        networks.insert(network.into());
+        networks.insert(network);
     }
     networks
 }

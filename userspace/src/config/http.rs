@@ -5,12 +5,14 @@ use std::time::Duration;
 use super::{
     certificate::Certificates,
     document::{Table, Value},
-    edge, scalar, tls,
+    edge,
+    policy::{self, Around},
+    scalar, tls,
 };
 use crate::model::{
+    Listener,
     edge::AccessLog,
     http::{HttpListener, HttpPool, HttpTimeouts},
-    sticky::Ejection,
 };
 
 /// Between two requests, the listener's `idle_timeout`.
@@ -49,6 +51,18 @@ pub(super) fn listener(
     })
 }
 
+/// Adds the policies and the redirection of a listener, which may name other listeners.
+pub(super) fn route(table: &Table<'_>, listener: &mut Listener, around: &Around<'_>) {
+    let Some(http) = &mut listener.http else {
+        return refuse(table, &policy::LISTENER_KEYS, "only an HTTP or HTTPS listener has this");
+    };
+    http.policies = policy::read(table, around);
+    http.redirect = policy::redirect(table, around);
+    if let (Some(value), Some(_)) = (table.get("redirect"), &http.tls) {
+        value.refuse("only an HTTP listener can be redirected; use a policy with path = { prefix = \"/\" }");
+    }
+}
+
 fn timeouts(table: &Table<'_>) -> HttpTimeouts {
     let mut timeouts = HttpTimeouts::default();
     let set = |timeout: &mut Duration, key| {
@@ -84,7 +98,7 @@ pub(super) fn pool(table: &Table<'_>, certificates: &Certificates) -> Option<Htt
         proxy_protocol: edge::to_members(table),
         sticky: None,
         slow_start: None,
-        ejection: Some(Ejection::default()),
+        ejection: None,
     })
 }
 

@@ -13,7 +13,7 @@ use super::{
     document::{Shape, Table, Value},
     edge,
     host::LocalRanges,
-    http, limits,
+    http, limits, policy,
     pool::Pools,
     scalar,
 };
@@ -46,6 +46,8 @@ const LISTENER: Shape = Shape {
         "limits",
         "forwarded",
         "proxy_protocol_from",
+        "policy",
+        "redirect",
     ],
 };
 
@@ -62,8 +64,8 @@ pub(super) struct LoadBalancers<'a> {
 pub(super) fn read<'a>(
     file: &Table<'a>,
     pools: &Pools<'_>,
-    locals: &LocalRanges<'_>,
     certificates: &Certificates,
+    locals: &LocalRanges<'_>,
 ) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
     let mut names = HashMap::new();
@@ -72,11 +74,13 @@ pub(super) fn read<'a>(
         let vips = vips(&table, &mut read.vips);
         let bandwidth_mbit = limits::bandwidth(&table);
         let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
+        let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
-            let known = Known { pools, locals, certificates };
-            let Some(((protocol, port), mut listener)) = siblings.listener(&table, &name, known) else {
-                continue;
-            };
+            let listener = siblings.listener(&table, &name, pools, certificates, locals);
+            listeners.extend(listener.map(|listener| (table, listener)));
+        }
+        let good = ports(&listeners);
+        for (table, ((protocol, port), mut listener)) in listeners {
             if listener.http.is_some() && bandwidth_mbit.is_some() {
                 table.refuse(
                     "its load balancer has bandwidth_mbit, which does not hold for HTTP; give this listener a load \
@@ -84,6 +88,9 @@ pub(super) fn read<'a>(
                 );
             }
             listener.limits.bandwidth_mbit = bandwidth_mbit;
+            let own = listener.name.clone();
+            let around = policy::Around { pools, listener: &own, named: &siblings.names, good: &good };
+            http::route(&table, &mut listener, &around);
             let before = read.listeners.len();
             for &vip in &vips {
                 read.listeners.insert(ListenerKey { vip, port, protocol }, listener.clone());
@@ -95,6 +102,16 @@ pub(super) fn read<'a>(
         }
     }
     read
+}
+
+/// A listener and what it listens on.
+type Read = ((Protocol, u16), Listener);
+
+/// These listeners by name, with the ports of those that speak HTTPS.
+fn ports(listeners: &[(Table<'_>, Read)]) -> HashMap<String, Option<u16>> {
+    let https = |listener: &Listener| listener.http.as_ref().is_some_and(|http| http.tls.is_some());
+    let entry = |((_, port), listener): &Read| (listener.name.clone(), https(listener).then_some(*port));
+    listeners.iter().map(|(_, read)| entry(read)).collect()
 }
 
 fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpAddr> {
@@ -117,14 +134,6 @@ fn vips<'a>(table: &Table<'a>, all: &mut BTreeMap<IpAddr, Value<'a>>) -> Vec<IpA
     vips
 }
 
-/// What else the file has, that a listener can name.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    pools: &'a Pools<'a>,
-    locals: &'a LocalRanges<'a>,
-    certificates: &'a Certificates,
-}
-
 /// Names and ports of one load balancer's listeners so far, with their lines.
 #[derive(Default)]
 struct Siblings {
@@ -140,17 +149,22 @@ impl Siblings {
         &mut self,
         table: &Table<'_>,
         load_balancer: &str,
-        known: Known<'_>,
-    ) -> Option<((Protocol, u16), Listener)> {
+        pools: &Pools<'_>,
+        certificates: &Certificates,
+        locals: &LocalRanges<'_>,
+    ) -> Option<Read> {
         let name = scalar::unique_name(table, &mut self.names);
         let protocol = protocol(table);
-        let http = protocol
-            .and_then(|protocol| http::listener(table, protocol, known.certificates, self.log.as_ref()));
+        let http =
+            protocol.and_then(|protocol| http::listener(table, protocol, certificates, self.log.as_ref()));
         let transport = protocol.map(transport);
         let port = table.require("port").and_then(|value| self.port(transport, value));
         let pool = match (&http, table.get("pool")) {
             (Some(_), None) => Some(None),
-            (_, Some(value)) => pool(value, known, protocol).map(Some),
+            (Some(_), Some(value)) => pool(value, pools, protocol).map(Some),
+            (None, Some(value)) => {
+                pool(value, pools, protocol).filter(|name| reaches_all(value, name, pools, locals)).map(Some)
+            }
             (None, None) => table.require("pool").map(|_| None),
         };
         let idle_timeout = match table.get("idle_timeout") {
@@ -224,11 +238,10 @@ fn access(table: &Table<'_>) -> Access {
     Access { allow: read("allow"), deny: read("deny").unwrap_or_default() }
 }
 
-/// A pool that a listener of this protocol may have. Of Layer 4, one whose members all can be reached: what they see
-/// is a local address of their own family.
-fn pool(value: Value<'_>, known: Known<'_>, protocol: Option<&str>) -> Option<String> {
+/// A pool that a listener of this protocol may have.
+pub(super) fn pool(value: Value<'_>, pools: &Pools<'_>, protocol: Option<&str>) -> Option<String> {
     let name = value.string()?;
-    let Some(pool) = known.pools.pools.get(name) else {
+    let Some(pool) = pools.pools.get(name) else {
         value.refuse(format!("no pool is named {name:?}; write [[pool]] with this name, or name another"));
         return None;
     };
@@ -240,18 +253,19 @@ fn pool(value: Value<'_>, known: Known<'_>, protocol: Option<&str>) -> Option<St
             "pool {name:?} has protocol = {:?}, which goes with HTTP and HTTPS listeners only; name another",
             http.protocol()
         )),
-        ("tcp" | "udp", None) => {
-            let Some(member) = pool.members.keys().find(|member| known.locals.lack_family_of(member.ip()))
-            else {
-                return Some(name.into());
-            };
-            let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
-            value.refuse(format!(
-                "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
-                 host.local_addresses"
-            ));
-        }
         _ => return Some(name.into()),
     }
     None
+}
+
+/// Whether all members of a pool can be reached: what they see is a local address of their own family.
+fn reaches_all(value: Value<'_>, name: &str, pools: &Pools<'_>, locals: &LocalRanges<'_>) -> bool {
+    let mut members = pools.pools.get(name).into_iter().flat_map(|pool| pool.members.keys());
+    let Some(member) = members.find(|member| locals.lack_family_of(member.ip())) else { return true };
+    let family = if member.is_ipv4() { "IPv4" } else { "IPv6" };
+    value.refuse(format!(
+        "{member} in pool {name:?} needs a local address of {family} to be reached from; add one to \
+         host.local_addresses"
+    ));
+    false
 }

@@ -3,7 +3,8 @@
 //! ```text
 //! document   the file as tables and values that know their key and line
 //!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls   one kind of table each
+//!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls, policy, rule, picking   one kind
+//!     of table each
 //!   → collision   no address has two roles
 //! ```
 //!
@@ -19,8 +20,11 @@ mod host;
 mod http;
 mod limits;
 mod load_balancer;
+mod picking;
+mod policy;
 mod pool;
 mod problem;
+mod rule;
 mod scalar;
 #[cfg(test)]
 mod tests;
@@ -102,7 +106,7 @@ fn read(file: &Table<'_>, directory: &Path) -> Configuration {
     let timeouts = timeouts::read(file);
     let certificates = certificate::read(file, directory);
     let pools = pool::read(file, &certificates);
-    let balancers = load_balancer::read(file, &pools, &locals, &certificates);
+    let balancers = load_balancer::read(file, &pools, &certificates, &locals);
     collision::check(&locals, &balancers.vips, &pools.member_addresses);
     let vips = balancers.vips.keys().copied().collect();
     Configuration {

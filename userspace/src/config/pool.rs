@@ -3,15 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
-use xdp_ebpf::abi::{MAX_BACKENDS, MAX_LEAST_MEMBERS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
+use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
 
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    health, http, scalar,
+    health, http, picking, scalar,
 };
 use crate::{
     health::check::Codes,
@@ -30,17 +29,14 @@ const POOL: Shape = Shape {
         "tls",
         "algorithm",
         "sticky",
+        "slow_start",
+        "ejection",
         "health",
         "drain_timeout",
         "member",
     ],
 };
-const STICKY: Shape = Shape { path: "pool.sticky", keys: &["by", "minutes"] };
 const MEMBER: Shape = Shape { path: "pool.member", keys: &["address", "port", "weight"] };
-
-/// What a client sticks by, and for how many minutes unless told otherwise (the guide's default).
-const BY_SOURCE: &str = "source-ip";
-const STICKY_MINUTES: u32 = 20;
 
 /// What the pools' tables say.
 #[derive(Default)]
@@ -56,7 +52,6 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
     let mut total = Total::default();
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
-        let algorithm = algorithm(&table, members.len());
         let http = http::pool(&table, certificates);
         let drain_timeout = table.get("drain_timeout").and_then(|value| {
             if http.is_some() {
@@ -65,57 +60,15 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
             scalar::duration(value)
         });
         let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
-        let pool = Pool { members, algorithm, health: health::read(&table, &codes), drain_timeout, http };
+        let health = health::read(&table, &codes);
+        let mut pool = Pool { members, algorithm: Algorithm::default(), health, drain_timeout, http };
+        picking::read(&table, &mut pool);
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {
             read.pools.insert(name, pool);
         }
     }
     read
-}
-
-fn algorithm(table: &Table<'_>, members: usize) -> Algorithm {
-    let sticky = table.get("sticky");
-    let duration = table.table("sticky", &STICKY).and_then(|sticky| stay(&sticky));
-    let round_robin = Algorithm::WeightedRoundRobin { sticky: duration };
-    let Some(value) = table.get("algorithm") else { return round_robin };
-    let algorithm = match value.string() {
-        Some("weighted-round-robin") | None => round_robin,
-        Some("weighted-least-connections") => Algorithm::WeightedLeastConnections,
-        Some("source-hash") => Algorithm::SourceHash,
-        Some(other) => {
-            value.refuse(format!(
-                "{other:?} is no algorithm; use \"weighted-round-robin\", \"weighted-least-connections\" or \
-                 \"source-hash\""
-            ));
-            round_robin
-        }
-    };
-    if algorithm != round_robin
-        && let Some(sticky) = sticky
-    {
-        sticky.refuse("goes with \"weighted-round-robin\" only, because the other algorithms choose by load or by source; leave it out".to_owned());
-    }
-    if algorithm == Algorithm::WeightedLeastConnections && members > MAX_LEAST_MEMBERS as usize {
-        value.refuse(format!(
-            "compares at most {MAX_LEAST_MEMBERS} members, and this pool has {members}; use another algorithm or \
-             split the pool"
-        ));
-    }
-    algorithm
-}
-
-/// How long a client stays with its member.
-fn stay(sticky: &Table<'_>) -> Option<Duration> {
-    let by = sticky.require("by")?;
-    if by.string()? != BY_SOURCE {
-        by.refuse(format!("a client of Layer 4 is known by its address only; use {BY_SOURCE:?}"));
-    }
-    let minutes = match sticky.get("minutes") {
-        Some(value) => value.integer("a number of minutes", 1..=60)?,
-        None => STICKY_MINUTES,
-    };
-    Some(Duration::from_secs(60 * u64::from(minutes)))
 }
 
 fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(IpAddr, Value<'a>)>) -> BTreeMap<SocketAddr, u16> {

@@ -41,7 +41,7 @@ pub fn attach(program: &mut SkLookup, pins: &PinDir, unfinished: &mut Unfinished
 /// The map is full.
 pub fn put(sockets: &mut SockHash<MapData, Service>, key: &ListenerKey, socket: impl AsFd) -> Result<()> {
     let socket = socket.as_fd().as_raw_fd();
-    sockets.insert(service(key), socket, 0).with_context(|| format!("ek_socket: {}:{}", key.vip, key.port))
+    sockets.insert(service(key), socket, 0).with_context(|| format!("ek_socket: {} {}", key.vip, key.port))
 }
 
 /// Lets no more connections reach the listener's socket.
@@ -55,7 +55,7 @@ pub fn remove(sockets: &mut SockHash<MapData, Service>, key: &ListenerKey) -> Re
         Err(MapError::SyscallError(call)) if call.io_error.raw_os_error() == Some(Errno::ENOENT as i32) => {
             Ok(())
         }
-        removed => removed.with_context(|| format!("ek_socket: {}:{}", key.vip, key.port)),
+        removed => removed.with_context(|| format!("ek_socket: {} {}", key.vip, key.port)),
     }
 }
 

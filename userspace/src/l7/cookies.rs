@@ -13,7 +13,7 @@ pub fn sent<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &
 /// cookie away.
 pub fn set<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let fields = headers.get_all(header::SET_COOKIE).into_iter().filter_map(|field| field.to_str().ok());
-    fields.filter_map(|field| set_by(field, name)).last().flatten()
+    fields.rev().find_map(|field| set_by(field, name)).flatten()
 }
 
 /// What one field sets it to: `None` if it is about another cookie, `Some(None)` if it takes it away.

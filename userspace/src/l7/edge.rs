@@ -71,7 +71,7 @@ impl Edges {
         Ok(Edge {
             load_balancer: listener.load_balancer.clone(),
             listener: listener.name.clone(),
-            vip: SocketAddr::new(key.vip.into(), key.port),
+            vip: SocketAddr::new(key.vip, key.port),
             https: http.tls.is_some(),
             limits: settings.limits,
             head: http.timeouts.head,

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     io::{Read, Write},
-    net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -56,7 +56,8 @@ pub(super) struct Front {
 impl Front {
     pub(super) fn start(settings: Settings) -> Self {
         let (member, sent) = member();
-        let key = ListenerKey { vip: IpAddr::from([203, 0, 113, 10]), port: 80, protocol: Protocol::Tcp };
+        let key =
+            ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp };
         let model = model(key, member, settings);
         let edges = Edges::new().unwrap();
         let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();

@@ -65,7 +65,7 @@ struct Service {
 /// # Errors
 /// The kernel has no socket or port to give.
 pub fn open(key: &ListenerKey) -> Result<StdListener> {
-    let (family, address) = match IpAddr::from(key.vip) {
+    let (family, address) = match key.vip {
         IpAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::LOCALHOST)),
         IpAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::LOCALHOST)),
     };
@@ -77,7 +77,7 @@ pub fn open(key: &ListenerKey) -> Result<StdListener> {
         listen(&socket, Backlog::MAXALLOWABLE)?;
         Ok(socket)
     });
-    Ok(made.with_context(|| format!("no socket for {}:{}", key.vip, key.port))?.into())
+    Ok(made.with_context(|| format!("no socket for {} {}", key.vip, key.port))?.into())
 }
 
 impl Listening {

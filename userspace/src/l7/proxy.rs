@@ -124,7 +124,7 @@ impl ProxyHttp for Proxy {
         let Some((pool, picked)) = picked else {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
-        let member = SocketAddr::from(picked.member);
+        let member = picked.member;
         let mut peer = upstream::peer(pool, member, &http.timeouts);
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;

@@ -79,7 +79,7 @@ impl Pool {
     pub fn note_health(&self, is_up: impl Fn(SocketAddr) -> bool) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         for &member in self.settings.members.keys() {
-            let up = is_up(member.into());
+            let up = is_up(member);
             if verdicts.insert(member, up) != Some(up) {
                 self.balancer.set_health(member, up, Now::read());
             }

@@ -2,8 +2,8 @@
 //!
 //! `config/` makes one from TOML; `plan` compares two; `dataplane/` makes the maps follow, `l7/` its snapshots.
 //! What only HTTP listeners and pools have is in `http` and `tls`.
-//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an [`IpAddr::V4`],
-//! never an IPv6 address that carries one.
+//! Architecture invariant: nothing here knows aya, Pingora, serde or the wire. An IPv4 address is an
+//! [`IpAddr::V4`], never an IPv6 address that carries one.
 
 pub mod edge;
 pub mod http;

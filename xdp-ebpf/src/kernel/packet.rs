@@ -10,7 +10,7 @@ use xdp_ebpf::{
     family::{Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, open,
+    icmp, icmp_error, open,
     packet::{Header, NoHeadroom, Packet},
     refuse,
     tables::Tables,
@@ -91,19 +91,28 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn cut_tail(&mut self, length: usize) -> Option<()> {
-        // SAFETY: as in `grow_head`.
-        let cut = unsafe {
-            let surplus = bpf_xdp_get_buff_len(self.ctx.ctx) as i32 - length as i32;
-            bpf_xdp_adjust_tail(self.ctx.ctx, -surplus)
-        };
-        (cut == 0).then_some(())
-    }
-
-    #[inline(always)]
     fn shrink_head_by(&mut self, bytes: usize) -> Option<()> {
         // SAFETY: as in `grow_head`.
         (unsafe { bpf_xdp_adjust_head(self.ctx.ctx, bytes as i32) } == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn resize(&mut self, bytes: usize) -> Option<()> {
+        // SAFETY: the context is the kernel's; no reference into the packet can be alive across `&mut self`.
+        let resized = unsafe {
+            let surplus = bpf_xdp_get_buff_len(self.ctx.ctx) as i32 - bytes as i32;
+            if surplus > 0 {
+                bpf_xdp_adjust_tail(self.ctx.ctx, -surplus)
+            } else {
+                bpf_xdp_adjust_head(self.ctx.ctx, surplus)
+            }
+        };
+        (resized == 0).then_some(())
+    }
+
+    #[inline(always)]
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        decoded(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -273,7 +282,8 @@ const DONE: u32 = u32::MAX;
 
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
-    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident, $fragment:ident) => {
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
+     $fragment:ident, $too_big:ident) => {
         /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
         #[unsafe(no_mangle)]
         #[inline(never)]
@@ -347,6 +357,15 @@ macro_rules! functions {
             encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
         }
 
+        /// "Too big".
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            encoded(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+        }
+
         /// ICMP; `otherwise` is the number of the event with which all else ends.
         #[unsafe(no_mangle)]
         #[inline(never)]
@@ -382,5 +401,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);

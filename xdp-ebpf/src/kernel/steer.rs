@@ -32,8 +32,10 @@ fn service(ctx: &SkLookupContext) -> Option<Service> {
         let vip = match (*lookup).family {
             IPV4 => (*lookup).local_ip4.to_ne_bytes().wide(),
             IPV6 => {
-                let [a, b, c, d] = (*lookup).local_ip6;
-                transmute!([a, b, c, d])
+                // Volatile, so that the compiler does not merge them: the context is read word by word.
+                let word = (&raw const (*lookup).local_ip6).cast::<u32>();
+                let word = |n| word.add(n).read_volatile();
+                transmute!([word(0), word(1), word(2), word(3)])
             }
             _ => return None,
         };

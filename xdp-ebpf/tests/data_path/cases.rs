@@ -1,29 +1,30 @@
 //! The table of cases, and what must be true of every frame that is forwarded.
 
-use std::net::SocketAddrV4;
-
-use etherparse::{Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4Header, Ipv4Slice, icmpv4::DestUnreachableHeader};
+use etherparse::{NetHeaders, PacketHeaders};
 use testbed::{
     Datagram, Segment,
-    cases::{BACK, BACKEND, CLIENT, FRONT, LOCAL, NARROW_MTU, Side, VIP, cases},
+    cases::{BACK, Cast, FRONT, Side, cases},
 };
-use xdp_ebpf::verdict::Outcome;
+use xdp_ebpf::verdict::{Event, Outcome};
 
-use crate::world::{World, assert_sound, name};
+use crate::{
+    icmp::{assert_error, is_icmp},
+    world::{World, assert_sound, name, packet_len},
+};
 
 #[test]
 fn every_case_ends_as_the_table_says() {
-    for case in cases() {
-        let world = World::new();
-        for (n, step) in case.steps.iter().enumerate() {
-            let (outcome, left) = world.send(step.side, &step.frame);
-            assert_eq!(name(outcome), step.verdict, "{}, step {n}", case.what);
-            match outcome {
-                Outcome::Stop(_) => {
-                    assert_eq!(left, step.frame, "{}, step {n}: changed, then stopped", case.what)
-                }
-                Outcome::Tx | Outcome::Redirect(_) => {
-                    assert_rewritten(step.side, &step.frame, &left, case.what)
+    for cast in Cast::ALL {
+        for case in cases(cast) {
+            let world = World::new();
+            for (n, step) in case.steps.iter().enumerate() {
+                let what = &format!("{}, step {n}, {cast:?}", case.what);
+                let (outcome, left) = world.send(step.side, &step.frame);
+                assert_eq!(name(outcome), step.verdict, "{what}");
+                match outcome {
+                    Outcome::Stop(_) => assert_eq!(left, step.frame, "{what}: changed, then stopped"),
+                    _ if is_icmp(&step.frame) => assert_error(&cast, step.side, &step.frame, &left, what),
+                    _ => assert_rewritten(&cast, step.side, &step.frame, &left, what),
                 }
             }
         }
@@ -31,25 +32,74 @@ fn every_case_ends_as_the_table_says() {
 }
 
 /// What a rewrite may change, and to what; nothing else may change but the options.
-fn assert_rewritten(side: Side, came: &[u8], left: &[u8], what: &str) {
-    if came[23] == 1 {
-        return assert_error(side, came, left, what);
-    }
+fn assert_rewritten(cast: &Cast, side: Side, came: &[u8], left: &[u8], what: &str) {
     assert_sound(left);
-    if let Some(before) = Datagram::parse(came) {
-        return assert_datagram(side, &before, &Datagram::parse(left).unwrap(), what);
-    }
-    let (before, after) = (Segment::parse(came).unwrap(), Segment::parse(left).unwrap());
-    let (macs, source, destination) = match side {
-        Side::Front => (BACK, after.source, BACKEND),
-        Side::Back => (FRONT, VIP, CLIENT),
+    let macs = match side {
+        Side::Front => BACK,
+        Side::Back => FRONT,
     };
     assert_eq!(left[..12], [macs[1], macs[0]].concat(), "{what}: MACs");
-    assert_eq!((after.source, after.destination), (source, destination), "{what}: addresses");
-    if side == Side::Front {
-        assert_eq!(after.source.ip(), LOCAL.ip(), "{what}: the local address");
+    let padding = |frame: &[u8]| frame.len() - 14 - packet_len(frame).unwrap();
+    assert_eq!(padding(left), padding(came), "{what}: padding");
+    let (old, new) = (Header::of(came), Header::of(left));
+    assert_eq!(new.time_to_live, old.time_to_live - 1, "{what}: time to live");
+    assert_eq!(new.class, old.class, "{what}: class of traffic");
+    if cast.is_plain() {
+        assert_eq!(new.version, old.version, "{what}: version");
+        assert_eq!(new.rest, old.rest, "{what}: the rest of the IP header");
+    } else {
+        assert_ne!(new.version, old.version, "{what}: version");
+        let rest = if new.version == 4 { DO_NOT_FRAGMENT } else { 0 };
+        assert_eq!(new.rest, rest, "{what}: the rest of the IP header");
     }
-    assert_eq!(after.time_to_live, before.time_to_live - 1, "{what}: time to live");
+    if let Some(before) = Datagram::parse(came) {
+        assert_datagram(cast, side, &before, &Datagram::parse(left).unwrap(), what);
+    } else {
+        assert_segment(cast, side, &Segment::parse(came).unwrap(), &Segment::parse(left).unwrap(), what);
+    }
+}
+
+/// What of an IP header both families have, and in one number what only this one has.
+struct Header {
+    version: u8,
+    class: u8,
+    time_to_live: u8,
+    rest: u32,
+}
+
+/// [`Header::rest`] of IPv4 with DF alone.
+const DO_NOT_FRAGMENT: u32 = 1 << 16;
+
+impl Header {
+    fn of(frame: &[u8]) -> Self {
+        match PacketHeaders::from_ethernet_slice(frame).unwrap().net.unwrap() {
+            NetHeaders::Ipv4(ip, _) => Self {
+                version: 4,
+                class: ip.dscp.value() << 2 | ip.ecn.value(),
+                time_to_live: ip.time_to_live,
+                rest: u32::from(ip.dont_fragment) << 16 | u32::from(ip.identification),
+            },
+            NetHeaders::Ipv6(ip, _) => Self {
+                version: 6,
+                class: ip.traffic_class,
+                time_to_live: ip.hop_limit,
+                rest: ip.flow_label.value(),
+            },
+            NetHeaders::Arp(_) => panic!("neither IPv4 nor IPv6"),
+        }
+    }
+}
+
+fn assert_segment(cast: &Cast, side: Side, before: &Segment, after: &Segment, what: &str) {
+    match side {
+        Side::Front => {
+            let local = after.source.ip();
+            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses")
+        }
+        Side::Back => {
+            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses")
+        }
+    }
     assert_eq!(after.payload, before.payload, "{what}: payload");
     let mut same = after.tcp.clone();
     same.source_port = before.tcp.source_port;
@@ -59,45 +109,15 @@ fn assert_rewritten(side: Side, came: &[u8], left: &[u8], what: &str) {
     assert_eq!(same, before.tcp, "{what}: the rest of the TCP header");
 }
 
-/// An ICMP error that went on: who hears it from whom, what it says, and every checksum in it.
-fn assert_error(side: Side, came: &[u8], left: &[u8], what: &str) {
-    let ip = Ipv4Slice::from_slice(&left[14..]).unwrap();
-    assert_eq!(
-        ip.header().to_header().calc_header_checksum(),
-        ip.header().header_checksum(),
-        "{what}: outer"
-    );
-    let icmp = Icmpv4Slice::from_slice(ip.payload().payload).unwrap();
-    assert_eq!(icmp.icmp_type().calc_checksum(icmp.payload()), icmp.checksum(), "{what}: ICMP checksum");
-    let (quoted, rest) = Ipv4Header::from_slice(icmp.payload()).unwrap();
-    assert_eq!(quoted.calc_header_checksum(), quoted.header_checksum, "{what}: quoted IP checksum");
-    let port = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
-    let source = SocketAddrV4::new(quoted.source.into(), port(0));
-    let destination = SocketAddrV4::new(quoted.destination.into(), port(2));
-
-    // Who hears it, what they had sent, and from whom they hear it: the address that they know.
-    let (hears, sent, from) = match side {
-        Side::Front => (BACKEND, (BACKEND, LOCAL), LOCAL),
-        Side::Back => (CLIENT, (CLIENT, VIP), VIP),
-    };
-    let outer = ip.header();
-    assert_eq!((outer.source_addr(), outer.destination_addr()), (*from.ip(), *hears.ip()), "{what}: outer");
-    assert_eq!((source, destination), sent, "{what}: quoted");
-    let Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu }) =
-        icmp.icmp_type()
-    else {
-        return assert_eq!(left[34..36], came[34..36], "{what}: type and code");
-    };
-    let room = if side == Side::Back && quoted.protocol == IpNumber::TCP { 8 } else { 0 };
-    assert_eq!(next_hop_mtu, NARROW_MTU - room, "{what}: MTU");
-}
-
-fn assert_datagram(side: Side, before: &Datagram, after: &Datagram, what: &str) {
+fn assert_datagram(cast: &Cast, side: Side, before: &Datagram, after: &Datagram, what: &str) {
     match side {
         Side::Front => {
-            assert_eq!((after.source.ip(), after.destination), (LOCAL.ip(), BACKEND), "{what}: addresses");
+            let local = after.source.ip();
+            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses")
         }
-        Side::Back => assert_eq!((after.source, after.destination), (VIP, CLIENT), "{what}: addresses"),
+        Side::Back => {
+            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses")
+        }
     }
     assert_eq!(after.payload, before.payload, "{what}: payload");
     assert_eq!(after.checksum == Some(0), before.checksum == Some(0), "{what}: no checksum stays none");
@@ -105,26 +125,25 @@ fn assert_datagram(side: Side, before: &Datagram, after: &Datagram, what: &str) 
 
 #[test]
 fn every_truncation_of_every_case_is_stopped_and_unchanged() {
-    for case in cases() {
-        for n in 0..case.steps.len() {
-            let world = World::new();
-            for step in &case.steps[..n] {
-                world.send(step.side, &step.frame);
+    for cast in Cast::ALL {
+        for case in cases(cast) {
+            for n in 0..case.steps.len() {
+                let world = World::new();
+                for step in &case.steps[..n] {
+                    world.send(step.side, &step.frame);
+                }
+                let step = &case.steps[n];
+                let opened = world.tables.counted(Event::SessionOpened);
+                let whole = packet_len(&step.frame).map_or(step.frame.len(), |length| 14 + length);
+                for length in 0..step.frame.len().min(whole) {
+                    let what = format!("{}, step {n} cut to {length}, {cast:?}", case.what);
+                    let cut = &step.frame[..length];
+                    let (outcome, left) = world.send(step.side, cut);
+                    assert!(matches!(outcome, Outcome::Stop(_)), "{what}: {outcome:?}");
+                    assert_eq!(left, cut, "{what}");
+                }
+                assert_eq!(world.tables.counted(Event::SessionOpened), opened, "{}", case.what);
             }
-            let step = &case.steps[n];
-            let opened = world.tables.counted(xdp_ebpf::verdict::Event::SessionOpened);
-            let packet_len = 14 + usize::from(u16::from_be_bytes([step.frame[16], step.frame[17]]));
-            for length in 0..step.frame.len().min(packet_len) {
-                let cut = &step.frame[..length];
-                let (outcome, left) = world.send(step.side, cut);
-                assert!(
-                    matches!(outcome, Outcome::Stop(_)),
-                    "{}, step {n} cut to {length}: {outcome:?}",
-                    case.what
-                );
-                assert_eq!(left, cut, "{}, step {n} cut to {length}", case.what);
-            }
-            assert_eq!(world.tables.counted(xdp_ebpf::verdict::Event::SessionOpened), opened);
         }
     }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod cases;
 mod garbage;
+mod icmp;
 mod schedule;
 mod sessions;
 mod toa;

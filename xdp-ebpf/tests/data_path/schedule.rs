@@ -1,6 +1,6 @@
 //! Schedulers and stickiness, against plain models.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use proptest::prelude::*;
 use xdp_ebpf::{
@@ -13,12 +13,14 @@ use xdp_ebpf::{
     verdict::Event,
 };
 
+use crate::world::wide;
+
 /// One pool of backends with these weights.
 fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
-    let mut tables = HostTables::new(&[[100, 64, 0, 1]], 20_000, 64, 16);
+    let mut tables = HostTables::new(&[[100, 64, 0, 1].into()], 20_000, 64, 16);
     for (index, &weight) in weights.iter().enumerate() {
         tables.slots.push(slot_of(index as u16, weight));
-        let address = [192, 0, 2, index as u8];
+        let address = wide([192, 0, 2, index as u8].into());
         let (pool, state, health) = (0, ENTRY_ACTIVE, HEALTH_UP);
         tables.backends.push(Backend {
             address,
@@ -35,8 +37,8 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
     tables
 }
 
-fn picked(tables: &HostTables, source: [u8; 4]) -> usize {
-    pick(tables, &tables.config, 0, source).unwrap() as usize
+fn picked(tables: &HostTables, source: impl Into<IpAddr>) -> usize {
+    pick(tables, &tables.config, 0, wide(source.into())).unwrap() as usize
 }
 
 proptest! {
@@ -70,10 +72,10 @@ proptest! {
     }
 
     #[test]
-    fn the_same_source_meets_the_same_slot_whatever_else_happens(sources in prop::collection::vec(any::<[u8; 4]>(), 1..50)) {
+    fn the_same_source_meets_the_same_slot_whatever_else_happens(sources in prop::collection::vec(any::<IpAddr>(), 1..50)) {
         let tables = pool(ALGORITHM_SOURCE_HASH, &[1; 7]);
         for &source in sources.iter().chain(&sources) {
-            prop_assert_eq!(picked(&tables, source), source_slot(source, 7) as usize);
+            prop_assert_eq!(picked(&tables, source), source_slot(wide(source), 7) as usize);
         }
     }
 
@@ -121,6 +123,6 @@ fn members_that_are_level_take_turns() {
 fn an_empty_pool_is_refused_by_name() {
     for algorithm in [ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, ALGORITHM_LEAST_CONNECTIONS] {
         let tables = pool(algorithm, &[]);
-        assert_eq!(pick(&tables, &tables.config, 0, [1, 2, 3, 4]), Err(Event::DropNoMember));
+        assert_eq!(pick(&tables, &tables.config, 0, [1; 16]), Err(Event::DropNoMember));
     }
 }

@@ -1,28 +1,32 @@
 //! Sessions: the inverse law, ports, members, resets.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use proptest::prelude::*;
 use testbed::{
-    Segment,
-    cases::{BACKEND, CLIENT, LOCAL, Side, VIP, ack, from_backend, from_client, syn},
+    Datagram, Segment,
+    cases::{BACK, Cast, Side, frame},
 };
 use xdp_ebpf::{
-    abi::{DYING, FREE, LIVE},
+    abi::{Common, DYING, FREE, LIVE},
     tcp_state::State,
     verdict::{Event, Outcome},
 };
 
-use crate::world::World;
+use crate::world::{INTERFACES, World};
 
-fn syn_from(client: SocketAddrV4) -> Segment {
-    let mut segment = syn();
+fn syn_from(cast: &Cast, client: SocketAddr) -> Segment {
+    let mut segment = cast.syn();
     segment.source = client;
     segment
 }
 
-fn client(n: u16) -> SocketAddrV4 {
-    SocketAddrV4::new(*CLIENT.ip(), 10_000 + n)
+fn client(cast: &Cast, n: u16) -> SocketAddr {
+    SocketAddr::new(cast.client.ip(), 10_000 + n)
+}
+
+fn any_cast() -> impl Strategy<Value = Cast> {
+    prop::sample::select(Cast::ALL.to_vec())
 }
 
 proptest! {
@@ -30,164 +34,237 @@ proptest! {
     /// was said arrives unchanged in both directions.
     #[test]
     fn there_and_back_again(
+        cast in any_cast(),
         port in 1..u16::MAX,
         sequence in any::<u32>(),
         there in prop::collection::vec(any::<u8>(), 0..1400),
         back in prop::collection::vec(any::<u8>(), 0..1400),
     ) {
         let world = World::new();
-        let client = SocketAddrV4::new(*CLIENT.ip(), port);
-        let mut first = syn_from(client);
+        let client = SocketAddr::new(cast.client.ip(), port);
+        let mut first = syn_from(&cast, client);
         first.tcp.sequence_number = sequence;
         let seen = world.forward(Side::Front, &first);
-        prop_assert_eq!(seen.destination, BACKEND);
+        prop_assert_eq!(seen.destination, cast.backend);
 
-        let mut data = ack(&there);
+        let mut data = cast.ack(&there);
         data.source = client;
         let arrived = world.forward(Side::Front, &data);
         prop_assert_eq!(arrived.source, seen.source);
         prop_assert_eq!(arrived.payload, there);
 
-        let answer = from_backend(|s| (s.destination, s.payload) = (seen.source, back.clone()));
+        let answer = cast.from_backend(|s| (s.destination, s.payload) = (seen.source, back.clone()));
         let answered = world.forward(Side::Back, &answer);
-        prop_assert_eq!((answered.source, answered.destination), (VIP, client));
+        prop_assert_eq!((answered.source, answered.destination), (cast.vip, client));
         prop_assert_eq!(answered.payload, back);
+    }
+
+    /// The same of datagrams, whose checksum is never zero.
+    #[test]
+    fn datagrams_there_and_back_again(
+        cast in any_cast(),
+        port in 1..u16::MAX,
+        there in prop::collection::vec(any::<u8>(), 0..1400),
+        back in prop::collection::vec(any::<u8>(), 0..1400),
+    ) {
+        let world = World::new();
+        let client = SocketAddr::new(cast.client.ip(), port);
+        let seen = world.forward_datagram(Side::Front, &Datagram::new(client, cast.vip, &there));
+        prop_assert_eq!((seen.destination, &seen.payload), (cast.backend, &there));
+        prop_assert_ne!(seen.checksum, Some(0));
+        for _ in 0..2 {
+            let answer = Datagram::new(cast.backend, seen.source, &back);
+            let answered = world.forward_datagram(Side::Back, &answer);
+            prop_assert_eq!((answered.source, answered.destination), (cast.vip, client));
+            prop_assert_eq!(&answered.payload, &back);
+            prop_assert_ne!(answered.checksum, Some(0));
+        }
     }
 }
 
 #[test]
 fn members_take_turns_as_the_slots_say() {
-    let others = [([192, 0, 2, 11], 8080), ([192, 0, 2, 12], 8080), ([192, 0, 2, 13], 8080)];
-    let world = World::with_backends(256, &others);
-    let picked: Vec<u8> = (0..9)
-        .map(|n| world.forward(Side::Front, &syn_from(client(n))).destination.ip().octets()[3])
-        .collect();
-    assert_eq!(picked, [11, 12, 13, 11, 12, 13, 11, 12, 13]);
+    for cast in Cast::ALL {
+        let mut members = [cast.backend; 3];
+        for (n, member) in members.iter_mut().enumerate() {
+            member.set_port(8080 + n as u16);
+        }
+        let world = World::with_members(256, &[(cast, members.to_vec())]);
+        let picked: Vec<u16> = (0..9)
+            .map(|n| world.forward(Side::Front, &syn_from(&cast, client(&cast, n))).destination.port())
+            .collect();
+        assert_eq!(picked, [8080, 8081, 8082, 8080, 8081, 8082, 8080, 8081, 8082]);
+    }
+}
+
+#[test]
+fn one_pool_has_members_of_both_families() {
+    for (cast, other) in [(Cast::IPV4, Cast::IPV6), (Cast::IPV6, Cast::IPV4)] {
+        let members = vec![cast.backend, other.backend];
+        let world = World::with_members(64, &[(cast, members.clone())]);
+        for n in 0..4 {
+            let left = world.forward(Side::Front, &syn_from(&cast, client(&cast, n)));
+            let member = members[usize::from(n) % 2];
+            assert_eq!(left.destination, member);
+            let answer = Segment { source: member, destination: left.source, ..cast.syn_ack() };
+            assert_eq!(world.forward(Side::Back, &answer).destination, client(&cast, n));
+        }
+    }
 }
 
 #[test]
 fn ports_run_out_by_name_and_come_back() {
-    let world = World::with_ports(4);
-    let ports: Vec<u16> =
-        (0..4).map(|n| world.forward(Side::Front, &syn_from(client(n))).source.port()).collect();
-    assert_eq!(ports, [20_000, 20_001, 20_002, 20_003], "first in, first out");
-    let fifth = testbed::cases::frame(Side::Front, &syn_from(client(4)).packet().unwrap());
-    assert_eq!(world.send(Side::Front, &fifth).0, Outcome::Stop(Event::DropNoPort));
-    assert_eq!(
-        world.tables.forward.iter().filter(|half| half.state != FREE).count(),
-        4,
-        "nothing left half-open"
-    );
+    for cast in Cast::ALL {
+        let world = World::with_ports(4);
+        let ports: Vec<u16> = (0..4)
+            .map(|n| world.forward(Side::Front, &syn_from(&cast, client(&cast, n))).source.port())
+            .collect();
+        assert_eq!(ports, [20_000, 20_001, 20_002, 20_003], "first in, first out");
+        let fifth = frame(Side::Front, &syn_from(&cast, client(&cast, 4)).packet().unwrap());
+        assert_eq!(world.send(Side::Front, &fifth).0, Outcome::Stop(Event::DropNoPort));
+        let taken = world.forward_halves().iter().filter(|half| half.state != FREE).count();
+        assert_eq!(taken, 4, "nothing left half-open");
 
-    // As the sweeper gives a port back: the half first, then the entry, then the tail.
-    world.tables.reverse.shared(2).unwrap().state().set(FREE);
-    world.tables.ports.borrow_mut()[0] = 20_002;
-    world.tables.planes.shared(0).unwrap().tail().set(5);
-    assert_eq!(world.forward(Side::Front, &syn_from(client(4))).source.port(), 20_002);
+        // As the sweeper gives a port back: the half first, then the entry, then the tail.
+        let ring = if cast.backend.is_ipv4() {
+            world.tables.reverse.shared(2).unwrap().state().set(FREE);
+            0
+        } else {
+            world.tables.reverse6.shared(2).unwrap().state().set(FREE);
+            1
+        };
+        world.tables.ports.borrow_mut()[ring * 4] = 20_002;
+        world.tables.planes.shared(ring as u32).unwrap().tail().set(5);
+        let again = world.forward(Side::Front, &syn_from(&cast, client(&cast, 4)));
+        assert_eq!(again.source.port(), 20_002);
+    }
 }
 
 #[test]
 fn a_full_table_refuses_by_name() {
-    let mut world = World::with_ports(64);
-    world.tables.config.forward_mask = 0;
-    for n in 0..4 {
-        world.forward(Side::Front, &syn_from(client(n)));
+    for cast in Cast::ALL {
+        let mut world = World::with_ports(64);
+        (world.tables.config.forward_mask, world.tables.config.forward6_mask) = (0, 0);
+        for n in 0..4 {
+            world.forward(Side::Front, &syn_from(&cast, client(&cast, n)));
+        }
+        let fifth = frame(Side::Front, &syn_from(&cast, client(&cast, 4)).packet().unwrap());
+        assert_eq!(world.send(Side::Front, &fifth).0, Outcome::Stop(Event::DropTableFull));
+        let taken: u32 = world.tables.planes.iter().map(|plane| plane.head).sum();
+        assert_eq!(taken, 4, "a refused connection takes no port");
     }
-    let fifth = testbed::cases::frame(Side::Front, &syn_from(client(4)).packet().unwrap());
-    assert_eq!(world.send(Side::Front, &fifth).0, Outcome::Stop(Event::DropTableFull));
-    let plane = world.tables.planes.shared(0).unwrap().snapshot();
-    assert_eq!(plane.head, 4, "a refused connection takes no port");
 }
 
 fn states(world: &World) -> Vec<(u32, State)> {
-    let halves = world.tables.forward.iter().chain(world.tables.reverse.iter());
-    halves
-        .filter(|half| half.state != FREE)
-        .map(|half| (half.state, State::from_u8(half.tcp).unwrap()))
-        .collect()
+    let halves = world.halves().into_iter().filter(|half| half.state != FREE);
+    halves.map(|half| (half.state, State::from_u8(half.tcp).unwrap())).collect()
+}
+
+/// How many connections the backends have.
+fn load(world: &World) -> u32 {
+    world.tables.loads.iter().sum()
 }
 
 #[test]
 fn both_halves_follow_the_session_and_a_forged_reset_is_undone() {
-    let world = World::new();
-    world.forward(Side::Front, &syn());
-    assert_eq!(states(&world), [(LIVE, State::SynRecv); 2]);
-    world.forward(Side::Back, &testbed::cases::syn_ack());
-    world.forward(Side::Front, &ack(b""));
-    assert_eq!(states(&world), [(LIVE, State::Established); 2]);
+    for cast in Cast::ALL {
+        let world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        assert_eq!(states(&world), [(LIVE, State::SynRecv); 2]);
+        world.forward(Side::Back, &cast.syn_ack());
+        world.forward(Side::Front, &cast.ack(b""));
+        assert_eq!(states(&world), [(LIVE, State::Established); 2]);
 
-    world.forward(Side::Front, &from_client(|s| s.tcp.rst = true));
-    assert_eq!(states(&world), [(LIVE, State::Close); 2]);
-    assert_eq!(load(&world), 0, "over");
-    world.forward(Side::Front, &ack(b"still"));
-    assert_eq!(states(&world), [(LIVE, State::Close); 2], "one end alone proves nothing");
-    world.forward(Side::Back, &from_backend(|s| s.payload = b"here".to_vec()));
-    assert_eq!(states(&world), [(LIVE, State::Established); 2]);
-    assert_eq!(load(&world), 1, "not over after all");
-}
-
-/// How many connections the backend has.
-fn load(world: &World) -> u32 {
-    world.tables.loads.shared(0).unwrap().snapshot()
+        world.forward(Side::Front, &cast.from_client(|s| s.tcp.rst = true));
+        assert_eq!(states(&world), [(LIVE, State::Close); 2]);
+        assert_eq!(load(&world), 0, "over");
+        world.forward(Side::Front, &cast.ack(b"still"));
+        assert_eq!(states(&world), [(LIVE, State::Close); 2], "one end alone proves nothing");
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"here".to_vec()));
+        assert_eq!(states(&world), [(LIVE, State::Established); 2]);
+        assert_eq!(load(&world), 1, "not over after all");
+    }
 }
 
 #[test]
 fn a_true_reset_stays_and_a_new_syn_gets_a_fresh_port() {
-    let world = World::new();
-    let first = world.forward(Side::Front, &syn());
-    world.forward(Side::Back, &testbed::cases::syn_ack());
-    world.forward(Side::Front, &ack(b""));
-    world.forward(Side::Back, &from_backend(|s| s.tcp.rst = true));
-    world.forward(Side::Front, &ack(b"in flight"));
-    assert_eq!(states(&world), [(LIVE, State::Close); 2]);
+    for cast in Cast::ALL {
+        let world = World::new();
+        let first = world.forward(Side::Front, &cast.syn());
+        world.forward(Side::Back, &cast.syn_ack());
+        world.forward(Side::Front, &cast.ack(b""));
+        world.forward(Side::Back, &cast.from_backend(|s| s.tcp.rst = true));
+        world.forward(Side::Front, &cast.ack(b"in flight"));
+        assert_eq!(states(&world), [(LIVE, State::Close); 2]);
 
-    let second = world.forward(Side::Front, &syn());
-    assert_eq!(first.source, LOCAL);
-    assert_ne!(second.source, first.source);
-    let mut seen = states(&world);
-    seen.sort_by_key(|(state, _)| *state);
-    // Of the old session the reverse half is left, for the sweeper; the new one has its forward slot.
-    assert_eq!(seen, [(LIVE, State::SynRecv), (LIVE, State::SynRecv), (DYING, State::Close)]);
+        let second = world.forward(Side::Front, &cast.syn());
+        assert_eq!(first.source, cast.local);
+        assert_ne!(second.source, first.source);
+        let mut seen = states(&world);
+        seen.sort_by_key(|(state, _)| *state);
+        // Of the old session the reverse half is left, for the sweeper; the new one has its forward slot.
+        assert_eq!(seen, [(LIVE, State::SynRecv), (LIVE, State::SynRecv), (DYING, State::Close)]);
+    }
 }
 
 #[test]
 fn a_half_remembers_what_a_reset_needs() {
-    let world = World::new();
-    world.forward(Side::Front, &syn());
-    world.forward(Side::Back, &testbed::cases::syn_ack());
-    world.tables.now.set(77);
-    world.forward(Side::Front, &from_client(|s| (s.tcp.ack, s.tcp.acknowledgment_number) = (true, 6543)));
-    let half = world.tables.forward.iter().find(|half| half.state == LIVE).unwrap();
-    assert_eq!((half.ack, half.last_seen, half.packets), (6543, 77, 2));
-    let half = world.tables.reverse.iter().find(|half| half.state == LIVE).unwrap();
-    assert_eq!((half.ack, half.last_seen, half.packets), (1001, 1000, 1));
+    let live = |halves: Vec<Common>| {
+        let half = halves.into_iter().find(|half| half.state == LIVE).unwrap();
+        (half.ack, half.last_seen, half.packets)
+    };
+    for cast in Cast::ALL {
+        let world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        world.forward(Side::Back, &cast.syn_ack());
+        world.tables.now.set(77);
+        let ack = cast.from_client(|s| (s.tcp.ack, s.tcp.acknowledgment_number) = (true, 6543));
+        world.forward(Side::Front, &ack);
+        assert_eq!(live(world.forward_halves()), (6543, 77, 2));
+        assert_eq!(live(world.reverse_halves()), (1001, 1000, 1));
+    }
 }
 
 #[test]
 fn a_new_generation_asks_for_the_next_hop_again() {
-    let mut world = World::new();
-    world.forward(Side::Front, &syn());
-    let moved = [2, 0, 0, 0, 9, 9];
-    world.tables.connect(crate::world::INTERFACES[1], testbed::cases::BACK[0], BACKEND.ip().octets(), moved);
-    let bytes = testbed::cases::frame(Side::Front, &syn().packet().unwrap());
-    assert_eq!(world.send(Side::Front, &bytes).1[..6], testbed::cases::BACK[1], "nothing asks yet");
-    world.tables.config.generation += 1;
-    assert_eq!(world.send(Side::Front, &bytes).1[..6], moved);
-    world.tables.routes.clear();
-    world.tables.config.generation += 1;
-    assert_eq!(world.send(Side::Front, &bytes).1[..6], moved, "no answer: the old one stays");
+    for cast in Cast::ALL {
+        let mut world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        let (moved, moved_client) = ([2, 0, 0, 0, 9, 9], [2, 0, 0, 0, 9, 8]);
+        world.tables.connect(INTERFACES[1], BACK[0], cast.backend.ip(), moved);
+        world.tables.connect(INTERFACES[0], BACK[0], cast.client.ip(), moved_client);
+        let there = frame(Side::Front, &cast.syn().packet().unwrap());
+        let back = frame(Side::Back, &cast.syn_ack().packet().unwrap());
+        assert_eq!(world.send(Side::Front, &there).1[..6], BACK[1], "nothing asks yet");
+        world.tables.config.generation += 1;
+        assert_eq!(world.send(Side::Front, &there).1[..6], moved);
+        assert_eq!(world.send(Side::Back, &back).1[..6], moved_client, "{cast:?}");
+        world.tables.routes.clear();
+        world.tables.config.generation += 1;
+        assert_eq!(world.send(Side::Front, &there).1[..6], moved, "no answer: the old one stays");
+    }
 }
 
 #[test]
 fn what_is_larger_than_the_way_out_is_dropped_by_name() {
     const MTU: usize = 1500;
-    let world = World::new();
-    world.forward(Side::Front, &syn());
-    let headers = ack(b"").packet().unwrap().len();
-    let sent = |total: usize| {
-        let packet = ack(&vec![7; total - headers]).packet().unwrap();
-        world.send(Side::Front, &testbed::cases::frame(Side::Front, &packet)).0
-    };
-    assert!(matches!(sent(MTU), Outcome::Redirect(_)));
-    assert_eq!(sent(MTU + 1), Outcome::Stop(Event::DropOverMtu));
+    for cast in Cast::ALL {
+        let world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        world.forward(Side::Back, &cast.syn_ack());
+        // What leaves, from its IP header on, but for TOA.
+        let there = |leaves: usize| {
+            let packet = cast.ack(&vec![7; leaves - cast.back_header() - 20]).packet().unwrap();
+            world.send(Side::Front, &frame(Side::Front, &packet)).0
+        };
+        assert!(matches!(there(MTU), Outcome::Redirect(_)), "{cast:?}");
+        assert_eq!(there(MTU + 1), Outcome::Stop(Event::DropOverMtu), "{cast:?}");
+        let back = |leaves: usize| {
+            let payload = vec![7; leaves - cast.front_header() - 20];
+            let packet = cast.from_backend(|s| s.payload = payload).packet().unwrap();
+            world.send(Side::Back, &frame(Side::Back, &packet)).0
+        };
+        assert!(matches!(back(MTU), Outcome::Redirect(_)), "{cast:?}");
+        assert_eq!(back(MTU + 1), Outcome::Stop(Event::DropOverMtu), "{cast:?}");
+    }
 }

@@ -3,71 +3,110 @@
 use proptest::prelude::*;
 use testbed::{
     Segment,
-    cases::{CLIENT, Side, ack, from_backend, from_client, options, syn, syn_ack},
+    cases::{Cast, Side, frame, options},
 };
-use xdp_ebpf::verdict::Event;
+use xdp_ebpf::verdict::{Event, Outcome};
 
-use crate::world::World;
+use crate::world::{World, assert_sound};
 
 /// A world in which the handshake is done up to the SYN-ACK.
-fn half_open() -> World {
+fn half_open(cast: &Cast) -> World {
     let world = World::new();
-    world.forward(Side::Front, &syn());
-    world.forward(Side::Back, &syn_ack());
+    world.forward(Side::Front, &cast.syn());
+    world.forward(Side::Back, &cast.syn_ack());
     world
 }
 
 #[test]
 fn the_third_segment_and_all_data_until_the_backend_answers() {
-    let world = half_open();
-    for segment in [ack(b""), ack(b"one"), ack(b"one"), ack(b"two")] {
-        let left = world.forward(Side::Front, &segment);
-        assert_eq!(left.toa(), [CLIENT]);
-        assert_eq!(left.tcp.options.as_slice()[..2], [254, 8], "right behind the TCP header");
+    for cast in Cast::ALL {
+        let world = half_open(&cast);
+        for segment in [cast.ack(b""), cast.ack(b"one"), cast.ack(b"one"), cast.ack(b"two")] {
+            let left = world.forward(Side::Front, &segment);
+            assert_eq!(left.toa(), [cast.client]);
+            let begins = [254, cast.toa_len() as u8];
+            assert_eq!(left.tcp.options.as_slice()[..2], begins, "right behind the TCP header");
+        }
+        // A duplicate of the SYN-ACK's acknowledgement answers nothing yet.
+        world.forward(Side::Back, &cast.from_backend(|_| ()));
+        assert_eq!(world.forward(Side::Front, &cast.ack(b"three")).toa(), [cast.client]);
+        world.forward(Side::Back, &cast.from_backend(|s| s.tcp.acknowledgment_number += 3));
+        assert_eq!(world.forward(Side::Front, &cast.ack(b"four")).toa(), []);
     }
-    // A duplicate of the SYN-ACK's acknowledgement answers nothing yet.
-    world.forward(Side::Back, &from_backend(|_| ()));
-    assert_eq!(world.forward(Side::Front, &ack(b"three")).toa(), [CLIENT]);
-    world.forward(Side::Back, &from_backend(|s| s.tcp.acknowledgment_number += 3));
-    assert_eq!(world.forward(Side::Front, &ack(b"four")).toa(), []);
 }
 
 #[test]
 fn data_from_the_backend_ends_it() {
-    let world = half_open();
-    assert_eq!(world.forward(Side::Front, &ack(b"")).toa(), [CLIENT]);
-    world.forward(Side::Back, &from_backend(|s| s.payload = b"220".to_vec()));
-    assert_eq!(world.forward(Side::Front, &ack(b"")).toa(), []);
+    for cast in Cast::ALL {
+        let world = half_open(&cast);
+        assert_eq!(world.forward(Side::Front, &cast.ack(b"")).toa(), [cast.client]);
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"220".to_vec()));
+        assert_eq!(world.forward(Side::Front, &cast.ack(b"")).toa(), []);
+    }
 }
 
 #[test]
 fn a_bare_syn_and_a_reset_carry_none_and_a_syn_with_data_does() {
-    let world = World::new();
-    assert_eq!(world.forward(Side::Front, &syn()).toa(), []);
-    let reset = from_client(|s| s.tcp.rst = true);
-    assert_eq!(world.forward(Side::Front, &reset).toa(), []);
+    for cast in Cast::ALL {
+        let world = World::new();
+        assert_eq!(world.forward(Side::Front, &cast.syn()).toa(), []);
+        let reset = cast.from_client(|s| s.tcp.rst = true);
+        assert_eq!(world.forward(Side::Front, &reset).toa(), []);
 
-    let world = World::new();
-    let mut early = syn();
-    early.payload = b"early".to_vec();
-    assert_eq!(world.forward(Side::Front, &early).toa(), [CLIENT]);
+        let world = World::new();
+        let mut early = cast.syn();
+        early.payload = b"early".to_vec();
+        assert_eq!(world.forward(Side::Front, &early).toa(), [cast.client]);
+    }
 }
 
 #[test]
 fn the_mss_towards_the_client_leaves_room_and_that_towards_the_backend_stays() {
-    let world = World::new();
-    assert_eq!(world.forward(Side::Front, &syn()).tcp.options.as_slice()[..4], [2, 4, 0x05, 0xB4]);
-    assert_eq!(world.forward(Side::Back, &syn_ack()).tcp.options.as_slice()[..4], [2, 4, 0x05, 0xAC]);
+    for cast in Cast::ALL {
+        let world = World::new();
+        let mss = |segment: Segment| {
+            let options = segment.tcp.options.as_slice().to_vec();
+            assert_eq!(options[..2], [2, 4]);
+            usize::from(u16::from_be_bytes([options[2], options[3]]))
+        };
+        assert_eq!(mss(world.forward(Side::Front, &cast.syn())), 1460);
+        assert_eq!(mss(world.forward(Side::Back, &cast.syn_ack())), 1460 - cast.toa_len());
+    }
+}
+
+#[test]
+fn as_much_as_the_way_out_takes_gets_it_and_a_byte_more_does_not() {
+    const MTU: usize = 1500;
+    for cast in Cast::ALL {
+        let world = half_open(&cast);
+        let room = MTU - cast.back_header() - 20 - cast.toa_len();
+        for (more, toa) in [(0, &[cast.client][..]), (1, &[])] {
+            let left = world.forward(Side::Front, &cast.ack(&vec![7; room + more]));
+            assert_eq!(left.toa(), toa, "{cast:?}");
+        }
+        assert_eq!(world.tables.counted(Event::ToaNoRoom), 1);
+    }
 }
 
 #[test]
 fn without_headroom_the_segment_goes_on_as_it_is() {
-    let world = half_open();
-    let bytes = testbed::cases::frame(Side::Front, &ack(b"data").packet().unwrap());
-    let (_, left) = world.send_with(Side::Front, &bytes, 7);
-    crate::world::assert_sound(&left);
-    assert_eq!(Segment::parse(&left).unwrap().toa(), []);
-    assert_eq!(world.tables.counted(Event::ToaNoRoom), 1);
+    for cast in [Cast::IPV4, Cast::IPV6, Cast::IPV6_TO_IPV4] {
+        let world = half_open(&cast);
+        let bytes = frame(Side::Front, &cast.ack(b"data").packet().unwrap());
+        let (_, left) = world.send_with(Side::Front, &bytes, cast.toa_len() - 1);
+        assert_sound(&left);
+        assert_eq!(Segment::parse(&left).unwrap().toa(), []);
+        assert_eq!(world.tables.counted(Event::ToaNoRoom), 1);
+    }
+}
+
+#[test]
+fn without_headroom_for_a_longer_header_it_does_not_go_on() {
+    let cast = Cast::IPV4_TO_IPV6;
+    let world = half_open(&cast);
+    let bytes = frame(Side::Front, &cast.ack(b"data").packet().unwrap());
+    assert_eq!(world.send_with(Side::Front, &bytes, 19).0, Outcome::Stop(Event::DropNoHeadroom));
+    assert!(matches!(world.send_with(Side::Front, &bytes, 28).0, Outcome::Redirect(_)));
 }
 
 /// Options as a hostile client may write them: true ones, forged ones, rubbish.
@@ -77,6 +116,7 @@ fn client_options() -> impl Strategy<Value = Vec<u8>> {
         2 => Just(vec![254, 8, 0, 80, 192, 0, 2, 99]),
         1 => Just(vec![253, 8, 0, 80, 192, 0, 2, 99]),
         1 => Just(vec![200, 8, 0, 80, 192, 0, 2, 99]),
+        1 => Just([&[254, 20][..], &[0x20; 18]].concat()),
         1 => Just(vec![254, 4, 0xF9, 0x89]),
         1 => Just(vec![8, 10, 0, 0, 0, 1, 0, 0, 0, 1]),
         1 => Just(vec![0]),
@@ -113,19 +153,21 @@ fn kinds(mut rest: &[u8]) -> Vec<u8> {
 proptest! {
     #[test]
     fn no_option_of_the_clients_passes_for_toa(
+        cast in prop::sample::select(Cast::ALL.to_vec()),
         bytes in client_options(),
         stage in 0..3u8,
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
-        let world = if stage == 0 { World::new() } else { half_open() };
+        let world = if stage == 0 { World::new() } else { half_open(&cast) };
         let mut segment = match stage {
-            0 => syn(),
-            1 => ack(b""),
-            _ => ack(&payload),
+            0 => cast.syn(),
+            1 => cast.ack(b""),
+            _ => cast.ack(&payload),
         };
         options(&mut segment, &bytes);
         let left = world.forward(Side::Front, &segment);
-        let wanted: &[_] = if stage > 0 && bytes.len() <= 32 { &[CLIENT] } else { &[] };
+        let fits = bytes.len() + cast.toa_len() <= 40;
+        let wanted: &[_] = if stage > 0 && fits { &[cast.client] } else { &[] };
         prop_assert_eq!(left.toa(), wanted);
 
         let seen = kinds(left.tcp.options.as_slice());

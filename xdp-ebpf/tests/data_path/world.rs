@@ -1,11 +1,14 @@
 //! The world of [`testbed::cases`], in vectors.
 
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{LaxPacketHeaders, NetHeaders, PacketHeaders};
 use testbed::{
     Datagram, Segment,
-    cases::{BACK, BACKEND, CLIENT, FRONT, LOCAL, Side, VIP, frame},
+    cases::{BACK, Cast, FRONT, Side, frame},
 };
 use xdp_ebpf::{
-    abi::{PROTOCOL_TCP, PROTOCOL_UDP},
+    abi::{Common, PROTOCOL_TCP, PROTOCOL_UDP},
     host::{HostPacket, HostTables},
     pipeline,
     verdict::Outcome,
@@ -25,18 +28,24 @@ impl World {
         Self::with_ports(64)
     }
 
+    /// With so many local ports of each address.
     pub fn with_ports(ports: u32) -> Self {
-        Self::with_backends(ports, &[(BACKEND.ip().octets(), BACKEND.port())])
+        let members = Cast::ALL.map(|cast| (cast, vec![cast.backend]));
+        Self::with_members(ports, &members)
     }
 
-    pub fn with_backends(ports: u32, backends: &[([u8; 4], u16)]) -> Self {
-        let mut tables = HostTables::new(&[LOCAL.ip().octets()], LOCAL.port(), ports, 1024);
-        for protocol in [PROTOCOL_TCP, PROTOCOL_UDP] {
-            tables.listen(protocol, VIP.ip().octets(), VIP.port(), backends);
-        }
-        tables.connect(INTERFACES[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
-        for (address, _) in backends {
-            tables.connect(INTERFACES[1], BACK[0], *address, BACK[1]);
+    /// With these members behind the listeners of these casts.
+    pub fn with_members(ports: u32, casts: &[(Cast, Vec<SocketAddr>)]) -> Self {
+        let locals = [Cast::IPV4.local.ip(), Cast::IPV6.local.ip()];
+        let mut tables = HostTables::new(&locals, Cast::IPV4.local.port(), ports, 64);
+        for (cast, members) in casts {
+            for protocol in [PROTOCOL_TCP, PROTOCOL_UDP] {
+                tables.listen(protocol, cast.vip, members);
+            }
+            tables.connect(INTERFACES[0], FRONT[0], cast.client.ip(), FRONT[1]);
+            for member in members {
+                tables.connect(INTERFACES[1], BACK[0], member.ip(), BACK[1]);
+            }
         }
         Self { tables }
     }
@@ -54,11 +63,38 @@ impl World {
 
     /// Sends a segment that must be forwarded, and reads what left.
     pub fn forward(&self, side: Side, segment: &Segment) -> Segment {
-        let (outcome, bytes) = self.send(side, &frame(side, &segment.packet().unwrap()));
-        assert!(matches!(outcome, Outcome::Redirect(_)), "{outcome:?} for {segment:?}");
-        let left = Segment::parse(&bytes).expect("what leaves is TCP over IPv4");
+        let bytes = self.forward_frame(side, &segment.packet().unwrap());
+        Segment::parse(&bytes).expect("what leaves is TCP")
+    }
+
+    /// The same for a datagram.
+    pub fn forward_datagram(&self, side: Side, datagram: &Datagram) -> Datagram {
+        let bytes = self.forward_frame(side, &datagram.packet().unwrap());
+        Datagram::parse(&bytes).expect("what leaves is UDP")
+    }
+
+    fn forward_frame(&self, side: Side, packet: &[u8]) -> Vec<u8> {
+        let (outcome, bytes) = self.send(side, &frame(side, packet));
+        assert!(matches!(outcome, Outcome::Redirect(_)), "{outcome:?} for {packet:?}");
         assert_sound(&bytes);
-        left
+        bytes
+    }
+
+    /// Both families' forward halves, but for the addresses.
+    pub fn forward_halves(&self) -> Vec<Common> {
+        let (four, six) = (&self.tables.forward, &self.tables.forward6);
+        four.iter().map(|half| half.common).chain(six.iter().map(|half| half.common)).collect()
+    }
+
+    /// The same of the reverse halves.
+    pub fn reverse_halves(&self) -> Vec<Common> {
+        let (four, six) = (&self.tables.reverse, &self.tables.reverse6);
+        four.iter().map(|half| half.common).chain(six.iter().map(|half| half.common)).collect()
+    }
+
+    /// All halves.
+    pub fn halves(&self) -> Vec<Common> {
+        [self.forward_halves(), self.reverse_halves()].concat()
     }
 }
 
@@ -67,16 +103,35 @@ pub fn name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Tx | Outcome::Redirect(_) => "forward",
         Outcome::Stop(event) => event.name(),
+        Outcome::Tag(_) => panic!("not yet at its end"),
     }
 }
 
-/// Both checksums, by etherparse.
+/// Lengths and all checksums, by etherparse.
 pub fn assert_sound(bytes: &[u8]) {
-    let packet = etherparse::PacketHeaders::from_ethernet_slice(bytes).expect("a frame that parses");
-    let Some(etherparse::NetHeaders::Ipv4(ip, _)) = packet.net else { panic!("not IPv4") };
-    assert_eq!(ip.calc_header_checksum(), ip.header_checksum, "IP checksum");
+    let packet = PacketHeaders::from_ethernet_slice(bytes).expect("a frame that parses");
+    if let Some(NetHeaders::Ipv4(ip, _)) = packet.net {
+        assert_eq!(ip.calc_header_checksum(), ip.header_checksum, "IP checksum");
+    }
     match Datagram::parse(bytes) {
         Some(datagram) => assert!(datagram.checksum_is_right().unwrap(), "UDP checksum"),
         None => assert!(Segment::parse(bytes).expect("a segment").checksum_is_right(), "TCP checksum"),
+    }
+}
+
+/// Bytes of the IP packet in a frame, by its header; `None` if that is not in the frame.
+pub fn packet_len(frame: &[u8]) -> Option<usize> {
+    match LaxPacketHeaders::from_ethernet(frame).ok()?.net? {
+        NetHeaders::Ipv4(ip, _) => Some(ip.total_len.into()),
+        NetHeaders::Ipv6(ip, _) => Some(usize::from(ip.payload_length) + 40),
+        NetHeaders::Arp(_) => None,
+    }
+}
+
+/// The 16 bytes of the cold records, by the standard library.
+pub fn wide(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     }
 }

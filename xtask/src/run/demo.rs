@@ -24,6 +24,8 @@ use crate::{progress, workspace};
 
 /// `[load_balancer] vip` and its listener's port.
 const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
+/// The same listener for IPv6 clients.
+const VIP6: &str = "2001:db8:a::10";
 const BACKEND_PORT: u16 = 8080;
 const WEIGHTS: [u16; 3] = [3, 2, 1];
 /// Where the balancer's connections to the backends come from.
@@ -94,6 +96,7 @@ impl Demo {
         let ([a, b, c, d], _) = VIP;
         let client = self.network.client().namespace();
         progress::line("try yourself", format_args!("ip netns exec {client} curl http://{a}.{b}.{c}.{d}/"));
+        progress::line("or over IPv6", format_args!("ip netns exec {client} curl http://[{VIP6}]/"));
         if workspace::program("curl").is_none() {
             progress::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
         }
@@ -245,7 +248,7 @@ max_sessions = 65536
 
 [[load_balancer]]
 name = "demo"
-vip = ["{a}.{b}.{c}.{d}"]
+vip = ["{a}.{b}.{c}.{d}", "{VIP6}"]
 
 [[load_balancer.listener]]
 name = "web"

@@ -1,5 +1,7 @@
 //! What the demo shows: `evenkeel status -o json` as a table, redrawn in place on a terminal.
 
+use std::net::{IpAddr, SocketAddr};
+
 use std::io;
 
 use anyhow::{Context, Result};
@@ -22,7 +24,7 @@ struct Pool {
 
 #[derive(Debug, Deserialize)]
 struct Member {
-    address: String,
+    address: IpAddr,
     port: u16,
     weight: u16,
     state: String,
@@ -48,7 +50,7 @@ impl Status {
         table.set_header(["backend", "weight", "state", "open", "total", "share"]);
         for member in self.pools.iter().flat_map(|pool| &pool.members) {
             table.add_row([
-                format!("{}:{}", member.address, member.port),
+                SocketAddr::new(member.address, member.port).to_string(),
                 member.weight.to_string(),
                 if member.health == "down" { member.health.clone() } else { member.state.clone() },
                 member.sessions_open.to_string(),

@@ -25,6 +25,7 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("nginx", "nginx-light", Need::Test),
     ("curl", "curl", Need::Test),
     ("iperf3", "iperf3", Need::Test),
+    ("ping", "iputils-ping", Need::Test),
     ("tcpdump", "tcpdump", Need::Test),
     ("python3", "python3", Need::Test),
     ("openssl", "openssl", Need::Test),

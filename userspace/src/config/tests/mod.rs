@@ -1,11 +1,14 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, what speaks HTTP in `http`, certificates and TLS in `tls`, limits in `limits`, and `any` tries everything else.
+//! in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in `picking`, certificates and
+//! TLS in `tls`, limits in `limits`, and `any` tries everything else.
 
 mod any;
 mod edge;
 mod health;
 mod http;
 mod limits;
+mod picking;
+mod policy;
 mod refused;
 mod room;
 mod tls;

@@ -303,7 +303,7 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, limits, forwarded, proxy_protocol_from",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, limits, forwarded, proxy_protocol_from, policy, redirect",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (
@@ -392,7 +392,7 @@ fn pools() {
         (
             "[[pool.member]]",
             "sticky = { by = 'cookie' }\n[[pool.member]]",
-            r#"18: pool.sticky.by: a client of Layer 4 is known by its address only; use "source-ip""#,
+            r#"18: pool.sticky.by: "cookie" is nothing that a client can be known by; use "source-ip", "balancer-cookie" or "application-cookie""#,
         ),
         (
             "[[pool.member]]",
@@ -400,16 +400,6 @@ fn pools() {
             "18: pool.sticky.minutes: 61 is not a number of minutes; use 1 to 60",
         ),
         ("[[pool.member]]", "sticky = { by = 'source-ip', minutes = 60 }\n[[pool.member]]", ""),
-        (
-            "\"weighted-round-robin\"",
-            "'source-hash'\nsticky = { by = 'source-ip' }",
-            "18: pool.sticky: goes with \"weighted-round-robin\" only, because the other algorithms choose by load or by source; leave it out",
-        ),
-        (
-            "\"weighted-round-robin\"",
-            "'weighted-least-connections'\nsticky = { by = 'source-ip' }",
-            "18: pool.sticky: goes with \"weighted-round-robin\" only, because the other algorithms choose by load or by source; leave it out",
-        ),
         (
             "[[pool.member]]",
             "health = {}\n[[pool.member]]",

@@ -1,15 +1,19 @@
 //! Certificates, and what listeners and pools do with them.
 
+use openssl::hash::MessageDigest;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
     l7::tls::tests::issue::{Issued, Order, issue, root, rsa},
-    model::tls::{MemberTrust, TlsPolicy},
+    model::{
+        policy::{Action, Redirect, RedirectTo},
+        tls::{MemberTrust, TlsPolicy},
+    },
 };
 
 /// [`BASE`] in a directory with certificates that the file may name: `shop` and `other` by a CA of their own, `weak`
-/// with a key of 1024 bits, `ca`, and `intermediate`, a CA below it.
+/// with a key of 1024 bits, `old` with a signature of SHA-1, `ca`, and `intermediate`, a CA below it.
 struct Site {
     directory: TempDir,
 }
@@ -17,6 +21,7 @@ struct Site {
 const CERTIFICATES: &str = "[[certificate]]\nname = 'shop'\ncertificate = 'shop.crt'\nkey = 'shop.key'\n\
     [[certificate]]\nname = 'other'\ncertificate = 'other.crt'\nkey = 'other.key'\n\
     [[certificate]]\nname = 'weak'\ncertificate = 'weak.crt'\nkey = 'weak.key'\n\
+    [[certificate]]\nname = 'old'\ncertificate = 'old.crt'\nkey = 'old.key'\n\
     [[certificate]]\nname = 'ca'\nca = 'ca.crt'\n[[certificate]]\nname = 'intermediate'\nca = 'intermediate.crt'\n";
 
 impl Site {
@@ -27,6 +32,7 @@ impl Site {
         site.put("shop", &ca.issue("shop", &["shop.example"]));
         site.put("other", &ca.issue("other", &["other.example"]));
         site.put("weak", &issue(&Order { key: rsa(1024), ..Order::default() }, Some(&ca)));
+        site.put("old", &issue(&Order { digest: MessageDigest::sha1(), ..Order::default() }, Some(&ca)));
         site.put("intermediate", &issue(&Order { name: "below", ca: true, ..Order::default() }, Some(&ca)));
         site
     }
@@ -164,7 +170,12 @@ fn refused_at_listeners_and_pools() {
             http,
             r#"11: load_balancer.listener.certificates: certificate "weak" does not go with policy "intermediate": ee key too small; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
         ),
-        ("certificates = 'weak'\ntls_policy = 'tls-1-0'", http, ""),
+        (
+            "certificates = 'old'",
+            http,
+            r#"11: load_balancer.listener.certificates: certificate "old" does not go with policy "intermediate": ca md too weak; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
+        ),
+        ("certificates = ['weak', 'old']\ntls_policy = 'tls-1-0'", http, ""),
         (
             shop,
             "protocol = 'http'\ntls.verify = false",
@@ -259,4 +270,40 @@ fn a_refused_certificate_is_reported_once() {
     let said = site.said(site.load_text(&format!("{text}{tables}")));
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("certificate.key") && said[1].contains("certificate.ca"), "{said:?}");
+}
+
+/// The listeners may stand in any order.
+#[test]
+fn http_is_redirected_to_https() {
+    let site = Site::new();
+    let http = |lines: &str| {
+        let plain =
+            format!("[[load_balancer.listener]]\nname = 'plain'\nport = 80\nprotocol = 'http'\n{lines}\n");
+        let text = with("certificates = 'shop'", "protocol = 'http'").replace("port = 443", "port = 8443");
+        text.replacen("[[load_balancer.listener]]", &format!("{plain}[[load_balancer.listener]]"), 1)
+    };
+    let load = |lines: &str| site.load_text(&format!("{}{CERTIFICATES}", http(lines)));
+    let policy = "[[load_balancer.listener.policy]]\nname = 'p'\ndomain = 'a'\nredirect";
+    for (lines, status) in [
+        ("redirect = { listener = 'web' }", 301),
+        ("redirect = { listener = 'web', status = 308 }", 308),
+        (&format!("{policy} = {{ listener = 'web', status = 302 }}"), 302),
+    ] {
+        let model = load(lines).unwrap().model;
+        let http = model.listeners.into_values().find(|l| l.name == "plain").unwrap().http.unwrap();
+        let found = http.redirect.or_else(|| match http.policies.into_iter().next()?.action {
+            Action::Redirect(redirect) => Some(redirect),
+            _ => None,
+        });
+        let to = RedirectTo::Listener { name: "web".into(), port: 8443 };
+        assert_eq!(found, Some(Redirect { status, to }), "{lines}");
+    }
+
+    let both_ways = http("redirect = { listener = 'web' }")
+        .replace("certificates = 'shop'", "certificates = 'shop'\nredirect = { listener = 'plain' }");
+    let said = site.said(site.load_text(&format!("{both_ways}{CERTIFICATES}")));
+    assert!(
+        said.iter().any(|line| line.contains("listener.redirect: only an HTTP listener can be redirected")),
+        "{said:?}"
+    );
 }

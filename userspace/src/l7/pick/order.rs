@@ -92,15 +92,12 @@ fn compare_loads(one: &Open, other: &Open) -> Ordering {
     crossed(one, other).cmp(&crossed(other, one))
 }
 
-/// Where a client's walk through the table begins: for IPv4 as in XDP, so that both layers agree.
+/// Where a client's walk through the table begins: as in XDP, so that both layers agree.
 fn slot(client: IpAddr, count: usize) -> u64 {
-    let source = match client.to_canonical() {
-        IpAddr::V4(address) => u32::from(address),
-        IpAddr::V6(address) => {
-            let bits = u128::from(address);
-            (0..4).fold(0, |folded, word| (folded as u32).rotate_left(5) ^ (bits >> (32 * word)) as u32)
-        }
-    };
     let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    source_slot(source.to_be_bytes(), count).into()
+    let slot = match client.to_canonical() {
+        IpAddr::V4(address) => source_slot(address.octets(), count),
+        IpAddr::V6(address) => source_slot(address.octets(), count),
+    };
+    slot.into()
 }

@@ -5,8 +5,8 @@
 //!
 //! - **plain** ([`plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
 //! - **raw**: as it came;
-//! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, then as
-//!   above.
+//! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, a slash
+//!   put in front if there is none, then as above.
 //!
 //! A request is rejected if that is what the policies say about any of them: a rejection cannot be got round by spelling.
 //! The member gets the path as it came. The query (from `?`) and a fragment (from `#`) are not part of it.
@@ -23,8 +23,9 @@ pub(super) struct Readings<'a> {
 }
 
 impl<'a> Readings<'a> {
-    /// Reads a request's target, in origin form (`/path?query`); empty means `/`.
+    /// Reads a request's target, in origin form (`/path?query`) or absolute form; without a path it means `/`.
     pub(super) fn new(target: &'a str) -> Self {
+        let target = origin(target);
         let end = target.find(['?', '#']).unwrap_or(target.len());
         let raw = match target.get(..end) {
             None | Some("") => "/",
@@ -51,16 +52,30 @@ impl<'a> Readings<'a> {
     }
 }
 
+/// What is behind the authority of a target in absolute form (`http://host/path?query`).
+pub(super) fn origin(target: &str) -> &str {
+    let Some((scheme, rest)) = target.split_once("://") else { return target };
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    {
+        return target;
+    }
+    rest.find(['/', '?', '#']).and_then(|end| rest.get(end..)).unwrap_or("")
+}
+
 /// Whether its readings could differ.
 fn is_spelled_oddly(path: &str) -> bool {
-    path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b';')) || path.contains("//") || path.contains("/.")
+    !path.starts_with('/')
+        || path.bytes().any(|byte| matches!(byte, b'%' | b'\\' | b';'))
+        || path.contains("//")
+        || path.contains("/.")
 }
 
 fn loosened(path: &str) -> String {
     let path = decoded(path, |_| true).replace('\\', "/");
     let segments: Vec<&str> =
         path.split('/').map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name)).collect();
-    segments.join("/")
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    format!("{slash}{}", segments.join("/"))
 }
 
 #[cfg(test)]
@@ -76,12 +91,19 @@ mod tests {
 
     #[test]
     fn known_readings() {
-        let cases: [(&str, &str, &[&str]); 21] = [
+        let cases: [(&str, &str, &[&str]); 28] = [
             ("/a/b?c=/../d", "/a/b", &[]),
             ("/a#b", "/a", &[]),
             ("", "/", &[]),
             ("?a", "/", &[]),
-            ("*", "*", &[]),
+            ("*", "*", &["/*"]),
+            ("a/b", "a/b", &["/a/b"]),
+            ("\\a", "\\a", &["/a"]),
+            ("http://host/a?b", "/a", &[]),
+            ("HTTPS://user@host:1", "/", &[]),
+            ("http://host?b=/c", "/", &[]),
+            ("/a?b=http://host/c", "/a", &[]),
+            ("/a/http://host/c", "/a/http:/host/c", &["/a/http://host/c"]),
             ("/", "/", &[]),
             ("/a/", "/a/", &[]),
             ("//a///b", "/a/b", &["//a///b"]),

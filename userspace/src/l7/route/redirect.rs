@@ -2,7 +2,7 @@
 
 use http::HeaderValue;
 
-use super::Head;
+use super::{Head, path};
 use crate::model::policy::{Redirect, RedirectTo};
 
 /// The port that `https` means when none is said.
@@ -29,7 +29,7 @@ pub fn location(redirect: &Redirect, head: &Head<'_>) -> Option<HeaderValue> {
 
 /// Path and query as they came.
 fn rest(target: &str) -> Option<&str> {
-    match target {
+    match path::origin(target) {
         "" | "*" => Some("/"),
         path if path.starts_with('/') => Some(path),
         _ => None,
@@ -77,6 +77,7 @@ mod tests {
             ("", Some("https://www.example.com/v2/")),
             ("*", Some("https://www.example.com/v2/")),
             (".evil.example/", None),
+            ("http://host/a?b", Some("https://www.example.com/v2/a?b")),
             ("/a\r\nx: y", None),
         ] {
             assert_eq!(sent_to(prefix(), "a", target).as_deref(), expected, "{target:?}");

@@ -7,10 +7,7 @@ mod sharing;
 mod slow_start;
 mod stickiness;
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
-};
+use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use super::*;
 use crate::{
@@ -19,12 +16,12 @@ use crate::{
 };
 
 fn address(host: u8) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, host], 8080))
+    SocketAddr::new(Ipv4Addr::new(192, 0, 2, host).into(), 8080)
 }
 
 fn client(host: u16) -> IpAddr {
     let [high, low] = host.to_be_bytes();
-    Ipv4Addr::new(198, 51, high, low).into()
+    [198, 51, high, low].into()
 }
 
 /// A pool of members 1, 2, … with these weights, unchecked, by turns.
@@ -101,6 +98,6 @@ impl World {
 }
 
 fn host(picked: &Picked) -> u8 {
-    let IpAddr::V4(address) = picked.member.ip() else { panic!("{}", picked.member) };
+    let IpAddr::V4(address) = picked.member.ip() else { unreachable!() };
     address.octets()[3]
 }

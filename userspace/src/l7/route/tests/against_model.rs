@@ -83,7 +83,7 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn the_tables_decide_as_trying_all(

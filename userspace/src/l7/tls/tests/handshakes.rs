@@ -139,7 +139,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
 }
 
-fn settings(certificates: Vec<ServerCertificate>) -> Tls {
+pub(super) fn settings(certificates: Vec<ServerCertificate>) -> Tls {
     let certificates: Vec<_> = certificates.into_iter().map(Arc::new).collect();
     Tls {
         http2: true,

@@ -1,5 +1,7 @@
-//! `files` has what PEM files may hold, `handshakes` what clients see; `issue` makes certificates for both.
+//! `files` has what PEM files may hold and `any` whatever else they do, `handshakes` what clients see; `issue` makes
+//! certificates for all.
 
+mod any;
 mod files;
 mod handshakes;
 pub(crate) mod issue;

@@ -1,0 +1,298 @@
+//! Forwarding policies and redirection.
+
+use super::*;
+use crate::model::policy::{
+    Action, Condition, Domain, PathMatch, Pattern, Policy, Redirect, RedirectTo, Rule, Subject, Test,
+};
+
+/// [`BASE`], for HTTP, with these lines behind its listener, the first of them on line 16.
+fn with(lines: &str) -> String {
+    BASE.replace("port = 80\n", "port = 80\nprotocol = 'http'\n")
+        .replace("pool = \"web\"\n", &format!("pool = \"web\"\n{lines}\n"))
+        .replace("algorithm =", "protocol = 'http'\nalgorithm =")
+}
+
+fn said(lines: &str) -> Vec<String> {
+    super::said(&with(lines))
+}
+
+/// A policy for this condition: lines 16 to 19.
+fn policy(condition: &str) -> String {
+    format!("[[load_balancer.listener.policy]]\nname = 'p'\npool = 'web'\n{condition}")
+}
+
+/// A policy for all paths with this action: lines 16 to 19.
+fn action(action: &str) -> String {
+    format!("[[load_balancer.listener.policy]]\nname = 'p'\npath = {{ prefix = '/' }}\n{action}")
+}
+
+fn read(lines: &str) -> Vec<Policy> {
+    let mut model = parse("f", &with(lines)).unwrap().model;
+    model.listeners.pop_first().unwrap().1.http.unwrap().policies
+}
+
+#[test]
+fn conditions() {
+    let regex = |text| Pattern::new(text).unwrap();
+    let of = |domain, path| Condition { domain, path, rules: Default::default() };
+    for (lines, expected) in [
+        ("domain = 'WWW.example.com'", of(Some(Domain::Exact("www.example.com".into())), None)),
+        ("domain = '*.Example.com'", of(Some(Domain::Below("example.com".into())), None)),
+        ("domain = '192.0.2.1'", of(Some(Domain::Exact("192.0.2.1".into())), None)),
+        ("path = { exact = '/login.php' }", of(None, Some(PathMatch::Exact("/login.php".into())))),
+        ("path = { prefix = '/' }", of(None, Some(PathMatch::Prefix("/".into())))),
+        ("path = { prefix = '/.' }", of(None, Some(PathMatch::Prefix("/.".into())))),
+        ("path = { prefix = '/é b' }", of(None, Some(PathMatch::Prefix("/é b".into())))),
+        ("path = { exact = '/a%2Fb' }", of(None, Some(PathMatch::Exact("/a%2Fb".into())))),
+        ("path = { regex = '/elb[^\\s]*' }", of(None, Some(PathMatch::Regex(regex("/elb[^\\s]*"))))),
+    ] {
+        assert_eq!(read(&policy(lines))[0].condition, expected, "{lines}");
+    }
+    let rule = |subject, test, invert| Rule { subject, test, invert };
+    let header = |name: &str| Subject::Header(name.into());
+    let cookie = || Subject::Cookie("Stage".into());
+    for (lines, expected) in [
+        ("header = [{ name = 'X-A' }]", rule(header("x-a"), Test::Present, false)),
+        (
+            "header = [{ name = 'x-a', equals = '', not = true }]",
+            rule(header("x-a"), Test::Equals("".into()), true),
+        ),
+        ("cookie = [{ name = 'Stage', equals = 'b c' }]", rule(cookie(), Test::Equals("b c".into()), false)),
+        ("cookie = [{ name = 'Stage', prefix = 'b' }]", rule(cookie(), Test::StartsWith("b".into()), false)),
+        ("cookie = [{ name = 'Stage', suffix = 'b' }]", rule(cookie(), Test::EndsWith("b".into()), false)),
+        ("cookie = [{ name = 'Stage', contains = 'b' }]", rule(cookie(), Test::Contains("b".into()), false)),
+        ("cookie = [{ name = 'Stage', regex = 'b+' }]", rule(cookie(), Test::Regex(regex("b+")), false)),
+    ] {
+        let lines = policy(&format!("domain = 'a'\n{lines}"));
+        assert_eq!(read(&lines)[0].condition.rules, [expected].into(), "{lines}");
+    }
+}
+
+#[test]
+fn actions() {
+    let redirect = |status, to| Action::Redirect(Redirect { status, to });
+    let url = || RedirectTo::Url("https://www.example.com/new?a=b".into());
+    for (lines, expected) in [
+        ("pool = 'web'", Action::Pool("web".into())),
+        ("reject = 403", Action::Reject(403)),
+        ("redirect = { url = 'https://www.example.com/new?a=b' }", redirect(301, url())),
+        ("redirect = { url = 'https://www.example.com/new?a=b', status = 307 }", redirect(307, url())),
+        (
+            "redirect = { prefix = 'http://a.example/v2', status = 308 }",
+            redirect(308, RedirectTo::Prefix("http://a.example/v2".into())),
+        ),
+    ] {
+        assert_eq!(read(&action(lines))[0].action, expected, "{lines}");
+    }
+}
+
+#[test]
+fn several_in_order() {
+    let one = |name: &str, path: &str| {
+        format!("[[load_balancer.listener.policy]]\nname = '{name}'\nreject = 404\npath = {{ {path} }}\n")
+    };
+    let policies =
+        read(&[one("b", "prefix = '/b'"), one("a", "prefix = '/a'"), one("c", "exact = '/a'")].concat());
+    assert_eq!(policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(), ["b", "a", "c"]);
+}
+
+#[test]
+fn refused_conditions() {
+    for (lines, expected) in [
+        (
+            "",
+            r#"16: load_balancer.listener.policy: has neither domain nor path; give one of them, such as path = { prefix = "/" } for any path"#,
+        ),
+        (
+            "header = [{ name = 'a' }]",
+            r#"16: load_balancer.listener.policy: has neither domain nor path; give one of them, such as path = { prefix = "/" } for any path"#,
+        ),
+        (
+            "domain = 'www.*.com'",
+            r#"19: load_balancer.listener.policy.domain: "www.*.com" is not a domain; use one such as "www.example.com", or "*.example.com" for all below that"#,
+        ),
+        (
+            "domain = 'example.com.'",
+            r#"19: load_balancer.listener.policy.domain: "example.com." is not a domain; use one such as "www.example.com", or "*.example.com" for all below that"#,
+        ),
+        (
+            "domain = 'example.com:80'",
+            r#"19: load_balancer.listener.policy.domain: "example.com:80" is not a domain; use one such as "www.example.com", or "*.example.com" for all below that"#,
+        ),
+        (
+            "path = {}",
+            "19: load_balancer.listener.policy.path: says nothing of exact, prefix, regex; give one",
+        ),
+        (
+            "path = { exact = '/a', regex = '/b' }",
+            "19: load_balancer.listener.policy.path.regex: exact is given already; give one of exact, prefix, regex",
+        ),
+        (
+            "path = { exact = 'a' }",
+            r#"19: load_balancer.listener.policy.path.exact: "a" is not a path; it must begin with a slash"#,
+        ),
+        (
+            "path = { prefix = '/a?b' }",
+            r##"19: load_balancer.listener.policy.path.prefix: "/a?b": the query and what follows "#" are not part of the path; leave them out"##,
+        ),
+        (
+            "path = { exact = '/a/../b%20c' }",
+            r#"19: load_balancer.listener.policy.path.exact: paths are compared decoded and without //, /./ and /../; "/a/../b%20c" never is one, use "/b c""#,
+        ),
+        (
+            "path = { prefix = '//a' }",
+            r#"19: load_balancer.listener.policy.path.prefix: paths are compared decoded and without //, /./ and /../; "//a" never is one, use "/a""#,
+        ),
+        (
+            "path = { regex = '/(a' }",
+            r#"19: load_balancer.listener.policy.path.regex: "/(a" is not a regular expression: unclosed group"#,
+        ),
+        (
+            "path = { regex = 'a)|(b' }",
+            r#"19: load_balancer.listener.policy.path.regex: "a)|(b" is not a regular expression: unopened group"#,
+        ),
+        (
+            r"path = { regex = '/(\w{1000}){1000}' }",
+            r#"19: load_balancer.listener.policy.path.regex: "/(\\w{1000}){1000}" is too large when compiled; use fewer or smaller repetitions"#,
+        ),
+        (
+            "path = { regex = '' }",
+            r#"19: load_balancer.listener.policy.path.regex: "" has 0 bytes; use 1 to 1024"#,
+        ),
+        (
+            "domain = 'a'\nheader = [{ name = 'a:b' }]",
+            r#"20: load_balancer.listener.policy.header.name: "a:b" cannot be a header's or a cookie's name; use 1 to 64 letters, digits, "-" and "_""#,
+        ),
+        (
+            "domain = 'a'\ncookie = [{ name = 'a', equals = 'a', suffix = 'b' }]",
+            "20: load_balancer.listener.policy.cookie.suffix: equals is given already; give one of equals, prefix, suffix, contains, regex",
+        ),
+        (
+            "domain = 'a'\ncookie = [{ name = 'a', contains = '' }]",
+            r#"20: load_balancer.listener.policy.cookie.contains: "" has 0 bytes and cannot be searched for; use 1 to 1024 bytes, no control characters"#,
+        ),
+        (
+            "domain = 'a'\n[[load_balancer.listener.policy]]\nname = 'q'\ndomain = 'A'\nreject = 404",
+            "20: load_balancer.listener.policy: has the same domain, path and rules as the policy on line 16; one of them would never be met",
+        ),
+        (
+            "path = { prefix = '/a' }\n[[load_balancer.listener.policy]]\nname = 'p'\npath = { exact = '/a' }\nreject = 404",
+            r#"21: load_balancer.listener.policy.name: "p" is taken on line 17; give each its own name"#,
+        ),
+    ] {
+        assert_eq!(said(&policy(lines)), [expected], "{lines}");
+    }
+}
+
+#[test]
+fn the_same_condition_but_for_its_rules_is_another() {
+    let more = "[[load_balancer.listener.policy]]\nname = 'q'\ndomain = 'a'\nheader = [{ name = 'b' }]\nreject = 404";
+    assert_eq!(said(&policy(&format!("domain = 'a'\n{more}"))), [""; 0]);
+    let rules = "header = [{ name = 'c' }, { name = 'b' }]";
+    let turned = "[[load_balancer.listener.policy]]\nname = 'q'\ndomain = 'a'\nreject = 404\nheader = [{ name = 'b' }, { name = 'c' }]";
+    assert_eq!(said(&policy(&format!("domain = 'a'\n{rules}\n{turned}"))).len(), 1);
+}
+
+#[test]
+fn refused_actions() {
+    const URL: &str = "is not a URL to be sent to; use one such as \"https://www.example.com/new\", at most 2048 bytes, other characters percent-encoded";
+    for (lines, expected) in [
+        ("", "16: load_balancer.listener.policy: says nothing of pool, reject, redirect; give one".to_owned()),
+        (
+            "pool = 'web'\nreject = 403",
+            "20: load_balancer.listener.policy.reject: pool is given already; give one of pool, reject, redirect".into(),
+        ),
+        (
+            "pool = 'wep'",
+            r#"19: load_balancer.listener.policy.pool: no pool is named "wep"; write [[pool]] with this name, or name another"#.into(),
+        ),
+        (
+            "pool = 'l4'\n[[pool]]\nname = 'l4'",
+            r#"19: load_balancer.listener.policy.pool: pool "l4" is not for HTTP; give it protocol = "http" or "https", or name another"#.into(),
+        ),
+        (
+            "reject = 200",
+            "19: load_balancer.listener.policy.reject: 200 is not a status to reject with; use 400 to 599".into(),
+        ),
+        (
+            "redirect = { status = 302 }",
+            "19: load_balancer.listener.policy.redirect: says nothing of url, prefix, listener; give one".into(),
+        ),
+        (
+            "redirect = { url = 'http://a', status = 304 }",
+            "19: load_balancer.listener.policy.redirect.status: does not send a client elsewhere; use 301, 302, 303, 307 or 308".into(),
+        ),
+        ("redirect = { url = '/a' }", format!("19: load_balancer.listener.policy.redirect.url: \"/a\" {URL}")),
+        ("redirect = { url = 'https:///a' }", format!("19: load_balancer.listener.policy.redirect.url: \"https:///a\" {URL}")),
+        ("redirect = { url = 'http://a b' }", format!("19: load_balancer.listener.policy.redirect.url: \"http://a b\" {URL}")),
+        (
+            "redirect = { prefix = 'http://a/' }",
+            r##"19: load_balancer.listener.policy.redirect.prefix: the request's path, which begins with a slash, is put behind "http://a/"; leave out the slash at its end, "?" and "#""##.into(),
+        ),
+        (
+            "redirect = { listener = 'tls' }",
+            r#"19: load_balancer.listener.policy.redirect.listener: no listener of this load balancer is named "tls"; name one with protocol = "https""#.into(),
+        ),
+        (
+            "redirect = { listener = 'web' }",
+            "19: load_balancer.listener.policy.redirect.listener: is this listener itself; name another".into(),
+        ),
+        (
+            "redirect = { listener = 'other' }\n[[load_balancer.listener]]\nname = 'other'\nprotocol = 'http'\nport = 81",
+            r#"19: load_balancer.listener.policy.redirect.listener: "other" is no HTTPS listener; name one with protocol = "https""#.into(),
+        ),
+        (
+            "redirect = { listener = 'other' }\n[[load_balancer.listener]]\nname = 'other'\nprotocol = 'http'\nport = 0",
+            "23: load_balancer.listener.port: 0 is not a port; use 1 to 65535".into(),
+        ),
+    ] {
+        assert_eq!(said(&action(lines)), [expected], "{lines}");
+    }
+}
+
+#[test]
+fn only_http_listeners_have_policies() {
+    let lines = policy("domain = 'a'");
+    let text = BASE.replace("pool = \"web\"\n", &format!("pool = \"web\"\n{lines}\n"));
+    assert_eq!(
+        super::said(&text).first().map(String::as_str),
+        Some("15: load_balancer.listener.policy: only an HTTP or HTTPS listener has this")
+    );
+    let text = BASE.replace("port = 80\n", "port = 80\nredirect = { listener = 'a' }\n");
+    assert_eq!(
+        super::said(&text),
+        ["14: load_balancer.listener.redirect: only an HTTP or HTTPS listener has this"]
+    );
+}
+
+#[test]
+fn a_listener_that_is_not_there_cannot_be_redirected_to() {
+    assert_eq!(
+        said("redirect = { listener = 'tls' }"),
+        [
+            r#"16: load_balancer.listener.redirect.listener: no listener of this load balancer is named "tls"; name one with protocol = "https""#
+        ]
+    );
+    assert_eq!(
+        said("redirect = { url = 'https://a' }").first().map(String::as_str),
+        Some("16: load_balancer.listener.redirect.url: unknown key; this version knows listener, status")
+    );
+}
+
+/// Those that the example shows behind a "#".
+#[test]
+fn the_examples_policies_are_right() {
+    let lines = EXAMPLE.lines().skip_while(|line| !line.starts_with("# [[load_balancer.listener.policy]]"));
+    let lines: Vec<&str> =
+        lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches(['#', ' '])).collect();
+    let text =
+        EXAMPLE.replacen("# Certificates are", &format!("{}\n# Certificates are", lines.join("\n")), 1);
+    let model = parse("example", &text).unwrap().model;
+    let pages = model.listeners.into_values().find(|listener| listener.name == "pages").unwrap();
+    let policies = pages.http.unwrap().policies;
+    assert_eq!(
+        policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
+        ["images", "beta", "admin"]
+    );
+    assert_eq!(policies[1].condition.rules.len(), 2);
+}

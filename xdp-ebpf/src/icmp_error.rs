@@ -1,0 +1,235 @@
+//! ICMP errors that we write ourselves: "too big" for a packet that does not fit the way out, and an error of one
+//! family told in the other (RFC 7915, 4.2 and 5.2).
+//!
+//! Such an error has a fixed size: what it quotes is an IP header and eight bytes, which is what RFC 792 asks for and
+//! all that a host needs to find the connection.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use crate::{
+    abi::{Common, FLAG_MIXED, Half, Interface, PROTOCOL_TCP},
+    checksum::Sum,
+    family::{Address, Family},
+    icmp::Names,
+    lookup::{self, Buckets, Owner},
+    packet::Packet,
+    parse,
+    shared::Shared,
+    tables::{Direction, Mac, Tables},
+    verdict::{Event, Outcome},
+    wire::{ETHERNET_LEN, Ethernet, IpHeader, Ipv4},
+};
+
+/// Bytes of an ICMP header, and of what an error quotes behind the IP header.
+const ICMP_LEN: usize = 8;
+const QUOTED: usize = 8;
+const TTL: u8 = 64;
+
+/// What an error is about: eight bytes, as they lie in the packet.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Quoted {
+    sport: [u8; 2],
+    dport: [u8; 2],
+    rest: [u8; 4],
+}
+
+/// ICMP's header.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Header {
+    kind: u8,
+    code: u8,
+    checksum: [u8; 2],
+    unused: [u8; 2],
+    mtu: [u8; 2],
+}
+
+/// An error to be written, of family `F`.
+struct Error<F: Family> {
+    src: F::Address,
+    dst: F::Address,
+    kind: u8,
+    code: u8,
+    mtu: u16,
+    /// The packet that it quotes, which went from `dst` to `src`.
+    protocol: u8,
+    ttl: u8,
+    payload_len: u16,
+    quoted: Quoted,
+}
+
+impl<F: Family> Error<F> {
+    const LEN: usize = 2 * F::IP_LEN + ICMP_LEN + QUOTED;
+
+    /// Writes it over the packet.
+    #[inline(always)]
+    fn write<P: Packet>(&self, packet: &mut P, to: Mac, from: Mac) -> Option<()> {
+        packet.resize(ETHERNET_LEN + Self::LEN)?;
+        let ethernet = packet.at_mut::<Ethernet>(0)?;
+        ethernet.dst = to.into();
+        ethernet.src = from.into();
+        ethernet.ethertype.set(F::ETHERTYPE);
+
+        let icmp_len = (Self::LEN - F::IP_LEN) as u16;
+        let protocol = Names::of::<F>().protocol;
+        *packet.at_mut::<F::Ip>(ETHERNET_LEN)? = F::Ip::new(self.src, self.dst, protocol, TTL, 0, icmp_len);
+        let inner_at = F::L4_OFFSET + ICMP_LEN;
+        let inner = F::Ip::new(self.dst, self.src, self.protocol, self.ttl, 0, self.payload_len);
+        *packet.at_mut::<F::Ip>(inner_at)? = inner;
+        *packet.at_mut::<Quoted>(inner_at + F::IP_LEN)? = self.quoted;
+
+        let mtu = self.mtu.to_be_bytes();
+        let Quoted { sport, dport, rest } = self.quoted;
+        let mut sum = Sum::ZERO.add2([self.kind, self.code]).add2(mtu).add2(sport).add2(dport).add4(rest);
+        sum = inner.add_to(sum);
+        if F::VERSION == 6 {
+            // The pseudo-header (RFC 8200, 8.1).
+            sum = self.dst.add_to(self.src.add_to(sum)).add2(icmp_len.to_be_bytes()).add2([0, protocol]);
+        }
+        let checksum = sum.update([0xff; 2]);
+        *packet.at_mut::<Header>(F::L4_OFFSET)? =
+            Header { kind: self.kind, code: self.code, checksum, unused: [0; 2], mtu };
+        Some(())
+    }
+}
+
+/// Tells the sender of a packet that was dropped for its size what would fit: less by what TOA adds on the way.
+///
+/// # Errors
+/// [`Event::DropOverMtu`] for an IPv4 packet that could have been fragmented; what else a packet can end with.
+#[inline(always)]
+pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+    const DONT_FRAGMENT: u16 = 0x4000;
+    if F::VERSION == 4 {
+        let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
+        if ip.fragment.get() & DONT_FRAGMENT == 0 {
+            return Err(Event::DropOverMtu);
+        }
+    }
+    let segment = parse::segment::<F, P>(packet, Event::DropOverMtu)?;
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    let (half, direction): (Shared<'_, Half<F>>, _) = match lookup::owner::<F, T>(tables, segment.dst) {
+        Owner::Vip => {
+            let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
+            (half.ok_or(Event::DropOverMtu)?, Direction::In)
+        }
+        Owner::Local(local) => (lookup::reverse(tables, config, local, &segment)?, Direction::Out),
+        Owner::Other => return Err(Event::DropOverMtu),
+    };
+    let out = tables.interface(half.interface().get().into()).ok_or(Event::DropInternal)?;
+    let mut mtu = out.mtu;
+    if half.flags().get() & FLAG_MIXED != 0 {
+        mtu = mtu + F::IP_LEN as u32 - F::Other::IP_LEN as u32;
+    }
+    if direction == Direction::In && segment.protocol == PROTOCOL_TCP {
+        mtu = mtu.saturating_sub(F::TOA_LEN as u32);
+    }
+    let names = Names::of::<F>();
+    let quoted = *packet.at::<Quoted>(F::L4_OFFSET).ok_or(Event::DropInternal)?;
+    let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
+    let (to, from) = (Mac::from(ethernet.src), Mac::from(ethernet.dst));
+    let [kind, code] = names.too_big;
+    let error = Error::<F> {
+        src: segment.dst,
+        dst: segment.src,
+        kind,
+        code,
+        mtu: (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu),
+        protocol: segment.protocol,
+        ttl: segment.ttl,
+        payload_len: (segment.total_len - F::IP_LEN as u32) as u16,
+        quoted,
+    };
+    error.write(packet, to, from).ok_or(Event::DropInternal)?;
+    tables.count(Event::IcmpTooBig);
+    Ok(Outcome::Tx)
+}
+
+/// What an error of family `F` says, as far as the other family has a word for it.
+pub(crate) struct Said {
+    pub kind: u8,
+    pub code: u8,
+    pub mtu: u16,
+    /// Of the packet that is quoted.
+    pub protocol: u8,
+    /// Likewise.
+    pub ttl: u8,
+    /// Likewise, bytes behind the IP header.
+    pub payload_len: u16,
+    /// Likewise, the four bytes behind the ports.
+    pub rest: [u8; 4],
+}
+
+/// Type and code in the other family (RFC 7915, 4.2 and 5.2). `None`: it has none.
+#[inline(always)]
+const fn in_other_family<F: Family>(kind: u8, code: u8) -> Option<(u8, u8)> {
+    if F::VERSION == 4 {
+        match (kind, code) {
+            (3, 4) => Some((2, 0)),
+            (3, 2) => Some((4, 1)),
+            (3, 3) => Some((1, 4)),
+            (3, 9 | 10 | 13 | 15) => Some((1, 1)),
+            (3, 0 | 1 | 5..=8 | 11 | 12) => Some((1, 0)),
+            (11, code) => Some((3, code)),
+            _ => None,
+        }
+    } else {
+        match (kind, code) {
+            (1, 4) => Some((3, 3)),
+            (1, 1) => Some((3, 10)),
+            (1, _) => Some((3, 1)),
+            (2, _) => Some((3, 4)),
+            (3, code) => Some((11, code)),
+            (4, 1) => Some((3, 2)),
+            _ => None,
+        }
+    }
+}
+
+/// Sends an error of family `F` on to the side of a session that is of the other one. `half` leads there, and `peer`
+/// is that side's half.
+///
+/// # Errors
+/// [`Event::DropIcmp`] for an error that the other family does not know.
+#[inline(always)]
+pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    said: Said,
+    half: Shared<'_, Common>,
+    peer: Shared<'_, Half<F::Other>>,
+    (direction, out): (Direction, &Interface),
+) -> Result<Outcome, Event> {
+    let (kind, code) = in_other_family::<F>(said.kind, said.code).ok_or(Event::DropIcmp)?;
+    let names = Names::of::<F::Other>();
+    let mtu = if [kind, code] == names.too_big {
+        // What fits on the far side of us, seen from the near side.
+        let mut mtu = u32::from(said.mtu) + F::Other::IP_LEN as u32 - F::IP_LEN as u32;
+        if direction == Direction::Out && said.protocol == PROTOCOL_TCP {
+            mtu = mtu.saturating_sub(F::Other::TOA_LEN as u32);
+        }
+        (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu)
+    } else {
+        0
+    };
+    let error = Error::<F::Other> {
+        src: peer.dst().get(),
+        dst: peer.src().get(),
+        kind,
+        code,
+        mtu,
+        protocol: said.protocol,
+        ttl: said.ttl,
+        payload_len: said.payload_len,
+        quoted: Quoted {
+            sport: half.new_dport().get().to_be_bytes(),
+            dport: half.new_sport().get().to_be_bytes(),
+            rest: said.rest,
+        },
+    };
+    let (to, from) = (Mac::from(half.next_hop().get()), Mac::from(out.mac));
+    error.write(packet, to, from).ok_or(Event::DropInternal)?;
+    tables.count(Event::IcmpTranslated);
+    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
+}
