@@ -135,6 +135,11 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn way_back<T: Tables>(&self, _tables: &T) -> Outcome {
+        decoded(ek_way_back(self.ctx.ctx)).unwrap_or(Outcome::Tx)
+    }
+
+    #[inline(always)]
     fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
         decoded(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
     }
@@ -236,6 +241,15 @@ pub extern "C" fn ek_restore(ctx: *mut xdp_md, forwarded: u32) -> u32 {
     frame::restore(&mut XdpPacket::new(ctx), &maps, forwarded != 0).err().map_or(DONE, |event| event as u32)
 }
 
+/// Where an answer leaves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_way_back(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    encoded(Ok(frame::way_back(&XdpPacket::new(ctx), &maps)))
+}
+
 /// The tags of an interface, put on: [`DONE`] or an event.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -251,11 +265,14 @@ const TX: u64 = 1;
 const REDIRECT: u64 = 2;
 /// See [`TX`].
 const TAG: u64 = 3;
+/// See [`TX`].
+const REPLY: u64 = 4;
 
 #[inline(always)]
 fn encoded(outcome: Result<Outcome, Event>) -> u64 {
     match outcome {
         Ok(Outcome::Tx) => TX << 32,
+        Ok(Outcome::Reply) => REPLY << 32,
         Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
         Ok(Outcome::Tag(slot)) => TAG << 32 | u64::from(slot),
         Ok(Outcome::Stop(event)) | Err(event) => event as u64,
@@ -266,6 +283,7 @@ fn encoded(outcome: Result<Outcome, Event>) -> u64 {
 fn decoded(answer: u64) -> Result<Outcome, Event> {
     match (answer >> 32, answer as u32) {
         (TX, _) => Ok(Outcome::Tx),
+        (REPLY, _) => Ok(Outcome::Reply),
         (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
         (TAG, slot) => Ok(Outcome::Tag(slot as u8)),
         (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
