@@ -1,7 +1,7 @@
 //! How it is measured: runs of the subject and of the empty program by turns, in one process, on one CPU.
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, Pod,
     maps::{Array, Map, MapData, ProgramArray},
     programs::{ProgramFd, TestRun, TestRunOptions, Xdp},
 };
@@ -10,10 +10,11 @@ use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
-use testbed::cases::{CLIENT, Side};
+use testbed::cases::{Cast, Side};
 use xdp_ebpf::{
-    abi::{FLAG_TOA, FREE, Half, LIVE, Plane, map},
-    bench::{SUBJECT, TEMPLATE, Template, VARY_SOURCE},
+    abi::{Common, FLAG_TOA, FREE, Half, LIVE, Plane, map},
+    bench::{SUBJECT, TEMPLATE, Template},
+    family::{V4, V6},
     shared::Shared,
     tcp_state::State,
     verdict::{Class, Event},
@@ -22,7 +23,7 @@ use zerocopy::IntoBytes;
 
 use crate::{
     loaded::Loaded,
-    rows::{self, CLIENTS, MANY, Row, Sessions, TABLES},
+    rows::{self, MANY, Row, Sessions, TABLES, clients},
 };
 
 /// Runs of each program for a row; the least counts, because whatever disturbs a run only makes it longer.
@@ -59,8 +60,8 @@ pub struct Harness {
     subjects: ProgramArray<MapData>,
     /// `ek_empty`, and the data path.
     programs: [ProgramFd; 2],
-    forward: Mapping<Half>,
-    reverse: Mapping<Half>,
+    four: [Mapping<Half<V4>>; 2],
+    six: [Mapping<Half<V6>>; 2],
     planes: Mapping<Plane>,
 }
 
@@ -68,9 +69,12 @@ impl Harness {
     pub fn new() -> Self {
         pin_to_this_cpu();
         let mut loaded = Loaded::new(TABLES);
-        let clients = format!("{}/15", CLIENTS.ip());
-        let route = ["ip", "route", "add", &clients, "via", &CLIENT.ip().to_string(), "dev", "front"];
-        loaded.network.balancer.run(&route).unwrap();
+        for cast in [Cast::IPV4, Cast::IPV6] {
+            let network = format!("{}/{}", clients(&cast).ip(), if cast.client.is_ipv4() { 15 } else { 48 });
+            let route =
+                ["ip", "route", "add", &network, "via", &cast.client.ip().to_string(), "dev", "front"];
+            loaded.network.balancer.run(&route).unwrap();
+        }
         let mut bench =
             EbpfLoader::new().load(bpf::bench_object().expect("run `cargo xtask setup`")).unwrap();
         for name in ["ek_bench", "ek_empty"] {
@@ -83,44 +87,60 @@ impl Harness {
         };
         let programs = [fd(&bench, "ek_empty"), fd(&loaded.programs, "evenkeel")];
         let subjects = bench.take_map(SUBJECT).unwrap().try_into().unwrap();
-        let forward = mapping(&mut loaded, map::FORWARD, TABLES.forward_len());
-        let reverse = mapping(&mut loaded, map::REVERSE, TABLES.reverse_len());
-        let planes = mapping(&mut loaded, map::PLANE, TABLES.local_addresses.into());
-        Self { loaded, bench, subjects, programs, forward, reverse, planes }
+        let (forward, reverse) = (TABLES.forward_len(), TABLES.reverse_len());
+        let four = [(map::FORWARD, forward), (map::REVERSE, reverse)];
+        let four = four.map(|(name, len)| mapping(&mut loaded, name, len));
+        let six = [(map::FORWARD6, forward), (map::REVERSE6, reverse)];
+        let six = six.map(|(name, len)| mapping(&mut loaded, name, len));
+        let planes = mapping(&mut loaded, map::PLANE, TABLES.planes());
+        Self { loaded, bench, subjects, programs, four, six, planes }
     }
 
     /// Brings the session tables into this state.
     pub fn prepare(&mut self, sessions: Sessions) {
-        match sessions {
-            Sessions::None => self.forget_sessions(),
-            Sessions::New => {
-                self.forget_sessions();
-                self.open_sessions();
-                self.each_live_half(|half| {
-                    half.tcp().set(State::Established as u8);
-                    half.flags().set(FLAG_TOA);
-                });
+        for cast in [Cast::IPV4, Cast::IPV6] {
+            match sessions {
+                Sessions::None => self.forget_sessions(&cast),
+                Sessions::New => {
+                    self.forget_sessions(&cast);
+                    self.open_sessions(&cast);
+                    self.each_live_half(&cast, |half| {
+                        half.tcp().set(State::Established as u8);
+                        half.flags().set(FLAG_TOA);
+                    });
+                }
+                Sessions::Established => self.each_live_half(&cast, |half| half.flags().set(0)),
             }
-            Sessions::Established => self.each_live_half(|half| half.flags().set(0)),
         }
     }
 
-    fn forget_sessions(&self) {
-        self.each_live_half(|half| half.state().publish(FREE));
-        for (_, plane) in self.planes.iter() {
+    fn forget_sessions(&self, cast: &Cast) {
+        self.each_live_half(cast, |half| half.state().publish(FREE));
+        let of_four = self.planes.entries() / 2;
+        for (_, plane) in self.planes.iter().filter(|(index, _)| (*index < of_four) == cast.client.is_ipv4())
+        {
             plane.head().publish(0);
         }
     }
 
-    fn each_live_half(&self, change: impl Fn(Shared<'_, Half>)) {
-        let halves = self.forward.iter().chain(self.reverse.iter());
-        halves.filter(|(_, half)| half.state().get() == LIVE).for_each(|(_, half)| change(half));
+    /// Both directions of the sessions of a cast's family.
+    fn each_live_half(&self, cast: &Cast, change: impl Fn(Shared<'_, Common>)) {
+        let change = |half: Shared<'_, Common>| {
+            if half.state().get() == LIVE {
+                change(half);
+            }
+        };
+        if cast.client.is_ipv4() {
+            self.four.iter().flat_map(Mapping::iter).for_each(|(_, half)| change(*half));
+        } else {
+            self.six.iter().flat_map(Mapping::iter).for_each(|(_, half)| change(*half));
+        }
     }
 
     /// The program itself opens them.
-    fn open_sessions(&mut self) {
-        let frame = rows::frame(Side::Front, &rows::syn());
-        self.set_template(&frame, MANY, VARY_SOURCE);
+    fn open_sessions(&mut self, cast: &Cast) {
+        let frame = rows::frame(Side::Front, &rows::syn(cast));
+        self.set_template(&frame, MANY, rows::vary_source(cast));
         self.run(Program::Evenkeel, Side::Front, &frame, MANY);
     }
 
@@ -131,7 +151,7 @@ impl Harness {
         let (mut empty, mut subject) = (Vec::new(), Vec::new());
         for _ in 0..RUNS {
             if row.sessions == Sessions::None {
-                self.forget_sessions();
+                self.forget_sessions(&row.cast);
             }
             empty.push(self.run(Program::Empty, row.side, &row.frame, PACKETS).0);
             let (time, action) = self.run(Program::Evenkeel, row.side, &row.frame, PACKETS);
@@ -185,7 +205,7 @@ impl Harness {
     }
 }
 
-fn mapping<T: zerocopy::FromBytes + IntoBytes>(loaded: &mut Loaded, name: &str, len: u32) -> Mapping<T> {
+fn mapping<T: Pod>(loaded: &mut Loaded, name: &str, len: u32) -> Mapping<T> {
     use std::os::fd::AsFd;
     let Map::Array(data) = loaded.map(name) else { panic!("{name} is no array") };
     Mapping::of_map(data.fd().as_fd(), len).unwrap()

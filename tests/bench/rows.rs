@@ -1,20 +1,32 @@
 //! What is measured: one row each, with its target.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use testbed::{
     Segment,
-    cases::{self, BACKEND, LOCAL, Side, VIP},
+    cases::{self, Cast, Side},
 };
 use xdp_ebpf::{
-    bench::{MIN_FRAME, VARY_DESTINATION, VARY_SOURCE},
+    bench::{MIN_FRAME, VARY_DESTINATION, VARY_DESTINATION6, VARY_SOURCE, VARY_SOURCE6},
     verdict::{Action, Event},
 };
 
-use crate::loaded::Tables;
+use crate::loaded::{Tables, later};
 
-/// Clients' addresses and ports begin here; the network is RFC 2544's, for benchmarks.
-pub const CLIENTS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 20_000);
+/// Clients' addresses and ports begin here; the networks are those of RFC 2544 and RFC 5180, for benchmarks.
+pub fn clients(cast: &Cast) -> SocketAddr {
+    let first: IpAddr = match cast.client {
+        SocketAddr::V4(_) => Ipv4Addr::new(198, 18, 0, 0).into(),
+        SocketAddr::V6(_) => Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 0).into(),
+    };
+    SocketAddr::new(first, 20_000)
+}
+
+/// How clients differ.
+pub fn vary_source(cast: &Cast) -> u32 {
+    if cast.client.is_ipv4() { VARY_SOURCE } else { VARY_SOURCE6 }
+}
+
 /// The most flows.
 pub const MANY: u32 = 1 << 20;
 /// Tables for those: half full, as the daemon makes them.
@@ -33,6 +45,8 @@ pub enum Sessions {
 
 /// A row.
 pub struct Row {
+    /// Who takes part.
+    pub cast: Cast,
     /// What it shows.
     pub what: String,
     pub flows: u32,
@@ -53,7 +67,7 @@ pub struct Row {
 /// The option that every stack sends.
 const TIMESTAMPS: [u8; 12] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1];
 
-fn data(from: SocketAddrV4, to: SocketAddrV4, options: &[u8]) -> Segment {
+fn data(from: SocketAddr, to: SocketAddr, options: &[u8]) -> Segment {
     let mut segment = Segment::new(from, to);
     (segment.tcp.ack, segment.payload) = (true, vec![7; 100]);
     cases::options(&mut segment, options);
@@ -61,8 +75,8 @@ fn data(from: SocketAddrV4, to: SocketAddrV4, options: &[u8]) -> Segment {
 }
 
 /// A client's SYN.
-pub fn syn() -> Segment {
-    Segment { source: CLIENTS, ..cases::syn() }
+pub fn syn(cast: &Cast) -> Segment {
+    Segment { source: clients(cast), ..cast.syn() }
 }
 
 /// In an Ethernet frame that is long enough for a template.
@@ -74,18 +88,27 @@ pub fn frame(side: Side, segment: &Segment) -> Vec<u8> {
 
 /// All rows.
 pub fn rows() -> Vec<Row> {
-    let backend = SocketAddrV4::new(*BACKEND.ip(), BACKEND.port());
-    let request = frame(Side::Front, &data(CLIENTS, VIP, &TIMESTAMPS));
-    let answer = frame(Side::Back, &data(backend, LOCAL, &TIMESTAMPS));
+    [(Cast::IPV4, ""), (Cast::IPV6, ", IPv6")]
+        .into_iter()
+        .flat_map(|(cast, suffix)| rows_of(cast, suffix))
+        .collect()
+}
+
+fn rows_of(cast: Cast, suffix: &str) -> Vec<Row> {
+    let (clients, vary) = (clients(&cast), vary_source(&cast));
+    let vary_destination = if vary == VARY_SOURCE { VARY_DESTINATION } else { VARY_DESTINATION6 };
+    let request = frame(Side::Front, &data(clients, cast.vip, &TIMESTAMPS));
+    let answer = frame(Side::Back, &data(cast.backend, cast.local, &TIMESTAMPS));
     let forged = [254, 8, 0, 80, 192, 0, 2, 1, 1, 1, 1, 1];
     let row = |what: &str, flows, target, sessions| Row {
-        what: what.to_owned(),
+        cast,
+        what: format!("{what}{suffix}"),
         flows,
         target,
         sessions,
         side: Side::Back,
         frame: request.clone(),
-        vary: VARY_SOURCE,
+        vary,
         fate: Action::Tx,
         counted: None,
     };
@@ -96,7 +119,7 @@ pub fn rows() -> Vec<Row> {
         rows.push(Row {
             side: Side::Front,
             frame: answer.clone(),
-            vary: VARY_DESTINATION,
+            vary: vary_destination,
             ..established("backend → client")
         });
     }
@@ -107,19 +130,19 @@ pub fn rows() -> Vec<Row> {
     });
     rows.push(Row {
         frame: answer,
-        vary: VARY_DESTINATION,
+        vary: vary_destination,
         fate: Action::Redirect,
         ..row("backend → client, to another interface", 1, None, Sessions::Established)
     });
-    let stranger = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 200), 80);
+    let stranger = SocketAddr::new(later(cast.backend.ip(), 100), 80);
     rows.push(Row {
-        frame: frame(Side::Front, &data(CLIENTS, stranger, &TIMESTAMPS)),
+        frame: frame(Side::Front, &data(clients, stranger, &TIMESTAMPS)),
         fate: Action::Pass,
         counted: Some(Event::PassNotOurs),
         ..row("not ours", 1, Some(15.0), Sessions::Established)
     });
     rows.push(Row {
-        frame: frame(Side::Front, &syn()),
+        frame: frame(Side::Front, &syn(&cast)),
         counted: Some(Event::SessionOpened),
         ..row("new session", MANY, Some(400.0), Sessions::None)
     });
@@ -128,7 +151,7 @@ pub fn rows() -> Vec<Row> {
         ..row("client → backend, TOA inserted", 1, None, Sessions::New)
     });
     rows.push(Row {
-        frame: frame(Side::Front, &data(CLIENTS, VIP, &forged)),
+        frame: frame(Side::Front, &data(clients, cast.vip, &forged)),
         counted: Some(Event::ToaStripped),
         ..row("client → backend, TOA stripped and inserted", 1, None, Sessions::New)
     });

@@ -1,9 +1,13 @@
 //! The loaded program in the world of [`testbed::cases`], with the same tables as a [`HostTables`] beside it.
 
-use aya::programs::{TestRun, TestRunOptions, Xdp};
+use aya::{
+    maps::{HashMap, MapData},
+    programs::{TestRun, TestRunOptions, Xdp},
+};
 use testbed::cases::Side;
 use xdp_ebpf::{
-    abi::{Half, Plane, map},
+    abi::{Fragment, FragmentKey, Half, Plane, map},
+    family::{V4, V6},
     host::HostTables,
 };
 
@@ -30,10 +34,16 @@ impl Kernel {
     /// Fresh tables, in the kernel and on the host.
     pub fn reset(&mut self) -> HostTables {
         let host = self.loaded.host_tables();
-        self.loaded.fill::<Half>(map::FORWARD, host.forward.iter());
-        self.loaded.fill::<Half>(map::REVERSE, host.reverse.iter());
+        self.loaded.fill::<Half<V4>>(map::FORWARD, host.forward.iter());
+        self.loaded.fill::<Half<V6>>(map::FORWARD6, host.forward6.iter());
+        self.loaded.fill::<Half<V4>>(map::REVERSE, host.reverse.iter());
+        self.loaded.fill::<Half<V6>>(map::REVERSE6, host.reverse6.iter());
         self.loaded.fill::<u64>(map::CURSOR, host.cursors.iter());
         self.loaded.fill::<Plane>(map::PLANE, host.planes.iter());
+        let mut fragments: HashMap<&mut MapData, FragmentKey, Fragment> =
+            self.loaded.map(map::FRAGMENT).try_into().unwrap();
+        let known: Vec<_> = fragments.keys().collect::<Result<_, _>>().unwrap();
+        known.iter().for_each(|key| fragments.remove(key).unwrap());
         host
     }
 

@@ -5,7 +5,8 @@ use aya::{EbpfLoader, programs::Xdp};
 #[test]
 fn the_verifier_takes_the_programs_with_logging_off_and_on() {
     let object = evenkeel::bpf::bpf_object().expect("run `cargo xtask setup` and build again");
-    for (logging, level) in [("off", 0u8), ("on", 3)] {
+    // Half of what the verifier takes at most; with logging, three quarters.
+    for (logging, level, most) in [("off", 0u8, 500_000), ("on", 3, 750_000)] {
         let mut loader = EbpfLoader::new();
         loader.override_global("AYA_LOG_LEVEL", &level, true);
         let mut programs = loader.load(object).unwrap();
@@ -16,7 +17,7 @@ fn the_verifier_takes_the_programs_with_logging_off_and_on() {
             let (verified, size) =
                 (info.verified_instruction_count().unwrap(), info.size_translated().unwrap() / 8);
             println!("{name}, logging {logging}: {verified} instructions verified, {size} in the program");
-            assert!(verified < 500_000, "half of what the verifier takes at most");
+            assert!(verified < most, "{verified} of at most {most}");
         }
     }
 }

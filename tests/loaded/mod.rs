@@ -1,6 +1,8 @@
 //! The loaded program, attached in a balancer's namespace, with tables as a [`HostTables`] has them. The kernel
 //! tests and the benchmark run it there, packet by packet (`BPF_PROG_TEST_RUN`).
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, DevMap, HashMap, Map, MapData, PerCpuArray},
@@ -8,36 +10,42 @@ use aya::{
 };
 use testbed::{
     Host, Network, Size,
-    cases::{BACK, BACKEND, CLIENT, FRONT, LOCAL, Side, VIP},
+    cases::{BACK, Cast, FRONT, Side},
 };
 use xdp_ebpf::{
     abi::{self, AddressBucket, Config, Counters, Plane, Service, map},
+    family::{V4, V6},
     host::HostTables,
     verdict::Event,
 };
 
 const COUNTERS: usize = size_of::<Counters>() / 8;
 
-/// The size of the tables.
+/// The size of the tables of each family.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
-    /// Local addresses, from [`LOCAL`]'s on.
+    /// Local addresses, from [`Cast::local`] on.
     pub local_addresses: u8,
-    /// Local ports of each, from [`LOCAL`]'s on.
+    /// Local ports of each, from [`Cast::local`]'s on.
     pub ports: u32,
     /// Buckets of the forward table.
     pub buckets: u32,
 }
 
 impl Tables {
-    /// Entries of the forward table.
+    /// Entries of a forward table.
     pub fn forward_len(self) -> u32 {
         self.buckets * abi::BUCKET
     }
 
-    /// Entries of the reverse table.
+    /// Entries of a reverse table.
     pub fn reverse_len(self) -> u32 {
         u32::from(self.local_addresses) * self.ports
+    }
+
+    /// Planes of both families, IPv4's first.
+    pub fn planes(self) -> u32 {
+        2 * u32::from(self.local_addresses)
     }
 }
 
@@ -50,17 +58,24 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// With a TCP and a UDP listener, [`VIP`], whose pools have one member, [`BACKEND`], and with neighbours and routes to match.
+    /// With a TCP and a UDP listener for every [`Cast`], whose pools have one member, and with neighbours and routes to
+    /// match.
     pub fn new(tables: Tables) -> Self {
         let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
         let balancer = &network.balancer;
-        let neighbours = [("front", CLIENT, FRONT[1]), ("back", BACKEND, BACK[1])];
-        for (device, address, mac) in neighbours {
-            let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
-            let address = address.ip().to_string();
-            balancer.run(&["ip", "neighbour", "replace", &address, "lladdr", &mac, "dev", device]).unwrap();
+        for cast in [Cast::IPV4, Cast::IPV6] {
+            for (device, address, mac) in [("front", cast.client, FRONT[1]), ("back", cast.backend, BACK[1])]
+            {
+                let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+                let address = address.ip().to_string();
+                let neighbour = ["ip", "neighbour", "replace", &address, "lladdr", &mac, "dev", device];
+                balancer.run(&neighbour).unwrap();
+            }
         }
-        balancer.run(&["sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding"]).unwrap();
+        for family in ["ipv4", "ipv6"] {
+            let forwarding = format!("echo 1 > /proc/sys/net/{family}/conf/lo/forwarding");
+            balancer.run(&["sh", "-c", &forwarding]).unwrap();
+        }
         let indexes = ["front", "back"].map(|device| index_of(balancer, device));
         let programs = balancer.enter(|| load(tables, indexes)).unwrap();
         let mut loaded = Self { programs, network, tables, indexes };
@@ -70,16 +85,19 @@ impl Loaded {
 
     /// The same tables on the host, before the first packet.
     pub fn host_tables(&self) -> HostTables {
-        let first = u32::from(*LOCAL.ip());
-        let local_addresses: Vec<_> =
-            (0..self.tables.local_addresses).map(|n| (first + u32::from(n)).to_be_bytes()).collect();
-        let mut host =
-            HostTables::new(&local_addresses, LOCAL.port(), self.tables.ports, self.tables.buckets);
-        for protocol in [abi::PROTOCOL_TCP, abi::PROTOCOL_UDP] {
-            host.listen(protocol, VIP.ip().octets(), VIP.port(), &[(BACKEND.ip().octets(), BACKEND.port())]);
+        let local_addresses: Vec<IpAddr> = [Cast::IPV4.local.ip(), Cast::IPV6.local.ip()]
+            .into_iter()
+            .flat_map(|first| (0..self.tables.local_addresses).map(move |n| later(first, n.into())))
+            .collect();
+        let port_base = Cast::IPV4.local.port();
+        let mut host = HostTables::new(&local_addresses, port_base, self.tables.ports, self.tables.buckets);
+        for cast in Cast::ALL {
+            for protocol in [abi::PROTOCOL_TCP, abi::PROTOCOL_UDP] {
+                host.listen(protocol, cast.vip, &[cast.backend]);
+            }
+            host.connect(self.indexes[0], FRONT[0], cast.client.ip(), FRONT[1]);
+            host.connect(self.indexes[1], BACK[0], cast.backend.ip(), BACK[1]);
         }
-        host.connect(self.indexes[0], FRONT[0], CLIENT.ip().octets(), FRONT[1]);
-        host.connect(self.indexes[1], BACK[0], BACKEND.ip().octets(), BACK[1]);
         host
     }
 
@@ -87,7 +105,8 @@ impl Loaded {
     fn configure(&mut self) {
         let host = self.host_tables();
         self.fill::<Config>(map::CONFIG, [host.config]);
-        self.fill::<AddressBucket>(map::ADDRESS, host.addresses.iter().copied());
+        self.fill::<AddressBucket<V4>>(map::ADDRESS, host.addresses.iter().copied());
+        self.fill::<AddressBucket<V6>>(map::ADDRESS6, host.addresses6.iter().copied());
         self.fill::<abi::Listener>(map::LISTENER, host.listeners.iter().copied());
         self.fill::<abi::Pool>(map::POOL, host.pools.iter());
         self.fill::<u32>(map::SLOT, host.slots.iter().copied());
@@ -97,7 +116,7 @@ impl Loaded {
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
         let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
         for (&(vip, port, protocol), index) in &host.services {
-            let key = Service { vip, port, protocol, reserved: 0 };
+            let key = Service { vip, port, protocol, reserved: [0; 5] };
             services.insert(key, index, 0).unwrap();
         }
     }
@@ -138,6 +157,14 @@ impl Loaded {
     }
 }
 
+/// The address that comes `n` after another.
+pub fn later(address: IpAddr, n: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() + n).into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() + u128::from(n)).into(),
+    }
+}
+
 fn index_of(host: &Host, device: &str) -> u32 {
     let link = host.run(&["ip", "-oneline", "link", "show", "dev", device]).unwrap();
     link.split(':').next().unwrap().trim().parse().unwrap()
@@ -146,13 +173,18 @@ fn index_of(host: &Host, device: &str) -> u32 {
 /// Loads and attaches: a test run on behalf of an interface needs its receive queue, which a virtual one only has
 /// with XDP on it.
 fn load(tables: Tables, indexes: [u32; 2]) -> Ebpf {
-    let planes = u32::from(tables.local_addresses);
     let mut loader = EbpfLoader::new();
     loader.override_global("AYA_LOG_LEVEL", &0u8, true);
-    loader.map_max_entries(map::FORWARD, tables.forward_len());
-    loader.map_max_entries(map::REVERSE, tables.reverse_len());
-    loader.map_max_entries(map::PLANE, planes);
-    loader.map_max_entries(map::PORT, planes * tables.ports.next_power_of_two());
+    for (name, entries) in [
+        (map::FORWARD, tables.forward_len()),
+        (map::FORWARD6, tables.forward_len()),
+        (map::REVERSE, tables.reverse_len()),
+        (map::REVERSE6, tables.reverse_len()),
+        (map::PLANE, tables.planes()),
+        (map::PORT, tables.planes() * tables.ports.next_power_of_two()),
+    ] {
+        loader.map_max_entries(name, entries);
+    }
     let mut programs = loader.load(evenkeel::bpf::bpf_object().expect("run `cargo xtask setup`")).unwrap();
     let mut devices = DevMap::try_from(programs.take_map(map::DEVICE).unwrap()).unwrap();
     for (slot, index) in indexes.into_iter().enumerate() {

@@ -49,7 +49,7 @@ mod tests {
     use proptest::{collection, prelude::*};
 
     use super::*;
-    use crate::model::{Access, Listener, ListenerKey, Pool, Protocol};
+    use crate::model::{Access, Limits, Listener, ListenerKey, Pool, Protocol, WhenDown};
 
     fn vip(number: u8) -> IpAddr {
         [203, 0, 113, number].into()
@@ -74,6 +74,8 @@ mod tests {
                 let vip = *model.vips.iter().nth(vip % model.vips.len()).unwrap();
                 let listener = Listener {
                     access: Access::default(),
+                    limits: Limits::default(),
+                    when_down: WhenDown::default(),
                     name: "web".into(),
                     load_balancer: "shop".into(),
                     pool: model.pools.keys().nth(pool % model.pools.len()).cloned(),

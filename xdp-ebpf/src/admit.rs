@@ -1,11 +1,12 @@
 //! May this client's packet, which belongs to no session, open one, and with whom? Next: [`crate::open`].
 
 use crate::{
-    abi::{LISTENER_LAYER7, Service},
+    abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
     access,
     family::{Address, Family},
     packet::Packet,
-    parse, schedule,
+    parse::{self, Segment},
+    schedule,
     tables::Tables,
     verdict::Event,
 };
@@ -36,11 +37,11 @@ impl Picked {
 /// Picks the member for a client's SYN or first datagram.
 ///
 /// # Errors
-/// The event under which the packet is dropped, or [`Event::PassLayer7`].
+/// The event under which the packet is dropped, [`Event::PassLayer7`], or [`Event::ResetNoMember`]: the packet is to
+/// become the answer to itself.
 #[inline(always)]
 pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
     let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
-    let config = tables.config().ok_or(Event::DropInternal)?;
     let service = Service {
         vip: segment.dst.wide(),
         port: segment.dport,
@@ -49,6 +50,26 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
     };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
     let listener = tables.listener(index).ok_or(Event::DropInternal)?;
+    let picked = pick_of(tables, &segment, listener);
+    if let Err(event) = picked
+        && event != Event::PassLayer7
+        && event != Event::DropNoSession
+    {
+        tables.count_refused(index, event);
+    }
+    let picked = picked?;
+    let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
+    let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
+    Ok(Picked { indexes: index << 16 | picked & 0xffff, ipv4 })
+}
+
+/// The index of the member in `ek_backend`.
+#[inline(always)]
+fn pick_of<F: Family, T: Tables>(
+    tables: &T,
+    segment: &Segment<F>,
+    listener: &Listener,
+) -> Result<u32, Event> {
     let layer7 = listener.kind == LISTENER_LAYER7;
     if !layer7 && !segment.opens() {
         return Err(Event::DropNoSession);
@@ -60,8 +81,11 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
     if layer7 {
         return Err(Event::PassLayer7);
     }
-    let picked = schedule::pick(tables, config, listener.pool, source)?;
-    let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
-    let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
-    Ok(Picked { indexes: index << 16 | picked & 0xffff, ipv4 })
+    let config = tables.config().ok_or(Event::DropInternal)?;
+    match schedule::pick(tables, config, listener.pool, source) {
+        Err(Event::DropNoMember) if listener.when_down == WHEN_DOWN_RESET && segment.flags.opens() => {
+            Err(Event::ResetNoMember)
+        }
+        picked => picked,
+    }
 }

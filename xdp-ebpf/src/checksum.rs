@@ -77,6 +77,12 @@ impl Sum {
         sum as u16
     }
 
+    /// The checksum of a header of which this is the sum.
+    #[inline(always)]
+    pub const fn checksum(self) -> [u8; 2] {
+        (!self.delta()).to_ne_bytes()
+    }
+
     /// `checksum` after this change: `~(~checksum + sum)`, equation 3 of RFC 1624.
     #[inline(always)]
     pub const fn update(self, checksum: [u8; 2]) -> [u8; 2] {

@@ -18,6 +18,7 @@ use crate::{
     frame::{self, Kind},
     icmp, icmp_error, open,
     packet::{Header, NoHeadroom, Packet},
+    refuse,
     shared::Shared,
     tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
@@ -135,6 +136,10 @@ impl Packet for HostPacket {
         }
     }
 
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        refuse::reset::<F, Self>(self)
+    }
+
     fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>) {
         open::tell::<F, Self, T>(self, tables, opened);
     }
@@ -186,6 +191,10 @@ pub struct HostTables {
     pub services: BTreeMap<([u8; 16], u16, u8), u32>,
     /// `ek_listener`.
     pub listeners: Vec<Listener>,
+    /// `ek_limit`.
+    pub limits: Records<Limit>,
+    /// `ek_bandwidth`.
+    pub bandwidths: Records<Bandwidth>,
     /// `ek_pool`.
     pub pools: Records<Pool>,
     /// `ek_cursor`.
@@ -218,6 +227,8 @@ pub struct HostTables {
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     /// `ek_backend_stat`, as sessions, packets in and packets out.
     pub stats: RefCell<BTreeMap<u32, [u64; 3]>>,
+    /// `ek_listen_stat`.
+    pub listener_stats: RefCell<BTreeMap<u32, ListenerStat>>,
     /// What was told.
     pub news: RefCell<Vec<News>>,
 }
@@ -251,9 +262,18 @@ impl HostTables {
             reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
+            limits: Records::new(4, Limit::default()),
+            bandwidths: Records::new(4, Bandwidth::default()),
             pools: Records::new(
                 16,
-                Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: [0; NAME_LEN] },
+                Pool {
+                    block: 0,
+                    sticky: 0,
+                    drain_timeout: 0,
+                    state: ENTRY_ACTIVE,
+                    reserved: [0; 7],
+                    name: [0; NAME_LEN],
+                },
             ),
             cursors: Records::new(16, 0),
             slots: Vec::new(),
@@ -270,6 +290,7 @@ impl HostTables {
             now: Cell::new(1000),
             counts: RefCell::default(),
             stats: RefCell::default(),
+            listener_stats: RefCell::default(),
             news: RefCell::default(),
         };
         for addresses in [&four, &six] {
@@ -306,10 +327,12 @@ impl HostTables {
             idle_timeout: 300,
             access: ACCESS_OPEN,
             access_list: index,
+            bandwidth: NO_BANDWIDTH,
             service,
             state: ENTRY_ACTIVE,
             kind: LISTENER_FORWARD,
-            reserved: [0; 6],
+            when_down: WHEN_DOWN_DROP,
+            reserved: [0; 1],
             name: [0; NAME_LEN],
             load_balancer: [0; NAME_LEN],
         });
@@ -323,8 +346,7 @@ impl HostTables {
                 pool: index,
                 state: ENTRY_ACTIVE,
                 health: HEALTH_UNCHECKED,
-                reason: 0,
-                detail: 0,
+                ..Backend::default()
             });
         }
         if let Some(pool) = self.pools.shared(index) {
@@ -392,6 +414,12 @@ impl Tables for HostTables {
     fn listener(&self, index: u32) -> Option<&Listener> {
         self.listeners.get(index as usize)
     }
+    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
+        self.limits.shared(index)
+    }
+    fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
+        self.bandwidths.shared(index)
+    }
     fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
         self.pools.shared(index)
     }
@@ -445,19 +473,32 @@ impl Tables for HostTables {
     fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
         self.routes.get(&dst).copied().unwrap_or(Route::None)
     }
-    fn now(&self) -> u32 {
-        self.now.get()
+    fn jiffies(&self) -> u64 {
+        self.now.get().into()
     }
     fn count(&self, event: Event) {
         *self.counts.borrow_mut().entry(event.name()).or_default() += 1;
     }
-    fn count_session(&self, backend: u32) {
+    fn count_session(&self, listener: u32, backend: u32) {
+        self.listener_stats.borrow_mut().entry(listener).or_default().sessions += 1;
         self.stats.borrow_mut().entry(backend).or_default()[0] += 1;
     }
-    fn count_packet(&self, backend: u32, direction: Direction, _bytes: u32) {
+    fn count_refused(&self, listener: u32, reason: Event) {
+        *self.listener_stats.borrow_mut().entry(listener).or_default().refused_for(reason) += 1;
+    }
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        let mut listeners = self.listener_stats.borrow_mut();
+        let stat = listeners.entry(listener).or_default();
         let column = match direction {
-            Direction::In => 1,
-            Direction::Out => 2,
+            Direction::In => {
+                (stat.packets_in, stat.bytes_in) = (stat.packets_in + 1, stat.bytes_in + u64::from(bytes));
+                1
+            }
+            Direction::Out => {
+                (stat.packets_out, stat.bytes_out) =
+                    (stat.packets_out + 1, stat.bytes_out + u64::from(bytes));
+                2
+            }
         };
         self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
     }

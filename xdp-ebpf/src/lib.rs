@@ -12,7 +12,8 @@
 //!   → admit      no half yet: is there a listener?
 //!   → access     may this client in?
 //!   → schedule   which member?
-//!   → open       take a local port, resolve next hops, claim both halves
+//!   → limit      may one more come, or one more packet?
+//!   → open       take a local port, resolve next hops, claim both halves; or refuse: tell the client so
 //!   → icmp       neither TCP nor UDP: an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
@@ -42,6 +43,7 @@ pub mod frame;
 pub mod host;
 pub mod icmp;
 pub mod icmp_error;
+pub mod limit;
 pub mod lookup;
 mod object;
 pub mod open;
@@ -49,6 +51,7 @@ pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod receiver;
+pub mod refuse;
 pub mod rewrite;
 pub mod schedule;
 pub mod shared;

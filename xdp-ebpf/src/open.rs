@@ -8,6 +8,7 @@ use crate::{
     admit::Picked,
     checksum::Sum,
     family::{Address, Family},
+    limit,
     lookup::{self, Buckets, Found, Place},
     packet::Packet,
     parse::{self, Segment},
@@ -36,6 +37,19 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     tables: &T,
     picked: Picked,
 ) -> Result<(), Event> {
+    let opened = open_with::<F, B, P, T>(packet, tables, picked);
+    if let Err(event) = opened {
+        tables.count_refused(picked.listener().into(), event);
+    }
+    opened
+}
+
+#[inline(always)]
+fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
+    packet: &P,
+    tables: &T,
+    picked: Picked,
+) -> Result<(), Event> {
     let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
     let to_client = hop_to_client::<F, P, T>(packet, tables)?;
     let to_backend = hop_to_backend(tables, backend)?;
@@ -45,7 +59,14 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     let buckets = Buckets::of(config, segment);
     let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
     let member = Member::<B> { address, port: backend.port };
-    Opening { tables, config, buckets, segment, picked, member }.run(to_backend, to_client)
+    let limit = tables.limit(picked.listener().into()).ok_or(Event::DropInternal)?;
+    limit::enter(limit, tables.jiffies())?;
+    let opening = Opening { tables, config, buckets, segment, picked, member };
+    let opened = opening.run(to_backend, to_client);
+    if opened.is_err() {
+        limit::leave(limit);
+    }
+    opened
 }
 
 #[inline(always)]
@@ -131,7 +152,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         };
         self.fill(forward, &local, to_backend, to_client);
         self.tables.count(Event::SessionOpened);
-        self.tables.count_session(self.picked.backend().into());
+        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
         if let Some(load) = self.tables.load(self.picked.backend().into()) {
             load.value().add(1);
         }
@@ -260,7 +281,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop) {
         half.next_hop().set(hop.mac().into());
         half.interface().set(hop.slot());
-        half.flags().set(if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
+        let limited = self.tables.listener(self.picked.listener().into()).map_or(0, limit::flag);
+        half.flags().set(limited | if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
         half.ack().set(0);
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());

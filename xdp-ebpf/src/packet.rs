@@ -99,6 +99,9 @@ pub trait Packet {
     /// The event under which the packet is dropped.
     fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked) -> Result<(), Event>;
 
+    /// [`crate::refuse::reset`], as a function too.
+    fn answer_reset<F: Family>(&mut self) -> Option<()>;
+
     /// [`crate::open::tell`], as a function too.
     fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>);
 

@@ -82,6 +82,9 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
             }
             let opened = picked.and_then(|picked| packet.open_session::<F, T>(tables, picked));
             packet.tell_of_session::<F, T>(tables, opened);
+            if opened == Err(Event::ResetNoMember) {
+                packet.answer_reset::<F>().ok_or(Event::DropInternal)?;
+            }
             opened?;
         }
     }
@@ -169,7 +172,8 @@ impl<F: Family> Leg<'_, F> {
             self.half.ack().set(segment.ack);
         }
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
-        tables.count_packet(u32::from(self.half.backend().get()), self.direction, segment.total_len);
+        let (listener, backend) = (self.half.listener().get(), self.half.backend().get());
+        tables.count_packet(listener.into(), backend.into(), self.direction, segment.total_len);
         Outcome::out_of(self.half.interface().get(), out, packet.ingress())
     }
 }

@@ -191,6 +191,23 @@ impl Field<'_, u64> {
             unsafe { AtomicU64::from_ptr(self.value) }.fetch_add(amount, SeqCst)
         }
     }
+
+    /// Compare and swap, sequentially consistent. Whether it was `old` and is `new` now.
+    #[inline(always)]
+    pub fn swap_if(&self, old: u64, new: u64) -> bool {
+        #[cfg(target_arch = "bpf")]
+        {
+            use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg};
+            // SAFETY: `Shared::new`'s contract.
+            unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(self.value, old, new).1 }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+            // SAFETY: `Shared::new`'s contract; every record aligns its `u64`s.
+            unsafe { AtomicU64::from_ptr(self.value) }.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+        }
+    }
 }
 
 impl Shared<'_, u32> {

@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        AddressBucket, Backend, Config, Fragment, FragmentKey, Half, Interface, Listener, Plane, Pool,
-        Service, Sticky, StickyKey, Taken,
+        AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
+        Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -33,6 +33,10 @@ pub trait Tables {
     fn service(&self, key: &Service) -> Option<u32>;
     /// `ek_listener`.
     fn listener(&self, index: u32) -> Option<&Listener>;
+    /// `ek_limit`.
+    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>>;
+    /// `ek_bandwidth`.
+    fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>>;
     /// `ek_pool`.
     fn pool(&self, index: u32) -> Option<Shared<'_, Pool>>;
     /// `ek_cursor`: one counter per pool.
@@ -65,15 +69,21 @@ pub trait Tables {
     /// The next hop of a packet from `src` to `dst` (16 bytes, IPv4 mapped), as the host's own routing has it. The
     /// destination says which family it is, and [`ANY_SOURCE`] is of both.
     fn route(&self, src: [u8; 16], dst: [u8; 16]) -> Route;
-    /// The low 32 bits of `jiffies_64`.
-    fn now(&self) -> u32;
+    /// `jiffies_64`.
+    fn jiffies(&self) -> u64;
+    /// Its low 32 bits.
+    fn now(&self) -> u32 {
+        self.jiffies() as u32
+    }
 
     /// Counts an event.
     fn count(&self, event: Event);
-    /// Counts a session opened towards a backend.
-    fn count_session(&self, backend: u32);
-    /// Counts a packet of `bytes` (from the IP header on) of a backend's.
-    fn count_packet(&self, backend: u32, direction: Direction, bytes: u32);
+    /// Counts a session opened by a listener towards a backend.
+    fn count_session(&self, listener: u32, backend: u32);
+    /// Counts what a listener did not let on, by the reason.
+    fn count_refused(&self, listener: u32, reason: Event);
+    /// Counts a packet of `bytes` (from the IP header on) of a session of this listener and backend.
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32);
     /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
     fn tell(&self, news: News);
 }

@@ -2,9 +2,10 @@
 //! carry on a reset, or whose next hop may have changed. Each begins anew with the packet, because this stands alone.
 
 use crate::{
-    abi::{Common, Config, DYING, FLAG_MIXED, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
+    abi::{Common, Config, DYING, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
     access,
     family::{Address, Family},
+    limit,
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -91,7 +92,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     ) -> Result<Outcome, Event> {
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
-            self.look_again_at_the_client(tables)?;
+            self.look_again_at_the_listener(tables)?;
             self.renew_next_hop(tables, config);
         }
         let (header, other_header, toa) = match self.peer {
@@ -99,6 +100,9 @@ impl<'a, F: Family> Unsettled<'a, F> {
             Peer::Mixed(_) => (F::IP_LEN as u32, F::Other::IP_LEN as u32, F::Other::TOA_LEN),
         };
         let out = leg.interface(tables, segment.ttl, segment.total_len - header + other_header)?;
+        if self.half.flags().get() & FLAG_LIMITED != 0 {
+            limit::charge(tables, self.half.listener().get().into(), segment.total_len)?;
+        }
         self.follow(tables, segment);
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
@@ -113,9 +117,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         Ok(leg.account(packet, tables, segment, out))
     }
 
-    /// The listener's access list may have changed: ends the session if it keeps the client out by now.
+    /// The listener may have changed: ends the session if it keeps the client out by now, and learns whether its
+    /// bandwidth is limited.
     #[inline(always)]
-    fn look_again_at_the_client<T: Tables>(&self, tables: &T) -> Result<(), Event> {
+    fn look_again_at_the_listener<T: Tables>(&self, tables: &T) -> Result<(), Event> {
         let client = match (self.direction, self.peer) {
             (Direction::In, _) => self.half.src().get().wide(),
             (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().wide(),
@@ -123,16 +128,15 @@ impl<'a, F: Family> Unsettled<'a, F> {
         };
         let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
         if access::lets_in(tables, listener, client) {
+            self.half.flags().set(self.half.flags().get() & !FLAG_LIMITED | limit::flag(listener));
             return Ok(());
         }
         let over = open::is_over(*self.half);
         self.peer().state().swap_if(LIVE, DYING);
-        if self.half.state().swap_if(LIVE, DYING)
-            && !over
-            && let Some(load) = tables.load(self.half.backend().get().into())
-        {
-            load.value().add(u32::MAX);
+        if self.half.state().swap_if(LIVE, DYING) && !over {
+            self.count_connection(tables, u32::MAX);
         }
+        tables.count_refused(self.half.listener().get().into(), Event::DropDenied);
         Err(Event::DropDenied)
     }
 
@@ -186,11 +190,20 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if after != before {
             self.half.tcp().set(after as u8);
             self.peer().tcp().set(after as u8);
-            if after.is_over() != before.is_over()
-                && let Some(load) = tables.load(u32::from(self.half.backend().get()))
-            {
-                load.value().add(if after.is_over() { u32::MAX } else { 1 });
+            if after.is_over() != before.is_over() {
+                self.count_connection(tables, if after.is_over() { u32::MAX } else { 1 });
             }
+        }
+    }
+
+    /// Adds to what the member and the listener have; `u32::MAX` takes one away.
+    #[inline(always)]
+    fn count_connection<T: Tables>(&self, tables: &T, amount: u32) {
+        if let Some(load) = tables.load(self.half.backend().get().into()) {
+            load.value().add(amount);
+        }
+        if let Some(limit) = tables.limit(self.half.listener().get().into()) {
+            limit.connections().add(amount);
         }
     }
 

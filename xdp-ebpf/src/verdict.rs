@@ -56,6 +56,8 @@ pub enum Class {
     Pass,
     /// It was dropped.
     Drop,
+    /// An answer went back to where it came from, in its place.
+    Answer,
     /// Nothing: it was counted on its way.
     Note,
 }
@@ -92,6 +94,12 @@ events! {
     drop_no_session => DropNoSession in Drop,
     /// The pool has no member that takes new connections.
     drop_no_member => DropNoMember in Drop,
+    /// The listener has as many connections as it may (max_connections).
+    drop_connection_limit => DropConnectionLimit in Drop,
+    /// More new connections than the listener may take in a second (max_connections_per_second).
+    drop_rate_limit => DropRateLimit in Drop,
+    /// The load balancer has used up its bandwidth (bandwidth_mbit).
+    drop_bandwidth => DropBandwidth in Drop,
     /// All local ports towards the member are in use: add local addresses.
     drop_no_port => DropNoPort in Drop,
     /// The session table has no room for this flow: raise max_sessions.
@@ -114,6 +122,8 @@ events! {
     drop_no_checksum => DropNoChecksum in Drop,
     /// A map lookup that cannot fail did; should never count.
     drop_internal => DropInternal in Drop,
+    /// The pool has no member that takes new connections, and the client got a reset (when_down).
+    reset_no_member => ResetNoMember in Answer,
     /// A session was opened.
     session_opened => SessionOpened in Note,
     /// A new SYN took over the tuple of a session that was closed.
@@ -143,7 +153,7 @@ pub enum Outcome {
     Redirect(u8),
     /// The same, once the frame has the interface's VLAN tags. Only inside of [`crate::pipeline`].
     Tag(u8),
-    /// Up to the host's network stack or into the void, with the reason.
+    /// Up to the host's network stack, into the void or back as an answer, with the reason.
     Stop(Event),
 }
 
@@ -181,6 +191,7 @@ impl Event {
     pub const fn action(self) -> Action {
         match self.class() {
             Class::Pass => Action::Pass,
+            Class::Answer => Action::Tx,
             Class::Drop | Class::Note => Action::Drop,
         }
     }

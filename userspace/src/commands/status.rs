@@ -9,6 +9,7 @@ use evenkeel::{
         network::{self, interfaces},
         report::{InterfaceRow, MemberHealth, MemberState, Ports, Status, pools_and_listeners},
         tables::Tables,
+        traffic::{self, Traffic},
     },
     l7::metrics::{ListenerRow, endpoint},
 };
@@ -22,7 +23,8 @@ pub fn run(options: &View) -> Result<()> {
     let ports = Ports { free: tables.sessions.free_ports(), total: tables.sessions.total_ports() };
     let http = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
-    let status = Status { pools, listeners, interfaces: interfaces(&tables)?, ports };
+    let load_balancers = traffic::load_balancers(&listeners, &pools);
+    let status = Status { load_balancers, pools, listeners, interfaces: interfaces(&tables)?, ports };
     match options.output {
         Format::Json => json(&Answer { status, http }),
         Format::Table => {
@@ -110,15 +112,69 @@ fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {
 }
 
 fn text(status: &Status) -> String {
-    let mut listeners = table(["LISTENER", "NAME", "POOL", "IDLE TIMEOUT", "OPEN"], &[3, 4]);
+    const TRAFFIC: [&str; 8] =
+        ["OPEN", "ESTAB", "TOTAL", "REFUSED", "PKTS IN", "BYTES IN", "PKTS OUT", "BYTES OUT"];
+    let [open, established, total, refused, packets_in, bytes_in, packets_out, bytes_out] = TRAFFIC;
+    let mut load_balancers = table(
+        [
+            "LOAD BALANCER",
+            "BANDWIDTH",
+            "OVER IT",
+            "UP",
+            "DOWN",
+            open,
+            established,
+            total,
+            refused,
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+        ],
+        &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+    );
+    for row in &status.load_balancers {
+        let mut cells = vec![
+            row.name.clone(),
+            row.bandwidth_mbit.map_or_else(|| "-".to_owned(), |mbit| format!("{mbit} Mbit/s")),
+            row.traffic.refused.bandwidth_packets.to_string(),
+            row.members_healthy.to_string(),
+            row.members_unhealthy.to_string(),
+        ];
+        cells.extend(traffic(&row.traffic));
+        load_balancers.add_row(cells);
+    }
+    let mut listeners = table(
+        [
+            "LISTENER",
+            "NAME",
+            "POOL",
+            "IDLE TIMEOUT",
+            "MOST",
+            "MOST/S",
+            open,
+            established,
+            total,
+            refused,
+            packets_in,
+            bytes_in,
+            packets_out,
+            bytes_out,
+        ],
+        &[3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13],
+    );
     for row in &status.listeners {
-        listeners.add_row([
+        let limit = |number: Option<u32>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let mut cells = vec![
             format!("{} {}", row.protocol, SocketAddr::new(row.vip, row.port)),
             format!("{}/{}", row.load_balancer, row.name),
             row.pool.clone(),
             format!("{} s", row.idle_timeout_s),
-            row.sessions_open.to_string(),
-        ]);
+            limit(row.max_connections),
+            limit(row.max_connections_per_second),
+        ];
+        cells.extend(traffic(&row.traffic));
+        listeners.add_row(cells);
     }
     let mut members = table(
         [
@@ -167,7 +223,24 @@ fn text(status: &Status) -> String {
         _ => interfaces.join(", "),
     };
     let Ports { free, total } = status.ports;
-    format!("{listeners}\n\n{members}\n\nInterfaces: {interfaces}\nLocal ports: {free} of {total} free")
+    format!(
+        "{load_balancers}\n\n{listeners}\n\n{members}\n\nInterfaces: {interfaces}\nLocal ports: {free} of {total} free"
+    )
+}
+
+/// What a table shows of it, in the order of its columns.
+fn traffic(traffic: &Traffic) -> [String; 8] {
+    [
+        traffic.sessions_open,
+        traffic.sessions_established,
+        traffic.sessions_total,
+        traffic.refused.sessions(),
+        traffic.packets_in,
+        traffic.bytes_in,
+        traffic.packets_out,
+        traffic.bytes_out,
+    ]
+    .map(|number| number.to_string())
 }
 
 fn state(state: MemberState) -> &'static str {

@@ -13,14 +13,14 @@ use super::{
     document::{Shape, Table, Value},
     edge,
     host::LocalRanges,
-    http, policy,
+    http, limits, policy,
     pool::Pools,
     scalar,
 };
 use crate::model::{Access, Listener, ListenerKey, Protocol, edge::AccessLog};
 
 const LOAD_BALANCER: Shape =
-    Shape { path: "load_balancer", keys: &["name", "vip", "access_log", "listener"] };
+    Shape { path: "load_balancer", keys: &["name", "vip", "bandwidth_mbit", "access_log", "listener"] };
 const LISTENER: Shape = Shape {
     path: "load_balancer.listener",
     keys: &[
@@ -31,6 +31,9 @@ const LISTENER: Shape = Shape {
         "idle_timeout",
         "allow",
         "deny",
+        "max_connections",
+        "max_connections_per_second",
+        "when_down",
         "http2",
         "certificates",
         "default_certificate",
@@ -69,6 +72,7 @@ pub(super) fn read<'a>(
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
+        let bandwidth_mbit = limits::bandwidth(&table);
         let mut siblings = Siblings { log: edge::access_log(&table), ..Siblings::default() };
         let mut listeners = Vec::new();
         for table in table.tables("listener", &LISTENER) {
@@ -77,6 +81,13 @@ pub(super) fn read<'a>(
         }
         let good = ports(&listeners);
         for (table, ((protocol, port), mut listener)) in listeners {
+            if listener.http.is_some() && bandwidth_mbit.is_some() {
+                table.refuse(
+                    "its load balancer has bandwidth_mbit, which does not hold for HTTP; give this listener a load \
+                     balancer without it",
+                );
+            }
+            listener.limits.bandwidth_mbit = bandwidth_mbit;
             let own = listener.name.clone();
             let around = policy::Around { pools, listener: &own, named: &siblings.names, good: &good };
             http::route(&table, &mut listener, &around);
@@ -162,12 +173,16 @@ impl Siblings {
             None => Some(IDLE_TIMEOUT),
         };
         let access = access(table);
+        let limits = limits::connections(table, protocol);
+        let when_down = limits::when_down(table, protocol);
         let listener = Listener {
             name: name?,
             load_balancer: load_balancer.into(),
             pool: pool?,
             idle_timeout: idle_timeout?,
             access,
+            limits,
+            when_down,
             http,
         };
         Some(((transport?, port?), listener))

@@ -3,7 +3,8 @@
 //! ```text
 //! document   the file as tables and values that know their key and line
 //!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, certificate, pool, health, load_balancer, http, tls, policy, rule, picking   one kind of table each
+//!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls, policy, rule, picking   one kind
+//!     of table each
 //!   → collision   no address has two roles
 //! ```
 //!
@@ -17,6 +18,7 @@ mod edge;
 mod health;
 mod host;
 mod http;
+mod limits;
 mod load_balancer;
 mod picking;
 mod policy;

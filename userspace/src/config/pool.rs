@@ -32,6 +32,7 @@ const POOL: Shape = Shape {
         "slow_start",
         "ejection",
         "health",
+        "drain_timeout",
         "member",
     ],
 };
@@ -52,9 +53,15 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let http = http::pool(&table, certificates);
+        let drain_timeout = table.get("drain_timeout").and_then(|value| {
+            if http.is_some() {
+                value.refuse("is for connections of Layer 4; leave it out");
+            }
+            scalar::duration(value)
+        });
         let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
         let health = health::read(&table, &codes);
-        let mut pool = Pool { members, algorithm: Algorithm::default(), health, http };
+        let mut pool = Pool { members, algorithm: Algorithm::default(), health, drain_timeout, http };
         picking::read(&table, &mut pool);
         total.add(&table, &pool);
         if let Some(name) = scalar::unique_name(&table, &mut names) {

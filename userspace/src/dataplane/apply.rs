@@ -9,7 +9,7 @@ use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        NAME_LEN, Pool, name_bytes,
+        ListenerStat, NAME_LEN, Pool, name_bytes,
     },
     shared::Shared,
 };
@@ -17,7 +17,9 @@ use zerocopy::FromZeros;
 
 use super::{
     health,
-    registry::{NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds},
+    registry::{
+        NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
+    },
     sweep::Census,
     tables::Tables,
 };
@@ -65,7 +67,9 @@ impl Applier {
         for index in registry.backends.settle(|index| census.backends.contains_key(&(index as u16))) {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
-        for index in registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16))) {
+        let freed = registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16)));
+        registry.bandwidths.settle(&freed);
+        for index in freed {
             let old = tables.listener.get(&index, 0)?;
             tables.listener.set(index, Listener::new_zeroed(), 0)?;
             registry.access.remove(&mut tables.access, (old.access, old.access_list))?;
@@ -94,9 +98,17 @@ impl Applier {
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
             self.tables.cursor.set(index, 0, 0)?;
-            record.write(Pool { block: 0, sticky: 0, state: ENTRY_ACTIVE, reserved: [0; 3], name: bytes });
+            record.write(Pool {
+                block: 0,
+                sticky: 0,
+                drain_timeout: 0,
+                state: ENTRY_ACTIVE,
+                reserved: [0; 7],
+                name: bytes,
+            });
         }
         record.state().set(ENTRY_ACTIVE);
+        record.drain_timeout().set(seconds(pool.drain_timeout)?);
         let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
         for (&member, &weight) in &pool.members {
             let (record, comes) = self.put_backend(index, member, weight)?;
@@ -194,6 +206,13 @@ impl Applier {
         let idle_timeout = u32::try_from(listener.idle_timeout.as_secs())?;
         let Self { tables, registry } = self;
         let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
+        if is_new {
+            let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
+            tables.listener_stat.set(index, zeros, 0)?;
+            tables.limits().begin(index)?;
+        }
+        tables.limits().put(index, &listener.limits)?;
+        let bandwidth = registry.bandwidths.put(tables.limits(), index, listener)?;
         let old = tables.listener.get(&index, 0)?;
         let old_list = (old.access, old.access_list);
         let stays = !is_new && registry.access.of(old_list) == listener.access;
@@ -204,10 +223,12 @@ impl Applier {
             idle_timeout,
             access,
             access_list,
+            bandwidth,
             service: service(key),
             state: ENTRY_ACTIVE,
             kind: if listener.http.is_some() { LISTENER_LAYER7 } else { LISTENER_FORWARD },
-            reserved: [0; 6],
+            when_down: when_down_number(listener.when_down),
+            reserved: [0; 1],
             name,
             load_balancer,
         };
@@ -243,6 +264,10 @@ impl Applier {
         }
         Ok(())
     }
+}
+
+fn seconds(time: Option<Duration>) -> Result<u32> {
+    Ok(time.map_or(0, |time| time.as_secs()).try_into()?)
 }
 
 fn cpus() -> Result<usize> {

@@ -2,7 +2,7 @@
 //! `commands/run` drives it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     time::{Duration, Instant},
@@ -16,6 +16,7 @@ use super::{
     apply::Applier,
     attach,
     clock::Clock,
+    drain,
     geometry::Geometry,
     health::Health,
     load::{Origin, SessionLog, load},
@@ -58,6 +59,7 @@ pub struct Daemon {
     health: Health,
     clock: Clock,
     sweeper: Sweeper,
+    drained: HashSet<u16>,
     resets: ResetSocket,
     handle: Handle,
     own: Own,
@@ -101,6 +103,7 @@ impl Daemon {
         let mut daemon = Self {
             timeouts: configuration.timeouts,
             sweeper: Sweeper::default(),
+            drained: HashSet::new(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
             own,
@@ -194,13 +197,21 @@ impl Daemon {
     /// The clock or a table cannot be used.
     pub fn sweep(&mut self) -> Result<()> {
         let tables = &self.applier.tables;
-        let removed = self.applier.registry.backends.removed().map(|index| index as u16).collect();
+        let registry = &self.applier.registry;
+        let removed = registry.backends.removed().map(|index| index as u16).collect();
+        let without_vip =
+            registry.listeners.removed_keys().filter(|(key, _)| !registry.model.vips.contains(&key.vip));
+        let unreachable = without_vip.map(|(_, index)| index as u16).collect();
+        let now = self.clock.now()?;
         let limits = Limits {
-            now: self.clock.now()?,
+            now,
             hz: tables.sessions.config.jiffies_hz,
             timeouts: &self.timeouts,
-            idle: &self.applier.registry.idle,
+            idle: &registry.idle,
             removed: &removed,
+            drained: &self.drained,
+            unreachable: &unreachable,
+            limit: &tables.limit,
             load: &tables.load,
         };
         let mut resets = Vec::new();
@@ -212,6 +223,10 @@ impl Daemon {
         }
         if let Some(census) = census? {
             self.applier.settle(&census)?;
+            let Applier { tables, registry } = &self.applier;
+            let members = registry.backends.iter().map(|(_, index)| index);
+            self.drained =
+                drain::due((&tables.pool, &tables.backend), members, now, tables.sessions.config.jiffies_hz);
             self.health.refill(&mut self.applier)?;
         }
         Ok(())

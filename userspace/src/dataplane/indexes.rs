@@ -91,9 +91,19 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
         freed
     }
 
+    /// Whether the key was removed and its index waits.
+    pub fn is_removed(&self, key: &K) -> bool {
+        self.get(key).is_some_and(|index| self.removed.contains_key(&index))
+    }
+
     /// Indexes that were removed and wait.
     pub fn removed(&self) -> impl Iterator<Item = u32> {
         self.removed.keys().copied()
+    }
+
+    /// Keys that were removed, with the indexes that wait for their last use.
+    pub fn removed_keys(&self) -> impl Iterator<Item = (&K, u32)> {
+        self.removed.iter().map(|(&index, (key, _))| (key, index))
     }
 
     /// Every key, removed or not, with its index.

@@ -6,15 +6,17 @@
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
+//!                (limits: who shares a limit)
 //!   → apply    a plan's changes, one by one, into the maps
-//!   → sweep    idle sessions end       (expiry: when; reset: who is told; clock: what time it is;
+//!   → sweep    idle sessions end       (expiry, drain: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
 //! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`;
-//! `report` reads the maps for the commands that look in.
+//! `report` and `traffic` read the
+//! maps for the commands that look in.
 
 pub mod access;
 pub mod addresses;
@@ -22,11 +24,13 @@ pub mod apply;
 pub mod attach;
 pub mod clock;
 pub mod daemon;
+pub mod drain;
 pub mod expiry;
 pub mod geometry;
 pub mod halves;
 pub mod health;
 pub mod indexes;
+pub mod limits;
 pub mod load;
 pub mod memory;
 pub mod network;
@@ -40,4 +44,5 @@ pub mod slots;
 pub mod steer;
 pub mod sweep;
 pub mod tables;
+pub mod traffic;
 pub mod wide;

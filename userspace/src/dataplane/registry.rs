@@ -12,20 +12,21 @@ use anyhow::Result;
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
     ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, Pool, Service, name_str, slot_of,
+    MAX_SLOTS, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
 };
 
 use super::{
     access::AccessLists,
     health::was_down,
     indexes::Indexes,
+    limits::Bandwidths,
     slots::SlotRanges,
     tables::Tables,
     wide::{endpoint, narrow, wide},
 };
 use crate::{
     maglev,
-    model::{self, Algorithm, ListenerKey, Model, Protocol},
+    model::{self, Algorithm, ListenerKey, Model, Protocol, WhenDown},
     schedule::smooth_wrr,
 };
 
@@ -44,6 +45,8 @@ pub struct Registry {
     pub slots: SlotRanges,
     /// `ek_access`.
     pub access: AccessLists,
+    /// `ek_bandwidth`.
+    pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
     pub idle: HashMap<u16, Duration>,
     /// What is configured.
@@ -59,6 +62,7 @@ impl Registry {
             backends: Indexes::new(MAX_BACKENDS),
             slots: SlotRanges::new(MAX_SLOTS),
             access: AccessLists::default(),
+            bandwidths: Bandwidths::default(),
             idle: HashMap::new(),
             model: Model::default(),
         }
@@ -94,7 +98,11 @@ impl Registry {
             }
             if pool.state == ENTRY_ACTIVE {
                 let algorithm = algorithm(number, pool.sticky);
-                self.model.pools.insert(name, model::Pool { algorithm, ..model::Pool::default() });
+                let drain_timeout = Some(pool.drain_timeout).filter(|&seconds| seconds > 0);
+                let drain_timeout = drain_timeout.map(|seconds| Duration::from_secs(seconds.into()));
+                self.model
+                    .pools
+                    .insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
             } else {
                 self.pools.remove(&name);
             }
@@ -172,6 +180,7 @@ impl Registry {
             };
             self.listeners.adopt(key, index);
             self.idle.insert(index as u16, Duration::from_secs(record.idle_timeout.into()));
+            self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
                 index => tables.pool.get(index).map(|pool| Some(name_str(&pool.snapshot().name).to_owned())),
@@ -186,6 +195,8 @@ impl Registry {
                         pool,
                         idle_timeout: Duration::from_secs(record.idle_timeout.into()),
                         access: self.access.of((record.access, record.access_list)),
+                        limits: tables.limits().of(index, &record),
+                        when_down: when_down(record.when_down),
                         http: None,
                     };
                     self.model.listeners.insert(key, listener);
@@ -241,6 +252,18 @@ pub fn sticky_seconds(algorithm: Algorithm) -> u32 {
     }
 }
 
+/// [`xdp_ebpf::abi::Listener::when_down`].
+pub fn when_down_number(when_down: WhenDown) -> u8 {
+    match when_down {
+        WhenDown::Drop => WHEN_DOWN_DROP,
+        WhenDown::Reset => WHEN_DOWN_RESET,
+    }
+}
+
+fn when_down(number: u8) -> WhenDown {
+    if number == WHEN_DOWN_RESET { WhenDown::Reset } else { WhenDown::Drop }
+}
+
 fn algorithm(number: u8, sticky: u32) -> Algorithm {
     match number {
         ALGORITHM_LEAST_CONNECTIONS => Algorithm::WeightedLeastConnections,
@@ -272,7 +295,6 @@ pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
         pool,
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
-        reason: 0,
-        detail: 0,
+        ..Backend::default()
     }
 }

@@ -21,6 +21,7 @@ use super::{
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
     tables::Tables,
+    traffic::{LoadBalancer, Open, Traffic},
     wide::narrow,
 };
 use crate::{health::failure::Failure, model::Protocol};
@@ -28,6 +29,8 @@ use crate::{health::failure::Failure, model::Protocol};
 /// `evenkeel status`.
 #[derive(Debug, Serialize)]
 pub struct Status {
+    /// Every load balancer with a listener.
+    pub load_balancers: Vec<LoadBalancer>,
     /// Every pool, removed ones that still have sessions included.
     pub pools: Vec<Pool>,
     /// Every listener, the same.
@@ -119,8 +122,16 @@ pub struct ListenerRow {
     pub pool: String,
     /// Seconds after which an idle established session ends.
     pub idle_timeout_s: u32,
-    /// Sessions now.
-    pub sessions_open: u64,
+    /// The most connections.
+    pub max_connections: Option<u32>,
+    /// The most new connections per second.
+    pub max_connections_per_second: Option<u32>,
+    /// Its load balancer's, in megabits per second.
+    #[serde(skip)]
+    pub bandwidth_mbit: Option<u32>,
+    /// What it has had to do.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 /// An interface.
@@ -173,7 +184,7 @@ pub struct Session {
 pub struct Counter {
     /// Its name, as in `bpftool map dump name ek_counter`.
     pub name: &'static str,
-    /// What it says about the packets: pass, drop or note.
+    /// What it says about the packets: pass, drop, answer or note.
     pub class: &'static str,
     /// How many, on all CPUs together.
     pub count: u64,
@@ -186,11 +197,13 @@ pub struct Counter {
 /// # Errors
 /// A map cannot be read.
 pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
-    let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, u64>::new());
+    let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, Open>::new());
     for session in tables.sessions.live() {
         let forward = session.forward;
         *by_backend.entry(forward.backend).or_default() += 1;
-        *by_listener.entry(forward.listener).or_default() += 1;
+        let open = by_listener.entry(forward.listener).or_default();
+        open.all += 1;
+        open.established += u64::from(forward.tcp == State::Established as u8);
     }
     let mut pools = Vec::new();
     let mut names = HashMap::new();
@@ -239,10 +252,14 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         pool.members.retain(|member| member.state != MemberState::Removed || member.sessions_open > 0);
         pool.members.sort_by_key(|member| (member.address, member.port));
     }
-    let listeners = listeners(tables)?
-        .into_iter()
-        .filter(|(index, record)| record.state == ENTRY_ACTIVE || by_listener.contains_key(&(*index as u16)))
-        .map(|(index, record)| ListenerRow {
+    let mut rows = Vec::new();
+    for (index, record) in listeners(tables)? {
+        let open = by_listener.get(&(index as u16)).copied();
+        if record.state != ENTRY_ACTIVE && open.is_none() {
+            continue;
+        }
+        let limits = tables.limits().of(index, &record);
+        rows.push(ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),
             name: name_str(&record.name).to_owned(),
             vip: narrow(record.service.vip),
@@ -254,10 +271,13 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),
             idle_timeout_s: record.idle_timeout,
-            sessions_open: by_listener.get(&(index as u16)).copied().unwrap_or(0),
-        })
-        .collect();
-    Ok((pools, listeners))
+            max_connections: limits.connections,
+            max_connections_per_second: limits.connections_per_second,
+            bandwidth_mbit: limits.bandwidth_mbit,
+            traffic: Traffic::new(open.unwrap_or_default(), &tables.listener_traffic(index)?),
+        });
+    }
+    Ok((pools, rows))
 }
 
 /// Every session.
@@ -304,6 +324,7 @@ pub fn counters(tables: &Tables) -> Result<Vec<Counter>> {
         class: match event.class() {
             Class::Pass => "pass",
             Class::Drop => "drop",
+            Class::Answer => "answer",
             Class::Note => "note",
         },
         count,

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Result;
 use xdp_ebpf::{
-    abi::{Common, DYING, FREE, LIVE},
+    abi::{Common, DYING, FREE, LIVE, Limit},
     tcp_state::State,
 };
 
@@ -45,8 +45,27 @@ pub struct Limits<'a> {
     /// Backends that were removed, by index in `ek_backend`: their UDP sessions end at once, so that the next
     /// datagram finds another member, since nothing else would tell a client to come again.
     pub removed: &'a HashSet<u16>,
+    /// Backends whose sessions have stayed for as long as they may, by index in `ek_backend`.
+    pub drained: &'a HashSet<u16>,
+    /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
+    /// their sessions end at once.
+    pub unreachable: &'a HashSet<u16>,
+    /// `ek_limit`, like `load`.
+    pub limit: &'a Mapping<Limit>,
     /// `ek_load`, where a session that ends before it is over counts until here.
     pub load: &'a Mapping<u32>,
+}
+
+impl Limits<'_> {
+    /// A connection less for its backend and its listener.
+    fn count_off(&self, half: &Common) {
+        if let Some(load) = self.load.get(half.backend.into()) {
+            load.value().add(u32::MAX);
+        }
+        if let Some(limit) = self.limit.get(half.listener.into()) {
+            xdp_ebpf::limit::leave(limit);
+        }
+    }
 }
 
 /// How many sessions, dying ones included, a pass has seen by what they refer to.
@@ -119,8 +138,10 @@ impl Sweeper {
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let idle = jiffies_to_time(idle, limits.hz);
+        let must_go = limits.drained.contains(&there.backend) || limits.unreachable.contains(&there.listener);
         let decision = match protocol {
-            Protocol::Udp if limits.removed.contains(&there.backend) => Decision::Expire,
+            Protocol::Udp if must_go || limits.removed.contains(&there.backend) => Decision::Expire,
+            Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
         if decision == Decision::Keep || !forward.common().state().swap_if(LIVE, DYING) {
@@ -128,10 +149,8 @@ impl Sweeper {
         }
         reverse.common().state().swap_if(LIVE, DYING);
         self.dying.insert(position);
-        if !state.is_over()
-            && let Some(load) = limits.load.get(there.backend.into())
-        {
-            load.value().add(u32::MAX);
+        if !state.is_over() {
+            limits.count_off(&there);
         }
         if decision == Decision::ExpireWithResets {
             resets.extend(for_both_ends(forward, reverse));
@@ -214,6 +233,10 @@ mod tests {
     const HZ: u32 = 250;
     /// The index of a removed backend.
     const REMOVED: u16 = 9;
+    /// The index of a backend that has drained for long enough.
+    const DRAINED: u16 = 10;
+    /// The index of a listener without its VIP.
+    const UNREACHABLE: u16 = 11;
     /// The client's family and the backend's.
     type Pair = (Version, Version);
     const PAIRS: [Pair; 4] = [
@@ -286,8 +309,18 @@ mod tests {
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-        let (removed, load) = (HashSet::from([REMOVED]), Mapping::of_zeros(16));
-        let limits = Limits { now, hz: HZ, timeouts: &timeouts, idle: &idle, removed: &removed, load: &load };
+        let (removed, load, limit) = (HashSet::from([REMOVED]), Mapping::of_zeros(16), Mapping::of_zeros(16));
+        let limits = Limits {
+            now,
+            hz: HZ,
+            timeouts: &timeouts,
+            idle: &idle,
+            removed: &removed,
+            drained: &HashSet::from([DRAINED]),
+            unreachable: &HashSet::from([UNREACHABLE]),
+            limit: &limit,
+            load: &load,
+        };
         let mut resets = Vec::new();
         let mut calls = 0;
         loop {
@@ -373,6 +406,28 @@ mod tests {
             forward.common().write(Common { protocol, backend: REMOVED, ..forward.common().snapshot() });
             let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
             assert_eq!((sessions.live().count(), resets.len()), (left, 0));
+        }
+    }
+
+    #[test]
+    fn whoever_must_go_is_told() {
+        for (pair, (backend, listener)) in
+            PAIRS.into_iter().flat_map(|pair| [(pair, (DRAINED, 6)), (pair, (5, UNREACHABLE))])
+        {
+            for (protocol, state, left, resets) in [
+                (PROTOCOL_TCP, State::Established, 0, 2),
+                (PROTOCOL_TCP, State::FinWait, 0, 2),
+                (PROTOCOL_UDP, State::Established, 0, 0),
+                // Both ends know already.
+                (PROTOCOL_TCP, State::TimeWait, 1, 0),
+            ] {
+                let sessions = on_plain_memory(2, 12);
+                let [forward, _] = open(&sessions, pair, 3, state, 100).halves(&sessions);
+                forward.common().write(Common { protocol, backend, listener, ..forward.common().snapshot() });
+                let (_, told) = pass(&mut Sweeper::default(), &sessions, 101);
+                let expected = (left, resets);
+                assert_eq!((sessions.live().count(), told.len()), expected, "{backend} {listener} {state:?}");
+            }
         }
     }
 

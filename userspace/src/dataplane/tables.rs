@@ -7,12 +7,16 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash, lpm_trie::LpmTrie, xdp::DevMap},
 };
-use xdp_ebpf::abi::{Backend, BackendStat, Config, Counters, Interface, Listener, Pool, Service, map};
+use xdp_ebpf::abi::{
+    Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerStat, Pool,
+    Service, map,
+};
 
 use super::{
     access::Trie,
     addresses::{Addresses, PER_BUCKET},
     halves::Halves,
+    limits,
     memory::Mapping,
     pins::PinDir,
     sessions::Sessions,
@@ -42,6 +46,12 @@ pub struct Tables {
     pub load: Mapping<u32>,
     /// `ek_backend_stat`.
     pub backend_stat: PerCpuArray<MapData, BackendStat>,
+    /// `ek_listen_stat`.
+    pub listener_stat: PerCpuArray<MapData, ListenerStat>,
+    /// `ek_limit`.
+    pub limit: Mapping<Limit>,
+    /// `ek_bandwidth`.
+    pub bandwidth: Mapping<Bandwidth>,
     /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
     pub sessions: Sessions,
     /// `ek_interface`.
@@ -80,6 +90,9 @@ impl Tables {
             backend: mapping(pins, map::BACKEND)?,
             load: mapping(pins, map::LOAD)?,
             backend_stat: per_cpu(pins, map::BACKEND_STAT)?,
+            listener_stat: per_cpu(pins, map::LISTENER_STAT)?,
+            limit: mapping(pins, map::LIMIT)?,
+            bandwidth: mapping(pins, map::BANDWIDTH)?,
             sessions,
             interface: array(pins, map::INTERFACE)?,
             device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,
@@ -94,6 +107,24 @@ impl Tables {
     /// The map is empty, which the kernel does not allow.
     pub fn config(&self) -> Result<xdp_ebpf::shared::Shared<'_, Config>> {
         self.config.get(0).context(map::CONFIG)
+    }
+
+    /// The maps of limits.
+    pub fn limits(&self) -> limits::Maps<'_> {
+        let hz = self.sessions.config.jiffies_hz;
+        limits::Maps { limit: &self.limit, bandwidth: &self.bandwidth, hz }
+    }
+
+    /// What was counted for a listener, summed over all CPUs.
+    ///
+    /// # Errors
+    /// What the lookup says.
+    pub fn listener_traffic(&self, listener: u32) -> Result<ListenerStat> {
+        let mut sum = ListenerStat::default();
+        for cpu in self.listener_stat.get(&listener, 0)?.iter() {
+            sum += *cpu;
+        }
+        Ok(sum)
     }
 
     /// The record of a backend's traffic, summed over all CPUs.

@@ -20,7 +20,7 @@ use super::{
     snapshot::{pools, snapshots},
 };
 use crate::model::{
-    Access, Algorithm, Listener, ListenerKey, Model, Pool, Protocol,
+    Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
     edge::{Edge, ProxyVersion},
     http::{HttpListener, HttpPool, HttpTimeouts},
 };
@@ -125,12 +125,15 @@ fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
         pool: Some("web".into()),
         idle_timeout: settings.idle,
         access: Access::default(),
+        limits: Limits::default(),
+        when_down: WhenDown::default(),
         http: Some(HttpListener { timeouts, edge: settings.edge, ..HttpListener::default() }),
     };
     let pool = Pool {
         members: [(member, 1)].into(),
         algorithm: Algorithm::default(),
         health: None,
+        drain_timeout: None,
         http: Some(HttpPool { proxy_protocol: settings.to_members, ..HttpPool::default() }),
     };
     Model {

@@ -96,8 +96,47 @@ pub struct Listener {
     pub idle_timeout: Duration,
     /// Who may connect.
     pub access: Access,
+    /// How much it takes.
+    pub limits: Limits,
+    /// What a client hears while no member takes connections.
+    pub when_down: WhenDown,
     /// What makes it a Layer-7 listener; its key's protocol is TCP then.
     pub http: Option<HttpListener>,
+}
+
+/// How much a listener takes. None of a limit, or 1 and more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Megabits (10⁶ bits) per second that all listeners of its load balancer forward together, both directions added
+    /// up, from the IP header on. The same in all of them.
+    pub bandwidth_mbit: Option<u32>,
+    /// Connections at the same time.
+    pub connections: Option<u32>,
+    /// New connections per second in the long run; after a quiet second so many may come at once.
+    pub connections_per_second: Option<u32>,
+}
+
+/// What a client hears that wants a new connection while no member takes any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenDown {
+    /// Nothing: it tries again.
+    #[default]
+    Drop,
+    /// A TCP reset: it gives up at once. Only of TCP listeners.
+    Reset,
+}
+
+impl WhenDown {
+    /// Every one.
+    pub const ALL: [WhenDown; 2] = [WhenDown::Drop, WhenDown::Reset];
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WhenDown::Drop => "drop",
+            WhenDown::Reset => "reset",
+        }
+    }
 }
 
 /// Who may connect. Of all networks of both lists that a client is in, the longest prefix decides. Both have the
@@ -120,6 +159,9 @@ pub struct Pool {
     pub algorithm: Algorithm,
     /// How members are checked; if they are not, all count as healthy.
     pub health: Option<Health>,
+    /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset; whole
+    /// seconds, 1 s to a day. None: until they end.
+    pub drain_timeout: Option<Duration>,
     /// What makes it a pool for HTTP listeners, and for them only.
     pub http: Option<HttpPool>,
 }

@@ -9,10 +9,11 @@
 //! Concurrent records ([`Half`], [`Plane`], …) are reached through [`crate::shared::Shared`].
 //!
 //! `session` holds what every packet of a session needs, `address` whose an address is, `service` what a new session
-//! is opened by: listeners, pools, backends.
+//! is opened by: listeners, pools, backends; `limit` how much may come, and what is counted for a listener.
 
 mod address;
 mod frame;
+mod limit;
 #[cfg(feature = "user")]
 mod pod;
 mod service;
@@ -20,7 +21,7 @@ mod session;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use self::{address::*, frame::*, service::*, session::*};
+pub use self::{address::*, frame::*, limit::*, service::*, session::*};
 pub use crate::verdict::Counters;
 use crate::{
     family::{Family, V4, V6},
@@ -59,6 +60,12 @@ pub mod map {
     pub const STICKY: &str = "ek_sticky";
     /// [`super::BackendStat`]s by backend index (per-CPU array).
     pub const BACKEND_STAT: &str = "ek_backend_stat";
+    /// [`super::ListenerStat`]s by listener index (per-CPU array).
+    pub const LISTENER_STAT: &str = "ek_listen_stat";
+    /// [`super::Limit`]s by listener index (array, mmapable).
+    pub const LIMIT: &str = "ek_limit";
+    /// [`super::Bandwidth`]s by [`super::Listener::bandwidth`] (array, mmapable).
+    pub const BANDWIDTH: &str = "ek_bandwidth";
     /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
     pub const FORWARD: &str = "ek_forward";
     /// The same of IPv6 clients.
@@ -85,7 +92,7 @@ pub mod map {
     pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 25] = [
+    pub const ALL: [&str; 28] = [
         ACCESS,
         CONFIG,
         ADDRESS,
@@ -99,6 +106,9 @@ pub mod map {
         STICKY,
         BACKEND,
         BACKEND_STAT,
+        LISTENER_STAT,
+        LIMIT,
+        BANDWIDTH,
         FORWARD,
         FORWARD6,
         REVERSE,
@@ -116,7 +126,7 @@ pub mod map {
 
 /// Capacity of `ek_address` and of `ek_address6` in buckets of four; a power of two.
 pub const ADDRESS_BUCKETS: u32 = 8192;
-/// Capacity of `ek_service` and `ek_listener`.
+/// Capacity of `ek_service`, `ek_listener` and all that a listener may have one of.
 pub const MAX_LISTENERS: u32 = 16_384;
 /// Capacity of `ek_pool` and `ek_cursor`.
 pub const MAX_POOLS: u32 = 16_384;

@@ -29,6 +29,9 @@ pod!(
     Pool,
     Backend,
     BackendStat,
+    ListenerStat,
+    Limit,
+    Bandwidth,
     Interface,
     Counters
 );

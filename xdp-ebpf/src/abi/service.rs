@@ -31,6 +31,11 @@ pub const ACCESS_ALLOW: u32 = 1;
 /// Whoever is on no prefix of the list stays out; also the value of a prefix that keeps out.
 pub const ACCESS_DENY: u32 = 2;
 
+/// [`Listener::when_down`]: a client whose connection no member takes hears nothing.
+pub const WHEN_DOWN_DROP: u8 = 0;
+/// It gets a TCP reset.
+pub const WHEN_DOWN_RESET: u8 = 1;
+
 /// [`Backend::health`]: nobody checks it, so it counts as healthy.
 pub const HEALTH_UNCHECKED: u8 = 0;
 /// Its last checks were good.
@@ -77,12 +82,16 @@ pub struct Listener {
     pub access_list: u32,
     /// Key under which it stands in `ek_service`.
     pub service: Service,
+    /// Index in `ek_bandwidth`, which all listeners of its load balancer share, or [`super::NO_BANDWIDTH`].
+    pub bandwidth: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// [`LISTENER_FORWARD`] or [`LISTENER_LAYER7`].
     pub kind: u8,
+    /// [`WHEN_DOWN_DROP`] or [`WHEN_DOWN_RESET`].
+    pub when_down: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 1],
     /// The listener's name.
     pub name: [u8; NAME_LEN],
     /// Its load balancer's name.
@@ -99,10 +108,12 @@ pub struct Pool {
     pub block: u64,
     /// Seconds for which a client stays with its member after its last new connection; 0: it does not.
     pub sticky: u32,
+    /// Seconds for which sessions may stay with a member that takes no more; 0: until they end.
+    pub drain_timeout: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// Zero.
-    pub reserved: [u8; 3],
+    pub reserved: [u8; 7],
     /// The pool's name.
     pub name: [u8; NAME_LEN],
 }
@@ -178,7 +189,7 @@ pub struct Sticky {
     pub last_opened: u32,
 }
 
-shared_fields! { Pool { block: u64, sticky: u32, state: u8, } }
+shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -201,9 +212,14 @@ pub struct Backend {
     pub reason: u8,
     /// More about the reason: the last two digits of a wrong HTTP code.
     pub detail: u8,
+    /// Low 32 bits of `jiffies_64` when it was seen first to take no more connections, because it was removed or has
+    /// no weight; 0: it takes some.
+    pub drained_since: u32,
 }
 
-shared_fields! { Backend { weight: u16, state: u8, health: u8, reason: u8, detail: u8, } }
+shared_fields! { Backend {
+    weight: u16, pool: u32, state: u8, health: u8, reason: u8, detail: u8, drained_since: u32,
+} }
 
 /// What one CPU forwarded for one backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

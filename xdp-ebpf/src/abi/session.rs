@@ -25,6 +25,8 @@ pub const FLAG_RESET: u8 = 2;
 /// [`Common::flags`]: the other half is of the other family, and in that family's table; what to write are its
 /// addresses to match, turned round.
 pub const FLAG_MIXED: u8 = 4;
+/// [`Common::flags`]: its load balancer has a limited bandwidth.
+pub const FLAG_LIMITED: u8 = 8;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
@@ -75,7 +77,7 @@ pub struct Common {
     pub next_hop: [u8; 6],
     /// Slot in `ek_interface` through which the packet leaves.
     pub interface: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`].
     pub flags: u8,
     /// Index of the other half in its table.
     pub peer: u32,

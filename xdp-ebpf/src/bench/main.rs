@@ -17,7 +17,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use xdp_ebpf::{
-    bench::{MIN_FRAME, PORT_BITS, Template, VARY_SOURCE, WORDS},
+    bench::{MIN_FRAME, PORT_BITS, Template, VARY_DESTINATION, VARY_SOURCE, VARY_SOURCE6},
     shared::Shared,
 };
 
@@ -68,25 +68,40 @@ fn restore(ctx: &XdpContext) -> Option<()> {
     }
     let flow = template.next_flow();
     let (address, port) = (flow >> PORT_BITS, (flow & ((1 << PORT_BITS) - 1)) as u16);
-    let [_, _, _, source, destination, ports, ..] = template.words;
-    let later = |base: u32| (u32::from_be(base) + address).to_be();
-    let later_port = |base: u32| u32::from((u16::from_be(base as u16) + port).to_be());
-    let (source, destination, ports) = match template.vary {
-        VARY_SOURCE => (later(source), destination, ports & 0xffff_0000 | later_port(ports)),
-        _ => (source, later(destination), ports & 0xffff | later_port(ports >> 16) << 16),
-    };
-    for at in 0..WORDS {
-        let word = match at {
-            3 => source,
-            4 => destination,
-            5 => ports,
-            _ => *template.words.get(at)?,
-        };
-        write(start + 14 + 4 * at, Word(word));
+    match template.vary {
+        // The last words of the addresses, and that of the ports.
+        VARY_SOURCE => write_flow::<3, 5, true>(start, &template),
+        VARY_DESTINATION => write_flow::<4, 5, false>(start, &template),
+        VARY_SOURCE6 => write_flow::<5, 10, true>(start, &template),
+        _ => write_flow::<9, 10, false>(start, &template),
     }
     // A full barrier: the packet is in the cache, as a driver's would be, and not on its way there.
     shared.packets().publish(template.packets.wrapping_add(1));
     Some(())
+}
+
+/// Writes what is behind the Ethernet header, with the next flow in the word `ADDRESS` and in one of the ports.
+#[inline(always)]
+fn write_flow<const ADDRESS: usize, const PORTS: usize, const SOURCE: bool>(
+    start: usize,
+    template: &Template,
+) {
+    let flow = template.next_flow();
+    let (later, later_port) = (flow >> PORT_BITS, (flow & ((1 << PORT_BITS) - 1)) as u16);
+    for (at, &word) in template.words.iter().enumerate() {
+        let word = if at == ADDRESS {
+            (u32::from_be(word) + later).to_be()
+        } else if at == PORTS {
+            let ports = u32::from_be(word);
+            let (source, destination) = ((ports >> 16) as u16, ports as u16);
+            let (source, destination) =
+                if SOURCE { (source + later_port, destination) } else { (source, destination + later_port) };
+            (u32::from(source) << 16 | u32::from(destination)).to_be()
+        } else {
+            word
+        };
+        write(start + 14 + 4 * at, Word(word));
+    }
 }
 
 /// A word at any address.

@@ -9,7 +9,7 @@ use crate::shared::shared_fields;
 pub const TEMPLATE: &str = "ek_template";
 /// Name of the map with the program under test (program array, one entry).
 pub const SUBJECT: &str = "ek_subject";
-/// Words of a template behind its Ethernet header: IPv4, TCP and all options.
+/// Words of a template behind its Ethernet header: IPv4, TCP and all options, or IPv6, TCP and half of them.
 pub const WORDS: usize = 20;
 /// Shortest frame that a template describes, in bytes.
 pub const MIN_FRAME: usize = 14 + 4 * WORDS;
@@ -20,6 +20,10 @@ pub const PORT_BITS: u32 = 15;
 pub const VARY_SOURCE: u32 = 0;
 /// [`Template::vary`]: flows differ in destination address and port.
 pub const VARY_DESTINATION: u32 = 1;
+/// [`VARY_SOURCE`] over IPv6.
+pub const VARY_SOURCE6: u32 = 2;
+/// [`VARY_DESTINATION`] over IPv6.
+pub const VARY_DESTINATION6: u32 = 3;
 
 /// A frame's first bytes, and how flows differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -31,7 +35,7 @@ pub struct Template {
     pub flow_mask: u32,
     /// Length of the frame in bytes.
     pub length: u32,
-    /// [`VARY_SOURCE`] or [`VARY_DESTINATION`].
+    /// `VARY_…`.
     pub vary: u32,
     /// Ethernet header, and two bytes that do not count.
     pub ethernet: [u16; 8],

@@ -8,9 +8,10 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::{
-        ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Config, Counters, Fragment,
-        FragmentKey, Half, Interface, Listener, MAX_ACCESS, MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES,
-        MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service, Sticky, StickyKey, Taken,
+        ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
+        Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
+        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
+        Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
 };
@@ -49,6 +50,12 @@ pub static TAKEN: PerCpuArray<Taken, 1> = PerCpuArray::new();
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]
 pub static BACKEND_STAT: PerCpuArray<BackendStat, { MAX_BACKENDS as usize }> = PerCpuArray::new();
+#[btf_map(name = "ek_listen_stat")]
+pub static LISTENER_STAT: PerCpuArray<ListenerStat, { MAX_LISTENERS as usize }> = PerCpuArray::new();
+#[btf_map(name = "ek_limit")]
+pub static LIMIT: Array<Limit, { MAX_LISTENERS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_bandwidth")]
+pub static BANDWIDTH: Array<Bandwidth, { MAX_LISTENERS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_forward")]
 pub static FORWARD: Array<Half<V4>, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_forward6")]

@@ -12,6 +12,7 @@ use xdp_ebpf::{
     frame::{self, Kind},
     icmp, icmp_error, open,
     packet::{Header, NoHeadroom, Packet},
+    refuse,
     tables::Tables,
     toa, unsettled,
     verdict::{Event, Outcome},
@@ -192,6 +193,12 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        let reset = if F::VERSION == 4 { ek_reset } else { ek_reset6 };
+        (reset(self.ctx.ctx) == 0).then_some(())
+    }
+
+    #[inline(always)]
     fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
         let code = opened.err().map_or(DONE, |event| event as u32);
         let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
@@ -275,8 +282,8 @@ const DONE: u32 = u32::MAX;
 
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
-    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $tell:ident, $unsettled:ident, $icmp:ident, $fragment:ident,
-     $too_big:ident) => {
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
+     $fragment:ident, $too_big:ident) => {
         /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
         #[unsafe(no_mangle)]
         #[inline(never)]
@@ -311,6 +318,14 @@ macro_rules! functions {
                 }
                 Err(event) => event as u64,
             }
+        }
+
+        /// The answer to a SYN that nobody takes: 0 done, 1 it is none.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $reset(ctx: *mut xdp_md) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            u32::from(refuse::reset::<$family, XdpPacket>(&mut packet).is_none())
         }
 
         /// News of a session, by what opening it returned; always 0.
@@ -386,5 +401,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);

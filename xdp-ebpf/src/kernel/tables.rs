@@ -8,8 +8,8 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AccessKey, AddressBucket, Backend, BackendStat, Config, Fragment, FragmentKey, Half, Interface,
-        Listener, Plane, Pool, Service, Sticky, StickyKey, Taken,
+        AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Fragment, FragmentKey, Half,
+        Interface, Limit, Listener, ListenerStat, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -77,6 +77,14 @@ impl Tables for Maps {
     #[inline(always)]
     fn listener(&self, index: u32) -> Option<&Listener> {
         maps::LISTENER.get(index)
+    }
+    #[inline(always)]
+    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
+        shared(maps::LIMIT.get_ptr_mut(index))
+    }
+    #[inline(always)]
+    fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
+        shared(maps::BANDWIDTH.get_ptr_mut(index))
     }
     #[inline(always)]
     fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
@@ -150,9 +158,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn now(&self) -> u32 {
+    fn jiffies(&self) -> u64 {
         // SAFETY: a helper without arguments.
-        unsafe { bpf_jiffies64() as u32 }
+        unsafe { bpf_jiffies64() }
     }
 
     #[inline(always)]
@@ -174,7 +182,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_session(&self, backend: u32) {
+    fn count_session(&self, listener: u32, backend: u32) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            unsafe { (*stat).sessions += 1 }
+        }
         if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
             // SAFETY: this CPU's copy of an array element.
             unsafe { (*stat).sessions += 1 }
@@ -182,7 +194,29 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_packet(&self, backend: u32, direction: Direction, bytes: u32) {
+    fn count_refused(&self, listener: u32, reason: Event) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            *unsafe { &mut *stat }.refused_for(reason) += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+            // SAFETY: this CPU's copy of an array element.
+            let stat: &mut ListenerStat = unsafe { &mut *stat };
+            match direction {
+                Direction::In => {
+                    stat.packets_in += 1;
+                    stat.bytes_in += u64::from(bytes);
+                }
+                Direction::Out => {
+                    stat.packets_out += 1;
+                    stat.bytes_out += u64::from(bytes);
+                }
+            }
+        }
         if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut BackendStat = unsafe { &mut *stat };

@@ -29,8 +29,7 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
             pool,
             state,
             health,
-            reason: 0,
-            detail: 0,
+            ..Backend::default()
         });
     }
     let pool = tables.pools.shared(0).unwrap();

@@ -1,11 +1,12 @@
 //! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
 //! in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in `picking`, certificates and
-//! TLS in `tls`, and `any` tries everything else.
+//! TLS in `tls`, limits in `limits`, and `any` tries everything else.
 
 mod any;
 mod edge;
 mod health;
 mod http;
+mod limits;
 mod picking;
 mod policy;
 mod refused;
@@ -17,7 +18,7 @@ use std::{fs, net::SocketAddr, path::Path, time::Duration};
 use super::*;
 use crate::health::check::Probe;
 use crate::model::{
-    Access, Listener, ListenerKey, Protocol,
+    Access, Limits, Listener, ListenerKey, Protocol, WhenDown,
     http::{HttpListener, HttpPool},
     sticky::Ejection,
 };
@@ -79,6 +80,8 @@ fn the_example_means_what_it_says() {
     assert_eq!(model.vips, vips.into());
     let listener = |name: &str, seconds| Listener {
         access: Access::default(),
+        limits: Limits::default(),
+        when_down: WhenDown::default(),
         name: name.into(),
         load_balancer: "shop".into(),
         pool: Some(name.into()),

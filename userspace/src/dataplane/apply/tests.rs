@@ -30,7 +30,7 @@ use crate::{
         sessions::Sessions,
         wide::{endpoint, wide},
     },
-    model::{Access, Algorithm, Model, Protocol},
+    model::{Access, Algorithm, Limits, Model, Protocol, WhenDown},
     plan::plan,
 };
 
@@ -58,6 +58,9 @@ fn tables() -> Result<Tables, MapError> {
         backend: Mapping::of_zeros(ENTRIES),
         load: Mapping::of_zeros(ENTRIES),
         backend_stat: PerCpuArray::create(ENTRIES, 0)?,
+        listener_stat: PerCpuArray::create(ENTRIES, 0)?,
+        limit: Mapping::of_zeros(ENTRIES),
+        bandwidth: Mapping::of_zeros(ENTRIES),
         sessions: Sessions {
             config: Config::default(),
             forward: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
@@ -114,6 +117,15 @@ fn may(access: &Access, client: IpAddr) -> bool {
     longest.map_or(access.allow.is_none(), |(_, may)| may)
 }
 
+/// A listener's name with its limits, so that those with the same name share them, and what it does when it is down.
+fn limits() -> impl Strategy<Value = (u8, Limits, WhenDown)> {
+    (0..3u8, prop::sample::select(&WhenDown::ALL[..])).prop_map(|(name, when_down)| {
+        let some = |bit: u8, number| (name & bit != 0).then_some(number);
+        let (connections, connections_per_second) = (some(1, 7), some(2, 9));
+        (name, Limits { bandwidth_mbit: Some(10), connections, connections_per_second }, when_down)
+    })
+}
+
 fn models() -> impl Strategy<Value = Model> {
     let algorithm = prop_oneof![
         Just(Algorithm::WeightedRoundRobin { sticky: None }),
@@ -123,7 +135,7 @@ fn models() -> impl Strategy<Value = Model> {
     ];
     let members = collection::btree_map(0..5u8, 0..=4u16, 0..5);
     let pools = collection::btree_map(0..4u8, (members, algorithm), 1..4);
-    let listeners = collection::vec((0..3u8, 80..83u16, any::<Index>(), 1..3u64, accesses()), 0..6);
+    let listeners = collection::vec((0..3u8, 80..83u16, any::<Index>(), 1..3u64, accesses(), limits()), 0..6);
     (pools, listeners).prop_map(|(pools, listeners)| {
         let mut model = Model::default();
         for (name, (members, algorithm)) in pools {
@@ -133,18 +145,20 @@ fn models() -> impl Strategy<Value = Model> {
                 (SocketAddr::new(address, 80), weight)
             };
             let members = members.into_iter().map(member).collect();
-            model
-                .pools
-                .insert(format!("pool{name}"), model::Pool { members, algorithm, health: None, http: None });
+            let drain_timeout = (name % 2 == 1).then_some(Duration::from_secs(9));
+            let pool = model::Pool { members, algorithm, health: None, drain_timeout, http: None };
+            model.pools.insert(format!("pool{name}"), pool);
         }
         let names: Vec<_> = model.pools.keys().cloned().collect();
-        for (vip, port, pool, seconds, access) in listeners {
+        for (vip, port, pool, seconds, access, (name, limits, when_down)) in listeners {
             let v6 = [0x2001, 0xDB8, 0xA, 0, 0, 0, 0, vip.into()].into();
             let vip = if vip % 2 == 0 { IpAddr::from([203, 0, 113, vip]) } else { v6 };
             model.vips.insert(vip);
             let listener = model::Listener {
                 access,
-                name: "web".into(),
+                limits,
+                when_down,
+                name: format!("web{name}"),
                 load_balancer: "shop".into(),
                 pool: Some(pool.get(&names).clone()),
                 idle_timeout: Duration::from_secs(seconds),

@@ -30,6 +30,7 @@ fn pool(weights: &[u16]) -> Pool {
         members: (1..).map(address).zip(weights.iter().copied()).collect(),
         algorithm: Algorithm::WeightedRoundRobin { sticky: None },
         health: None,
+        drain_timeout: None,
         http: Some(HttpPool::default()),
     }
 }

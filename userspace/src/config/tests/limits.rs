@@ -1,0 +1,130 @@
+//! Limits, `when_down` and `drain_timeout`: what they mean, and what is said about wrong ones.
+
+use super::*;
+
+/// Lines that a right file may have behind "vip", behind the listener's "pool", and behind "algorithm".
+fn with(load_balancer: &str, listener: &str, pool: &str) -> String {
+    BASE.replace("[[load_balancer.listener]]", &format!("{load_balancer}\n[[load_balancer.listener]]"))
+        .replace("[[pool]]", &format!("{listener}\n[[pool]]"))
+        .replace("[[pool.member]]", &format!("{pool}\n[[pool.member]]"))
+}
+
+#[test]
+fn what_they_mean() {
+    let text = with(
+        "bandwidth_mbit = 1000",
+        "max_connections = 5\nmax_connections_per_second = 1_000_000\nwhen_down = 'reset'",
+        "drain_timeout = '2m'",
+    );
+    let model = parse("f", &text).unwrap().model;
+    let listener = model.listeners.values().next().unwrap();
+    let limits =
+        Limits { bandwidth_mbit: Some(1000), connections: Some(5), connections_per_second: Some(1_000_000) };
+    assert_eq!((listener.limits, listener.when_down), (limits, WhenDown::Reset));
+    assert_eq!(model.pools["web"].drain_timeout, Some(Duration::from_secs(120)));
+
+    let model = parse("f", BASE).unwrap().model;
+    let listener = model.listeners.values().next().unwrap();
+    assert_eq!((listener.limits, listener.when_down), (Limits::default(), WhenDown::Drop));
+    assert_eq!(model.pools["web"].drain_timeout, None);
+}
+
+/// Layer 7 has limits of its own.
+#[test]
+fn refused_for_http() {
+    let text = |load_balancer, listener, pool| {
+        let http =
+            "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
+        let pools = format!("[[pool]]\nname = 'pages'\nprotocol = 'http'\n{pool}\n");
+        with(load_balancer, &format!("{http}{listener}\n{pools}"), "")
+    };
+    assert_eq!(said(&text("", "", "")), [""; 0]);
+    for (load_balancer, listener, pool, expected) in [
+        (
+            "bandwidth_mbit = 1",
+            "",
+            "",
+            "16: load_balancer.listener: its load balancer has bandwidth_mbit, which does not hold for HTTP; give this \
+             listener a load balancer without it",
+        ),
+        (
+            "",
+            "max_connections = 1",
+            "",
+            r#"21: load_balancer.listener.max_connections: does not hold for HTTP; leave it out, or use "tcp""#,
+        ),
+        (
+            "",
+            "when_down = 'reset'",
+            "",
+            "21: load_balancer.listener.when_down: an HTTP client is told so by status 503; leave it out",
+        ),
+        (
+            "",
+            "",
+            "drain_timeout = '1s'",
+            "25: pool.drain_timeout: is for connections of Layer 4; leave it out",
+        ),
+    ] {
+        assert_eq!(said(&text(load_balancer, listener, pool)), [expected]);
+    }
+}
+
+#[test]
+fn refused() {
+    for (load_balancer, listener, pool, expected) in [
+        (
+            "bandwidth_mbit = 0",
+            "",
+            "",
+            "11: load_balancer.bandwidth_mbit: 0 is not a number of megabits per second; use 1 to 1000000",
+        ),
+        (
+            "bandwidth_mbit = 0.5",
+            "",
+            "",
+            "11: load_balancer.bandwidth_mbit: a fraction does not belong here; use a whole number, 1 to 1000000",
+        ),
+        (
+            "",
+            "max_connections = 0",
+            "",
+            "16: load_balancer.listener.max_connections: 0 is not a number of connections; use 1 to 16777216",
+        ),
+        (
+            "",
+            "max_connections_per_second = 1000001",
+            "",
+            "16: load_balancer.listener.max_connections_per_second: 1000001 is not a number of connections; use 1 to \
+             1000000",
+        ),
+        (
+            "",
+            "when_down = 'refuse'",
+            "",
+            r#"16: load_balancer.listener.when_down: "refuse" is not something to do; use "drop" or "reset""#,
+        ),
+        (
+            "",
+            "when_down = true",
+            "",
+            "16: load_balancer.listener.when_down: true or false does not belong here; use a string in quotes",
+        ),
+        (
+            "",
+            "protocol = 'udp'\nwhen_down = 'reset'",
+            "",
+            r#"17: load_balancer.listener.when_down: UDP knows no reset; use "drop" or leave it out"#,
+        ),
+        ("", "protocol = 'udp'\nwhen_down = 'drop'", "", ""),
+        (
+            "",
+            "",
+            "drain_timeout = '0s'",
+            r#"20: pool.drain_timeout: "0s" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
+        ),
+    ] {
+        let expected = if expected.is_empty() { &[] } else { std::slice::from_ref(&expected) };
+        assert_eq!(said(&with(load_balancer, listener, pool)), expected);
+    }
+}
