@@ -6,6 +6,8 @@ mod echo;
 mod failures;
 mod guard;
 mod log;
+mod path;
+mod policies;
 mod requests;
 mod tls;
 
