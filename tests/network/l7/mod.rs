@@ -4,6 +4,7 @@ mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod grpc;
 mod guard;
 mod log;
 mod path;
