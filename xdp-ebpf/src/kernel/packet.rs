@@ -1,5 +1,7 @@
 //! [`Packet`] over an XDP context.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     bindings::xdp_md,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
@@ -33,9 +35,11 @@ impl XdpPacket {
 
     /// A checked pointer: the verifier wants to see the comparison with `data_end` right here.
     #[inline(always)]
-    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+    fn pointer<T>(&self, offset: usize) -> Option<NonNull<T>> {
         let start = self.start() + offset;
-        (start + size_of::<T>() <= self.ctx.data_end()).then_some(start as *mut T)
+        // SAFETY: no frame begins at address 0.
+        let pointer = unsafe { NonNull::new_unchecked(start as *mut T) };
+        (start + size_of::<T>() <= self.ctx.data_end()).then_some(pointer)
     }
 
     /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
@@ -60,13 +64,13 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn at<T: Header>(&self, offset: usize) -> Option<&T> {
         // SAFETY: inside the packet; a `Header` has no alignment and no invalid bytes; `&self` keeps writers out.
-        self.pointer(offset).map(|p| unsafe { &*p })
+        self.pointer(offset).map(|p| unsafe { p.as_ref() })
     }
 
     #[inline(always)]
     fn at_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
         // SAFETY: as in `at`; `&mut self` keeps everybody else out.
-        self.pointer(offset).map(|p| unsafe { &mut *p })
+        self.pointer(offset).map(|mut p| unsafe { p.as_mut() })
     }
 
     #[inline(always)]
