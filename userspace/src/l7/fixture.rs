@@ -19,10 +19,13 @@ use super::{
     pick::secret::Secret,
     snapshot::{pools, snapshots},
 };
-use crate::model::{
-    Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
-    edge::{Edge, ProxyVersion},
-    http::{HttpListener, HttpPool, HttpTimeouts},
+use crate::{
+    dataplane::{memory::Mapping, seats::Seats},
+    model::{
+        Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
+        edge::{Edge, ProxyVersion},
+        http::{HttpListener, HttpPool, HttpTimeouts},
+    },
 };
 
 /// Long enough for anything that happens at all.

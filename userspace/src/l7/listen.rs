@@ -133,7 +133,7 @@ impl Listening {
     pub async fn end(mut self) {
         sleep(LAST_HANDSHAKES).await;
         let _ = self.state.send(true);
-        drop(self.socket);
+        drop((self.seats, self.socket));
         let _ = self.connections.recv().await;
     }
 }
