@@ -262,8 +262,8 @@ impl HostTables {
             reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
-            limits: Records::new(4, Limit::default()),
-            bandwidths: Records::new(4, Bandwidth::default()),
+            limits: Records::new(16, Limit::default()),
+            bandwidths: Records::new(16, Bandwidth::default()),
             pools: Records::new(
                 16,
                 Pool {
