@@ -100,6 +100,10 @@ impl Packet for HostPacket {
         frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
     }
 
+    fn way_back<T: Tables>(&self, tables: &T) -> Outcome {
+        frame::way_back(self, tables)
+    }
+
     fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
         fragment::handle::<F, Self, T>(self, tables)
     }

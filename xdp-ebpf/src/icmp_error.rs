@@ -143,7 +143,7 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
     };
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTooBig);
-    Ok(Outcome::Tx)
+    Ok(Outcome::Reply)
 }
 
 /// What an error of family `F` says, as far as the other family has a word for it.

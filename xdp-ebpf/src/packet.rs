@@ -68,6 +68,9 @@ pub trait Packet {
     /// The event with which the packet ends instead.
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event>;
 
+    /// [`crate::frame::way_back`], as a function too.
+    fn way_back<T: Tables>(&self, tables: &T) -> Outcome;
+
     /// [`crate::fragment::handle`], as a function too.
     ///
     /// # Errors

@@ -33,11 +33,16 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
         Ok(Kind::Odd | Kind::Other) => Err(Event::PassNotIp),
         Err(event) => Err(event),
     };
-    if odd && let Err(event) = packet.restore(tables, outcome.is_ok()) {
-        outcome = Err(event);
+    if odd {
+        let leaves = matches!(outcome, Ok(Outcome::Tx | Outcome::Redirect(_) | Outcome::Tag(_)));
+        if let Err(event) = packet.restore(tables, leaves) {
+            outcome = Err(event);
+        }
     }
-    if let Ok(Outcome::Tag(slot)) = outcome {
-        outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
+    match outcome {
+        Ok(Outcome::Tag(slot)) => outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot)),
+        Ok(Outcome::Reply) => outcome = Ok(packet.way_back(tables)),
+        _ => {}
     }
     match outcome {
         Ok(outcome) => outcome,
@@ -84,6 +89,8 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
             packet.tell_of_session::<F, T>(tables, opened);
             if opened == Err(Event::ResetNoMember) {
                 packet.answer_reset::<F>().ok_or(Event::DropInternal)?;
+                tables.count(Event::ResetNoMember);
+                return Ok(Outcome::Reply);
             }
             opened?;
         }
