@@ -84,7 +84,7 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Event {
         icmp_error::too_big::<F, Self, T>(self, tables)
     }
 
@@ -92,8 +92,8 @@ impl Packet for HostPacket {
         frame::make_plain(self, tables)
     }
 
-    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event> {
-        frame::restore(self, tables, forwarded)
+    fn restore<T: Tables>(&mut self, tables: &T, outcome: Result<Outcome, Event>) -> Result<Outcome, Event> {
+        frame::restore(self, tables, outcome)
     }
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {

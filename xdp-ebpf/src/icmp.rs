@@ -32,8 +32,7 @@ pub(crate) struct Names {
     pub protocol: u8,
     /// The types of errors, from the first to the last.
     errors: [u8; 2],
-    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four, of which an MTU
-    /// of 16 bits leaves the first two zero).
+    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four).
     pub too_big: [u8; 2],
     /// The least MTU that a link may have.
     pub least_mtu: u16,
@@ -124,13 +123,14 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
             Direction::Out => F::Other::forward(tables, half.peer().get()),
         };
         let [word, checksum] = [error.word, error.udp_checksum];
+        let whole = error.unused == [0; 2] || names.protocol != V6.protocol;
         let said = Said {
             kind: error.kind,
             code: error.code,
-            mtu: u16::from_be_bytes(error.mtu),
+            mtu: if whole { u16::from_be_bytes(error.mtu) } else { u16::MAX },
             protocol: inner.protocol(),
             ttl: inner.ttl(),
-            payload_len: (inner.total_len() - F::IP_LEN as u32) as u16,
+            payload_len: inner.total_len().checked_sub(F::IP_LEN as u32).ok_or(Event::DropIcmp)? as u16,
             rest: [word[0], word[1], checksum[0], checksum[1]],
         };
         let peer = peer.ok_or(Event::DropInternal)?;

@@ -44,11 +44,9 @@ pub trait Packet {
     /// Makes the frame `bytes` long; what stands in it then is rubbish. `None` if it cannot grow as far.
     fn resize(&mut self, bytes: usize) -> Option<()>;
 
-    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart.
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart: the event with which the packet
+    /// ends.
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Event;
 
     /// [`crate::frame::make_plain`], as a function that is verified once and apart.
     ///
@@ -60,7 +58,7 @@ pub trait Packet {
     ///
     /// # Errors
     /// The event with which the packet ends instead.
-    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event>;
+    fn restore<T: Tables>(&mut self, tables: &T, outcome: Result<Outcome, Event>) -> Result<Outcome, Event>;
 
     /// [`crate::frame::tag`] with the tags of the interface in this slot, as a function too.
     ///

@@ -33,8 +33,8 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
         Ok(Kind::Odd | Kind::Other) => Err(Event::PassNotIp),
         Err(event) => Err(event),
     };
-    if odd && let Err(event) = packet.restore(tables, outcome.is_ok()) {
-        outcome = Err(event);
+    if odd {
+        outcome = packet.restore(tables, outcome);
     }
     if let Ok(Outcome::Tag(slot)) = outcome {
         outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
@@ -59,7 +59,7 @@ fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Res
         Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => {
             packet.translate_icmp::<F, T>(tables, event)
         }
-        Err(Event::DropOverMtu) => packet.answer_too_big::<F, T>(tables),
+        Err(Event::DropOverMtu) => Err(packet.answer_too_big::<F, T>(tables)),
         outcome => outcome,
     }
 }

@@ -79,8 +79,8 @@ events! {
     drop_malformed => DropMalformed in Drop,
     /// IPv6 extension headers: too many, in an order that is not handled, or for another node on the way.
     drop_extension => DropExtension in Drop,
-    /// A later fragment whose first one did not come before it, that lies over the first one, or whose client and
-    /// backend are of two families; TCP in IPv6 fragments.
+    /// A fragment whose first one did not come before it, that lies over the first one, or whose client and backend
+    /// are of two families.
     drop_fragment => DropFragment in Drop,
     /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
     drop_icmp => DropIcmp in Drop,
@@ -124,6 +124,8 @@ events! {
     drop_internal => DropInternal in Drop,
     /// The pool has no member that takes new connections, and the client got a reset (when_down).
     reset_no_member => ResetNoMember in Answer,
+    /// The sender of a packet that was too large for the way out was told so, with the size that fits.
+    icmp_too_big => IcmpTooBig in Answer,
     /// A session was opened.
     session_opened => SessionOpened in Note,
     /// A new SYN took over the tuple of a session that was closed.
@@ -136,8 +138,6 @@ events! {
     toa_stripped => ToaStripped in Note,
     /// An ICMP error about a session went on to the client or the backend, rewritten.
     icmp_translated => IcmpTranslated in Note,
-    /// The sender of a packet that was too large for the way out was told so, with the size that fits.
-    icmp_too_big => IcmpTooBig in Note,
     /// A later fragment followed the first one.
     fragment_forwarded => FragmentForwarded in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.

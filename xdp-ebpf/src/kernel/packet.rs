@@ -111,8 +111,9 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Event {
+        let event = if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) };
+        Event::from_u32(event).unwrap_or(Event::DropInternal)
     }
 
     #[inline(always)]
@@ -125,8 +126,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn restore<T: Tables>(&mut self, _tables: &T, forwarded: bool) -> Result<(), Event> {
-        Event::from_u32(ek_restore(self.ctx.ctx, forwarded.into())).map_or(Ok(()), Err)
+    fn restore<T: Tables>(&mut self, _tables: &T, outcome: Result<Outcome, Event>) -> Result<Outcome, Event> {
+        decoded(ek_restore(self.ctx.ctx, encoded(outcome)))
     }
 
     #[inline(always)]
@@ -227,13 +228,13 @@ pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
     }
 }
 
-/// What [`ek_plain`] took off, put back: [`DONE`] or an event.
+/// What [`ek_plain`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_restore(ctx: *mut xdp_md, forwarded: u32) -> u32 {
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    frame::restore(&mut XdpPacket::new(ctx), &maps, forwarded != 0).err().map_or(DONE, |event| event as u32)
+    encoded(frame::restore(&mut XdpPacket::new(ctx), &maps, decoded(outcome)))
 }
 
 /// The tags of an interface, put on: [`DONE`] or an event.
@@ -357,13 +358,13 @@ macro_rules! functions {
             encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
         }
 
-        /// "Too big".
+        /// "Too big": the event with which the packet ends.
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
+        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u32 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps) as u32
         }
 
         /// ICMP; `otherwise` is the number of the event with which all else ends.
