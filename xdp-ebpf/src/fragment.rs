@@ -7,8 +7,9 @@
 //! towards the same backend, mix their pieces there, as behind any NAT that does not reassemble; the checksum tells.
 
 use crate::{
-    abi::{FLAG_MIXED, Fragment, FragmentKey, Half, LISTENER_LAYER7, Service},
+    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half, LISTENER_LAYER7, Service},
     family::{Address, Family},
+    limit,
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
@@ -139,6 +140,9 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
     }
     let leg = Leg { half, direction };
     let out = leg.interface(tables, segment.ttl, total_len)?;
+    if half.flags().get() & FLAG_LIMITED != 0 {
+        limit::charge(tables, half.listener().get().into(), segment.total_len)?;
+    }
     rewrite::rewrite_addresses(packet, half, out)?;
     tables.count(Event::FragmentForwarded);
     Ok(leg.account(packet, tables, &segment, out))

@@ -93,10 +93,13 @@ impl ListenerStat {
 }
 
 #[cfg(not(target_arch = "bpf"))]
+const FIELDS: usize = size_of::<ListenerStat>() / size_of::<u64>();
+
+#[cfg(not(target_arch = "bpf"))]
 impl core::ops::AddAssign for ListenerStat {
     fn add_assign(&mut self, other: Self) {
-        let sums = zerocopy::transmute_mut!(self) as &mut [u64; size_of::<ListenerStat>() / 8];
-        let others: [u64; size_of::<ListenerStat>() / 8] = zerocopy::transmute!(other);
+        let sums: &mut [u64; FIELDS] = zerocopy::transmute_mut!(self);
+        let others: [u64; FIELDS] = zerocopy::transmute!(other);
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum += other;
         }
