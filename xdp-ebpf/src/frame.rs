@@ -129,7 +129,6 @@ struct Macs([u8; 8], [u8; 4]);
 #[inline(always)]
 pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
-    taken.write(Taken::default());
     untag(packet, taken)?;
     match Kind::of(packet) {
         Kind::Odd => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
@@ -340,8 +339,9 @@ pub fn restore<P: Packet, T: Tables>(
 ) -> Result<Outcome, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
     let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
-    // Nobody looks here for a frame that is plain, but for `fragment::is_one`.
-    taken.write(Taken::default());
+    // The next frame finds nothing here, unless it is odd too.
+    taken.fragment().set([0; 2]);
+    taken.tags().set([0; 2]);
     let answered = matches!(outcome, Err(event) if event.class() == Class::Answer);
     if word != 0 && !answered {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;

@@ -262,7 +262,7 @@ impl HostTables {
             reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
-            limits: Records::new(4, Limit::default()),
+            limits: Records::new(16, Limit::default()),
             bandwidths: Records::new(4, Bandwidth::default()),
             pools: Records::new(
                 16,

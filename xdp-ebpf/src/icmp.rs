@@ -21,7 +21,7 @@ use crate::{
     packet::Packet,
     parse::Segment,
     shared::Shared,
-    tables::{Direction, Tables},
+    tables::{Direction, Mac, Tables},
     verdict::{Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, Flags, IpHeader, UDP_LEN},
 };
@@ -140,8 +140,8 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
         return Err(Event::DropOverMtu);
     }
     let error = packet.at_mut::<Quotation<F::Ip>>(0).ok_or(Event::DropInternal)?;
-    error.ethernet.dst = half.next_hop().get();
-    error.ethernet.src = out.mac;
+    error.ethernet.dst = Mac::from(half.next_hop().get()).into();
+    error.ethernet.src = Mac::from(out.mac).into();
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
     Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))

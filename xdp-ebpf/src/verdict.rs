@@ -42,6 +42,7 @@ macro_rules! events {
             }
 
             /// What it did to the packet.
+            #[inline(always)]
             pub const fn class(self) -> Class {
                 match self { $(Event::$variant => Class::$class,)+ }
             }
