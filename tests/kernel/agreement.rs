@@ -22,7 +22,7 @@ fn on_host(tables: &HostTables, step: &Step) -> Fate {
     let action = match pipeline::process(&mut packet, tables) {
         Outcome::Tx => Action::Tx,
         Outcome::Redirect(_) => Action::Redirect,
-        Outcome::Tag(_) => panic!("not yet at its end"),
+        Outcome::Tag(_) | Outcome::Reply => panic!("not yet at its end"),
         Outcome::Stop(event) => event.action(),
     };
     (action as u32, packet.frame().to_vec())

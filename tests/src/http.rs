@@ -1,5 +1,5 @@
-//! An HTTP/1.1 backend that answers with its name, the peer address that its socket sees, and the TOA option as it
-//! came in on the wire.
+//! An HTTP/1.1 backend that answers with its name, the peer address that its socket sees, the TOA option as it came in
+//! on the wire, and the `X-Forwarded-For` header if there is one.
 
 use std::{
     collections::HashMap,
@@ -103,7 +103,9 @@ fn serve(stream: &TcpStream, name: &str, wire: &Wire, ended: &AtomicBool) -> io:
         }
         let Some(request) = Request::read(&mut requests)? else { break };
         let (status, body) = if request.is_get {
-            ("200 OK", format!("backend: {name}\npeer: {peer}\ntoa: {}\n", wire.toa(peer)))
+            let forwarded =
+                request.forwarded.map_or(String::new(), |client| format!("forwarded for: {client}\n"));
+            ("200 OK", format!("backend: {name}\npeer: {peer}\ntoa: {}\n{forwarded}", wire.toa(peer)))
         } else {
             ("405 Method Not Allowed", "GET is all there is\n".to_owned())
         };
@@ -126,6 +128,8 @@ fn serve(stream: &TcpStream, name: &str, wire: &Wire, ended: &AtomicBool) -> io:
 struct Request {
     is_get: bool,
     closes: bool,
+    /// What `X-Forwarded-For` says.
+    forwarded: Option<String>,
 }
 
 impl Request {
@@ -137,6 +141,7 @@ impl Request {
         }
         let is_get = line.starts_with("GET ");
         let mut closes = !is_get || line.trim_end().ends_with("HTTP/1.0");
+        let mut forwarded = None;
         loop {
             line.clear();
             if connection.read_line(&mut line)? == 0 {
@@ -144,9 +149,11 @@ impl Request {
             }
             let header = line.trim_end().to_ascii_lowercase();
             if header.is_empty() {
-                return Ok(Some(Self { is_get, closes }));
+                return Ok(Some(Self { is_get, closes, forwarded }));
             }
             closes |= header.strip_prefix("connection:").is_some_and(|value| value.trim() == "close");
+            forwarded =
+                header.strip_prefix("x-forwarded-for:").map(|value| value.trim().to_owned()).or(forwarded);
         }
     }
 }

@@ -17,7 +17,7 @@ use zerocopy::{
 };
 
 use crate::{
-    abi::{PROTOCOL_TCP, PROTOCOL_UDP, Taken},
+    abi::{MAX_INTERFACES, PROTOCOL_TCP, PROTOCOL_UDP, Taken},
     checksum::Sum,
     family::{Family, V4, V6},
     fragment,
@@ -25,7 +25,7 @@ use crate::{
     packet::Packet,
     shared::Shared,
     tables::Tables,
-    verdict::{Class, Event, Outcome},
+    verdict::{Event, Outcome},
     wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
 };
 
@@ -174,6 +174,19 @@ pub fn tag<P: Packet>(packet: &mut P, [outer, inner]: [u32; 2]) -> Result<(), Ev
         packet.at_mut::<Tag>(TAG_OFFSET + 4).ok_or(Event::DropInternal)?.0.set(inner);
     }
     Ok(())
+}
+
+/// Where an answer to who sent this frame leaves. Redirected, although it goes back to where it came from, because a
+/// virtual link (`veth`) carries what is sent by `XDP_TX` only to an end that runs a program itself.
+#[inline(always)]
+pub fn way_back<P: Packet, T: Tables>(packet: &P, tables: &T) -> Outcome {
+    for slot in 0..MAX_INTERFACES {
+        let Some(interface) = tables.interface(slot) else { break };
+        if interface.device == packet.ingress() {
+            return Outcome::Redirect(slot as u8);
+        }
+    }
+    Outcome::Tx
 }
 
 /// How a packet ends that is neither TCP nor UDP, or an error if it is not for us at all.
@@ -342,8 +355,7 @@ pub fn restore<P: Packet, T: Tables>(
     // The next frame finds nothing here, unless it is odd too.
     taken.fragment().set([0; 2]);
     taken.tags().set([0; 2]);
-    let answered = matches!(outcome, Err(event) if event.class() == Class::Answer);
-    if word != 0 && !answered {
+    if word != 0 && !matches!(outcome, Ok(Outcome::Reply)) {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
         packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;
         *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
@@ -363,7 +375,7 @@ pub fn restore<P: Packet, T: Tables>(
             }
         }
     }
-    if tags != [0; 2] && outcome.is_err() {
+    if tags != [0; 2] && matches!(outcome, Err(_) | Ok(Outcome::Reply)) {
         tag(packet, tags)?;
     }
     outcome

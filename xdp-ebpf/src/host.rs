@@ -84,7 +84,7 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Event {
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
         icmp_error::too_big::<F, Self, T>(self, tables)
     }
 
@@ -98,6 +98,10 @@ impl Packet for HostPacket {
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
         frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
+    }
+
+    fn way_back<T: Tables>(&self, tables: &T) -> Outcome {
+        frame::way_back(self, tables)
     }
 
     fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {

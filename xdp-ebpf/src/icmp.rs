@@ -15,6 +15,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::{
     abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
     checksum::Sum,
+    echo,
     family::{Address, Family},
     icmp_error::{self, Said},
     lookup::{self, Buckets, Owner},
@@ -36,13 +37,25 @@ pub(crate) struct Names {
     pub too_big: [u8; 2],
     /// The least MTU that a link may have.
     pub least_mtu: u16,
+    /// Types of ping and its answer.
+    pub echo_request: u8,
+    /// See `echo_request`.
+    pub echo_answer: u8,
 }
 
 /// RFC 792 and RFC 791. Of the types 3 to 12, 3, 11 and 12 quote a packet, and so do 4 and 5, which nobody should
 /// send or believe any more (RFC 6633, RFC 1812): they are not ours to forward.
-const V4: Names = Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_mtu: 68 };
+const V4: Names =
+    Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_mtu: 68, echo_request: 8, echo_answer: 0 };
 /// RFC 4443 and RFC 8200.
-const V6: Names = Names { protocol: 58, errors: [1, 4], too_big: [2, 0], least_mtu: 1280 };
+const V6: Names = Names {
+    protocol: 58,
+    errors: [1, 4],
+    too_big: [2, 0],
+    least_mtu: 1280,
+    echo_request: 128,
+    echo_answer: 129,
+};
 
 impl Names {
     /// Those of this family.
@@ -93,6 +106,12 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(otherwise)?;
     if ip.protocol() != names.protocol {
         return Err(otherwise);
+    }
+    if otherwise == Event::PassVipOther
+        && let Some(answer) = echo::answer::<F, P>(packet)
+    {
+        tables.count(Event::EchoAnswered);
+        return Ok(answer);
     }
     let error = packet.at::<Quotation<F::Ip>>(0).ok_or(otherwise)?;
     let inner = &error.inner;

@@ -104,16 +104,12 @@ impl<F: Family> Error<F> {
     }
 }
 
-/// Tells the sender of a packet that does not fit the way out what would: less by what TOA adds on the way. Returns
-/// how the packet ends: as [`Event::IcmpTooBig`], or as [`Event::DropOverMtu`] if it is IPv4 and might have been
-/// fragmented.
+/// Tells the sender of a packet that does not fit the way out what would: less by what TOA adds on the way.
+///
+/// # Errors
+/// [`Event::DropOverMtu`] for an IPv4 packet that might have been fragmented; what else a packet can end with.
 #[inline(always)]
-pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Event {
-    answer_too_big::<F, P, T>(packet, tables).err().unwrap_or(Event::IcmpTooBig)
-}
-
-#[inline(always)]
-fn answer_too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<(), Event> {
+pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     const DONT_FRAGMENT: u16 = 0x4000;
     if F::VERSION == 4 {
         let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
@@ -153,7 +149,9 @@ fn answer_too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -
         quoted,
     };
     Error::<F>::quote(packet).ok_or(Event::DropInternal)?;
-    error.write(packet, to, from).ok_or(Event::DropInternal)
+    error.write(packet, to, from).ok_or(Event::DropInternal)?;
+    tables.count(Event::IcmpTooBig);
+    Ok(Outcome::Reply)
 }
 
 /// What an error of family `F` says, as far as the other family has a word for it.

@@ -14,7 +14,7 @@
 //!   → schedule   which member?
 //!   → limit      may one more come, or one more packet?
 //!   → open       take a local port, resolve next hops, claim both halves; or refuse: tell the client so
-//!   → icmp       neither TCP nor UDP: an error about a session? → icmp_error: errors that we write ourselves
+//!   → icmp       neither TCP nor UDP: ping (→ echo), or an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
@@ -36,6 +36,7 @@ pub mod access;
 pub mod admit;
 pub mod bench;
 pub mod checksum;
+pub mod echo;
 pub mod family;
 pub mod fragment;
 pub mod frame;

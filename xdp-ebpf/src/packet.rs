@@ -44,9 +44,11 @@ pub trait Packet {
     /// Makes the frame `bytes` long; what stands in it then is rubbish. `None` if it cannot grow as far.
     fn resize(&mut self, bytes: usize) -> Option<()>;
 
-    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart: the event with which the packet
-    /// ends.
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Event;
+    /// [`crate::icmp_error::too_big`], as a function that is verified once and apart.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
 
     /// [`crate::frame::make_plain`], as a function that is verified once and apart.
     ///
@@ -65,6 +67,9 @@ pub trait Packet {
     /// # Errors
     /// The event with which the packet ends instead.
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event>;
+
+    /// [`crate::frame::way_back`], as a function too.
+    fn way_back<T: Tables>(&self, tables: &T) -> Outcome;
 
     /// [`crate::fragment::handle`], as a function too.
     ///

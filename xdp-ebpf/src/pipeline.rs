@@ -36,8 +36,10 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     if odd {
         outcome = packet.restore(tables, outcome);
     }
-    if let Ok(Outcome::Tag(slot)) = outcome {
-        outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
+    match outcome {
+        Ok(Outcome::Tag(slot)) => outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot)),
+        Ok(Outcome::Reply) => outcome = Ok(packet.way_back(tables)),
+        _ => {}
     }
     match outcome {
         Ok(outcome) => outcome,
@@ -59,7 +61,7 @@ fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Res
         Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => {
             packet.translate_icmp::<F, T>(tables, event)
         }
-        Err(Event::DropOverMtu) => Err(packet.answer_too_big::<F, T>(tables)),
+        Err(Event::DropOverMtu) => packet.answer_too_big::<F, T>(tables),
         outcome => outcome,
     }
 }
@@ -84,6 +86,8 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
             packet.tell_of_session::<F, T>(tables, opened);
             if opened == Err(Event::ResetNoMember) {
                 packet.answer_reset::<F>().ok_or(Event::DropInternal)?;
+                tables.count(Event::ResetNoMember);
+                return Ok(Outcome::Reply);
             }
             opened?;
         }

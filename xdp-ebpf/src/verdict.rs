@@ -57,8 +57,6 @@ pub enum Class {
     Pass,
     /// It was dropped.
     Drop,
-    /// An answer went back to where it came from, in its place.
-    Answer,
     /// Nothing: it was counted on its way.
     Note,
 }
@@ -70,7 +68,7 @@ events! {
     pass_not_ours => PassNotOurs in Pass,
     /// For a listener of Layer 7.
     pass_layer7 => PassLayer7 in Pass,
-    /// For a VIP, and neither TCP nor UDP (ping, for instance, which the host answers).
+    /// For a VIP, and neither TCP nor UDP (other ICMP, for instance).
     pass_vip_other => PassVipOther in Pass,
     /// For a local address, and not TCP or UDP to one of the local ports.
     pass_local_other => PassLocalOther in Pass,
@@ -124,9 +122,7 @@ events! {
     /// A map lookup that cannot fail did; should never count.
     drop_internal => DropInternal in Drop,
     /// The pool has no member that takes new connections, and the client got a reset (when_down).
-    reset_no_member => ResetNoMember in Answer,
-    /// The sender of a packet that was too large for the way out was told so, with the size that fits.
-    icmp_too_big => IcmpTooBig in Answer,
+    reset_no_member => ResetNoMember in Note,
     /// A session was opened.
     session_opened => SessionOpened in Note,
     /// A new SYN took over the tuple of a session that was closed.
@@ -137,8 +133,12 @@ events! {
     toa_no_room => ToaNoRoom in Note,
     /// Options that could pass for TOA were overwritten in a client's segment.
     toa_stripped => ToaStripped in Note,
+    /// A ping of a VIP was answered.
+    echo_answered => EchoAnswered in Note,
     /// An ICMP error about a session went on to the client or the backend, rewritten.
     icmp_translated => IcmpTranslated in Note,
+    /// The sender of a packet that was too large for the way out was told so, with the size that fits.
+    icmp_too_big => IcmpTooBig in Note,
     /// A later fragment followed the first one.
     fragment_forwarded => FragmentForwarded in Note,
     /// A half looked for its next hop again after a change of routes or neighbours.
@@ -154,6 +154,8 @@ pub enum Outcome {
     Redirect(u8),
     /// The same, once the frame has the interface's VLAN tags. Only inside of [`crate::pipeline`].
     Tag(u8),
+    /// Back to who sent it, with the VLAN tags that it came with. Only inside of [`crate::pipeline`].
+    Reply,
     /// Up to the host's network stack, into the void or back as an answer, with the reason.
     Stop(Event),
 }
@@ -192,7 +194,6 @@ impl Event {
     pub const fn action(self) -> Action {
         match self.class() {
             Class::Pass => Action::Pass,
-            Class::Answer => Action::Tx,
             Class::Drop | Class::Note => Action::Drop,
         }
     }

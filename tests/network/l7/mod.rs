@@ -4,8 +4,11 @@ mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod grpc;
 mod guard;
 mod log;
+mod path;
+mod policies;
 mod requests;
 mod tls;
 

@@ -324,7 +324,6 @@ pub fn counters(tables: &Tables) -> Result<Vec<Counter>> {
         class: match event.class() {
             Class::Pass => "pass",
             Class::Drop => "drop",
-            Class::Answer => "answer",
             Class::Note => "note",
         },
         count,

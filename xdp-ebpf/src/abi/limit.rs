@@ -92,14 +92,15 @@ impl ListenerStat {
     }
 }
 
+/// How many figures a [`ListenerStat`] has.
 #[cfg(not(target_arch = "bpf"))]
-const FIELDS: usize = size_of::<ListenerStat>() / size_of::<u64>();
+const LISTENER_STATS: usize = size_of::<ListenerStat>() / size_of::<u64>();
 
 #[cfg(not(target_arch = "bpf"))]
 impl core::ops::AddAssign for ListenerStat {
     fn add_assign(&mut self, other: Self) {
-        let sums: &mut [u64; FIELDS] = zerocopy::transmute_mut!(self);
-        let others: [u64; FIELDS] = zerocopy::transmute!(other);
+        let sums: &mut [u64; LISTENER_STATS] = zerocopy::transmute_mut!(self);
+        let others: [u64; LISTENER_STATS] = zerocopy::transmute!(other);
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum += other;
         }

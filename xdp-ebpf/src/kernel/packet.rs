@@ -1,10 +1,13 @@
 //! [`Packet`] over an XDP context.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     bindings::xdp_md,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
+use aya_log_ebpf::macro_support::{Level, level_enabled};
 use xdp_ebpf::{
     admit::{self, Picked},
     family::{Family, V4, V6},
@@ -32,9 +35,11 @@ impl XdpPacket {
 
     /// A checked pointer: the verifier wants to see the comparison with `data_end` right here.
     #[inline(always)]
-    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+    fn pointer<T>(&self, offset: usize) -> Option<NonNull<T>> {
         let start = self.start() + offset;
-        (start + size_of::<T>() <= self.ctx.data_end()).then_some(start as *mut T)
+        // SAFETY: no frame begins at address 0.
+        let pointer = unsafe { NonNull::new_unchecked(start as *mut T) };
+        (start + size_of::<T>() <= self.ctx.data_end()).then_some(pointer)
     }
 
     /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
@@ -59,13 +64,13 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn at<T: Header>(&self, offset: usize) -> Option<&T> {
         // SAFETY: inside the packet; a `Header` has no alignment and no invalid bytes; `&self` keeps writers out.
-        self.pointer(offset).map(|p| unsafe { &*p })
+        self.pointer(offset).map(|p| unsafe { p.as_ref() })
     }
 
     #[inline(always)]
     fn at_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
         // SAFETY: as in `at`; `&mut self` keeps everybody else out.
-        self.pointer(offset).map(|p| unsafe { &mut *p })
+        self.pointer(offset).map(|mut p| unsafe { p.as_mut() })
     }
 
     #[inline(always)]
@@ -111,9 +116,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Event {
-        let event = if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) };
-        Event::from_u32(event).unwrap_or(Event::DropInternal)
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
+        decoded(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -133,6 +137,11 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn tag<T: Tables>(&mut self, _tables: &T, slot: u8) -> Result<(), Event> {
         Event::from_u32(ek_tag(self.ctx.ctx, slot.into())).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn way_back<T: Tables>(&self, _tables: &T) -> Outcome {
+        decoded(ek_way_back(self.ctx.ctx)).unwrap_or(Outcome::Tx)
     }
 
     #[inline(always)]
@@ -201,6 +210,10 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
+        // A constant for the verifier, who takes the call out if nobody listens.
+        if !level_enabled(Level::Info) {
+            return;
+        }
         let code = opened.err().map_or(DONE, |event| event as u32);
         let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
         tell(self.ctx.ctx, code);
@@ -237,6 +250,15 @@ pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
     encoded(frame::restore(&mut XdpPacket::new(ctx), &maps, decoded(outcome)))
 }
 
+/// Where an answer leaves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_way_back(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    encoded(Ok(frame::way_back(&XdpPacket::new(ctx), &maps)))
+}
+
 /// The tags of an interface, put on: [`DONE`] or an event.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -252,11 +274,14 @@ const TX: u64 = 1;
 const REDIRECT: u64 = 2;
 /// See [`TX`].
 const TAG: u64 = 3;
+/// See [`TX`].
+const REPLY: u64 = 4;
 
 #[inline(always)]
 fn encoded(outcome: Result<Outcome, Event>) -> u64 {
     match outcome {
         Ok(Outcome::Tx) => TX << 32,
+        Ok(Outcome::Reply) => REPLY << 32,
         Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
         Ok(Outcome::Tag(slot)) => TAG << 32 | u64::from(slot),
         Ok(Outcome::Stop(event)) | Err(event) => event as u64,
@@ -267,6 +292,7 @@ fn encoded(outcome: Result<Outcome, Event>) -> u64 {
 fn decoded(answer: u64) -> Result<Outcome, Event> {
     match (answer >> 32, answer as u32) {
         (TX, _) => Ok(Outcome::Tx),
+        (REPLY, _) => Ok(Outcome::Reply),
         (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
         (TAG, slot) => Ok(Outcome::Tag(slot as u8)),
         (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
@@ -358,13 +384,13 @@ macro_rules! functions {
             encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
         }
 
-        /// "Too big": the event with which the packet ends.
+        /// "Too big".
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u32 {
+        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps) as u32
+            encoded(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
         }
 
         /// ICMP; `otherwise` is the number of the event with which all else ends.

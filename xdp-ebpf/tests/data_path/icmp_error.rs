@@ -79,7 +79,7 @@ proptest! {
         }
         let before = world.halves();
         let (outcome, left) = world.send(side, &frame(side, &packet));
-        prop_assert_eq!(outcome, Outcome::Stop(Event::IcmpTooBig));
+        prop_assert_eq!(outcome, Outcome::Redirect(side as u8));
         prop_assert_eq!(world.tables.counted(Event::IcmpTooBig), 1);
         prop_assert_eq!(world.halves(), before);
 
@@ -153,7 +153,7 @@ fn an_answer_needs_no_headroom() {
     for cast in Cast::ALL {
         let bytes = frame(Side::Front, &cast.ack(&[7; 1600]).packet().unwrap());
         let (outcome, left) = connected(&cast).send_with(Side::Front, &bytes, 0);
-        assert_eq!(outcome, Outcome::Stop(Event::IcmpTooBig));
+        assert_eq!(outcome, Outcome::Redirect(0));
         Message::read(&left, "without headroom");
     }
 }

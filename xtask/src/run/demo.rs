@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use testbed::{Host, Interrupt, Network, Process, Size, http::Backend};
 
 use super::{
+    certificate,
     conditions::{BPFFS, BpfFs},
     receiver::{self, Receiver},
     table::{Screen, Status},
@@ -27,6 +28,8 @@ const VIP: ([u8; 4], u16) = ([203, 0, 113, 10], 80);
 /// The same listener for IPv6 clients.
 const VIP6: &str = "2001:db8:a::10";
 const BACKEND_PORT: u16 = 8080;
+/// Of the HTTP listener.
+const HTTP_PORT: u16 = 8080;
 const WEIGHTS: [u16; 3] = [3, 2, 1];
 /// Where the balancer's connections to the backends come from.
 const LOCAL_ADDRESSES: &str = "100.64.0.0/28";
@@ -95,7 +98,25 @@ impl Demo {
     fn introduce(&self) {
         let ([a, b, c, d], _) = VIP;
         let client = self.network.client().namespace();
-        progress::line("try yourself", format_args!("ip netns exec {client} curl http://{a}.{b}.{c}.{d}/"));
+        let curl = format!("ip netns exec {client} curl");
+        progress::line("try yourself", format_args!("{curl} http://{a}.{b}.{c}.{d}/  (Layer 4)"));
+        progress::line("", format_args!("{curl} http://{a}.{b}.{c}.{d}:{HTTP_PORT}/  (Layer 7)"));
+        if self.balancer.has_https {
+            let trust = certificate::path(&self.balancer.directory);
+            let name = certificate::NAME;
+            progress::line(
+                "",
+                format_args!(
+                    "{curl} --cacert {} --resolve {name}:443:{a}.{b}.{c}.{d} https://{name}/",
+                    trust.display()
+                ),
+            );
+        } else {
+            progress::line(
+                "",
+                "(no HTTPS: openssl is not installed; `cargo xtask setup` as root installs it)",
+            );
+        }
         progress::line("or over IPv6", format_args!("ip netns exec {client} curl http://[{VIP6}]/"));
         if workspace::program("curl").is_none() {
             progress::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
@@ -154,6 +175,7 @@ struct Balancer {
     /// Removes what it leaves in the kernel, from inside its namespace.
     unload: Command,
     directory: PathBuf,
+    has_https: bool,
 }
 
 impl Balancer {
@@ -165,15 +187,19 @@ impl Balancer {
         let directory = env::temp_dir().join(&name);
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let file = directory.join("evenkeel.toml");
-        fs::write(&file, configuration(network))
+        let has_https = certificate::make(&directory)?;
+        let https =
+            if has_https { format!("{HTTPS}\n{}", certificate::configuration()) } else { String::new() };
+        fs::write(&file, configuration(network, &https))
             .with_context(|| format!("cannot write {}", file.display()))?;
         let pins = Path::new(BPFFS).join(name);
         let mut command = network.balancer.command(&program.to_string_lossy());
         command.arg("run").arg("--config").arg(&file).arg("--pin-dir").arg(&pins);
+        command.arg("--state-dir").arg(&directory);
         let mut unload = network.balancer.command(&program.to_string_lossy());
         unload.arg("unload").arg("--pin-dir").arg(&pins);
         let process = Process::spawn(command)?;
-        let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory };
+        let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory, has_https };
         balancer.process.wait_for_output(READY, START)?;
         progress::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
         for line in balancer.process.log().lines().filter(|line| !line.contains(READY)) {
@@ -232,8 +258,8 @@ fn is_orphan(name: &str) -> bool {
     owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
-/// The demo's configuration.
-fn configuration(network: &Network) -> String {
+/// The demo's configuration; `https` is the HTTPS listener with its certificate, or empty.
+fn configuration(network: &Network, https: &str) -> String {
     let ([a, b, c, d], port) = VIP;
     let members = network.backends.iter().zip(WEIGHTS).map(|(host, weight)| {
         let address = host.address();
@@ -256,9 +282,30 @@ protocol = "tcp"
 port = {port}
 pool = "web"
 
+[[load_balancer.listener]]
+name = "pages"
+protocol = "http"
+port = {HTTP_PORT}
+pool = "pages"
+{https}
 [[pool]]
 name = "web"
+health = {{ protocol = "http", path = "/", interval = "1s", timeout = "1s" }}
+{members}
+[[pool]]
+name = "pages"
+protocol = "http"
 health = {{ protocol = "http", path = "/", interval = "1s", timeout = "1s" }}
 {members}"#
     )
 }
+
+/// The HTTPS listener.
+const HTTPS: &str = r#"
+[[load_balancer.listener]]
+name = "secure"
+protocol = "https"
+port = 443
+pool = "pages"
+certificates = ["demo"]
+"#;

@@ -1,7 +1,8 @@
 //! `cargo xtask run`: the balancer at work, in a demo network or on this host's interfaces.
 //!
 //! `conditions` are what it needs of this machine, `demo` is the network and what goes on in it, `receiver`
-//! shows some backends the client, `traffic` is the requests, `table` what is shown.
+//! shows some backends the client, `certificate` is for its HTTPS listener, `traffic` is the requests, `table` what is
+//! shown.
 
 use std::{
     os::unix::process::CommandExt,
@@ -16,6 +17,7 @@ use crate::{
     workspace,
 };
 
+mod certificate;
 mod conditions;
 mod demo;
 mod receiver;

@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use super::traffic::Tally;
 
+/// The pool that the requests go to.
+const POOL: &str = "web";
+
 /// The part of `evenkeel status -o json` that is shown.
 #[derive(Debug, Deserialize)]
 pub struct Status {
@@ -19,6 +22,7 @@ pub struct Status {
 
 #[derive(Debug, Deserialize)]
 struct Pool {
+    name: String,
     members: Vec<Member>,
 }
 
@@ -48,7 +52,8 @@ impl Status {
         let mut table = Table::new();
         table.load_style(presets::UTF8_FULL_CONDENSED);
         table.set_header(["backend", "weight", "state", "open", "total", "share"]);
-        for member in self.pools.iter().flat_map(|pool| &pool.members) {
+        let shown = self.pools.iter().filter(|pool| pool.name == POOL);
+        for member in shown.flat_map(|pool| &pool.members) {
             table.add_row([
                 SocketAddr::new(member.address, member.port).to_string(),
                 member.weight.to_string(),

@@ -28,7 +28,7 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("ping", "iputils-ping", Need::Test),
     ("tcpdump", "tcpdump", Need::Test),
     ("python3", "python3", Need::Test),
-    ("openssl", "openssl", Need::Test),
+    ("openssl", "openssl", Need::Run),
     ("wrk", "wrk", Need::Test),
     ("haproxy", "haproxy", Need::Test),
     ("socat", "socat", Need::Test),
