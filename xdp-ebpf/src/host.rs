@@ -92,8 +92,8 @@ impl Packet for HostPacket {
         frame::make_plain(self, tables)
     }
 
-    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event> {
-        frame::restore(self, tables, forwarded)
+    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
+        frame::restore(self, tables, code.result()).into()
     }
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {

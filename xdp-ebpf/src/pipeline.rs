@@ -33,8 +33,8 @@ pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
         Ok(Kind::Odd | Kind::Other) => Code::stop(Event::PassNotIp),
         Err(event) => Code::stop(event),
     };
-    if odd && let Err(event) = packet.restore(tables, code.goes_on()) {
-        code = Code::stop(event);
+    if odd {
+        code = packet.restore(tables, code);
     }
     match code.outcome() {
         Outcome::Tag(slot) => match packet.tag(tables, slot) {

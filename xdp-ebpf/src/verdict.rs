@@ -42,6 +42,7 @@ macro_rules! events {
             }
 
             /// What it did to the packet.
+            #[inline(always)]
             pub const fn class(self) -> Class {
                 match self { $(Event::$variant => Class::$class,)+ }
             }
@@ -77,8 +78,8 @@ events! {
     drop_malformed => DropMalformed in Drop,
     /// IPv6 extension headers: too many, in an order that is not handled, or for another node on the way.
     drop_extension => DropExtension in Drop,
-    /// A later fragment whose first one did not come before it, that lies over the first one, or whose client and
-    /// backend are of two families; TCP in IPv6 fragments.
+    /// A fragment whose first one did not come before it, that lies over the first one, or whose client and backend
+    /// are of two families.
     drop_fragment => DropFragment in Drop,
     /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
     drop_icmp => DropIcmp in Drop,
@@ -205,12 +206,6 @@ impl Code {
         Self(number)
     }
 
-    /// Whether the packet leaves for somebody else than who sent it.
-    #[inline(always)]
-    pub const fn goes_on(self) -> bool {
-        matches!(self.0 >> 32, Self::TX | Self::REDIRECT | Self::TAG)
-    }
-
     /// Whether the packet ends with this event.
     #[inline(always)]
     pub const fn is_stop(self, event: Event) -> bool {
@@ -229,6 +224,20 @@ impl Code {
                 Some(event) => event,
                 None => Event::DropInternal,
             }),
+        }
+    }
+}
+
+impl Code {
+    /// What it says, an end as an error.
+    ///
+    /// # Errors
+    /// The event with which the packet ends.
+    #[inline(always)]
+    pub const fn result(self) -> Result<Outcome, Event> {
+        match self.outcome() {
+            Outcome::Stop(event) => Err(event),
+            outcome => Ok(outcome),
         }
     }
 }

@@ -130,8 +130,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn restore<T: Tables>(&mut self, _tables: &T, forwarded: bool) -> Result<(), Event> {
-        Event::from_u32(ek_restore(self.ctx.ctx, forwarded.into())).map_or(Ok(()), Err)
+    fn restore<T: Tables>(&mut self, _tables: &T, code: Code) -> Code {
+        Code::from_number(ek_restore(self.ctx.ctx, code.number()))
     }
 
     #[inline(always)]
@@ -241,13 +241,14 @@ pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
     }
 }
 
-/// What [`ek_plain`] took off, put back: [`DONE`] or an event.
+/// What [`ek_plain`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_restore(ctx: *mut xdp_md, forwarded: u32) -> u32 {
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    frame::restore(&mut XdpPacket::new(ctx), &maps, forwarded != 0).err().map_or(DONE, |event| event as u32)
+    let result = Code::from_number(outcome).result();
+    Code::from(frame::restore(&mut XdpPacket::new(ctx), &maps, result)).number()
 }
 
 /// Where an answer leaves.
