@@ -129,7 +129,6 @@ struct Macs([u8; 8], [u8; 4]);
 #[inline(always)]
 pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
-    taken.write(Taken::default());
     untag(packet, taken)?;
     match Kind::of(packet) {
         Kind::Odd => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
@@ -148,6 +147,10 @@ pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Ki
 fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Event> {
     let Some(first) = packet.at::<Tag>(TAG_OFFSET).copied().filter(|tag| tag.is_one()) else { return Ok(()) };
     let second = packet.at::<Tag>(TAG_OFFSET + 4).copied().filter(|tag| tag.is_one());
+    // A frame of which less than an Ethernet header would be left goes up as it is.
+    if packet.at::<Ethernet>(if second.is_none() { 4 } else { 8 }).is_none() {
+        return Err(Event::PassNotIp);
+    }
     let macs = *packet.at::<Macs>(0).ok_or(Event::PassNotIp)?;
     match second {
         None => packet.shrink_head::<4>(),
@@ -264,7 +267,7 @@ struct Headers4([[u8; 8]; 4], [u8; 2]);
 #[repr(C)]
 struct Headers6([[u8; 8]; 6], [u8; 4], [u8; 2]);
 
-/// What the fragment header and every other one begin with.
+/// What every extension header begins with, and all of a fragment header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Extension {
@@ -284,39 +287,41 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     if !ip.is_plain() || !packet.reaches(V6::L4_OFFSET + payload_len) {
         return Err(Event::DropMalformed);
     }
-    let (mut next, mut len) = (ip.next_header, 0);
-    let mut fragment: Option<Extension> = None;
+    let (mut next, mut last, mut len, mut end) = (ip.next_header, ip.next_header, 0, 0);
+    let mut fragment = [0; 2];
     for _ in 0..MOST_EXTENSIONS {
-        if !is_extension(next) {
+        if !is_extension(last) {
             break;
         }
-        let at = V6::L4_OFFSET + len;
-        let extension = *packet.at::<Extension>(at).ok_or(Event::DropMalformed)?;
-        if next == FRAGMENT {
-            if extension.word.get() & 0xfff8 != 0 {
-                // What follows is payload; no other header may stand in front, so that all are found at one place.
-                return if len == 0 { Ok(Kind::LaterFragment6) } else { Err(Event::DropExtension) };
-            }
-            // With neither offset nor M it is no fragment at all (RFC 6946).
-            if extension.word.get() & 1 != 0 {
-                fragment = Some(extension);
-            }
-            len += 8;
-        } else {
-            if next == ROUTING && extension.word.get() & 0xff != 0 {
-                return Err(Event::DropExtension);
-            }
-            len += (usize::from(extension.len) + 1) * 8;
-        }
-        if len > MOST_EXTENSION_BYTES || len > payload_len {
+        let extension = *packet.at::<Extension>(V6::L4_OFFSET + end).ok_or(Event::DropMalformed)?;
+        let (this, word) = (last, extension.word.get());
+        (last, next, len) = (extension.next_header, extension.next_header, end);
+        end += if this == FRAGMENT { 8 } else { (usize::from(extension.len) + 1) * 8 };
+        if (this == ROUTING && word & 0xff != 0) || end > MOST_EXTENSION_BYTES || end > payload_len {
             return Err(Event::DropExtension);
         }
-        next = extension.next_header;
+        // With neither offset nor M it is no fragment at all (RFC 6946).
+        if this == FRAGMENT && word & 0xfff9 != 0 {
+            // Its other pieces are not where their offsets say if something is taken out of this one.
+            if is_extension(last) {
+                return Err(Event::DropExtension);
+            }
+            if word & 0xfff8 != 0 {
+                // Of a later fragment the header stays: what follows it is payload.
+                next = FRAGMENT;
+                break;
+            }
+            fragment = [extension.id.get(), word.into()];
+        }
+        len = end;
     }
-    match next {
+    match last {
         PROTOCOL_TCP | PROTOCOL_UDP => {}
-        next if is_extension(next) => return Err(Event::DropExtension),
+        last if is_extension(last) => return Err(Event::DropExtension),
         _ => return Err(otherwise),
+    }
+    if len == 0 {
+        return Ok(Kind::LaterFragment6);
     }
     let headers = *packet.at::<Headers6>(0).ok_or(Event::DropMalformed)?;
     packet.shrink_head_by(len).ok_or(Event::DropInternal)?;
@@ -324,25 +329,33 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     let ip = packet.at_mut::<Ipv6>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
     ip.next_header = next;
     ip.payload_len.set((payload_len - len) as u16);
-    let Some(fragment) = fragment else { return Ok(Kind::V6) };
-    if next == PROTOCOL_TCP {
-        // TOA and a fragment header would be in each other's way.
-        return Err(Event::DropFragment);
+    if next == FRAGMENT {
+        return Ok(Kind::LaterFragment6);
     }
-    taken.fragment().set([fragment.id.get(), fragment.word.get().into()]);
-    fragment::remember::<V6, P, T>(packet, tables, fragment.id.get(), payload_len - len)?;
+    let [id, word] = fragment;
+    if word != 0 {
+        taken.fragment().set(fragment);
+        fragment::remember::<V6, P, T>(packet, tables, id, payload_len - len)?;
+    }
     Ok(Kind::V6)
 }
 
-/// Puts back what [`make_plain`] has taken off a frame that is forwarded or goes up to the host.
+/// Puts back what [`make_plain`] has taken off a frame that is forwarded, goes up to the host, or has become an answer.
 ///
 /// # Errors
-/// [`Event::DropNoHeadroom`], which cannot be: there was room.
+/// The event with which the packet ends: as before, or because it does not fit the way out with its fragment header.
 #[inline(always)]
-pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, forwarded: bool) -> Result<(), Event> {
+pub fn restore<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    outcome: Result<Outcome, Event>,
+) -> Result<Outcome, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
-    let [id, word] = taken.fragment().get();
-    if word != 0 {
+    let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
+    // The next frame finds nothing here, unless it is odd too.
+    taken.fragment().set([0; 2]);
+    taken.tags().set([0; 2]);
+    if word != 0 && !matches!(outcome, Ok(Outcome::Reply)) {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
         packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;
         *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
@@ -355,10 +368,15 @@ pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, forwarded: bool
         };
         frame.ip.next_header = FRAGMENT;
         frame.ip.lengthen(8);
+        if let Ok(Outcome::Redirect(slot) | Outcome::Tag(slot)) = outcome {
+            let out = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
+            if frame.ip.total_len() > out.mtu {
+                return Err(Event::DropOverMtu);
+            }
+        }
     }
-    let tags = taken.tags().get();
-    if tags != [0; 2] && !forwarded {
+    if tags != [0; 2] && matches!(outcome, Err(_) | Ok(Outcome::Reply)) {
         tag(packet, tags)?;
     }
-    Ok(())
+    outcome
 }

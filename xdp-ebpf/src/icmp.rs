@@ -22,7 +22,7 @@ use crate::{
     packet::Packet,
     parse::Segment,
     shared::Shared,
-    tables::{Direction, Tables},
+    tables::{Direction, Mac, Tables},
     verdict::{Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, Flags, IpHeader, UDP_LEN},
 };
@@ -33,8 +33,7 @@ pub(crate) struct Names {
     pub protocol: u8,
     /// The types of errors, from the first to the last.
     errors: [u8; 2],
-    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four, of which an MTU
-    /// of 16 bits leaves the first two zero).
+    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four).
     pub too_big: [u8; 2],
     /// The least MTU that a link may have.
     pub least_mtu: u16,
@@ -143,13 +142,14 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
             Direction::Out => F::Other::forward(tables, half.peer().get()),
         };
         let [word, checksum] = [error.word, error.udp_checksum];
+        let whole = error.unused == [0; 2] || names.protocol != V6.protocol;
         let said = Said {
             kind: error.kind,
             code: error.code,
-            mtu: u16::from_be_bytes(error.mtu),
+            mtu: if whole { u16::from_be_bytes(error.mtu) } else { u16::MAX },
             protocol: inner.protocol(),
             ttl: inner.ttl(),
-            payload_len: (inner.total_len() - F::IP_LEN as u32) as u16,
+            payload_len: inner.total_len().checked_sub(F::IP_LEN as u32).ok_or(Event::DropIcmp)? as u16,
             rest: [word[0], word[1], checksum[0], checksum[1]],
         };
         let peer = peer.ok_or(Event::DropInternal)?;
@@ -159,8 +159,8 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
         return Err(Event::DropOverMtu);
     }
     let error = packet.at_mut::<Quotation<F::Ip>>(0).ok_or(Event::DropInternal)?;
-    error.ethernet.dst = half.next_hop().get();
-    error.ethernet.src = out.mac;
+    error.ethernet.dst = Mac::from(half.next_hop().get()).into();
+    error.ethernet.src = Mac::from(out.mac).into();
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
     Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
