@@ -22,7 +22,7 @@ use crate::{
     shared::Shared,
     tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event},
 };
 
 /// A packet with poisoned headroom in front.
@@ -84,28 +84,28 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        icmp_error::too_big::<F, Self, T>(self, tables)
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        icmp_error::too_big::<F, Self, T>(self, tables).into()
     }
 
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
         frame::make_plain(self, tables)
     }
 
-    fn restore<T: Tables>(&mut self, tables: &T, outcome: Result<Outcome, Event>) -> Result<Outcome, Event> {
-        frame::restore(self, tables, outcome)
+    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
+        frame::restore(self, tables, code)
     }
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
         frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
     }
 
-    fn way_back<T: Tables>(&self, tables: &T) -> Outcome {
-        frame::way_back(self, tables)
+    fn way_back<T: Tables>(&self, tables: &T) -> Code {
+        frame::way_back(self, tables).into()
     }
 
-    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        fragment::handle::<F, Self, T>(self, tables)
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        fragment::handle::<F, Self, T>(self, tables).into()
     }
 
     fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
@@ -116,16 +116,12 @@ impl Packet for HostPacket {
         toa::lower_mss::<F, Self>(self, header_len, by)
     }
 
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        unsettled::handle::<F, Self, T>(self, tables)
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        unsettled::handle::<F, Self, T>(self, tables).into()
     }
 
-    fn translate_icmp<F: Family, T: Tables>(
-        &mut self,
-        tables: &T,
-        otherwise: Event,
-    ) -> Result<Outcome, Event> {
-        icmp::translate::<F, Self, T>(self, tables, otherwise)
+    fn translate_icmp<F: Family, T: Tables>(&mut self, tables: &T, otherwise: Event) -> Code {
+        icmp::translate::<F, Self, T>(self, tables, otherwise).into()
     }
 
     fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event> {

@@ -18,7 +18,7 @@ use xdp_ebpf::{
     refuse,
     tables::Tables,
     toa, unsettled,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event},
 };
 
 use super::{maps, tables::Maps};
@@ -116,8 +116,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -130,8 +130,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn restore<T: Tables>(&mut self, _tables: &T, outcome: Result<Outcome, Event>) -> Result<Outcome, Event> {
-        decoded(ek_restore(self.ctx.ctx, encoded(outcome)))
+    fn restore<T: Tables>(&mut self, _tables: &T, code: Code) -> Code {
+        Code::from_number(ek_restore(self.ctx.ctx, code.number()))
     }
 
     #[inline(always)]
@@ -140,13 +140,13 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn way_back<T: Tables>(&self, _tables: &T) -> Outcome {
-        decoded(ek_way_back(self.ctx.ctx)).unwrap_or(Outcome::Tx)
+    fn way_back<T: Tables>(&self, _tables: &T) -> Code {
+        Code::from_number(ek_way_back(self.ctx.ctx))
     }
 
     #[inline(always)]
-    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
+    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -166,18 +166,18 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_unsettled(self.ctx.ctx) } else { ek_unsettled6(self.ctx.ctx) })
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 {
+            ek_unsettled(self.ctx.ctx)
+        } else {
+            ek_unsettled6(self.ctx.ctx)
+        })
     }
 
     #[inline(always)]
-    fn translate_icmp<F: Family, T: Tables>(
-        &mut self,
-        _tables: &T,
-        otherwise: Event,
-    ) -> Result<Outcome, Event> {
+    fn translate_icmp<F: Family, T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Code {
         let translate = if F::VERSION == 4 { ek_icmp } else { ek_icmp6 };
-        decoded(translate(self.ctx.ctx, otherwise as u32))
+        Code::from_number(translate(self.ctx.ctx, otherwise as u32))
     }
 
     #[inline(always)]
@@ -244,10 +244,10 @@ pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
 /// What [`ek_plain`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    encoded(frame::restore(&mut XdpPacket::new(ctx), &maps, decoded(outcome)))
+    frame::restore(&mut XdpPacket::new(ctx), &maps, Code::from_number(code)).number()
 }
 
 /// Where an answer leaves.
@@ -256,7 +256,7 @@ pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
 pub extern "C" fn ek_way_back(ctx: *mut xdp_md) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    encoded(Ok(frame::way_back(&XdpPacket::new(ctx), &maps)))
+    Code::from(frame::way_back(&XdpPacket::new(ctx), &maps)).number()
 }
 
 /// The tags of an interface, put on: [`DONE`] or an event.
@@ -266,37 +266,6 @@ pub extern "C" fn ek_tag(ctx: *mut xdp_md, slot: u32) -> u32 {
     let Some(interface) = maps::INTERFACE.get(slot) else { return Event::DropInternal as u32 };
     let mut packet = XdpPacket::new(XdpContext::new(ctx));
     frame::tag(&mut packet, interface.tags).err().map_or(DONE, |event| event as u32)
-}
-
-/// High words of an outcome as a function returns it; in the low word is the slot, or with any other the event.
-const TX: u64 = 1;
-/// See [`TX`].
-const REDIRECT: u64 = 2;
-/// See [`TX`].
-const TAG: u64 = 3;
-/// See [`TX`].
-const REPLY: u64 = 4;
-
-#[inline(always)]
-fn encoded(outcome: Result<Outcome, Event>) -> u64 {
-    match outcome {
-        Ok(Outcome::Tx) => TX << 32,
-        Ok(Outcome::Reply) => REPLY << 32,
-        Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
-        Ok(Outcome::Tag(slot)) => TAG << 32 | u64::from(slot),
-        Ok(Outcome::Stop(event)) | Err(event) => event as u64,
-    }
-}
-
-#[inline(always)]
-fn decoded(answer: u64) -> Result<Outcome, Event> {
-    match (answer >> 32, answer as u32) {
-        (TX, _) => Ok(Outcome::Tx),
-        (REPLY, _) => Ok(Outcome::Reply),
-        (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
-        (TAG, slot) => Ok(Outcome::Tag(slot as u8)),
-        (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
-    }
 }
 
 /// Kind of a picked member; 0 is none.
@@ -372,7 +341,8 @@ macro_rules! functions {
         pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
         }
 
         /// A later fragment.
@@ -381,7 +351,7 @@ macro_rules! functions {
         pub extern "C" fn $fragment(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps)).number()
         }
 
         /// "Too big".
@@ -390,7 +360,8 @@ macro_rules! functions {
         pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
         }
 
         /// ICMP; `otherwise` is the number of the event with which all else ends.
@@ -400,7 +371,12 @@ macro_rules! functions {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
             let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
-            encoded(icmp::translate::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps, otherwise))
+            Code::from(icmp::translate::<$family, XdpPacket, Maps>(
+                &mut XdpPacket::new(ctx),
+                &maps,
+                otherwise,
+            ))
+            .number()
         }
     };
 }
