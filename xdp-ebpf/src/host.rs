@@ -263,7 +263,7 @@ impl HostTables {
             services: BTreeMap::new(),
             listeners: Vec::new(),
             limits: Records::new(16, Limit::default()),
-            bandwidths: Records::new(4, Bandwidth::default()),
+            bandwidths: Records::new(16, Bandwidth::default()),
             pools: Records::new(
                 16,
                 Pool {
