@@ -134,7 +134,7 @@ fn flipped_bytes() {
             // The kernel's routes know a whole network of clients, the host's one client.
             let is_tag = |word: &&[u8]| matches!(word[..], [0x81, 0, ..] | [0x88, 0xA8, ..]);
             let ip = 14 + 4 * frame[12..].chunks(4).take_while(is_tag).count();
-            let source = if frame[ip - 2] == 8 { ip + 12..ip + 16 } else { ip + 8..ip + 24 };
+            let source = if frame.get(ip - 2) == Some(&8) { ip + 12..ip + 16 } else { ip + 8..ip + 24 };
             if !source.contains(&at) {
                 frame[at] = value;
             }

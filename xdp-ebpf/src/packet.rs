@@ -54,9 +54,6 @@ pub trait Packet {
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event>;
 
     /// [`crate::frame::restore`], as a function too.
-    ///
-    /// # Errors
-    /// The event with which the packet ends instead.
     fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code;
 
     /// [`crate::frame::tag`] with the tags of the interface in this slot, as a function too.
