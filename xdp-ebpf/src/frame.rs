@@ -25,7 +25,7 @@ use crate::{
     packet::Packet,
     shared::Shared,
     tables::Tables,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
 };
 
@@ -145,6 +145,7 @@ pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Ki
 /// Takes off one or two tags.
 #[inline(always)]
 fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Event> {
+    taken.tags().set([0; 2]);
     let Some(first) = packet.at::<Tag>(TAG_OFFSET).copied().filter(|tag| tag.is_one()) else { return Ok(()) };
     let second = packet.at::<Tag>(TAG_OFFSET + 4).copied().filter(|tag| tag.is_one());
     // A frame of which less than an Ethernet header would be left goes up as it is.
@@ -341,21 +342,19 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
 }
 
 /// Puts back what [`make_plain`] has taken off a frame that is forwarded, goes up to the host, or has become an answer.
-///
-/// # Errors
-/// The event with which the packet ends: as before, or because it does not fit the way out with its fragment header.
+/// Returns what becomes of it: as before, unless it does not fit the way out with its fragment header.
 #[inline(always)]
-pub fn restore<P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    outcome: Result<Outcome, Event>,
-) -> Result<Outcome, Event> {
+pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Code {
+    put_back(packet, tables, code).map_or_else(Code::stop, |()| code)
+}
+
+#[inline(always)]
+fn put_back<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Result<(), Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
     let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
-    // The next frame finds nothing here, unless it is odd too.
+    // So that `fragment::is_one` finds nothing for a plain frame.
     taken.fragment().set([0; 2]);
-    taken.tags().set([0; 2]);
-    if word != 0 && !matches!(outcome, Ok(Outcome::Reply)) {
+    if word != 0 && code != Code::ANSWER {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
         packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;
         *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
@@ -368,15 +367,15 @@ pub fn restore<P: Packet, T: Tables>(
         };
         frame.ip.next_header = FRAGMENT;
         frame.ip.lengthen(8);
-        if let Ok(Outcome::Redirect(slot) | Outcome::Tag(slot)) = outcome {
+        if let Outcome::Redirect(slot) | Outcome::Tag(slot) = code.outcome() {
             let out = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
             if frame.ip.total_len() > out.mtu {
                 return Err(Event::DropOverMtu);
             }
         }
     }
-    if tags != [0; 2] && matches!(outcome, Err(_) | Ok(Outcome::Reply)) {
+    if tags != [0; 2] && !code.goes_on() {
         tag(packet, tags)?;
     }
-    outcome
+    Ok(())
 }

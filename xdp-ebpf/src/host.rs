@@ -93,7 +93,7 @@ impl Packet for HostPacket {
     }
 
     fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
-        frame::restore(self, tables, code.result()).into()
+        frame::restore(self, tables, code)
     }
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {

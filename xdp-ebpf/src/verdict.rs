@@ -206,6 +206,12 @@ impl Code {
         Self(number)
     }
 
+    /// Whether the packet leaves for somebody else than who sent it.
+    #[inline(always)]
+    pub const fn goes_on(self) -> bool {
+        matches!(self.0 >> 32, Self::TX | Self::REDIRECT | Self::TAG)
+    }
+
     /// Whether the packet ends with this event.
     #[inline(always)]
     pub const fn is_stop(self, event: Event) -> bool {
@@ -224,20 +230,6 @@ impl Code {
                 Some(event) => event,
                 None => Event::DropInternal,
             }),
-        }
-    }
-}
-
-impl Code {
-    /// What it says, an end as an error.
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    #[inline(always)]
-    pub const fn result(self) -> Result<Outcome, Event> {
-        match self.outcome() {
-            Outcome::Stop(event) => Err(event),
-            outcome => Ok(outcome),
         }
     }
 }

@@ -125,6 +125,6 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
             "drop_icmp",
         )]),
     );
-    case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "pass_vip_other")]);
+    case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "forward")]);
     table
 }

@@ -89,7 +89,8 @@ impl Daemon {
         let handle = network::connect()?;
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
-        attach::check(pins, &interfaces)?;
+        let wires = interfaces::wires(&handle, &interfaces).await?;
+        attach::check(pins, &wires)?;
         let own = Own::new(handle.clone());
         own.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
@@ -129,7 +130,7 @@ impl Daemon {
         }
         let started = async {
             daemon.follow(&configuration.model).await?;
-            attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
+            attach::attach(loaded.programs.forwarder()?, pins, &wires, &mut unfinished)?;
             steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
             egress::attach(loaded.programs.egress()?, pins, &daemon.interfaces, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;

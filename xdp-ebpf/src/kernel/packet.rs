@@ -244,11 +244,10 @@ pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
 /// What [`ek_plain`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_restore(ctx: *mut xdp_md, outcome: u64) -> u64 {
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    let result = Code::from_number(outcome).result();
-    Code::from(frame::restore(&mut XdpPacket::new(ctx), &maps, result)).number()
+    frame::restore(&mut XdpPacket::new(ctx), &maps, Code::from_number(code)).number()
 }
 
 /// Where an answer leaves.

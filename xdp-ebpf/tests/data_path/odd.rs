@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use testbed::{
     Datagram,
     cases::{
-        Cast, Extension, PROVIDER_TAG, Side, Step, TAG, frame, icmp_error, tagged, with_extensions,
+        Cast, Extension, Message, PROVIDER_TAG, Side, Step, TAG, frame, icmp_error, tagged, with_extensions,
         with_options,
     },
 };
@@ -113,13 +113,13 @@ fn what_goes_up_keeps_its_tags() {
         let mut not_ours = cast.syn();
         not_ours.destination = cast.client;
         let no_session = cast.from_backend(|_| ());
-        let echo = icmp_error(Side::Front, cast.vip.ip(), testbed::cases::Message::Echo, &[0; 48]);
+        let error = icmp_error(Side::Front, cast.vip.ip(), Message::TimeExceeded, &[0; 48]);
         let mut arp = front(cast.syn().packet().unwrap());
         arp[12..14].copy_from_slice(&[8, 6]);
         let mut frames = vec![
             (front(not_ours.packet().unwrap()), Event::PassNotOurs),
             (front(no_session.packet().unwrap()), Event::PassNoSession),
-            (echo, Event::PassVipOther),
+            (error, Event::PassVipOther),
             (arp, Event::PassNotIp),
         ];
         for listener in &mut world.tables.listeners {
@@ -148,11 +148,14 @@ fn an_answer_to_a_tagged_packet_is_tagged() {
             cast.handshake().iter().for_each(|step| drop(world.send(step.side, &step.frame)));
         }
         let bytes = frame(Side::Front, &cast.ack(&[7; 1600]).packet().unwrap());
-        let (outcome, answer) = plain.send(Side::Front, &bytes);
-        assert_eq!(outcome, Outcome::Redirect(0));
-        for tags in TAGS {
-            let left = world.send(Side::Front, &tagged(&bytes, tags));
-            assert_eq!(left, (outcome, tagged(&answer, tags)), "{cast:?}");
+        let echo = icmp_error(Side::Front, cast.vip.ip(), Message::Echo, &[0; 48]);
+        for bytes in [bytes, echo] {
+            let (outcome, answer) = plain.send(Side::Front, &bytes);
+            assert_eq!(outcome, Outcome::Redirect(0));
+            for tags in TAGS {
+                let left = world.send(Side::Front, &tagged(&bytes, tags));
+                assert_eq!(left, (outcome, tagged(&answer, tags)), "{cast:?}");
+            }
         }
     }
 }
@@ -175,7 +178,7 @@ fn options_of_what_is_not_ours_stay() {
     not_ours.destination = Cast::IPV4.client;
     let not_ours = with_options(&not_ours.packet().unwrap(), 40);
     assert_stopped(&World::new(), &frame(Side::Front, &not_ours), Event::PassNotOurs, "not ours");
-    let echo = icmp_error(Side::Front, Cast::IPV4.vip.ip(), testbed::cases::Message::Echo, &[0; 48]);
+    let echo = icmp_error(Side::Front, Cast::IPV4.vip.ip(), Message::Echo, &[0; 48]);
     let echo = with_options(&echo[14..], 8);
     assert_stopped(&World::new(), &frame(Side::Front, &echo), Event::PassVipOther, "echo");
 }
