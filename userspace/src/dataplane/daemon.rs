@@ -132,7 +132,7 @@ impl Daemon {
             daemon.follow(&configuration.model).await?;
             attach::attach(loaded.programs.forwarder()?, pins, &wires, &mut unfinished)?;
             steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
-            egress::attach(loaded.programs.egress()?, pins, &daemon.interfaces, &mut unfinished)?;
+            egress::attach(loaded.programs.egress()?, pins, &wires, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.

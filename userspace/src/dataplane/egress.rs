@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::{load::Unfinished, network::interfaces::Interface, pins::PinDir};
 
-/// Attaches `program` to every interface, and detaches it from those that have a link and are not in the list.
+/// Attaches `program` to these interfaces, each with a wire of its own, and detaches it from those that have a link and are not in the list.
 ///
 /// # Errors
 /// An interface takes none.
