@@ -488,20 +488,19 @@ impl Tables for HostTables {
         *self.listener_stats.borrow_mut().entry(listener).or_default().refused_for(reason) += 1;
     }
     fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        self.count_traffic(listener, direction, 1, bytes);
+        let column = if direction == Direction::In { 1 } else { 2 };
+        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+    }
+    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
         let mut listeners = self.listener_stats.borrow_mut();
         let stat = listeners.entry(listener).or_default();
-        let column = match direction {
-            Direction::In => {
-                (stat.packets_in, stat.bytes_in) = (stat.packets_in + 1, stat.bytes_in + u64::from(bytes));
-                1
-            }
-            Direction::Out => {
-                (stat.packets_out, stat.bytes_out) =
-                    (stat.packets_out + 1, stat.bytes_out + u64::from(bytes));
-                2
-            }
+        let (packets_sum, bytes_sum) = match direction {
+            Direction::In => (&mut stat.packets_in, &mut stat.bytes_in),
+            Direction::Out => (&mut stat.packets_out, &mut stat.bytes_out),
         };
-        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+        *packets_sum += u64::from(packets);
+        *bytes_sum += u64::from(bytes);
     }
     fn tell(&self, news: News) {
         self.news.borrow_mut().push(news);

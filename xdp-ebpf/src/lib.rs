@@ -9,7 +9,7 @@
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
-//!   → admit      no half yet: is there a listener?
+//!   → admit      no half yet: is there a listener? → layer7: of one whose connections end in this host
 //!   → access     may this client in?
 //!   → schedule   which member?
 //!   → limit      may one more come, or one more packet?
@@ -44,6 +44,7 @@ pub mod frame;
 pub mod host;
 pub mod icmp;
 pub mod icmp_error;
+pub mod layer7;
 pub mod limit;
 pub mod lookup;
 mod object;

@@ -6,6 +6,7 @@ mod echo;
 mod failures;
 mod grpc;
 mod guard;
+mod limits;
 mod log;
 mod path;
 mod policies;
