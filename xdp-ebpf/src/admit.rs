@@ -47,7 +47,8 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
         vip: segment.dst.wide(),
         port: segment.dport,
         protocol: segment.protocol,
-        reserved: [0; 5],
+        reserved: 0,
+        reserved_word: 0,
     };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
     let listener = tables.listener(index).ok_or(Event::DropInternal)?;

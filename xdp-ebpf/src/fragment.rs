@@ -155,7 +155,8 @@ fn without_session<F: Family, T: Tables>(tables: &T, segment: &Segment<F>) -> Ev
         vip: segment.dst.wide(),
         port: segment.dport,
         protocol: segment.protocol,
-        reserved: [0; 5],
+        reserved: 0,
+        reserved_word: 0,
     };
     match tables.service(&service).and_then(|index| tables.listener(index)) {
         Some(listener) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,

@@ -320,7 +320,8 @@ impl HostTables {
     pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
         self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: [0; 5] };
+        let service =
+            Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: 0, reserved_word: 0 };
         self.services.insert((service.vip, service.port, protocol), index);
         self.listeners.push(Listener {
             pool: index,

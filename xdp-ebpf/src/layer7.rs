@@ -79,8 +79,13 @@ pub fn leave<F: Family, T: Tables>(tables: &T, sent: &Sent<F>) -> Result<(), Eve
     if lookup::owner::<F, T>(tables, sent.src) != Owner::Vip {
         return Ok(());
     }
-    let service =
-        Service { vip: sent.src.wide(), port: sent.sport, protocol: PROTOCOL_TCP, reserved: [0; 5] };
+    let service = Service {
+        vip: sent.src.wide(),
+        port: sent.sport,
+        protocol: PROTOCOL_TCP,
+        reserved: 0,
+        reserved_word: 0,
+    };
     let Some(index) = tables.service(&service) else { return Ok(()) };
     if tables.listener(index).is_none_or(|listener| listener.kind != LISTENER_LAYER7) {
         return Ok(());

@@ -57,7 +57,9 @@ pub struct Service {
     /// IP protocol.
     pub protocol: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// Zero.
+    pub reserved_word: u32,
 }
 
 /// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is
