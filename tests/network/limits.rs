@@ -28,7 +28,7 @@ fn received(report: &Value, name: &str) -> f64 {
 fn iperf3(limit: &'static str, words: &[&str]) -> Value {
     // iperf3 talks TCP about what it measures, also of UDP.
     let also = "[[load_balancer.listener]]\nname = \"udp\"\nprotocol = \"udp\"\nport = 80\npool = \"web\"";
-    let settings = Settings { load_balancer: limit, listener: also.into(), ..Settings::default() };
+    let settings = Settings { load_balancer: limit.into(), listener: also.into(), ..Settings::default() };
     let balancer = Balancer::start(settings);
     let port = BACKEND_PORT.to_string();
     let mut server =

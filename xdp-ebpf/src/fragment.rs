@@ -4,8 +4,9 @@
 //! The first fragment is handled like a whole packet ([`crate::frame`]); it must come before the others.
 
 use crate::{
-    abi::{FLAG_MIXED, Fragment, FragmentKey, Half},
+    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half},
     family::{Address, Family},
+    limit,
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
@@ -124,6 +125,9 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
     }
     let leg = Leg { half, direction };
     let out = leg.interface(tables, segment.ttl, total_len)?;
+    if half.flags().get() & FLAG_LIMITED != 0 {
+        limit::charge(tables, half.listener().get().into(), segment.total_len)?;
+    }
     rewrite::rewrite_addresses(packet, half, out)?;
     tables.count(Event::FragmentForwarded);
     Ok(leg.account(packet, tables, &segment, out))

@@ -92,11 +92,15 @@ impl ListenerStat {
     }
 }
 
+/// How many figures a [`ListenerStat`] has.
+#[cfg(not(target_arch = "bpf"))]
+const LISTENER_STATS: usize = size_of::<ListenerStat>() / size_of::<u64>();
+
 #[cfg(not(target_arch = "bpf"))]
 impl core::ops::AddAssign for ListenerStat {
     fn add_assign(&mut self, other: Self) {
-        let sums = zerocopy::transmute_mut!(self) as &mut [u64; size_of::<ListenerStat>() / 8];
-        let others: [u64; size_of::<ListenerStat>() / 8] = zerocopy::transmute!(other);
+        let sums: &mut [u64; LISTENER_STATS] = zerocopy::transmute_mut!(self);
+        let others: [u64; LISTENER_STATS] = zerocopy::transmute!(other);
         for (sum, other) in sums.iter_mut().zip(others) {
             *sum += other;
         }
