@@ -1,6 +1,10 @@
 //! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use pingora::{
     protocols::{ALPN, TcpKeepalive},
@@ -37,4 +41,12 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
         tls.apply(&mut peer);
     }
     peer
+}
+
+/// Has the connection made anew and not kept, whatever others there are.
+pub fn renew(peer: &mut HttpPeer) {
+    /// Connections are used again for peers with the same key only.
+    static KEY: AtomicU64 = AtomicU64::new(0x6672_6573_6800_0000);
+    peer.group_key ^= KEY.fetch_add(1, Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
 }
