@@ -12,7 +12,7 @@ use std::{
 
 use testbed::Host;
 
-use crate::servers;
+use crate::{balancer::Family, servers};
 
 /// Runs as long as the test.
 #[derive(Clone)]
@@ -23,7 +23,12 @@ pub struct Echo {
 impl Echo {
     /// Starts one on the backends' port of this host.
     pub fn start(host: &Host) -> Self {
-        let (listener, name) = (servers::listen(host), host.name().to_owned());
+        Self::start_on(host, Family::V4)
+    }
+
+    /// The same on its address of this family.
+    pub fn start_on(host: &Host, family: Family) -> Self {
+        let (listener, name) = (servers::listen_on(host, family), host.name().to_owned());
         let echo = Self { requests: Arc::default() };
         let kept = echo.clone();
         thread::spawn(move || {

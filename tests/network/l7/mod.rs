@@ -1,12 +1,17 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
+mod access;
 mod certificates;
 mod changes;
 mod echo;
 mod failures;
+mod families;
 mod guard;
+mod kept;
 mod log;
+mod policies;
 mod requests;
+mod script;
 mod tls;
 
 use testbed::Process;
