@@ -3,6 +3,7 @@
 mod access;
 mod certificates;
 mod changes;
+mod differential;
 mod echo;
 mod failures;
 mod families;
@@ -12,6 +13,7 @@ mod log;
 mod policies;
 mod requests;
 mod script;
+mod stay;
 mod tls;
 
 use testbed::Process;
