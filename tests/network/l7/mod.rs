@@ -1,6 +1,7 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
 mod access;
+mod autobahn;
 mod certificates;
 mod changes;
 mod differential;

@@ -168,6 +168,7 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
+        upstream::to_origin(upstream)?;
         request.snapshot.edge.forward(upstream, session)
     }
 

@@ -7,6 +7,8 @@ use std::{
 };
 
 use pingora::{
+    Result,
+    http::RequestHeader,
     protocols::{ALPN, TcpKeepalive},
     upstreams::peer::HttpPeer,
 };
@@ -41,6 +43,18 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
         tls.apply(&mut peer);
     }
     peer
+}
+
+/// Asks for a path, if the client asked for a URL as it would ask a forward proxy.
+///
+/// # Errors
+/// None that is known: the path is part of what the client asked for.
+pub fn to_origin(request: &mut RequestHeader) -> Result<()> {
+    if matches!(request.raw_path(), [b'/' | b'*', ..]) {
+        return Ok(());
+    }
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    request.set_raw_path(path.as_bytes())
 }
 
 /// Has the connection made anew and not kept, whatever others there are.
