@@ -8,6 +8,7 @@ mod differential;
 mod echo;
 mod failures;
 mod families;
+mod grpc;
 mod guard;
 mod kept;
 mod log;
