@@ -1,7 +1,8 @@
 //! Connections and answers that last: members that close what was kept, interim answers, WebSockets that rest.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
 };
@@ -13,6 +14,7 @@ use crate::{
         http,
         script::{Client, ok, serve},
     },
+    servers,
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -98,4 +100,54 @@ fn a_websocket_may_rest_longer_than_a_request() {
     for name in ["backend1\n", "backend2\n"] {
         assert_eq!(answers.matches(name).count(), 2, "{answers}");
     }
+}
+
+/// Whatever the client says first, and however soon after the switch, the member hears it, and the other way round.
+#[test]
+fn no_first_or_last_word_of_a_websocket_is_lost() {
+    let balancer = Balancer::start(http(1));
+    // It says something at once, answers one word with another, and hangs up.
+    let listener = servers::listen(&balancer.network.backends[0]);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            thread::spawn(move || -> std::io::Result<()> {
+                let mut input = BufReader::new(stream.try_clone()?);
+                let mut line = String::new();
+                while line != "\r\n" {
+                    line.clear();
+                    input.read_line(&mut line)?;
+                }
+                stream.write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+                )?;
+                let mut word = [0; 4];
+                input.read_exact(&mut word)?;
+                // In one piece: the end of the connection discards what waits to be sent.
+                stream.write_all(&[&b"ok: "[..], &word].concat())
+                // Whatever the client says still has the connection reset.
+            });
+        }
+    });
+    let lost = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..250 {
+                    let mut client = Client::connect(balancer.network.client(), VIP);
+                    let request =
+                        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+                    assert_eq!(client.ask(request).statuses, [101]);
+                    client.stream().write_all(b"word").unwrap();
+                    // It may have hung up.
+                    let _ = client.stream().write_all(b"and more");
+                    let mut back = Vec::new();
+                    let _ = client.stream().read_to_end(&mut back);
+                    if back != b"ok: word" {
+                        lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(lost.into_inner(), 0, "of 1000");
 }

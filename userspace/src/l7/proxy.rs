@@ -27,7 +27,7 @@ use super::{
     pick::{self, Now, Outcome, Picked},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
-    upstream,
+    tunnel, upstream,
 };
 
 /// There is nobody to ask.
@@ -133,15 +133,16 @@ impl ProxyHttp for Proxy {
         };
         let member = picked.member;
         let mut peer = upstream::peer(pool, member, &http.timeouts);
-        if session.is_upgrade_req() {
-            peer.options.read_timeout = Some(http.timeouts.tunnel);
-        }
         if mem::take(&mut request.is_stale) {
             upstream::renew(&mut peer);
         }
         request.is_answered = false;
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
+        }
+        if session.is_upgrade_req() {
+            peer.options.read_timeout = Some(http.timeouts.tunnel);
+            tunnel::prepare(&mut peer, http.timeouts.connect);
         }
         request.exchange.trying(member);
         request.tried.push(picked.member);
