@@ -29,10 +29,12 @@ fn suite(from: &Host, directory: &Path, url: &str) -> BTreeMap<String, [String; 
     let report: Value = serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
     let cases = report["it"].as_object().unwrap();
     let said = |case: &Value, key: &str| case[key].as_str().unwrap_or_default().to_owned();
-    cases
-        .iter()
-        .map(|(id, case)| (id.clone(), ["behavior", "behaviorClose"].map(|key| said(case, key))))
-        .collect()
+    let told = |case: &Value| {
+        // Both are good. Which one it is depends, straight at the backend too, on whether an answer still gets out before
+        // the connection is failed.
+        ["behavior", "behaviorClose"].map(|key| said(case, key).replace("NON-STRICT", "OK"))
+    };
+    cases.iter().map(|(id, case)| (id.clone(), told(case))).collect()
 }
 
 /// `wstest` is `autobahntestsuite` of PyPI, for Python 2.7 only, which no distribution has any more: whoever has one
