@@ -22,7 +22,7 @@ fn on_host(tables: &HostTables, step: &Step) -> Fate {
     let action = match pipeline::process(&mut packet, tables) {
         Outcome::Tx => Action::Tx,
         Outcome::Redirect(_) => Action::Redirect,
-        Outcome::Tag(_) => panic!("not yet at its end"),
+        Outcome::Tag(_) | Outcome::Reply => panic!("not yet at its end"),
         Outcome::Stop(event) => event.action(),
     };
     (action as u32, packet.frame().to_vec())
@@ -132,7 +132,9 @@ fn flipped_bytes() {
             let frame = &mut step.get_mut(&mut steps).frame;
             let at = at.index(frame.len());
             // The kernel's routes know a whole network of clients, the host's one client.
-            let source = if frame[12] == 8 { 26..30 } else { 22..38 };
+            let is_tag = |word: &&[u8]| matches!(word[..], [0x81, 0, ..] | [0x88, 0xA8, ..]);
+            let ip = 14 + 4 * frame[12..].chunks(4).take_while(is_tag).count();
+            let source = if frame.get(ip - 2) == Some(&8) { ip + 12..ip + 16 } else { ip + 8..ip + 24 };
             if !source.contains(&at) {
                 frame[at] = value;
             }

@@ -244,6 +244,11 @@ impl Balancer {
             .unwrap_or_else(|error| panic!("{error}:\n{}", process.log()));
     }
 
+    /// The daemon's process id.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
+    }
+
     /// What the daemon printed.
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()

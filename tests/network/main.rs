@@ -23,6 +23,7 @@ mod receiver;
 mod refusals;
 mod scheduling;
 mod servers;
+mod sizes;
 mod takeover;
 mod toa;
 mod traffic;

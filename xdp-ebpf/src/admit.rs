@@ -4,6 +4,7 @@ use crate::{
     abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
     access,
     family::{Address, Family},
+    layer7,
     packet::Packet,
     parse::{self, Segment},
     schedule,
@@ -46,13 +47,16 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
         vip: segment.dst.wide(),
         port: segment.dport,
         protocol: segment.protocol,
-        reserved: [0; 5],
+        reserved: 0,
+        reserved_word: 0,
     };
     let index = tables.service(&service).ok_or(Event::DropNoListener)?;
     let listener = tables.listener(index).ok_or(Event::DropInternal)?;
+    if listener.kind == LISTENER_LAYER7 {
+        return Err(layer7::arrive(tables, &segment, index, listener));
+    }
     let picked = pick_of(tables, &segment, listener);
     if let Err(event) = picked
-        && event != Event::PassLayer7
         && event != Event::DropNoSession
     {
         tables.count_refused(index, event);
@@ -70,16 +74,12 @@ fn pick_of<F: Family, T: Tables>(
     segment: &Segment<F>,
     listener: &Listener,
 ) -> Result<u32, Event> {
-    let layer7 = listener.kind == LISTENER_LAYER7;
-    if !layer7 && !segment.opens() {
+    if !segment.opens() {
         return Err(Event::DropNoSession);
     }
     let source = segment.src.wide();
     if !access::lets_in(tables, listener, source) {
         return Err(Event::DropDenied);
-    }
-    if layer7 {
-        return Err(Event::PassLayer7);
     }
     let config = tables.config().ok_or(Event::DropInternal)?;
     match schedule::pick(tables, config, listener.pool, source) {

@@ -30,8 +30,13 @@ pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
     /// Takes the address away from a checksum.
     fn take_from(self, sum: Sum) -> Sum;
 
-    /// The address as one number; of an IPv4 address, all of it.
+    /// The address as one number; of an IPv4 address, all of it. Whoever has many IPv6 addresses finds some with the
+    /// same number.
     fn folded(self) -> u64;
+
+    /// The same with a secret: what has the same number is not to be found. Of an IPv4 address, it is in the high
+    /// half.
+    fn keyed(self, secret: u64) -> u64;
 }
 
 impl Address for [u8; 4] {
@@ -63,10 +68,18 @@ impl Address for [u8; 4] {
     fn folded(self) -> u64 {
         u64::from(u32::from_ne_bytes(self))
     }
+
+    #[inline(always)]
+    fn keyed(self, secret: u64) -> u64 {
+        self.folded() << 32 ^ secret
+    }
 }
 
 /// Bytes 8 to 11 of an IPv4 address in 16, the first one lowest.
 const MAPPED: u64 = 0xffff_0000;
+
+/// 2^64 over the golden ratio.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {
@@ -96,7 +109,16 @@ impl Address for [u8; 16] {
     fn folded(self) -> u64 {
         let [network, interface]: [u64; 2] = transmute!(self);
         // A plain XOR of the halves would make one number of every address whose halves are alike.
-        network.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ interface
+        network.wrapping_mul(MIX) ^ interface
+    }
+
+    #[inline(always)]
+    fn keyed(self, secret: u64) -> u64 {
+        let [network, interface]: [u64; 2] = transmute!(self);
+        let mut hash = (network ^ secret).wrapping_mul(MIX);
+        hash ^= hash >> 32;
+        hash = hash.wrapping_add(interface).wrapping_mul(MIX);
+        hash ^ hash >> 32
     }
 }
 

@@ -2,9 +2,12 @@
 //! through a small table that forgets the oldest.
 //!
 //! The first fragment is handled like a whole packet ([`crate::frame`]); it must come before the others.
+//!
+//! All keep their identification. So two clients who use the same one at the same time, behind the same local address
+//! towards the same backend, mix their pieces there, as behind any NAT that does not reassemble; the checksum tells.
 
 use crate::{
-    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half},
+    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half, LISTENER_LAYER7, Service},
     family::{Address, Family},
     limit,
     lookup::{self, Buckets, Owner},
@@ -40,6 +43,16 @@ pub fn remember<F: Family, P: Packet, T: Tables>(
     let ports = Fragment { sport, dport, first_len: len as u32, last_seen: tables.now() };
     tables.remember_fragment(&key::<F>(&frame.ip, id, frame.ip.protocol()), &ports);
     Ok(())
+}
+
+/// Whether a packet that the stages see as a whole is the first fragment of one.
+#[inline(always)]
+pub fn is_one<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> bool {
+    if F::VERSION == 4 {
+        packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| ip.is_fragment())
+    } else {
+        tables.taken().is_some_and(|taken| taken.fragment().get() != [0; 2])
+    }
 }
 
 #[inline(always)]
@@ -89,7 +102,9 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
     }
     let fragment = later::<F, P>(packet).ok_or(Event::DropMalformed)?;
     let total_len = ip.total_len();
-    if fragment.offset + fragment.len > usize::from(u16::MAX)
+    // IPv4 counts its header, IPv6 does not.
+    let before = if F::VERSION == 4 { F::IP_LEN } else { 0 };
+    if before + fragment.offset + fragment.len > usize::from(u16::MAX)
         || !packet.reaches(ETHERNET_LEN + total_len as usize)
     {
         return Err(Event::DropMalformed);
@@ -117,7 +132,7 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
         Owner::Local(local) => (lookup::reverse(tables, config, local, &segment)?, Direction::Out),
         _ => {
             let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
-            (half.ok_or(Event::DropNoSession)?, Direction::In)
+            (half.ok_or_else(|| without_session(tables, &segment))?, Direction::In)
         }
     };
     if half.flags().get() & FLAG_MIXED != 0 {
@@ -131,4 +146,20 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
     rewrite::rewrite_addresses(packet, half, out)?;
     tables.count(Event::FragmentForwarded);
     Ok(leg.account(packet, tables, &segment, out))
+}
+
+/// How a client's later fragment ends that is of no session: the first one of a Layer-7 listener's went up to the host.
+#[inline(always)]
+fn without_session<F: Family, T: Tables>(tables: &T, segment: &Segment<F>) -> Event {
+    let service = Service {
+        vip: segment.dst.wide(),
+        port: segment.dport,
+        protocol: segment.protocol,
+        reserved: 0,
+        reserved_word: 0,
+    };
+    match tables.service(&service).and_then(|index| tables.listener(index)) {
+        Some(listener) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,
+        _ => Event::DropNoSession,
+    }
 }

@@ -17,7 +17,7 @@ use zerocopy::{
 };
 
 use crate::{
-    abi::{PROTOCOL_TCP, PROTOCOL_UDP, Taken},
+    abi::{MAX_INTERFACES, PROTOCOL_TCP, PROTOCOL_UDP, Taken},
     checksum::Sum,
     family::{Family, V4, V6},
     fragment,
@@ -25,7 +25,7 @@ use crate::{
     packet::Packet,
     shared::Shared,
     tables::Tables,
-    verdict::Event,
+    verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
 };
 
@@ -129,7 +129,6 @@ struct Macs([u8; 8], [u8; 4]);
 #[inline(always)]
 pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
-    taken.write(Taken::default());
     untag(packet, taken)?;
     match Kind::of(packet) {
         Kind::Odd => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
@@ -146,8 +145,13 @@ pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Ki
 /// Takes off one or two tags.
 #[inline(always)]
 fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Event> {
+    taken.tags().set([0; 2]);
     let Some(first) = packet.at::<Tag>(TAG_OFFSET).copied().filter(|tag| tag.is_one()) else { return Ok(()) };
     let second = packet.at::<Tag>(TAG_OFFSET + 4).copied().filter(|tag| tag.is_one());
+    // A frame of which less than an Ethernet header would be left goes up as it is.
+    if packet.at::<Ethernet>(if second.is_none() { 4 } else { 8 }).is_none() {
+        return Err(Event::PassNotIp);
+    }
     let macs = *packet.at::<Macs>(0).ok_or(Event::PassNotIp)?;
     match second {
         None => packet.shrink_head::<4>(),
@@ -171,6 +175,19 @@ pub fn tag<P: Packet>(packet: &mut P, [outer, inner]: [u32; 2]) -> Result<(), Ev
         packet.at_mut::<Tag>(TAG_OFFSET + 4).ok_or(Event::DropInternal)?.0.set(inner);
     }
     Ok(())
+}
+
+/// Where an answer to who sent this frame leaves. Redirected, although it goes back to where it came from, because a
+/// virtual link (`veth`) carries what is sent by `XDP_TX` only to an end that runs a program itself.
+#[inline(always)]
+pub fn way_back<P: Packet, T: Tables>(packet: &P, tables: &T) -> Outcome {
+    for slot in 0..MAX_INTERFACES {
+        let Some(interface) = tables.interface(slot) else { break };
+        if interface.device == packet.ingress() {
+            return Outcome::Redirect(slot as u8);
+        }
+    }
+    Outcome::Tx
 }
 
 /// How a packet ends that is neither TCP nor UDP, or an error if it is not for us at all.
@@ -251,7 +268,7 @@ struct Headers4([[u8; 8]; 4], [u8; 2]);
 #[repr(C)]
 struct Headers6([[u8; 8]; 6], [u8; 4], [u8; 2]);
 
-/// What the fragment header and every other one begin with.
+/// What every extension header begins with, and all of a fragment header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Extension {
@@ -271,39 +288,41 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     if !ip.is_plain() || !packet.reaches(V6::L4_OFFSET + payload_len) {
         return Err(Event::DropMalformed);
     }
-    let (mut next, mut len) = (ip.next_header, 0);
-    let mut fragment: Option<Extension> = None;
+    let (mut next, mut last, mut len, mut end) = (ip.next_header, ip.next_header, 0, 0);
+    let mut fragment = [0; 2];
     for _ in 0..MOST_EXTENSIONS {
-        if !is_extension(next) {
+        if !is_extension(last) {
             break;
         }
-        let at = V6::L4_OFFSET + len;
-        let extension = *packet.at::<Extension>(at).ok_or(Event::DropMalformed)?;
-        if next == FRAGMENT {
-            if extension.word.get() & 0xfff8 != 0 {
-                // What follows is payload; no other header may stand in front, so that all are found at one place.
-                return if len == 0 { Ok(Kind::LaterFragment6) } else { Err(Event::DropExtension) };
-            }
-            // With neither offset nor M it is no fragment at all (RFC 6946).
-            if extension.word.get() & 1 != 0 {
-                fragment = Some(extension);
-            }
-            len += 8;
-        } else {
-            if next == ROUTING && extension.word.get() & 0xff != 0 {
-                return Err(Event::DropExtension);
-            }
-            len += (usize::from(extension.len) + 1) * 8;
-        }
-        if len > MOST_EXTENSION_BYTES || len > payload_len {
+        let extension = *packet.at::<Extension>(V6::L4_OFFSET + end).ok_or(Event::DropMalformed)?;
+        let (this, word) = (last, extension.word.get());
+        (last, next, len) = (extension.next_header, extension.next_header, end);
+        end += if this == FRAGMENT { 8 } else { (usize::from(extension.len) + 1) * 8 };
+        if (this == ROUTING && word & 0xff != 0) || end > MOST_EXTENSION_BYTES || end > payload_len {
             return Err(Event::DropExtension);
         }
-        next = extension.next_header;
+        // With neither offset nor M it is no fragment at all (RFC 6946).
+        if this == FRAGMENT && word & 0xfff9 != 0 {
+            // Its other pieces are not where their offsets say if something is taken out of this one.
+            if is_extension(last) {
+                return Err(Event::DropExtension);
+            }
+            if word & 0xfff8 != 0 {
+                // Of a later fragment the header stays: what follows it is payload.
+                next = FRAGMENT;
+                break;
+            }
+            fragment = [extension.id.get(), word.into()];
+        }
+        len = end;
     }
-    match next {
+    match last {
         PROTOCOL_TCP | PROTOCOL_UDP => {}
-        next if is_extension(next) => return Err(Event::DropExtension),
+        last if is_extension(last) => return Err(Event::DropExtension),
         _ => return Err(otherwise),
+    }
+    if len == 0 {
+        return Ok(Kind::LaterFragment6);
     }
     let headers = *packet.at::<Headers6>(0).ok_or(Event::DropMalformed)?;
     packet.shrink_head_by(len).ok_or(Event::DropInternal)?;
@@ -311,25 +330,31 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     let ip = packet.at_mut::<Ipv6>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
     ip.next_header = next;
     ip.payload_len.set((payload_len - len) as u16);
-    let Some(fragment) = fragment else { return Ok(Kind::V6) };
-    if next == PROTOCOL_TCP {
-        // TOA and a fragment header would be in each other's way.
-        return Err(Event::DropFragment);
+    if next == FRAGMENT {
+        return Ok(Kind::LaterFragment6);
     }
-    taken.fragment().set([fragment.id.get(), fragment.word.get().into()]);
-    fragment::remember::<V6, P, T>(packet, tables, fragment.id.get(), payload_len - len)?;
+    let [id, word] = fragment;
+    if word != 0 {
+        taken.fragment().set(fragment);
+        fragment::remember::<V6, P, T>(packet, tables, id, payload_len - len)?;
+    }
     Ok(Kind::V6)
 }
 
-/// Puts back what [`make_plain`] has taken off a frame that is forwarded or goes up to the host.
-///
-/// # Errors
-/// [`Event::DropNoHeadroom`], which cannot be: there was room.
+/// Puts back what [`make_plain`] has taken off a frame that is forwarded, goes up to the host, or has become an answer.
+/// Returns what becomes of it: as before, unless it does not fit the way out with its fragment header.
 #[inline(always)]
-pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, forwarded: bool) -> Result<(), Event> {
+pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Code {
+    put_back(packet, tables, code).map_or_else(Code::stop, |()| code)
+}
+
+#[inline(always)]
+fn put_back<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Result<(), Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
-    let [id, word] = taken.fragment().get();
-    if word != 0 {
+    let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
+    // So that `fragment::is_one` finds nothing for a plain frame.
+    taken.fragment().set([0; 2]);
+    if word != 0 && code != Code::ANSWER {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
         packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;
         *packet.at_mut::<Headers6>(0).ok_or(Event::DropInternal)? = headers;
@@ -342,9 +367,14 @@ pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, forwarded: bool
         };
         frame.ip.next_header = FRAGMENT;
         frame.ip.lengthen(8);
+        if let Outcome::Redirect(slot) | Outcome::Tag(slot) = code.outcome() {
+            let out = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
+            if frame.ip.total_len() > out.mtu {
+                return Err(Event::DropOverMtu);
+            }
+        }
     }
-    let tags = taken.tags().get();
-    if tags != [0; 2] && !forwarded {
+    if tags != [0; 2] && !code.goes_on() {
         tag(packet, tags)?;
     }
     Ok(())

@@ -22,7 +22,7 @@ use crate::{
     shared::Shared,
     tables::{Direction, Hop, Mac, News, Route, Tables},
     toa, unsettled,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event},
 };
 
 /// A packet with poisoned headroom in front.
@@ -84,24 +84,28 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        icmp_error::too_big::<F, Self, T>(self, tables)
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        icmp_error::too_big::<F, Self, T>(self, tables).into()
     }
 
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
         frame::make_plain(self, tables)
     }
 
-    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event> {
-        frame::restore(self, tables, forwarded)
+    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
+        frame::restore(self, tables, code)
     }
 
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
         frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
     }
 
-    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        fragment::handle::<F, Self, T>(self, tables)
+    fn way_back<T: Tables>(&self, tables: &T) -> Code {
+        frame::way_back(self, tables).into()
+    }
+
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        fragment::handle::<F, Self, T>(self, tables).into()
     }
 
     fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
@@ -112,16 +116,12 @@ impl Packet for HostPacket {
         toa::lower_mss::<F, Self>(self, header_len, by)
     }
 
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event> {
-        unsettled::handle::<F, Self, T>(self, tables)
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        unsettled::handle::<F, Self, T>(self, tables).into()
     }
 
-    fn translate_icmp<F: Family, T: Tables>(
-        &mut self,
-        tables: &T,
-        otherwise: Event,
-    ) -> Result<Outcome, Event> {
-        icmp::translate::<F, Self, T>(self, tables, otherwise)
+    fn translate_icmp<F: Family, T: Tables>(&mut self, tables: &T, otherwise: Event) -> Code {
+        icmp::translate::<F, Self, T>(self, tables, otherwise).into()
     }
 
     fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event> {
@@ -262,8 +262,8 @@ impl HostTables {
             reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
-            limits: Records::new(4, Limit::default()),
-            bandwidths: Records::new(4, Bandwidth::default()),
+            limits: Records::new(16, Limit::default()),
+            bandwidths: Records::new(16, Bandwidth::default()),
             pools: Records::new(
                 16,
                 Pool {
@@ -320,7 +320,8 @@ impl HostTables {
     pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
         self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: [0; 5] };
+        let service =
+            Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: 0, reserved_word: 0 };
         self.services.insert((service.vip, service.port, protocol), index);
         self.listeners.push(Listener {
             pool: index,
@@ -487,20 +488,19 @@ impl Tables for HostTables {
         *self.listener_stats.borrow_mut().entry(listener).or_default().refused_for(reason) += 1;
     }
     fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        self.count_traffic(listener, direction, 1, bytes);
+        let column = if direction == Direction::In { 1 } else { 2 };
+        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+    }
+    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
         let mut listeners = self.listener_stats.borrow_mut();
         let stat = listeners.entry(listener).or_default();
-        let column = match direction {
-            Direction::In => {
-                (stat.packets_in, stat.bytes_in) = (stat.packets_in + 1, stat.bytes_in + u64::from(bytes));
-                1
-            }
-            Direction::Out => {
-                (stat.packets_out, stat.bytes_out) =
-                    (stat.packets_out + 1, stat.bytes_out + u64::from(bytes));
-                2
-            }
+        let (packets_sum, bytes_sum) = match direction {
+            Direction::In => (&mut stat.packets_in, &mut stat.bytes_in),
+            Direction::Out => (&mut stat.packets_out, &mut stat.bytes_out),
         };
-        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+        *packets_sum += u64::from(packets);
+        *bytes_sum += u64::from(bytes);
     }
     fn tell(&self, news: News) {
         self.news.borrow_mut().push(news);

@@ -15,13 +15,14 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::{
     abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
     checksum::Sum,
+    echo,
     family::{Address, Family},
     icmp_error::{self, Said},
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
     shared::Shared,
-    tables::{Direction, Tables},
+    tables::{Direction, Mac, Tables},
     verdict::{Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, Flags, IpHeader, UDP_LEN},
 };
@@ -32,18 +33,29 @@ pub(crate) struct Names {
     pub protocol: u8,
     /// The types of errors, from the first to the last.
     errors: [u8; 2],
-    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four, of which an MTU
-    /// of 16 bits leaves the first two zero).
+    /// Type and code of "too big", which has the next hop's MTU in its last two bytes (IPv6: four).
     pub too_big: [u8; 2],
     /// The least MTU that a link may have.
     pub least_mtu: u16,
+    /// Types of ping and its answer.
+    pub echo_request: u8,
+    /// See `echo_request`.
+    pub echo_answer: u8,
 }
 
 /// RFC 792 and RFC 791. Of the types 3 to 12, 3, 11 and 12 quote a packet, and so do 4 and 5, which nobody should
 /// send or believe any more (RFC 6633, RFC 1812): they are not ours to forward.
-const V4: Names = Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_mtu: 68 };
+const V4: Names =
+    Names { protocol: 1, errors: [3, 12], too_big: [3, 4], least_mtu: 68, echo_request: 8, echo_answer: 0 };
 /// RFC 4443 and RFC 8200.
-const V6: Names = Names { protocol: 58, errors: [1, 4], too_big: [2, 0], least_mtu: 1280 };
+const V6: Names = Names {
+    protocol: 58,
+    errors: [1, 4],
+    too_big: [2, 0],
+    least_mtu: 1280,
+    echo_request: 128,
+    echo_answer: 129,
+};
 
 impl Names {
     /// Those of this family.
@@ -95,6 +107,12 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     if ip.protocol() != names.protocol {
         return Err(otherwise);
     }
+    if otherwise == Event::PassVipOther
+        && let Some(answer) = echo::answer::<F, P>(packet)
+    {
+        tables.count(Event::EchoAnswered);
+        return Ok(answer);
+    }
     let error = packet.at::<Quotation<F::Ip>>(0).ok_or(otherwise)?;
     let inner = &error.inner;
     let total_len = error.ip.total_len();
@@ -124,13 +142,14 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
             Direction::Out => F::Other::forward(tables, half.peer().get()),
         };
         let [word, checksum] = [error.word, error.udp_checksum];
+        let whole = error.unused == [0; 2] || names.protocol != V6.protocol;
         let said = Said {
             kind: error.kind,
             code: error.code,
-            mtu: u16::from_be_bytes(error.mtu),
+            mtu: if whole { u16::from_be_bytes(error.mtu) } else { u16::MAX },
             protocol: inner.protocol(),
             ttl: inner.ttl(),
-            payload_len: (inner.total_len() - F::IP_LEN as u32) as u16,
+            payload_len: inner.total_len().checked_sub(F::IP_LEN as u32).ok_or(Event::DropIcmp)? as u16,
             rest: [word[0], word[1], checksum[0], checksum[1]],
         };
         let peer = peer.ok_or(Event::DropInternal)?;
@@ -140,8 +159,8 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
         return Err(Event::DropOverMtu);
     }
     let error = packet.at_mut::<Quotation<F::Ip>>(0).ok_or(Event::DropInternal)?;
-    error.ethernet.dst = half.next_hop().get();
-    error.ethernet.src = out.mac;
+    error.ethernet.dst = Mac::from(half.next_hop().get()).into();
+    error.ethernet.src = Mac::from(out.mac).into();
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
     Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))

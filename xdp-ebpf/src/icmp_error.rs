@@ -7,7 +7,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
-    abi::{Common, FLAG_MIXED, Half, Interface, PROTOCOL_TCP},
+    abi::{Common, FLAG_MIXED, Half, Interface, PROTOCOL_TCP, PROTOCOL_UDP},
     checksum::Sum,
     family::{Address, Family},
     icmp::Names,
@@ -24,6 +24,8 @@ use crate::{
 const ICMP_LEN: usize = 8;
 const QUOTED: usize = 8;
 const TTL: u8 = 64;
+/// Where IPv6's next header field is: what a parameter problem points to (RFC 7915, 4.2).
+const NEXT_HEADER: u16 = 6;
 
 /// What an error is about: eight bytes, as they lie in the packet.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -42,7 +44,7 @@ struct Header {
     code: u8,
     checksum: [u8; 2],
     unused: [u8; 2],
-    mtu: [u8; 2],
+    word: [u8; 2],
 }
 
 /// An error to be written, of family `F`.
@@ -51,21 +53,20 @@ struct Error<F: Family> {
     dst: F::Address,
     kind: u8,
     code: u8,
-    mtu: u16,
-    /// The packet that it quotes, which went from `dst` to `src`.
-    protocol: u8,
-    ttl: u8,
-    payload_len: u16,
+    /// The header's last two bytes: an MTU or a pointer.
+    word: u16,
     quoted: Quoted,
 }
 
 impl<F: Family> Error<F> {
     const LEN: usize = 2 * F::IP_LEN + ICMP_LEN + QUOTED;
+    /// Where the IP header is that it quotes.
+    const INNER: usize = F::L4_OFFSET + ICMP_LEN;
 
-    /// Writes it over the packet.
+    /// Writes it over a packet that is as long as it has to be, and in which the IP header that it quotes stands
+    /// already.
     #[inline(always)]
     fn write<P: Packet>(&self, packet: &mut P, to: Mac, from: Mac) -> Option<()> {
-        packet.resize(ETHERNET_LEN + Self::LEN)?;
         let ethernet = packet.at_mut::<Ethernet>(0)?;
         ethernet.dst = to.into();
         ethernet.src = from.into();
@@ -74,30 +75,39 @@ impl<F: Family> Error<F> {
         let icmp_len = (Self::LEN - F::IP_LEN) as u16;
         let protocol = Names::of::<F>().protocol;
         *packet.at_mut::<F::Ip>(ETHERNET_LEN)? = F::Ip::new(self.src, self.dst, protocol, TTL, 0, icmp_len);
-        let inner_at = F::L4_OFFSET + ICMP_LEN;
-        let inner = F::Ip::new(self.dst, self.src, self.protocol, self.ttl, 0, self.payload_len);
-        *packet.at_mut::<F::Ip>(inner_at)? = inner;
-        *packet.at_mut::<Quoted>(inner_at + F::IP_LEN)? = self.quoted;
+        *packet.at_mut::<Quoted>(Self::INNER + F::IP_LEN)? = self.quoted;
 
-        let mtu = self.mtu.to_be_bytes();
+        let word = self.word.to_be_bytes();
         let Quoted { sport, dport, rest } = self.quoted;
-        let mut sum = Sum::ZERO.add2([self.kind, self.code]).add2(mtu).add2(sport).add2(dport).add4(rest);
-        sum = inner.add_to(sum);
+        let mut sum = Sum::ZERO.add2([self.kind, self.code]).add2(word).add2(sport).add2(dport).add4(rest);
+        sum = packet.at::<F::Ip>(Self::INNER)?.add_to(sum);
         if F::VERSION == 6 {
             // The pseudo-header (RFC 8200, 8.1).
             sum = self.dst.add_to(self.src.add_to(sum)).add2(icmp_len.to_be_bytes()).add2([0, protocol]);
         }
         let checksum = sum.update([0xff; 2]);
         *packet.at_mut::<Header>(F::L4_OFFSET)? =
-            Header { kind: self.kind, code: self.code, checksum, unused: [0; 2], mtu };
+            Header { kind: self.kind, code: self.code, checksum, unused: [0; 2], word };
+        Some(())
+    }
+
+    /// Cuts the packet to the error's length and copies its own IP header to where the error quotes it.
+    #[inline(always)]
+    fn quote<P: Packet>(packet: &mut P) -> Option<()> {
+        packet.resize(ETHERNET_LEN + Self::LEN)?;
+        // Word by word, in registers.
+        for at in 0..F::IP_LEN / 4 {
+            let word = *packet.at::<[u8; 4]>(ETHERNET_LEN + 4 * at)?;
+            *packet.at_mut::<[u8; 4]>(Self::INNER + 4 * at)? = word;
+        }
         Some(())
     }
 }
 
-/// Tells the sender of a packet that was dropped for its size what would fit: less by what TOA adds on the way.
+/// Tells the sender of a packet that does not fit the way out what would: less by what TOA adds on the way.
 ///
 /// # Errors
-/// [`Event::DropOverMtu`] for an IPv4 packet that could have been fragmented; what else a packet can end with.
+/// [`Event::DropOverMtu`] for an IPv4 packet that might have been fragmented; what else a packet can end with.
 #[inline(always)]
 pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     const DONT_FRAGMENT: u16 = 0x4000;
@@ -120,7 +130,7 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
     let out = tables.interface(half.interface().get().into()).ok_or(Event::DropInternal)?;
     let mut mtu = out.mtu;
     if half.flags().get() & FLAG_MIXED != 0 {
-        mtu = mtu + F::IP_LEN as u32 - F::Other::IP_LEN as u32;
+        mtu = (mtu + F::IP_LEN as u32).saturating_sub(F::Other::IP_LEN as u32);
     }
     if direction == Direction::In && segment.protocol == PROTOCOL_TCP {
         mtu = mtu.saturating_sub(F::TOA_LEN as u32);
@@ -135,15 +145,13 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
         dst: segment.src,
         kind,
         code,
-        mtu: (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu),
-        protocol: segment.protocol,
-        ttl: segment.ttl,
-        payload_len: (segment.total_len - F::IP_LEN as u32) as u16,
+        word: (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu),
         quoted,
     };
+    Error::<F>::quote(packet).ok_or(Event::DropInternal)?;
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTooBig);
-    Ok(Outcome::Tx)
+    Ok(Outcome::Reply)
 }
 
 /// What an error of family `F` says, as far as the other family has a word for it.
@@ -161,7 +169,8 @@ pub(crate) struct Said {
     pub rest: [u8; 4],
 }
 
-/// Type and code in the other family (RFC 7915, 4.2 and 5.2). `None`: it has none.
+/// Type and code in the other family (RFC 7915, 4.2 and 5.2). `None`: it has none, or the error points into a header
+/// that it does not know.
 #[inline(always)]
 const fn in_other_family<F: Family>(kind: u8, code: u8) -> Option<(u8, u8)> {
     if F::VERSION == 4 {
@@ -178,7 +187,7 @@ const fn in_other_family<F: Family>(kind: u8, code: u8) -> Option<(u8, u8)> {
         match (kind, code) {
             (1, 4) => Some((3, 3)),
             (1, 1) => Some((3, 10)),
-            (1, _) => Some((3, 1)),
+            (1, 0 | 2 | 3) => Some((3, 1)),
             (2, _) => Some((3, 4)),
             (3, code) => Some((11, code)),
             (4, 1) => Some((3, 2)),
@@ -203,32 +212,48 @@ pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
 ) -> Result<Outcome, Event> {
     let (kind, code) = in_other_family::<F>(said.kind, said.code).ok_or(Event::DropIcmp)?;
     let names = Names::of::<F::Other>();
-    let mtu = if [kind, code] == names.too_big {
+    let word = if [kind, code] == names.too_big {
         // What fits on the far side of us, seen from the near side.
-        let mut mtu = u32::from(said.mtu) + F::Other::IP_LEN as u32 - F::IP_LEN as u32;
+        let mut mtu = (u32::from(said.mtu) + F::Other::IP_LEN as u32).saturating_sub(F::IP_LEN as u32);
         if direction == Direction::Out && said.protocol == PROTOCOL_TCP {
             mtu = mtu.saturating_sub(F::Other::TOA_LEN as u32);
         }
         (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu)
+    } else if (F::Other::VERSION, kind, code) == (6, 4, 1) {
+        NEXT_HEADER
     } else {
         0
     };
+    let mut rest = said.rest;
+    if said.protocol == PROTOCOL_UDP && rest[2..] != [0; 2] {
+        // What the half does to a checksum is, the other way round, what was done to the one that is quoted.
+        let [len0, len1, sum0, sum1] = rest;
+        let [sum0, sum1] = Sum::from_delta(half.l4_delta().get()).update([sum0, sum1]);
+        rest = [len0, len1, sum0, sum1];
+    }
     let error = Error::<F::Other> {
         src: peer.dst().get(),
         dst: peer.src().get(),
         kind,
         code,
-        mtu,
-        protocol: said.protocol,
-        ttl: said.ttl,
-        payload_len: said.payload_len,
+        word,
         quoted: Quoted {
             sport: half.new_dport().get().to_be_bytes(),
             dport: half.new_sport().get().to_be_bytes(),
-            rest: said.rest,
+            rest,
         },
     };
     let (to, from) = (Mac::from(half.next_hop().get()), Mac::from(out.mac));
+    packet.resize(ETHERNET_LEN + Error::<F::Other>::LEN).ok_or(Event::DropNoHeadroom)?;
+    *packet.at_mut(Error::<F::Other>::INNER).ok_or(Event::DropInternal)? =
+        <<F::Other as Family>::Ip as IpHeader>::new(
+            error.dst,
+            error.src,
+            said.protocol,
+            said.ttl,
+            0,
+            said.payload_len,
+        );
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTranslated);
     Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))

@@ -9,12 +9,12 @@
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
 //!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
-//!   → admit      no half yet: is there a listener?
+//!   → admit      no half yet: is there a listener? → layer7: of one whose connections end in this host
 //!   → access     may this client in?
 //!   → schedule   which member?
 //!   → limit      may one more come, or one more packet?
 //!   → open       take a local port, resolve next hops, claim both halves; or refuse: tell the client so
-//!   → icmp       neither TCP nor UDP: an error about a session? → icmp_error: errors that we write ourselves
+//!   → icmp       neither TCP nor UDP: ping (→ echo), or an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
@@ -36,6 +36,7 @@ pub mod access;
 pub mod admit;
 pub mod bench;
 pub mod checksum;
+pub mod echo;
 pub mod family;
 pub mod fragment;
 pub mod frame;
@@ -43,6 +44,7 @@ pub mod frame;
 pub mod host;
 pub mod icmp;
 pub mod icmp_error;
+pub mod layer7;
 pub mod limit;
 pub mod lookup;
 mod object;

@@ -105,20 +105,43 @@ pub fn charge<T: Tables>(tables: &T, listener: u32, bytes: u32) -> Result<(), Ev
 /// [`Event::DropConnectionLimit`] or [`Event::DropRateLimit`]: the limit that is against it.
 #[inline(always)]
 pub fn enter(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
+    // Keeps a flood from counting up and down what the exact comparison sees.
+    has_room(limit)?;
+    take_place(limit)?;
+    take_turn(limit, jiffies).inspect_err(|_| leave(limit))
+}
+
+/// Looks whether one more connection may come as far as their number goes, without counting it.
+///
+/// # Errors
+/// [`Event::DropConnectionLimit`].
+#[inline(always)]
+pub fn has_room(limit: Shared<'_, Limit>) -> Result<(), Event> {
     let most = limit.max_connections().get();
-    // The first comparison keeps a flood from counting up and down what the second one sees.
-    if most != 0 && limit.connections().get() >= most {
-        return Err(Event::DropConnectionLimit);
-    }
+    if most != 0 && limit.connections().get() >= most { Err(Event::DropConnectionLimit) } else { Ok(()) }
+}
+
+/// Counts one more connection, until [`leave`].
+///
+/// # Errors
+/// [`Event::DropConnectionLimit`]: it is not counted.
+#[inline(always)]
+pub fn take_place(limit: Shared<'_, Limit>) -> Result<(), Event> {
+    let most = limit.max_connections().get();
     if limit.connections().add(1) >= most && most != 0 {
         leave(limit);
         return Err(Event::DropConnectionLimit);
     }
-    if !limit.bucket().take(jiffies, 1) {
-        leave(limit);
-        return Err(Event::DropRateLimit);
-    }
     Ok(())
+}
+
+/// Takes one of the new connections that may come in a second.
+///
+/// # Errors
+/// [`Event::DropRateLimit`].
+#[inline(always)]
+pub fn take_turn(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
+    if limit.bucket().take(jiffies, 1) { Ok(()) } else { Err(Event::DropRateLimit) }
 }
 
 /// A connection is over, or was not opened.

@@ -49,10 +49,9 @@ impl Buckets {
     pub fn of<F: Family>(config: &Config, segment: &Segment<F>) -> Self {
         const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
         let ports = u64::from(u32::from(segment.sport) << 16 | u32::from(segment.dport));
-        let (src, dst) = (segment.src.folded(), segment.dst.folded());
-        let mut hash = ((src << 32 | ports) ^ src >> 32 ^ config.seed).wrapping_mul(MIX);
+        let mut hash = (segment.src.keyed(config.seed) ^ ports).wrapping_mul(MIX);
         hash ^= hash >> 32;
-        hash = (hash ^ (u64::from(segment.protocol) << 32 ^ dst)).wrapping_mul(MIX);
+        hash = (hash ^ (u64::from(segment.protocol) << 32 ^ segment.dst.folded())).wrapping_mul(MIX);
         hash ^= hash >> 29;
         let mask = config.forward_mask_of::<F>();
         let buckets = [hash as u32 & mask, (hash >> 32) as u32 & mask];
@@ -164,4 +163,55 @@ pub fn reverse<'a, F: Family, T: Tables>(
         && half.protocol().get() == segment.protocol
         && half.state().get() == LIVE;
     if matches { Ok(half) } else { Err(Event::PassNoSession) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        family::{V4, V6},
+        wire::Flags,
+    };
+    use std::collections::BTreeSet;
+
+    /// How many of 2^16 flows, from 256 clients in a row and 256 ports of each, have two buckets of their own.
+    fn apart<F: Family>(client: impl Fn(u8) -> F::Address) -> usize {
+        let config = Config {
+            seed: 0x5eed_0123_4567_89ab,
+            forward_mask: (1 << 24) - 1,
+            forward6_mask: (1 << 24) - 1,
+            ..Config::default()
+        };
+        let of = |n: u8, port: u8| {
+            let segment = Segment::<F> {
+                src: client(n),
+                dst: client(0),
+                sport: 20_000 + u16::from(port),
+                dport: 80,
+                protocol: 6,
+                seq: 0,
+                ack: 0,
+                flags: Flags::default(),
+                ttl: 64,
+                total_len: 60,
+                header_len: 20,
+            };
+            Buckets::of(&config, &segment).buckets
+        };
+        let all: BTreeSet<_> = (0..=255).flat_map(|n| (0..=255).map(move |port| of(n, port))).collect();
+        all.len()
+    }
+
+    #[test]
+    fn clients_and_ports_in_a_row_meet_in_no_bucket() {
+        assert_eq!(apart::<V4>(|n| [198, 18, 0, n]), 1 << 16);
+        for at in 0..16 {
+            let client = |n| {
+                let mut address = [0x20; 16];
+                address[at] = n;
+                address
+            };
+            assert_eq!(apart::<V6>(client), 1 << 16, "byte {at}");
+        }
+    }
 }

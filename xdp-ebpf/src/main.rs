@@ -20,7 +20,7 @@ use xdp_ebpf::{
 pub fn evenkeel(ctx: XdpContext) -> u32 {
     let maps = Maps::new(&ctx);
     match pipeline::process(&mut XdpPacket::new(ctx), &maps) {
-        Outcome::Tx => Action::Tx as u32,
+        Outcome::Tx | Outcome::Reply => Action::Tx as u32,
         Outcome::Redirect(slot) | Outcome::Tag(slot) => match maps::DEVICE.redirect(u32::from(slot), 0) {
             Ok(action) | Err(action) => action,
         },

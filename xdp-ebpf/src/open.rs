@@ -8,7 +8,7 @@ use crate::{
     admit::Picked,
     checksum::Sum,
     family::{Address, Family},
-    limit,
+    fragment, limit,
     lookup::{self, Buckets, Found, Place},
     packet::Packet,
     parse::{self, Segment},
@@ -50,6 +50,9 @@ fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
     tables: &T,
     picked: Picked,
 ) -> Result<(), Event> {
+    if F::VERSION != B::VERSION && fragment::is_one::<F, P, T>(packet, tables) {
+        return Err(Event::DropFragment);
+    }
     let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
     let to_client = hop_to_client::<F, P, T>(packet, tables)?;
     let to_backend = hop_to_backend(tables, backend)?;

@@ -7,7 +7,7 @@ use crate::{
     family::Family,
     frame::Kind,
     tables::Tables,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event},
 };
 
 /// A header: any bytes are a valid one, at any address.
@@ -45,10 +45,7 @@ pub trait Packet {
     fn resize(&mut self, bytes: usize) -> Option<()>;
 
     /// [`crate::icmp_error::too_big`], as a function that is verified once and apart.
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code;
 
     /// [`crate::frame::make_plain`], as a function that is verified once and apart.
     ///
@@ -57,10 +54,7 @@ pub trait Packet {
     fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event>;
 
     /// [`crate::frame::restore`], as a function too.
-    ///
-    /// # Errors
-    /// The event with which the packet ends instead.
-    fn restore<T: Tables>(&mut self, tables: &T, forwarded: bool) -> Result<(), Event>;
+    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code;
 
     /// [`crate::frame::tag`] with the tags of the interface in this slot, as a function too.
     ///
@@ -68,11 +62,11 @@ pub trait Packet {
     /// The event with which the packet ends instead.
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event>;
 
+    /// [`crate::frame::way_back`], as a function too.
+    fn way_back<T: Tables>(&self, tables: &T) -> Code;
+
     /// [`crate::fragment::handle`], as a function too.
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code;
 
     /// [`crate::toa::strip`]. The kernel's packets call it as a function that is verified once and apart, because
     /// its loop, inlined behind every path that leads to it, is more than the verifier follows.
@@ -82,10 +76,7 @@ pub trait Packet {
     fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()>;
 
     /// [`crate::unsettled::handle`], as a function too: see [`crate::pipeline`].
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Result<Outcome, Event>;
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code;
 
     /// [`crate::admit::pick`], as a function too.
     ///
@@ -106,14 +97,7 @@ pub trait Packet {
     fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>);
 
     /// [`crate::icmp::translate`], as a function too.
-    ///
-    /// # Errors
-    /// The event with which the packet ends.
-    fn translate_icmp<F: Family, T: Tables>(
-        &mut self,
-        tables: &T,
-        otherwise: Event,
-    ) -> Result<Outcome, Event>;
+    fn translate_icmp<F: Family, T: Tables>(&mut self, tables: &T, otherwise: Event) -> Code;
 
     /// Index of the interface it came in by.
     fn ingress(&self) -> u32;

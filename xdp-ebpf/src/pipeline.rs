@@ -16,7 +16,7 @@ use crate::{
     shared::Shared,
     tables::{Direction, Tables},
     tcp_state::State,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::Flags,
 };
 
@@ -25,49 +25,66 @@ use crate::{
 pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let kind = Kind::of(packet);
     let odd = kind == Kind::Odd;
-    let mut outcome = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
+    let mut code = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
         Ok(Kind::V4) => of_family::<V4, P, T>(packet, tables),
         Ok(Kind::V6) => of_family::<V6, P, T>(packet, tables),
         Ok(Kind::LaterFragment4) => packet.handle_fragment::<V4, T>(tables),
         Ok(Kind::LaterFragment6) => packet.handle_fragment::<V6, T>(tables),
-        Ok(Kind::Odd | Kind::Other) => Err(Event::PassNotIp),
-        Err(event) => Err(event),
+        Ok(Kind::Odd | Kind::Other) => Code::stop(Event::PassNotIp),
+        Err(event) => Code::stop(event),
     };
-    if odd && let Err(event) = packet.restore(tables, outcome.is_ok()) {
-        outcome = Err(event);
+    if odd {
+        code = packet.restore(tables, code);
     }
-    if let Ok(Outcome::Tag(slot)) = outcome {
-        outcome = packet.tag(tables, slot).map(|()| Outcome::Redirect(slot));
-    }
-    match outcome {
-        Ok(outcome) => outcome,
-        Err(event) => {
-            tables.count(event);
-            Outcome::Stop(event)
-        }
-    }
-}
-
-#[inline(always)]
-fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
-    let steered = match lookup::owner::<F, T>(tables, parse::destination::<F, P>(packet)?) {
-        Owner::Vip => from_client::<F, P, T>(packet, tables),
-        Owner::Local(local) => from_backend::<F, P, T>(packet, tables, local),
-        Owner::Other => Err(Event::PassNotOurs),
-    };
-    match steered {
-        Err(event @ (Event::PassVipOther | Event::PassLocalOther)) => {
-            packet.translate_icmp::<F, T>(tables, event)
-        }
-        Err(Event::DropOverMtu) => packet.answer_too_big::<F, T>(tables),
+    match code.outcome() {
+        Outcome::Tag(slot) => match packet.tag(tables, slot) {
+            Ok(()) => Outcome::Redirect(slot),
+            Err(event) => stop(tables, event),
+        },
+        Outcome::Reply => packet.way_back(tables).outcome(),
+        Outcome::Stop(event) => stop(tables, event),
         outcome => outcome,
     }
 }
 
 #[inline(always)]
-fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
-    let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
-    let config = tables.config().ok_or(Event::DropInternal)?;
+fn stop<T: Tables>(tables: &T, event: Event) -> Outcome {
+    tables.count(event);
+    Outcome::Stop(event)
+}
+
+/// The value, or the end of the packet.
+macro_rules! or_stop {
+    ($result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(event) => return Code::stop(event),
+        }
+    };
+}
+
+#[inline(always)]
+fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Code {
+    let code = match lookup::owner::<F, T>(tables, or_stop!(parse::destination::<F, P>(packet))) {
+        Owner::Vip => from_client::<F, P, T>(packet, tables),
+        Owner::Local(local) => from_backend::<F, P, T>(packet, tables, local),
+        Owner::Other => Code::stop(Event::PassNotOurs),
+    };
+    for event in [Event::PassVipOther, Event::PassLocalOther] {
+        if code.is_stop(event) {
+            return packet.translate_icmp::<F, T>(tables, event);
+        }
+    }
+    if code.is_stop(Event::DropOverMtu) {
+        return packet.answer_too_big::<F, T>(tables);
+    }
+    code
+}
+
+#[inline(always)]
+fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Code {
+    let segment = or_stop!(parse::segment::<F, P>(packet, Event::PassVipOther));
+    let config = or_stop!(tables.config().ok_or(Event::DropInternal));
     match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
         Some(half) if !(segment.flags.opens() && open::is_over(*half)) => {
             let leg = Leg { half, direction: Direction::In };
@@ -78,28 +95,26 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
         _ => {
             let picked = packet.pick_member::<F, T>(tables);
             if picked == Err(Event::PassLayer7) {
-                return Err(Event::PassLayer7);
+                return Code::stop(Event::PassLayer7);
             }
             let opened = picked.and_then(|picked| packet.open_session::<F, T>(tables, picked));
             packet.tell_of_session::<F, T>(tables, opened);
             if opened == Err(Event::ResetNoMember) {
-                packet.answer_reset::<F>().ok_or(Event::DropInternal)?;
+                or_stop!(packet.answer_reset::<F>().ok_or(Event::DropInternal));
+                tables.count(Event::ResetNoMember);
+                return Code::ANSWER;
             }
-            opened?;
+            or_stop!(opened);
         }
     }
     packet.handle_unsettled::<F, T>(tables)
 }
 
 #[inline(always)]
-fn from_backend<F: Family, P: Packet, T: Tables>(
-    packet: &mut P,
-    tables: &T,
-    local: u32,
-) -> Result<Outcome, Event> {
-    let segment = parse::segment::<F, P>(packet, Event::PassLocalOther)?;
-    let config = tables.config().ok_or(Event::DropInternal)?;
-    let half = lookup::reverse(tables, config, local, &segment)?;
+fn from_backend<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, local: u32) -> Code {
+    let segment = or_stop!(parse::segment::<F, P>(packet, Event::PassLocalOther));
+    let config = or_stop!(tables.config().ok_or(Event::DropInternal));
+    let half = or_stop!(lookup::reverse(tables, config, local, &segment));
     let leg = Leg { half, direction: Direction::Out };
     if leg.is_settled(&segment, config) {
         return leg.send(packet, tables, &segment);
@@ -147,15 +162,10 @@ impl<F: Family> Leg<'_, F> {
     }
 
     #[inline(always)]
-    fn send<P: Packet, T: Tables>(
-        self,
-        packet: &mut P,
-        tables: &T,
-        segment: &Segment<F>,
-    ) -> Result<Outcome, Event> {
-        let out = self.interface(tables, segment.ttl, segment.total_len)?;
-        rewrite::rewrite(packet, self.half, segment.protocol, out)?;
-        Ok(self.account(packet, tables, segment, out))
+    fn send<P: Packet, T: Tables>(self, packet: &mut P, tables: &T, segment: &Segment<F>) -> Code {
+        let out = or_stop!(self.interface(tables, segment.ttl, segment.total_len));
+        or_stop!(rewrite::rewrite(packet, self.half, segment.protocol, out));
+        self.account(packet, tables, segment, out).into()
     }
 
     /// Keeps the books on a packet that came in as `segment` and is rewritten.

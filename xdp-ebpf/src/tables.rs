@@ -78,12 +78,14 @@ pub trait Tables {
 
     /// Counts an event.
     fn count(&self, event: Event);
-    /// Counts a session opened by a listener towards a backend.
+    /// Counts a session opened by a listener towards a backend, if there is one.
     fn count_session(&self, listener: u32, backend: u32);
     /// Counts what a listener did not let on, by the reason.
     fn count_refused(&self, listener: u32, reason: Event);
     /// Counts a packet of `bytes` (from the IP header on) of a session of this listener and backend.
     fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32);
+    /// Counts packets of a listener that has no backends; `bytes` are those of all.
+    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32);
     /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
     fn tell(&self, news: News);
 }

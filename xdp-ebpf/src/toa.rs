@@ -11,11 +11,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use crate::{
     checksum::Sum,
     family::{Address, Family},
+    fragment,
     packet::Packet,
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
+    wire::{Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
 };
 
 /// Option kind of TOA.
@@ -56,8 +57,7 @@ pub fn outgoing<F: Family, P: Packet, T: Tables>(
         return Ok(());
     }
     // The others of its fragments are where they are: this one cannot grow.
-    let in_pieces = packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| ip.is_fragment());
-    let fits = !in_pieces
+    let fits = !fragment::is_one::<F, P, T>(packet, tables)
         && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS
         && segment.total_len + F::TOA_LEN as u32 <= mtu;
     let grown =

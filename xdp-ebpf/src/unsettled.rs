@@ -5,7 +5,7 @@ use crate::{
     abi::{Common, Config, DYING, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
     access,
     family::{Address, Family},
-    limit,
+    fragment, limit,
     lookup::{self, Buckets, Owner},
     open,
     packet::Packet,
@@ -90,6 +90,11 @@ impl<'a, F: Family> Unsettled<'a, F> {
         config: &Config,
         segment: &Segment<F>,
     ) -> Result<Outcome, Event> {
+        if let Peer::Mixed(_) = self.peer
+            && fragment::is_one::<F, P, T>(packet, tables)
+        {
+            return Err(Event::DropFragment);
+        }
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
             self.look_again_at_the_listener(tables)?;

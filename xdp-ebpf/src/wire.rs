@@ -98,6 +98,8 @@ pub trait IpHeader: Header + Copy {
 
     /// Writes the addresses and takes one from the TTL; `delta` is what both do to IPv4's checksum.
     fn turn(&mut self, src: Self::Address, dst: Self::Address, delta: u16);
+    /// Swaps the addresses and sets the TTL.
+    fn turn_round(&mut self, ttl: u8);
     /// Adds to the length what the payload has grown by, and returns what that does to a pseudo-header's sum.
     fn lengthen(&mut self, by: u16) -> Sum;
     /// Writes the addresses, and returns what that adds to a sum over this header; `sum` is what it adds to a
@@ -150,6 +152,13 @@ impl IpHeader for Ipv4 {
         self.ttl = self.ttl.wrapping_sub(1);
         (self.src, self.dst) = (src, dst);
         self.checksum = Sum::from_delta(delta).update(self.checksum);
+    }
+
+    #[inline(always)]
+    fn turn_round(&mut self, ttl: u8) {
+        (self.src, self.dst) = (self.dst, self.src);
+        self.checksum = Sum::ZERO.replace1(0, self.ttl, ttl).update(self.checksum);
+        self.ttl = ttl;
     }
 
     #[inline(always)]
@@ -246,6 +255,12 @@ impl IpHeader for Ipv6 {
     fn turn(&mut self, src: [u8; 16], dst: [u8; 16], _delta: u16) {
         self.hop_limit = self.hop_limit.wrapping_sub(1);
         (self.src, self.dst) = (src, dst);
+    }
+
+    #[inline(always)]
+    fn turn_round(&mut self, ttl: u8) {
+        (self.src, self.dst) = (self.dst, self.src);
+        self.hop_limit = ttl;
     }
 
     #[inline(always)]

@@ -15,6 +15,8 @@ use crate::{
 pub enum Subject {
     /// The Layer-4 data path: ns per packet above an empty XDP program.
     L4,
+    /// Layer 7 beside nginx and HAProxy: rates, latencies, processor time and memory.
+    L7,
     /// The TOA receiver at a backend: connections accepted per second, with it over without it.
     Toa,
 }
@@ -29,6 +31,7 @@ pub fn run(subject: Subject, arguments: &[String]) -> Result<ExitCode> {
     }
     let (name, need) = match subject {
         Subject::L4 => ("l4", Need::Run),
+        Subject::L7 => ("l7", Need::Bench),
         Subject::Toa => ("toa", Need::Test),
     };
     setup::ensure(need)?;

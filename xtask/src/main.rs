@@ -39,12 +39,12 @@ enum Task {
         #[arg(long)]
         host_only: bool,
     },
-    /// Measure what the data path, or the TOA receiver, costs
+    /// Measure what the data path, Layer 7 or the TOA receiver costs
     Bench {
         /// What
         #[arg(value_enum, default_value_t = bench::Subject::L4)]
         subject: bench::Subject,
-        /// For the benchmark: `-o json`; a part of the names of l4's rows that are wanted; toa's `--pairs N`
+        /// For the benchmark: `-o json`; a part of the names of l4's or l7's rows that are wanted; l7's `--rounds N`; toa's `--pairs N`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

@@ -1,7 +1,7 @@
 //! Does a change of the configuration fail a request?
 
 use std::{
-    io::{ErrorKind, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
@@ -15,6 +15,8 @@ use crate::{
     l7::{http, nginx},
 };
 
+/// How long a client waits for a connection.
+const SHORT: Duration = Duration::from_millis(500);
 const MORE: &str =
     "[[load_balancer.listener]]\nname = \"more\"\nprotocol = \"http\"\nport = 81\npool = \"web\"\n";
 
@@ -53,38 +55,40 @@ fn a_removed_listener_serves_whom_it_has_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let _servers = nginx(&balancer, directory.path());
     let more = SocketAddr::new(VIP.ip(), 81);
-    let (served, refused, broken) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let [served, refused, broken] = [(); 3].map(|()| AtomicUsize::new(0));
     let ended = AtomicBool::new(false);
     let client = || {
         while !ended.load(Ordering::Relaxed) {
-            match TcpStream::connect_timeout(&more, Duration::from_secs(5)).map(get) {
-                Ok(true) => served.fetch_add(1, Ordering::SeqCst),
-                Ok(false) => broken.fetch_add(1, Ordering::SeqCst),
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    refused.fetch_add(1, Ordering::SeqCst)
-                }
-                Err(_) => broken.fetch_add(1, Ordering::SeqCst),
+            let count = match TcpStream::connect_timeout(&more, SHORT).map(get) {
+                Ok(true) => &served,
+                Ok(false) => &broken,
+                Err(_) => &refused,
             };
+            count.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let served_so_far = || served.load(Ordering::SeqCst);
+    let rises = |count: &AtomicUsize, by| {
+        let before = count.load(Ordering::SeqCst);
+        wait_for("clients", DEADLINE, || count.load(Ordering::SeqCst) >= before + by)
+    };
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| balancer.network.client().enter(client).unwrap());
         }
-        wait_for("requests", DEADLINE, || served_so_far() > 200).unwrap();
+        let first = rises(&served, 200);
         balancer.reload_with(&http(1));
-        wait_for("refusals", DEADLINE, || refused.load(Ordering::SeqCst) > 200).unwrap();
-        let before = served_so_far();
+        let gone = rises(&refused, 8);
         balancer.reload();
-        wait_for("requests again", DEADLINE, || served_so_far() > before + 200).unwrap();
+        let back = rises(&served, 200);
         ended.store(true, Ordering::Relaxed);
+        first.and(gone).and(back).unwrap();
     });
     assert_eq!(broken.into_inner(), 0);
 }
 
 /// Whether the answer came, whole.
 fn get(mut stream: TcpStream) -> bool {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let mut answer = String::new();
     stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer)).is_ok()

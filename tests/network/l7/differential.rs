@@ -10,7 +10,7 @@ use crate::{
     balancer::{Balancer, DEADLINE, Settings, VIP},
     l7::{
         echo::Echo,
-        http, policies,
+        http, routing,
         script::{Answer, Client, headers, serve},
     },
 };
@@ -285,7 +285,7 @@ fn requests_reach_the_members_that_nginx_would_send_them_to_as_nginx_would_send_
     let policies = POLICIES.iter().enumerate().map(|(number, (condition, action))| {
         format!("[[load_balancer.listener.policy]]\nname = \"p{number}\"\n{condition}\n{action}\n")
     });
-    let listener = policies.collect::<String>() + &policies::pools(&network);
+    let listener = policies.collect::<String>() + &routing::pools(&network);
     let balancer = Balancer::start_in(network, Settings { weights: vec![1], listener, ..http(1) });
 
     let mut requests = Vec::new();

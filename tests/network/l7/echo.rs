@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,7 @@ use std::{
 
 use testbed::Host;
 
-use crate::{balancer::Family, servers};
+use crate::balancer::{BACKEND_PORT, Family};
 
 /// Runs as long as the test.
 #[derive(Clone)]
@@ -23,12 +23,14 @@ pub struct Echo {
 impl Echo {
     /// Starts one on the backends' port of this host.
     pub fn start(host: &Host) -> Self {
-        Self::start_on(host, Family::V4)
+        Self::start_at(host, Family::V4)
     }
 
-    /// The same on its address of this family.
-    pub fn start_on(host: &Host, family: Family) -> Self {
-        let (listener, name) = (servers::listen_on(host, family), host.name().to_owned());
+    /// The same at its address of this family.
+    pub fn start_at(host: &Host, family: Family) -> Self {
+        let address = (family.address_of(host), BACKEND_PORT);
+        let listener = host.enter(|| TcpListener::bind(address)).unwrap().unwrap();
+        let name = host.name().to_owned();
         let echo = Self { requests: Arc::default() };
         let kept = echo.clone();
         thread::spawn(move || {

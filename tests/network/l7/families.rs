@@ -20,7 +20,7 @@ fn every_family_reaches_every_family() {
         let settings = Settings { clients, backends: members, host, listener: secure.clone(), ..http(2) };
         let balancer = Balancer::start(settings);
         let _echos: Vec<_> =
-            balancer.network.backends.iter().map(|host| Echo::start_on(host, members)).collect();
+            balancer.network.backends.iter().map(|host| Echo::start_at(host, members)).collect();
         let client = clients.address_of(balancer.network.client());
         let vip = balancer.settings.vip().ip();
         let curl = ["curl", "-sSf", "--globoff", "--max-time", "20"];

@@ -2,6 +2,7 @@
 
 mod access;
 mod autobahn;
+mod calls;
 mod certificates;
 mod changes;
 mod differential;
@@ -11,9 +12,12 @@ mod families;
 mod grpc;
 mod guard;
 mod kept;
+mod limits;
 mod log;
+mod path;
 mod policies;
 mod requests;
+mod routing;
 mod script;
 mod stay;
 mod tls;

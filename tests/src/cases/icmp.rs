@@ -80,15 +80,13 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         |message, verdict| error(Side::Front, cast.vip, message, &sent(cast.vip, cast.client), verdict);
     let to_local =
         |message, verdict| error(Side::Back, cast.local, message, &sent(cast.local, cast.backend), verdict);
-    // From one family's ICMP to the other's there is no way.
-    let translated = if cast.is_plain() { "forward" } else { "drop_icmp" };
-    case("ICMP: too big, to the backend", cast.after_handshake([to_vip(Message::TooBig, translated)]));
-    case("ICMP: too big, to the client", cast.after_handshake([to_local(Message::TooBig, translated)]));
+    case("ICMP: too big, to the backend", cast.after_handshake([to_vip(Message::TooBig, "forward")]));
+    case("ICMP: too big, to the client", cast.after_handshake([to_local(Message::TooBig, "forward")]));
     case(
         "ICMP: time exceeded, both ways",
         cast.after_handshake([
-            to_vip(Message::TimeExceeded, translated),
-            to_local(Message::TimeExceeded, translated),
+            to_vip(Message::TimeExceeded, "forward"),
+            to_local(Message::TimeExceeded, "forward"),
         ]),
     );
     case("ICMP: about UDP, both ways", {
@@ -101,8 +99,8 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         };
         vec![
             question,
-            error(Side::Front, cast.vip, Message::TooBig, &datagram(cast.vip, cast.client), translated),
-            error(Side::Back, cast.local, Message::TooBig, &datagram(cast.local, cast.backend), translated),
+            error(Side::Front, cast.vip, Message::TooBig, &datagram(cast.vip, cast.client), "forward"),
+            error(Side::Back, cast.local, Message::TooBig, &datagram(cast.local, cast.backend), "forward"),
         ]
     });
     case(
@@ -127,6 +125,6 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
             "drop_icmp",
         )]),
     );
-    case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "pass_vip_other")]);
+    case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "forward")]);
     table
 }

@@ -67,6 +67,7 @@ pub fn run(options: &Options) -> Result<()> {
         let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
         let mut balancer = Balancer { daemon, layer7, configuration };
         balancer.layer7.follow(next, &mut balancer.daemon)?;
+        balancer.layer7.seat(&balancer.daemon);
         serve(balancer, health, &counters, options, &pins).await
     })
 }
@@ -146,7 +147,9 @@ impl Balancer {
     /// Has the data path follow the configuration, and what is left of listeners that are gone.
     async fn follow(&mut self) -> Result<usize> {
         let model = self.layer7.with_ending(&self.configuration.model);
-        self.daemon.reconfigure(&Configuration { model, ..self.configuration.clone() }).await
+        let changes = self.daemon.reconfigure(&Configuration { model, ..self.configuration.clone() }).await;
+        self.layer7.seat(&self.daemon);
+        changes
     }
 
     async fn refresh(&mut self) {

@@ -103,7 +103,7 @@ fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {
         {
             rows.push(InterfaceRow {
                 name: interface.name.clone(),
-                mode: interface.xdp,
+                mode: all.iter().find(|wire| wire.index == record.device).and_then(|wire| wire.xdp),
                 index: record.index,
             });
         }

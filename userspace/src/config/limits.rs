@@ -8,23 +8,15 @@ const MAX_BANDWIDTH: u32 = 1_000_000;
 /// As many as there can be sessions.
 const MAX_CONNECTIONS: u32 = 16_777_216;
 const MAX_PER_SECOND: u32 = 1_000_000;
-const ONLY_LAYER_4: &str = "does not hold for HTTP; leave it out, or use \"tcp\"";
 
 /// Megabits per second of a load balancer.
 pub(super) fn bandwidth(load_balancer: &Table<'_>) -> Option<u32> {
     load_balancer.get("bandwidth_mbit")?.integer("a number of megabits per second", 1..=MAX_BANDWIDTH)
 }
 
-/// The limits of a listener of this protocol, which must not speak HTTP.
-pub(super) fn connections(listener: &Table<'_>, protocol: Option<&str>) -> Limits {
-    let limit = |key, most| {
-        let value = listener.get(key)?;
-        if is_http(protocol) {
-            value.refuse(ONLY_LAYER_4);
-            return None;
-        }
-        value.integer("a number of connections", 1..=most)
-    };
+/// The limits of a listener.
+pub(super) fn connections(listener: &Table<'_>) -> Limits {
+    let limit = |key, most| listener.get(key)?.integer("a number of connections", 1..=most);
     Limits {
         bandwidth_mbit: None,
         connections: limit("max_connections", MAX_CONNECTIONS),

@@ -82,12 +82,6 @@ pub(super) fn read<'a>(
         }
         let good = ports(&listeners);
         for (table, ((protocol, port), mut listener)) in listeners {
-            if listener.http.is_some() && bandwidth_mbit.is_some() {
-                table.refuse(
-                    "its load balancer has bandwidth_mbit, which does not hold for HTTP; give this listener a load \
-                     balancer without it",
-                );
-            }
             listener.limits.bandwidth_mbit = bandwidth_mbit;
             let own = listener.name.clone();
             let around = policy::Around { pools, listener: &own, named: &siblings.names, good: &good };
@@ -174,7 +168,7 @@ impl Siblings {
             None => Some(IDLE_TIMEOUT),
         };
         let access = access(table);
-        let limits = limits::connections(table, protocol);
+        let limits = limits::connections(table);
         let when_down = limits::when_down(table, protocol);
         let listener = Listener {
             name: name?,

@@ -16,7 +16,7 @@ use super::{
     apply::Applier,
     attach,
     clock::Clock,
-    drain,
+    drain, egress,
     geometry::Geometry,
     health::Health,
     load::{Origin, SessionLog, load},
@@ -31,6 +31,7 @@ use super::{
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
+    seats::{self, Seats},
     steer,
     sweep::{Limits, Sweeper},
 };
@@ -88,7 +89,8 @@ impl Daemon {
         let handle = network::connect()?;
         let host = configuration.host.clone();
         let interfaces = interfaces::named(&handle, &host.interfaces).await?;
-        attach::check(pins, &interfaces)?;
+        let wires = interfaces::wires(&handle, &interfaces).await?;
+        attach::check(pins, &wires)?;
         let own = Own::new(handle.clone());
         own.check_vips(&configuration.model.vips).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
@@ -120,6 +122,7 @@ impl Daemon {
             host,
         };
         if daemon.origin == Origin::TakenOver {
+            seats::recount(&daemon.applier.tables)?;
             let reclaimed = reclaim(&daemon.applier.tables.sessions, RECLAIM_PAUSE)?;
             if reclaimed > 0 {
                 tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
@@ -127,8 +130,9 @@ impl Daemon {
         }
         let started = async {
             daemon.follow(&configuration.model).await?;
-            attach::attach(loaded.programs.forwarder()?, pins, &daemon.interfaces, &mut unfinished)?;
+            attach::attach(loaded.programs.forwarder()?, pins, &wires, &mut unfinished)?;
             steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
+            egress::attach(loaded.programs.egress()?, pins, &wires, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
@@ -259,6 +263,12 @@ impl Daemon {
     /// The kernel refuses.
     pub fn unsteer(&mut self, key: &ListenerKey) -> Result<()> {
         steer::remove(&mut self.applier.tables.socket, key)
+    }
+
+    /// Places for a Layer-7 listener's connections; none before the data path has the listener.
+    pub fn seats(&self, key: &ListenerKey) -> Option<Seats> {
+        let index = self.applier.registry.listeners.get(key)?;
+        Some(Seats::new(self.applier.tables.limit.clone(), index))
     }
 
     /// Whether a pool's member is well, as far as is known; one whose first check is not over is not.

@@ -42,6 +42,11 @@ impl Maps<'_> {
         }
     }
 
+    /// How many connections Layer 7 has closed at once because the listener with this index had too many.
+    pub fn closed(&self, index: u32) -> u64 {
+        self.limit.get(index).map_or(0, |limit| limit.closed().get().into())
+    }
+
     /// Forgets what a listener that had this index before has had.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
     maps::MapInfo,
-    programs::{ProgramError, SkLookup, Xdp},
+    programs::{ProgramError, SchedClassifier, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
 use xdp_ebpf::abi::{Config, map};
@@ -20,6 +20,8 @@ const PROGRAM: &str = "evenkeel";
 const CLOCK: &str = "ek_clock";
 /// The one that finds Layer-7 listeners' sockets.
 const STEERING: &str = "ek_steer";
+/// The one for what this host itself sends.
+const EGRESS: &str = "ek_egress";
 /// aya-log's level for the sessions that open or are refused: `Level::Info`.
 const INFO: u8 = aya_log::Level::Info as u8;
 /// aya-log's level at which the verifier removes every message.
@@ -76,6 +78,15 @@ impl Programs {
     pub fn steering(&mut self) -> Result<&mut SkLookup> {
         let program = self.0.program_mut(STEERING).context("the BPF object has no program for sockets")?;
         program.try_into().with_context(|| format!("{STEERING} is not for socket lookups"))
+    }
+
+    /// The program for what this host itself sends, to attach.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn egress(&mut self) -> Result<&mut SchedClassifier> {
+        let program = self.0.program_mut(EGRESS).context("the BPF object has no program for egress")?;
+        program.try_into().with_context(|| format!("{EGRESS} is not for traffic control"))
     }
 }
 
@@ -165,6 +176,7 @@ pub fn load(
     program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
     let mut programs = Programs(ebpf);
     programs.steering()?.load().map_err(|error| refused(&error))?;
+    programs.egress()?.load().map_err(|error| refused(&error))?;
     Ok((Loaded { tables, clock, origin, logger, programs }, unfinished))
 }
 

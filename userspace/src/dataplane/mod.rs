@@ -10,7 +10,7 @@
 //!   → apply    a plan's changes, one by one, into the maps
 //!   → sweep    idle sessions end       (expiry, drain: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
-//!   → steer    connections for Layer 7 find its sockets
+//!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
 //!   → network  routes, neighbours and interfaces that the data path leans on
 //! ```
 //!
@@ -25,6 +25,7 @@ pub mod attach;
 pub mod clock;
 pub mod daemon;
 pub mod drain;
+pub mod egress;
 pub mod expiry;
 pub mod geometry;
 pub mod halves;
@@ -39,6 +40,7 @@ pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;
+pub mod seats;
 pub mod sessions;
 pub mod slots;
 pub mod steer;

@@ -21,6 +21,7 @@ use xdp_ebpf::abi::ABI_VERSION;
 pub const DEFAULT: &str = "/sys/fs/bpf/evenkeel";
 
 const LINK: &str = "link_";
+const EGRESS: &str = "egress_";
 /// bpffs keeps dots in names for itself, and interfaces such as `eth0.7` have them.
 const DOT: &str = "%2E";
 
@@ -64,6 +65,11 @@ impl PinDir {
         self.version().join(format!("{LINK}{}", interface.replace('.', DOT)))
     }
 
+    /// The pin of the link to what an interface sends.
+    pub fn egress(&self, interface: &str) -> PathBuf {
+        self.version().join(format!("{EGRESS}{}", interface.replace('.', DOT)))
+    }
+
     /// The pin of the clock program.
     pub fn clock(&self) -> PathBuf {
         self.version().join("ek_clock")
@@ -79,12 +85,21 @@ impl PinDir {
     /// # Errors
     /// The directory cannot be read.
     pub fn linked(&self) -> Result<Vec<String>> {
+        self.interfaces(LINK)
+    }
+
+    /// Names of the interfaces that have a pinned link to what they send.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn with_egress(&self) -> Result<Vec<String>> {
+        self.interfaces(EGRESS)
+    }
+
+    fn interfaces(&self, prefix: &str) -> Result<Vec<String>> {
         let names = self.names()?;
-        Ok(names
-            .iter()
-            .filter_map(|name| name.strip_prefix(LINK))
-            .map(|name| name.replace(DOT, "."))
-            .collect())
+        let names = names.iter().filter_map(|name| name.strip_prefix(prefix));
+        Ok(names.map(|name| name.replace(DOT, ".")).collect())
     }
 
     /// Whether anything of this version is pinned.

@@ -283,7 +283,13 @@ pub fn listener_key(service: &Service) -> Option<ListenerKey> {
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service { vip: wide(key.vip), port: key.port, protocol: key.protocol.number(), reserved: [0; 5] }
+    Service {
+        vip: wide(key.vip),
+        port: key.port,
+        protocol: key.protocol.number(),
+        reserved: 0,
+        reserved_word: 0,
+    }
 }
 
 /// The record of a member.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use serde::Serialize;
 use xdp_ebpf::{
-    abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, Listener, name_str},
+    abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener, name_str},
     tcp_state::State,
     verdict::{Class, Event},
 };
@@ -254,11 +254,16 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     }
     let mut rows = Vec::new();
     for (index, record) in listeners(tables)? {
-        let open = by_listener.get(&(index as u16)).copied();
-        if record.state != ENTRY_ACTIVE && open.is_none() {
+        let open = match record.kind {
+            LISTENER_LAYER7 => Open::at_layer7(tables, index),
+            _ => by_listener.get(&(index as u16)).copied().unwrap_or_default(),
+        };
+        if record.state != ENTRY_ACTIVE && open.all == 0 {
             continue;
         }
         let limits = tables.limits().of(index, &record);
+        let mut traffic = Traffic::new(open, &tables.listener_traffic(index)?);
+        traffic.refused.connections += tables.limits().closed(index);
         rows.push(ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),
             name: name_str(&record.name).to_owned(),
@@ -274,7 +279,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             max_connections: limits.connections,
             max_connections_per_second: limits.connections_per_second,
             bandwidth_mbit: limits.bandwidth_mbit,
-            traffic: Traffic::new(open.unwrap_or_default(), &tables.listener_traffic(index)?),
+            traffic,
         });
     }
     Ok((pools, rows))
@@ -324,7 +329,6 @@ pub fn counters(tables: &Tables) -> Result<Vec<Counter>> {
         class: match event.class() {
             Class::Pass => "pass",
             Class::Drop => "drop",
-            Class::Answer => "answer",
             Class::Note => "note",
         },
         count,

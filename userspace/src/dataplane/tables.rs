@@ -1,6 +1,6 @@
 //! All maps of a running data path, opened by their pins: what the daemon and the commands that look in work on.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, sync::Arc};
 
 use anyhow::{Context, Result};
 use aya::{
@@ -49,7 +49,7 @@ pub struct Tables {
     /// `ek_listen_stat`.
     pub listener_stat: PerCpuArray<MapData, ListenerStat>,
     /// `ek_limit`.
-    pub limit: Mapping<Limit>,
+    pub limit: Arc<Mapping<Limit>>,
     /// `ek_bandwidth`.
     pub bandwidth: Mapping<Bandwidth>,
     /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
@@ -91,7 +91,7 @@ impl Tables {
             load: mapping(pins, map::LOAD)?,
             backend_stat: per_cpu(pins, map::BACKEND_STAT)?,
             listener_stat: per_cpu(pins, map::LISTENER_STAT)?,
-            limit: mapping(pins, map::LIMIT)?,
+            limit: Arc::new(mapping(pins, map::LIMIT)?),
             bandwidth: mapping(pins, map::BANDWIDTH)?,
             sessions,
             interface: array(pins, map::INTERFACE)?,

@@ -7,15 +7,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use xdp_ebpf::abi::ListenerStat;
 
-use super::report::{ListenerRow, MemberHealth, MemberState, Pool};
+use super::{
+    report::{ListenerRow, MemberHealth, MemberState, Pool},
+    tables::Tables,
+};
 
-/// Sessions now.
+/// Sessions now, or connections of a Layer-7 listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Open {
     /// All.
     pub all: u64,
     /// Those that are established: TCP's in that state, UDP's that were answered.
     pub established: u64,
+}
+
+impl Open {
+    /// Of a Layer-7 listener: the connections that it has accepted.
+    pub fn at_layer7(tables: &Tables, listener: u32) -> Self {
+        let all = tables.limit.get(listener).map_or(0, |limit| limit.connections().get().into());
+        Self { all, established: all }
+    }
 }
 
 /// What a listener or a load balancer has had to do since it is there.

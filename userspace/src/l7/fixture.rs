@@ -19,10 +19,13 @@ use super::{
     pick::secret::Secret,
     snapshot::{pools, snapshots},
 };
-use crate::model::{
-    Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
-    edge::{Edge, ProxyVersion},
-    http::{HttpListener, HttpPool, HttpTimeouts},
+use crate::{
+    dataplane::{memory::Mapping, seats::Seats},
+    model::{
+        Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
+        edge::{Edge, ProxyVersion},
+        http::{HttpListener, HttpPool, HttpTimeouts},
+    },
 };
 
 /// Long enough for anything that happens at all.
@@ -68,7 +71,8 @@ impl Front {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let listening = Listening::start(runtime.handle(), socket, snapshot).unwrap();
+        let mut listening = Listening::start(runtime.handle(), socket, snapshot).unwrap();
+        listening.seat(|| Some(Seats::new(Arc::new(Mapping::of_zeros(1)), 0)));
         Self { address, member, sent, edges, _listening: listening, _runtime: runtime }
     }
 

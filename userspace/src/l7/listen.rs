@@ -24,7 +24,7 @@ use pingora::{
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{sleep, timeout},
 };
 
@@ -32,7 +32,10 @@ use super::{
     edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
     tls::Acceptor,
 };
-use crate::model::ListenerKey;
+use crate::{
+    dataplane::seats::{Seat, Seats},
+    model::ListenerKey,
+};
 
 /// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
 const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
@@ -48,6 +51,8 @@ pub struct Listening {
     service: Arc<Service>,
     socket: StdListener,
     state: watch::Sender<bool>,
+    /// For its places; nothing once it has them.
+    seats: Option<oneshot::Sender<Seats>>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
 }
@@ -81,7 +86,7 @@ pub fn open(key: &ListenerKey) -> Result<StdListener> {
 }
 
 impl Listening {
-    /// Accepts connections from `socket`, on the threads of `runtime`.
+    /// Accepts connections from `socket`, on the threads of `runtime`, once it has places for them: see [`Self::seat`].
     ///
     /// # Errors
     /// The runtime has no room for the socket.
@@ -89,10 +94,22 @@ impl Listening {
         let service = Arc::new(Service::new(settings(runtime), snapshot)?);
         let (state, ending) = watch::channel(false);
         let (open, connections) = mpsc::channel(1);
+        let (seats, places) = oneshot::channel();
         let _inside = runtime.enter();
         let listener = TcpListener::from_std(socket.try_clone()?)?;
-        runtime.spawn(accept(listener, service.clone(), ending, open));
-        Ok(Self { service, socket, state, connections })
+        runtime.spawn(accept(listener, service.clone(), places, ending, open));
+        Ok(Self { service, socket, state, seats: Some(seats), connections })
+    }
+
+    /// Gives it places for its connections, unless it has some; `seats` says which.
+    pub fn seat(&mut self, seats: impl FnOnce() -> Option<Seats>) {
+        if self.seats.is_some()
+            && let Some(seats) = seats()
+            && let Some(waiting) = self.seats.take()
+        {
+            // If nobody waits, it has ended.
+            let _ = waiting.send(seats);
+        }
     }
 
     /// The socket, to be steered to.
@@ -116,7 +133,7 @@ impl Listening {
     pub async fn end(mut self) {
         sleep(LAST_HANDSHAKES).await;
         let _ = self.state.send(true);
-        drop(self.socket);
+        drop((self.seats, self.socket));
         let _ = self.connections.recv().await;
     }
 }
@@ -176,9 +193,11 @@ fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard
 async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
+    places: oneshot::Receiver<Seats>,
     mut ending: ShutdownWatch,
     open: mpsc::Sender<()>,
 ) {
+    let Ok(seats) = places.await else { return };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -186,12 +205,14 @@ async fn accept(
         };
         match accepted {
             Ok((socket, _)) => {
+                // Over the limit, it is closed here.
+                let Some(seat) = seats.take() else { continue };
                 let (service, ending, open) = (service.clone(), ending.clone(), open.clone());
                 tokio::spawn(async move {
                     if let Err(error) = service.serve(socket, &ending).await {
                         tracing::debug!("no connection: {error:#}");
                     }
-                    drop(open);
+                    drop::<(Seat, _)>((seat, open));
                 });
             }
             Err(error) if is_exhausted(&error) => {

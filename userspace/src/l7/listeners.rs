@@ -140,6 +140,13 @@ impl Layer7 {
         followed
     }
 
+    /// Lets listeners accept connections that `daemon` has places for by now: to be called when it has followed, too.
+    pub fn seat(&mut self, daemon: &Daemon) {
+        for (key, listening) in &mut self.listeners {
+            listening.seat(|| daemon.seats(key));
+        }
+    }
+
     fn start(
         &mut self,
         key: ListenerKey,

@@ -38,15 +38,16 @@ pub struct Limit {
     pub per_second: u32,
     /// The most connections; 0: there is no limit.
     pub max_connections: u32,
-    /// Connections now: sessions that are not over.
+    /// Connections now: sessions that are not over; of a Layer-7 listener, those that Layer 7 has accepted.
     pub connections: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Connections that Layer 7 closed at once, because there were as many as may be.
+    pub closed: u32,
 }
 
 shared_fields! { Bandwidth { spent: u64, cost: u64, depth: u64, mbit: u32, } }
 shared_fields! { Limit {
     spent: u64, cost: u64, depth: u64, per_second: u32, max_connections: u32, connections: u32,
+    closed: u32,
 } }
 
 /// What one CPU counted for a listener.
@@ -63,7 +64,7 @@ pub struct ListenerStat {
     pub bytes_out: u64,
     /// Packets of both directions that were dropped because of the load balancer's bandwidth.
     pub over_bandwidth: u64,
-    /// Sessions opened.
+    /// Sessions opened; of a Layer-7 listener, SYNs that went on.
     pub sessions: u64,
     /// New sessions refused because the listener had as many as it may.
     pub over_connections: u64,

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {

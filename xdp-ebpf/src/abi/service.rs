@@ -24,6 +24,9 @@ pub const ALGORITHM_SOURCE_HASH: u8 = 1;
 /// The slots are the members that may be picked, each once, with its weight.
 pub const ALGORITHM_LEAST_CONNECTIONS: u8 = 2;
 
+/// Stands for a backend where there is none.
+pub const NO_BACKEND: u32 = u32::MAX;
+
 /// [`Listener::access`]: everybody gets in, and there is no list.
 pub const ACCESS_OPEN: u32 = 0;
 /// Whoever is on no prefix of the list gets in; also the value of a prefix that lets in.
@@ -54,7 +57,9 @@ pub struct Service {
     /// IP protocol.
     pub protocol: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// Zero.
+    pub reserved_word: u32,
 }
 
 /// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is

@@ -1,6 +1,7 @@
 //! The kernel's side of the two traits: packets as the driver hands them over, maps as the kernel keeps them. And
-//! `steer`, which has no packets: it finds Layer-7 listeners' sockets.
+//! `steer`, which has no packets: it finds Layer-7 listeners' sockets. `egress` sees what those send.
 
+pub mod egress;
 pub mod maps;
 pub mod packet;
 mod route;

@@ -1,10 +1,13 @@
 //! [`Packet`] over an XDP context.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     bindings::xdp_md,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
+use aya_log_ebpf::macro_support::{Level, level_enabled};
 use xdp_ebpf::{
     admit::{self, Picked},
     family::{Family, V4, V6},
@@ -15,7 +18,7 @@ use xdp_ebpf::{
     refuse,
     tables::Tables,
     toa, unsettled,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event},
 };
 
 use super::{maps, tables::Maps};
@@ -32,9 +35,11 @@ impl XdpPacket {
 
     /// A checked pointer: the verifier wants to see the comparison with `data_end` right here.
     #[inline(always)]
-    fn pointer<T>(&self, offset: usize) -> Option<*mut T> {
+    fn pointer<T>(&self, offset: usize) -> Option<NonNull<T>> {
         let start = self.start() + offset;
-        (start + size_of::<T>() <= self.ctx.data_end()).then_some(start as *mut T)
+        // SAFETY: no frame begins at address 0.
+        let pointer = unsafe { NonNull::new_unchecked(start as *mut T) };
+        (start + size_of::<T>() <= self.ctx.data_end()).then_some(pointer)
     }
 
     /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
@@ -59,13 +64,13 @@ impl Packet for XdpPacket {
     #[inline(always)]
     fn at<T: Header>(&self, offset: usize) -> Option<&T> {
         // SAFETY: inside the packet; a `Header` has no alignment and no invalid bytes; `&self` keeps writers out.
-        self.pointer(offset).map(|p| unsafe { &*p })
+        self.pointer(offset).map(|p| unsafe { p.as_ref() })
     }
 
     #[inline(always)]
     fn at_mut<T: Header>(&mut self, offset: usize) -> Option<&mut T> {
         // SAFETY: as in `at`; `&mut self` keeps everybody else out.
-        self.pointer(offset).map(|p| unsafe { &mut *p })
+        self.pointer(offset).map(|mut p| unsafe { p.as_mut() })
     }
 
     #[inline(always)]
@@ -111,8 +116,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -125,8 +130,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn restore<T: Tables>(&mut self, _tables: &T, forwarded: bool) -> Result<(), Event> {
-        Event::from_u32(ek_restore(self.ctx.ctx, forwarded.into())).map_or(Ok(()), Err)
+    fn restore<T: Tables>(&mut self, _tables: &T, code: Code) -> Code {
+        Code::from_number(ek_restore(self.ctx.ctx, code.number()))
     }
 
     #[inline(always)]
@@ -135,8 +140,13 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
+    fn way_back<T: Tables>(&self, _tables: &T) -> Code {
+        Code::from_number(ek_way_back(self.ctx.ctx))
+    }
+
+    #[inline(always)]
+    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
     }
 
     #[inline(always)]
@@ -156,18 +166,18 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Result<Outcome, Event> {
-        decoded(if F::VERSION == 4 { ek_unsettled(self.ctx.ctx) } else { ek_unsettled6(self.ctx.ctx) })
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 {
+            ek_unsettled(self.ctx.ctx)
+        } else {
+            ek_unsettled6(self.ctx.ctx)
+        })
     }
 
     #[inline(always)]
-    fn translate_icmp<F: Family, T: Tables>(
-        &mut self,
-        _tables: &T,
-        otherwise: Event,
-    ) -> Result<Outcome, Event> {
+    fn translate_icmp<F: Family, T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Code {
         let translate = if F::VERSION == 4 { ek_icmp } else { ek_icmp6 };
-        decoded(translate(self.ctx.ctx, otherwise as u32))
+        Code::from_number(translate(self.ctx.ctx, otherwise as u32))
     }
 
     #[inline(always)]
@@ -200,6 +210,10 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
+        // A constant for the verifier, who takes the call out if nobody listens.
+        if !level_enabled(Level::Info) {
+            return;
+        }
         let code = opened.err().map_or(DONE, |event| event as u32);
         let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
         tell(self.ctx.ctx, code);
@@ -227,13 +241,22 @@ pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
     }
 }
 
-/// What [`ek_plain`] took off, put back: [`DONE`] or an event.
+/// What [`ek_plain`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_restore(ctx: *mut xdp_md, forwarded: u32) -> u32 {
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    frame::restore(&mut XdpPacket::new(ctx), &maps, forwarded != 0).err().map_or(DONE, |event| event as u32)
+    frame::restore(&mut XdpPacket::new(ctx), &maps, Code::from_number(code)).number()
+}
+
+/// Where an answer leaves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_way_back(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    Code::from(frame::way_back(&XdpPacket::new(ctx), &maps)).number()
 }
 
 /// The tags of an interface, put on: [`DONE`] or an event.
@@ -243,33 +266,6 @@ pub extern "C" fn ek_tag(ctx: *mut xdp_md, slot: u32) -> u32 {
     let Some(interface) = maps::INTERFACE.get(slot) else { return Event::DropInternal as u32 };
     let mut packet = XdpPacket::new(XdpContext::new(ctx));
     frame::tag(&mut packet, interface.tags).err().map_or(DONE, |event| event as u32)
-}
-
-/// High words of an outcome as a function returns it; in the low word is the slot, or with any other the event.
-const TX: u64 = 1;
-/// See [`TX`].
-const REDIRECT: u64 = 2;
-/// See [`TX`].
-const TAG: u64 = 3;
-
-#[inline(always)]
-fn encoded(outcome: Result<Outcome, Event>) -> u64 {
-    match outcome {
-        Ok(Outcome::Tx) => TX << 32,
-        Ok(Outcome::Redirect(slot)) => REDIRECT << 32 | u64::from(slot),
-        Ok(Outcome::Tag(slot)) => TAG << 32 | u64::from(slot),
-        Ok(Outcome::Stop(event)) | Err(event) => event as u64,
-    }
-}
-
-#[inline(always)]
-fn decoded(answer: u64) -> Result<Outcome, Event> {
-    match (answer >> 32, answer as u32) {
-        (TX, _) => Ok(Outcome::Tx),
-        (REDIRECT, slot) => Ok(Outcome::Redirect(slot as u8)),
-        (TAG, slot) => Ok(Outcome::Tag(slot as u8)),
-        (_, event) => Err(Event::from_u32(event).unwrap_or(Event::DropInternal)),
-    }
 }
 
 /// Kind of a picked member; 0 is none.
@@ -345,7 +341,8 @@ macro_rules! functions {
         pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
         }
 
         /// A later fragment.
@@ -354,7 +351,7 @@ macro_rules! functions {
         pub extern "C" fn $fragment(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps)).number()
         }
 
         /// "Too big".
@@ -363,7 +360,8 @@ macro_rules! functions {
         pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            encoded(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
         }
 
         /// ICMP; `otherwise` is the number of the event with which all else ends.
@@ -373,7 +371,12 @@ macro_rules! functions {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
             let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
-            encoded(icmp::translate::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps, otherwise))
+            Code::from(icmp::translate::<$family, XdpPacket, Maps>(
+                &mut XdpPacket::new(ctx),
+                &maps,
+                otherwise,
+            ))
+            .number()
         }
     };
 }

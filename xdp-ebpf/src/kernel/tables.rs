@@ -31,6 +31,11 @@ impl Maps {
     pub const fn new(ctx: &XdpContext) -> Self {
         Self { ctx: ctx.ctx }
     }
+
+    /// For a program that is not XDP: it may not look up routes nor tell anything.
+    pub const fn without_context() -> Self {
+        Self { ctx: core::ptr::null_mut() }
+    }
 }
 
 #[inline(always)]
@@ -202,21 +207,26 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
         if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut ListenerStat = unsafe { &mut *stat };
             match direction {
                 Direction::In => {
-                    stat.packets_in += 1;
+                    stat.packets_in += u64::from(packets);
                     stat.bytes_in += u64::from(bytes);
                 }
                 Direction::Out => {
-                    stat.packets_out += 1;
+                    stat.packets_out += u64::from(packets);
                     stat.bytes_out += u64::from(bytes);
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        self.count_traffic(listener, direction, 1, bytes);
         if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut BackendStat = unsafe { &mut *stat };

@@ -24,22 +24,22 @@ pub fn is_icmp(frame: &[u8]) -> bool {
 }
 
 /// An error, and what it quotes.
-struct Message {
-    source: SocketAddr,
-    destination: SocketAddr,
+pub struct Message {
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
     /// Type and code.
-    kind: [u8; 2],
+    pub kind: [u8; 2],
     /// The next hop's MTU, if it tells of one.
-    mtu: Option<u32>,
-    protocol: IpNumber,
-    quoted: (SocketAddr, SocketAddr),
+    pub mtu: Option<u32>,
+    pub protocol: IpNumber,
+    pub quoted: (SocketAddr, SocketAddr),
     /// What is quoted of UDP's checksum or TCP's sequence number.
-    tail: [u8; 2],
+    pub tail: [u8; 2],
 }
 
 impl Message {
     /// Reads a frame whose checksums must all be right.
-    fn read(frame: &[u8], what: &str) -> Self {
+    pub fn read(frame: &[u8], what: &str) -> Self {
         let packet = SlicedPacket::from_ethernet(frame).unwrap();
         let (quotation, kind, mtu) = match packet.transport.as_ref().unwrap() {
             TransportSlice::Icmpv4(icmp) => {

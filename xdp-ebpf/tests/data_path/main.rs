@@ -3,8 +3,11 @@
 
 mod access;
 mod cases;
+mod fragments;
 mod garbage;
 mod icmp;
+mod icmp_error;
+mod odd;
 mod schedule;
 mod sessions;
 mod toa;

@@ -246,7 +246,7 @@ fn a_new_generation_asks_for_the_next_hop_again() {
 }
 
 #[test]
-fn what_is_larger_than_the_way_out_is_dropped_by_name() {
+fn what_is_larger_than_the_way_out_is_answered() {
     const MTU: usize = 1500;
     for cast in Cast::ALL {
         let world = World::new();
@@ -257,14 +257,15 @@ fn what_is_larger_than_the_way_out_is_dropped_by_name() {
             let packet = cast.ack(&vec![7; leaves - cast.back_header() - 20]).packet().unwrap();
             world.send(Side::Front, &frame(Side::Front, &packet)).0
         };
-        assert!(matches!(there(MTU), Outcome::Redirect(_)), "{cast:?}");
-        assert_eq!(there(MTU + 1), Outcome::Stop(Event::DropOverMtu), "{cast:?}");
+        assert_eq!(there(MTU), Outcome::Redirect(1), "{cast:?}");
+        assert_eq!(there(MTU + 1), Outcome::Redirect(0), "{cast:?}");
         let back = |leaves: usize| {
             let payload = vec![7; leaves - cast.front_header() - 20];
             let packet = cast.from_backend(|s| s.payload = payload).packet().unwrap();
             world.send(Side::Back, &frame(Side::Back, &packet)).0
         };
-        assert!(matches!(back(MTU), Outcome::Redirect(_)), "{cast:?}");
-        assert_eq!(back(MTU + 1), Outcome::Stop(Event::DropOverMtu), "{cast:?}");
+        assert_eq!(back(MTU), Outcome::Redirect(0), "{cast:?}");
+        assert_eq!(back(MTU + 1), Outcome::Redirect(1), "{cast:?}");
+        assert_eq!(world.tables.counted(Event::IcmpTooBig), 2);
     }
 }

@@ -103,7 +103,7 @@ pub fn name(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Tx | Outcome::Redirect(_) => "forward",
         Outcome::Stop(event) => event.name(),
-        Outcome::Tag(_) => panic!("not yet at its end"),
+        Outcome::Tag(_) | Outcome::Reply => panic!("not yet at its end"),
     }
 }
 

@@ -12,8 +12,10 @@ use crate::workspace;
 pub enum Need {
     /// `cargo xtask run`, and the tests too.
     Run,
-    /// `cargo xtask test` only.
+    /// `cargo xtask test`.
     Test,
+    /// `cargo xtask bench l7` only.
+    Bench,
 }
 
 /// Program, Debian's package, who needs it.
@@ -36,6 +38,7 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("dropbear", "dropbear-bin", Need::Test),
     ("dnsmasq", "dnsmasq-base", Need::Test),
     ("dig", "bind9-dnsutils", Need::Test),
+    ("h2load", "nghttp2-client", Need::Bench),
     // With rustup they are always there, if only to say which component is missing.
     ("cargo-fmt", "rustfmt-web", Need::Test),
     ("cargo-clippy", "rust-web-clippy", Need::Test),

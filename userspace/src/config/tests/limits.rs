@@ -29,44 +29,37 @@ fn what_they_mean() {
     assert_eq!(model.pools["web"].drain_timeout, None);
 }
 
-/// Layer 7 has limits of its own.
+/// A file with an HTTP listener too, and these lines of its own and of its pool.
+fn with_http(load_balancer: &str, listener: &str, pool: &str) -> String {
+    let http = "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
+    let pools = format!("[[pool]]\nname = 'pages'\nprotocol = 'http'\n{pool}\n");
+    with(load_balancer, &format!("{http}{listener}\n{pools}"), "")
+}
+
+#[test]
+fn limits_hold_for_http_too() {
+    let text = with_http("bandwidth_mbit = 8", "max_connections = 5\nmax_connections_per_second = 6", "");
+    let model = parse("f", &text).unwrap().model;
+    let limits = |name: &str| {
+        let mut listeners = model.listeners.values();
+        listeners.find(|listener| listener.name == name).unwrap().limits
+    };
+    let of_pages = Limits { bandwidth_mbit: Some(8), connections: Some(5), connections_per_second: Some(6) };
+    assert_eq!(limits("pages"), of_pages);
+    assert_eq!(limits("web"), Limits { bandwidth_mbit: Some(8), ..Limits::default() });
+}
+
 #[test]
 fn refused_for_http() {
-    let text = |load_balancer, listener, pool| {
-        let http =
-            "[[load_balancer.listener]]\nname = 'pages'\nport = 81\nprotocol = 'http'\npool = 'pages'\n";
-        let pools = format!("[[pool]]\nname = 'pages'\nprotocol = 'http'\n{pool}\n");
-        with(load_balancer, &format!("{http}{listener}\n{pools}"), "")
-    };
-    assert_eq!(said(&text("", "", "")), [""; 0]);
-    for (load_balancer, listener, pool, expected) in [
+    for (listener, pool, expected) in [
         (
-            "bandwidth_mbit = 1",
-            "",
-            "",
-            "16: load_balancer.listener: its load balancer has bandwidth_mbit, which does not hold for HTTP; give this \
-             listener a load balancer without it",
-        ),
-        (
-            "",
-            "max_connections = 1",
-            "",
-            r#"21: load_balancer.listener.max_connections: does not hold for HTTP; leave it out, or use "tcp""#,
-        ),
-        (
-            "",
             "when_down = 'reset'",
             "",
             "21: load_balancer.listener.when_down: an HTTP client is told so by status 503; leave it out",
         ),
-        (
-            "",
-            "",
-            "drain_timeout = '1s'",
-            "25: pool.drain_timeout: is for connections of Layer 4; leave it out",
-        ),
+        ("", "drain_timeout = '1s'", "25: pool.drain_timeout: is for connections of Layer 4; leave it out"),
     ] {
-        assert_eq!(said(&text(load_balancer, listener, pool)), [expected]);
+        assert_eq!(said(&with_http("", listener, pool)), [expected]);
     }
 }
 

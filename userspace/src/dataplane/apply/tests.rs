@@ -1,7 +1,7 @@
 //! Random models, applied one after the other to real hash and array maps: what the XDP program would read is what
 //! the model says, and an index that a session refers to never changes hands. Skipped without the right to make maps.
 
-use std::{collections::HashMap as Counts, net::IpAddr};
+use std::{collections::HashMap as Counts, net::IpAddr, sync::Arc};
 
 use aya::{
     Pod,
@@ -59,7 +59,7 @@ fn tables() -> Result<Tables, MapError> {
         load: Mapping::of_zeros(ENTRIES),
         backend_stat: PerCpuArray::create(ENTRIES, 0)?,
         listener_stat: PerCpuArray::create(ENTRIES, 0)?,
-        limit: Mapping::of_zeros(ENTRIES),
+        limit: Arc::new(Mapping::of_zeros(ENTRIES)),
         bandwidth: Mapping::of_zeros(ENTRIES),
         sessions: Sessions {
             config: Config::default(),

@@ -8,6 +8,7 @@ use rtnetlink::{
 };
 use xdp_ebpf::abi;
 
+use super::vlan::{self, Vlan};
 use crate::dataplane::tables::Tables;
 
 /// One interface.
@@ -17,6 +18,12 @@ pub struct Interface {
     pub name: String,
     /// Its index.
     pub index: u32,
+    /// Index of the interface whose wire it is; its own, but for a VLAN's: see [`vlan::on_its_wire`].
+    pub device: u32,
+    /// The tags that its frames have on that wire, the outer one first: see [`abi::Interface::tags`].
+    pub tags: [u32; 2],
+    /// Whether it is a VLAN's.
+    pub vlan: Option<Vlan>,
     /// Largest IP packet in bytes.
     pub mtu: u32,
     /// Its MAC; zeros if it has none of six bytes.
@@ -60,13 +67,13 @@ pub async fn all(handle: &Handle) -> Result<Vec<Interface>> {
 /// The interfaces with these names, in their order.
 ///
 /// # Errors
-/// One is not there.
+/// One is not there, or is a VLAN that the data path cannot serve.
 pub async fn named(handle: &Handle, names: &[String]) -> Result<Vec<Interface>> {
     let all = all(handle).await?;
     names
         .iter()
         .map(|name| match all.iter().find(|interface| interface.name == *name) {
-            Some(interface) => Ok(interface.clone()),
+            Some(interface) => vlan::on_its_wire(interface, &all),
             None => {
                 let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
                 bail!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
@@ -75,11 +82,24 @@ pub async fn named(handle: &Handle, names: &[String]) -> Result<Vec<Interface>> 
         .collect()
 }
 
-/// What a netlink message says about an interface.
+/// The interfaces whose wires these are, each once: where XDP sits.
+///
+/// # Errors
+/// Netlink fails.
+pub async fn wires(handle: &Handle, interfaces: &[Interface]) -> Result<Vec<Interface>> {
+    let mut wires = all(handle).await?;
+    wires.retain(|wire| interfaces.iter().any(|interface| interface.device == wire.index));
+    Ok(wires)
+}
+
+/// What a netlink message says about an interface; of a VLAN's, not yet on whose wire it is.
 pub fn from_message(message: &LinkMessage) -> Interface {
     let mut interface = Interface {
         name: String::new(),
         index: message.header.index,
+        device: message.header.index,
+        tags: [0; 2],
+        vlan: vlan::from_message(message),
         mtu: 0,
         mac: [0; 6],
         running: message.header.flags.contains(LinkFlags::Up | LinkFlags::Running),
@@ -122,11 +142,12 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
     for (slot, index) in (0..).zip(slots) {
         let record = match interfaces.iter().find(|interface| interface.index == index) {
             Some(interface) => {
-                tables.device.set(slot, index, None, 0)?;
+                tables.device.set(slot, interface.device, None, 0)?;
                 abi::Interface {
                     index,
-                    device: index,
+                    device: interface.device,
                     mtu: interface.mtu,
+                    tags: interface.tags,
                     mac: interface.mac,
                     ..abi::Interface::default()
                 }

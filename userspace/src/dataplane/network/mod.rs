@@ -6,6 +6,7 @@
 //!   → addresses of IPv6, by addresses on the interfaces
 //! neighbours  the next hops towards the backends stay resolved
 //! interfaces  what XDP sits on
+//!   → vlan      of a VLAN device, the wire's own
 //! monitor     word of every change that makes a known next hop wrong
 //! ```
 
@@ -15,6 +16,7 @@ pub mod monitor;
 pub mod neighbours;
 pub mod own;
 pub mod routes;
+pub mod vlan;
 
 use std::path::Path;
 
