@@ -1,16 +1,25 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
+mod access;
+mod autobahn;
+mod calls;
 mod certificates;
 mod changes;
+mod differential;
 mod echo;
 mod failures;
+mod families;
 mod grpc;
 mod guard;
+mod kept;
 mod limits;
 mod log;
 mod path;
 mod policies;
 mod requests;
+mod routing;
+mod script;
+mod stay;
 mod tls;
 
 use testbed::Process;

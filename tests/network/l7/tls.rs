@@ -1,16 +1,19 @@
 //! Do clients and members get the TLS that was asked for, and does a change of it fail anybody?
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     process::Output,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
-use testbed::Process;
+use openssl::ssl::{SslConnector, SslMethod};
+use testbed::{Process, wait_for};
 
 use crate::{
-    balancer::{Balancer, Settings},
-    l7::{certificates::Certificates, http, nginx},
+    balancer::{Balancer, DEADLINE, Settings, VIP},
+    l7::{certificates::Certificates, echo::Echo, http, nginx},
     servers,
 };
 
@@ -70,6 +73,40 @@ fn https_with_sni_http2_and_client_certificates() {
     assert_eq!(text(with("customer")), "200 2");
     assert!(!with("stranger").status.success());
     assert!(!version(&balancer, "shop.example", &[]).status.success());
+}
+
+/// LI8: as ws on HTTP listeners, wss needs no configuration on HTTPS listeners.
+#[test]
+fn a_websocket_over_tls_needs_no_configuration() {
+    let certificates = Certificates::new();
+    certificates.authority("ca").issue("ca", "shop", "shop.example");
+    let balancer =
+        Balancer::start(https(format!("certificates = \"shop\"\n{}", certificates.server("shop"))));
+    let _echo = Echo::start(&balancer.network.backends[0]);
+    let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+    connector.set_ca_file(certificates.path("ca.crt")).unwrap();
+    // As browsers do for WebSockets.
+    connector.set_alpn_protos(b"\x08http/1.1").unwrap();
+    let mut client = connector.build().connect("shop.example", stream).unwrap();
+    let request = "GET /chat HTTP/1.1\r\nHost: shop.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    client.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        head.extend(byte);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    for length in [1, 125, 70_000] {
+        let frame = vec![length as u8; length];
+        client.write_all(&frame).unwrap();
+        let mut back = vec![0; length];
+        client.read_exact(&mut back).unwrap();
+        assert!(back == frame);
+    }
 }
 
 #[test]
@@ -161,6 +198,48 @@ fn members_are_believed_only_with_the_right_certificate() {
         balancer.reload();
         assert_eq!(get(&balancer), code, "{tls}");
     }
+}
+
+/// As strictly as for requests: a member that no request would believe is not well.
+#[test]
+fn members_are_checked_over_tls() {
+    let certificates = Certificates::new();
+    certificates.authority("ca").issue("ca", "member", "member.example").authority("others");
+    let cas = ["ca", "others"].map(|name| certificates.ca(name)).concat();
+    let pool = |tls: &str| -> &'static str {
+        let health = "health = { protocol = \"https\", interval = \"1s\" }";
+        format!("protocol = \"https\"\ntls = {{ {tls} }}\n{health}").leak()
+    };
+    let right = pool("server_name = \"member.example\", ca = \"ca\"");
+    let mut balancer = Balancer::start(Settings { pool: right, listener: cas, ..http(1) });
+    let directory = tempfile::tempdir().unwrap();
+    let server = tls_server(&balancer, directory.path(), &certificates);
+    let health_becomes = |balancer: &Balancer, health: &str, reason: Option<&str>| {
+        let is = || {
+            let member = balancer.member(0);
+            member["health"] == health && (reason.is_none() || member["reason"].as_str() == reason)
+        };
+        wait_for(health, DEADLINE, is).unwrap_or_else(|error| panic!("{error}: {}", balancer.member(0)));
+    };
+    health_becomes(&balancer, "up", None);
+    let bad = Some("no good TLS handshake");
+    for (tls, health, reason) in [
+        ("server_name = \"member.example\", ca = \"others\"", "down", bad),
+        ("verify = false", "up", None),
+        ("server_name = \"other.example\", ca = \"ca\"", "down", bad),
+        ("server_name = \"member.example\", ca = \"ca\"", "up", None),
+        ("server_name = \"member.example\"", "down", bad),
+    ] {
+        balancer.settings.pool = pool(tls);
+        balancer.reload();
+        health_becomes(&balancer, health, reason);
+    }
+    balancer.settings.pool = pool("verify = false");
+    balancer.reload();
+    health_becomes(&balancer, "up", None);
+    drop(server);
+    let _plain = servers::nginx(&balancer.network.backends[0], directory.path(), "");
+    health_becomes(&balancer, "down", bad);
 }
 
 /// nginx with TLS and HTTP/2 on the backend.

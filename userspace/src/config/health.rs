@@ -6,7 +6,10 @@ use super::{
     document::{Shape, Table, Value},
     scalar,
 };
-use crate::health::check::{Codes, Get, Health, Probe};
+use crate::{
+    health::check::{Codes, Get, Health, Probe},
+    model::tls::MemberTls,
+};
 
 const HEALTH: Shape = Shape {
     path: "pool.health",
@@ -23,10 +26,20 @@ const PATH: &str = "/";
 const LONGEST_PATH: usize = 80;
 const LONGEST_HOST: usize = 100;
 
-/// The pool's check, good with `codes` unless it names others; none is fine.
-pub(super) fn read(pool: &Table<'_>, codes: &Codes) -> Option<Health> {
+/// What a check depends on beside its own keys.
+pub(super) struct Members<'a> {
+    /// Codes of a good answer, unless the check names others.
+    pub(super) codes: Codes,
+    /// Whether they speak TLS.
+    pub(super) https: bool,
+    /// How, if that is known.
+    pub(super) tls: Option<&'a MemberTls>,
+}
+
+/// The pool's check; none is fine.
+pub(super) fn read(pool: &Table<'_>, members: &Members<'_>) -> Option<Health> {
     let table = pool.table("health", &HEALTH)?;
-    let probe = table.require("protocol").and_then(|value| probe(value, &table, codes));
+    let probe = table.require("protocol").and_then(|value| probe(value, &table, members));
     let port = table.get("port").map(scalar::port);
     let interval = duration(&table, "interval").unwrap_or(Some(INTERVAL));
     let timeout = match (duration(&table, "timeout"), interval) {
@@ -57,14 +70,30 @@ pub(super) fn read(pool: &Table<'_>, codes: &Codes) -> Option<Health> {
     })
 }
 
-fn probe(protocol: Value<'_>, table: &Table<'_>, usual: &Codes) -> Option<Probe> {
+fn probe(protocol: Value<'_>, table: &Table<'_>, members: &Members<'_>) -> Option<Probe> {
     let probe = match protocol.string()? {
-        "http" => return get(table, usual).map(Probe::Http),
+        "http" => {
+            if members.https && table.get("port").is_none() {
+                protocol.refuse(
+                    "the members speak TLS on their ports; use \"https\", or give the port on which they answer \
+                     without",
+                );
+            }
+            return get(table, &members.codes, None).map(Probe::Http);
+        }
+        "https" => {
+            if !members.https {
+                protocol.refuse(
+                    "only members of a pool with protocol = \"https\" are asked over TLS; use \"http\"",
+                );
+            }
+            return get(table, &members.codes, members.tls).map(Probe::Http);
+        }
         "tcp" => Probe::Tcp,
         "udp" => Probe::Udp,
         other => {
             protocol.refuse(format!(
-                "{other:?} is not supported by this version; use \"tcp\", \"http\" or \"udp\""
+                "{other:?} is not supported by this version; use \"tcp\", \"http\", \"https\" or \"udp\""
             ));
             return None;
         }
@@ -75,7 +104,7 @@ fn probe(protocol: Value<'_>, table: &Table<'_>, usual: &Codes) -> Option<Probe>
     Some(probe)
 }
 
-fn get(table: &Table<'_>, usual: &Codes) -> Option<Get> {
+fn get(table: &Table<'_>, usual: &Codes, tls: Option<&MemberTls>) -> Option<Get> {
     let host = table.get("host").map(host);
     let path = table.get("path").map_or_else(|| Some(PATH.into()), path);
     let codes = table.get("codes").map_or_else(|| Some(usual.clone()), codes);
@@ -84,6 +113,7 @@ fn get(table: &Table<'_>, usual: &Codes) -> Option<Get> {
             Some(host) => Some(host?),
             None => None,
         },
+        tls: tls.cloned(),
         path: path?,
         codes: codes?,
     })

@@ -18,8 +18,8 @@ use crate::model::{
 /// Between two requests, the listener's `idle_timeout`.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Keys of `[[load_balancer.listener]]` for HTTP and HTTPS listeners.
-pub(super) const LISTENER_KEYS: [&str; 4] =
-    ["head_timeout", "connect_timeout", "read_timeout", "write_timeout"];
+pub(super) const LISTENER_KEYS: [&str; 5] =
+    ["head_timeout", "connect_timeout", "read_timeout", "write_timeout", "tunnel_timeout"];
 /// Keys of `[[pool]]` for HTTP and HTTPS pools.
 const POOL_KEYS: [&str; 2] = ["http2", "proxy_protocol"];
 
@@ -74,6 +74,7 @@ fn timeouts(table: &Table<'_>) -> HttpTimeouts {
     set(&mut timeouts.connect, "connect_timeout");
     set(&mut timeouts.read, "read_timeout");
     set(&mut timeouts.write, "write_timeout");
+    set(&mut timeouts.tunnel, "tunnel_timeout");
     timeouts
 }
 

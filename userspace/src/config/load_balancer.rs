@@ -43,6 +43,7 @@ const LISTENER: Shape = Shape {
         "connect_timeout",
         "read_timeout",
         "write_timeout",
+        "tunnel_timeout",
         "limits",
         "forwarded",
         "proxy_protocol_from",

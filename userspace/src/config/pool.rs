@@ -59,8 +59,12 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
             }
             scalar::duration(value)
         });
-        let codes = if http.is_some() { Codes::http() } else { Codes::ok() };
-        let health = health::read(&table, &codes);
+        let members_are = health::Members {
+            codes: if http.is_some() { Codes::http() } else { Codes::ok() },
+            https: table.get("protocol").and_then(|protocol| protocol.string()) == Some("https"),
+            tls: http.as_ref().and_then(|http| http.tls.as_ref()),
+        };
+        let health = health::read(&table, &members_are);
         let mut pool = Pool { members, algorithm: Algorithm::default(), health, drain_timeout, http };
         picking::read(&table, &mut pool);
         total.add(&table, &pool);

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
+use crate::model::tls::MemberTls;
+
 /// How the members of a pool are checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Health {
@@ -33,6 +35,8 @@ pub enum Probe {
 pub struct Get {
     /// The `Host` to ask for; `None`: the address and port that are asked.
     pub host: Option<String>,
+    /// TLS, if it is asked over that.
+    pub tls: Option<MemberTls>,
     /// 1–80 visible ASCII characters, the first of them `/`.
     pub path: String,
     /// Codes of a good answer.
@@ -79,6 +83,7 @@ impl fmt::Display for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Tcp => "tcp",
+            Self::Http(Get { tls: Some(_), .. }) => "https",
             Self::Http(_) => "http",
             Self::Udp => "udp",
         })

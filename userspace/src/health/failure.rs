@@ -23,6 +23,8 @@ pub enum Failure {
     PortUnreachable,
     /// It did not answer an ICMP echo.
     NoEcho,
+    /// It does not speak TLS, or its certificate is not a good one.
+    NoTls,
     /// Its answer has this code, 0–999, which is not one of those that were expected.
     WrongCode(u16),
 }
@@ -43,6 +45,7 @@ impl Failure {
             Self::LargeAnswer => (7, 0),
             Self::PortUnreachable => (8, 0),
             Self::NoEcho => (9, 0),
+            Self::NoTls => (10, 0),
             Self::WrongCode(code) => (WRONG_CODE + (code / 100 % 10) as u8, (code % 100) as u8),
         }
     }
@@ -59,6 +62,7 @@ impl Failure {
             7 => Some(Self::LargeAnswer),
             8 => Some(Self::PortUnreachable),
             9 => Some(Self::NoEcho),
+            10 => Some(Self::NoTls),
             20..=29 if detail < 100 => {
                 Some(Self::WrongCode(u16::from(reason - WRONG_CODE) * 100 + u16::from(detail)))
             }
@@ -79,6 +83,7 @@ impl fmt::Display for Failure {
             Self::LargeAnswer => "answer too large",
             Self::PortUnreachable => "port unreachable",
             Self::NoEcho => "no echo reply",
+            Self::NoTls => "no good TLS handshake",
             Self::WrongCode(code) => return write!(f, "wrong code {code:03}"),
         })
     }
@@ -103,7 +108,7 @@ mod tests {
             }
             seen.insert(failure.to_string());
         }
-        assert_eq!(seen.len(), 9 + 1000);
+        assert_eq!(seen.len(), 10 + 1000);
         assert_eq!(Failure::from_numbers(25, 3), Some(Failure::WrongCode(503)));
     }
 }

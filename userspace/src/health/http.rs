@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use httparse::{EMPTY_HEADER, Response, Status};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
@@ -20,8 +20,23 @@ const LINES: usize = 128;
 /// # Errors
 /// No answer, not HTTP, or the wrong code.
 pub(super) async fn ask(address: SocketAddr, get: &Get) -> Result<(), ProbeError> {
-    let mut stream = TcpStream::connect(address).await?;
+    let stream = TcpStream::connect(address).await?;
+    match &get.tls {
+        None => exchange(stream, address, get).await,
+        #[cfg(feature = "l7")]
+        Some(tls) => exchange(super::tls::connect(stream, tls).await?, address, get).await,
+        #[cfg(not(feature = "l7"))]
+        Some(_) => Err(ProbeError::Local(std::io::ErrorKind::Unsupported.into())),
+    }
+}
+
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    get: &Get,
+) -> Result<(), ProbeError> {
     stream.write_all(request(address, get).as_bytes()).await?;
+    stream.flush().await?;
     let mut answer = Vec::with_capacity(MOST);
     loop {
         if answer.len() == MOST {
@@ -83,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_host_is_the_address_unless_it_has_a_name() {
-        let mut get = Get { host: None, path: "/healthz?deep=1".into(), codes: Codes::ok() };
+        let mut get = Get { host: None, tls: None, path: "/healthz?deep=1".into(), codes: Codes::ok() };
         let sent = request("192.0.2.11:8080".parse().unwrap(), &get);
         assert!(sent.starts_with("GET /healthz?deep=1 HTTP/1.1\r\nHost: 192.0.2.11:8080\r\n"), "{sent}");
         get.host = Some("shop.example".into());

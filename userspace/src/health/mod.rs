@@ -3,7 +3,7 @@
 //! ```text
 //! check      what is asked, and how often (the model's part)
 //!   → checker  one task for each address and check; when the next probe is due, and how many there are at a time
-//!   → probe    one question: TCP; then http, udp (icmp: its echo)
+//!   → probe    one question: TCP; then http (tls), udp (icmp: its echo)
 //!   → failure  what went wrong, as a number, too
 //!   → judge    answers in a row become a standing: up or down
 //! ```
@@ -20,4 +20,6 @@ pub mod judge;
 pub mod probe;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "l7")]
+mod tls;
 mod udp;

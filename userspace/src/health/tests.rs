@@ -35,7 +35,12 @@ fn health(probe: Probe) -> Health {
 }
 
 fn http() -> Health {
-    health(Probe::Http(Get { host: None, path: "/".into(), codes: Codes::parse("200-299").unwrap() }))
+    health(Probe::Http(Get {
+        host: None,
+        tls: None,
+        path: "/".into(),
+        codes: Codes::parse("200-299").unwrap(),
+    }))
 }
 
 /// A server that does the same on every connection, until the test ends.

@@ -6,6 +6,11 @@ use pingora::{Error, ErrorSource, ErrorType};
 /// access log and the counters have.
 pub const CLIENT_GONE: u16 = 499;
 
+/// Whether the connection was lost, rather than slow or not understood.
+pub fn is_loss(error: &Error) -> bool {
+    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
+}
+
 /// The status for an error.
 pub fn status(error: &Error) -> u16 {
     use ErrorType::{

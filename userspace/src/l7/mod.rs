@@ -13,6 +13,7 @@
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
+//!   → tunnel   the same for WebSockets
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
 //! ```
@@ -44,4 +45,5 @@ pub mod route;
 pub mod snapshot;
 pub mod stream;
 pub mod tls;
+mod tunnel;
 pub mod upstream;

@@ -3,6 +3,7 @@
 
 use std::{
     any::Any,
+    mem,
     net::{IpAddr, SocketAddr},
     os::fd::RawFd,
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header;
+use http::{StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
@@ -26,7 +27,7 @@ use super::{
     pick::{self, Now, Outcome, Picked},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
-    upstream,
+    tunnel, upstream,
 };
 
 /// There is nobody to ask.
@@ -46,6 +47,10 @@ pub struct Request {
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
     exchange: Exchange,
+    /// Whether the member that it is sent to has begun to answer.
+    is_answered: bool,
+    /// Whether it needs a new connection: the one that was kept was closed.
+    is_stale: bool,
     /// What the client is told if nobody answers: how the last one failed.
     status: u16,
 }
@@ -77,6 +82,8 @@ impl ProxyHttp for Proxy {
             picked: None,
             tried: Vec::new(),
             exchange: Exchange::default(),
+            is_answered: false,
+            is_stale: false,
             status: NO_MEMBER,
         }
     }
@@ -126,8 +133,16 @@ impl ProxyHttp for Proxy {
         };
         let member = picked.member;
         let mut peer = upstream::peer(pool, member, &http.timeouts);
+        if mem::take(&mut request.is_stale) {
+            upstream::renew(&mut peer);
+        }
+        request.is_answered = false;
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
+        }
+        if session.is_upgrade_req() {
+            peer.options.read_timeout = Some(http.timeouts.tunnel);
+            tunnel::prepare(&mut peer, http.timeouts.connect);
         }
         request.exchange.trying(member);
         request.tried.push(picked.member);
@@ -154,15 +169,23 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
+        upstream::to_origin(upstream)?;
         request.snapshot.edge.forward(upstream, session)
     }
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
+        request.is_answered = true;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
+        } else if response.status.is_informational() {
+            // The answer is still to come.
+            return Ok(());
+        }
         request.exchange.answered(response.status.as_u16());
         request.report(Outcome::Answered);
         if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
@@ -197,14 +220,20 @@ impl ProxyHttp for Proxy {
         session: &mut Session,
         error: Box<Error>,
         request: &mut Request,
-        _reused: bool,
+        reused: bool,
     ) -> Box<Error> {
         request.exchange.failed(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
         let is_members = *error.esource() == ErrorSource::Upstream;
         if is_members {
-            request.report(Outcome::Failed);
             request.status = failure::status(&error);
+            request.is_stale = reused && !request.is_answered && failure::is_loss(&error);
+            if request.is_stale {
+                // Closed while nobody used it, as a member may: it can be asked again.
+                request.tried.pop();
+            } else if !session.was_upgraded() {
+                request.report(Outcome::Failed);
+            }
         }
         let again = is_members
             && session.req_header().method.is_idempotent()

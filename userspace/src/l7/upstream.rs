@@ -1,8 +1,14 @@
 //! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use pingora::{
+    Result,
+    http::RequestHeader,
     protocols::{ALPN, TcpKeepalive},
     upstreams::peer::HttpPeer,
 };
@@ -37,4 +43,24 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
         tls.apply(&mut peer);
     }
     peer
+}
+
+/// Asks for a path, if the client asked for a URL as it would ask a forward proxy.
+///
+/// # Errors
+/// None that is known: the path is part of what the client asked for.
+pub fn to_origin(request: &mut RequestHeader) -> Result<()> {
+    if matches!(request.raw_path(), [b'/' | b'*', ..]) {
+        return Ok(());
+    }
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    request.set_raw_path(path.as_bytes())
+}
+
+/// Has the connection made anew and not kept, whatever others there are.
+pub fn renew(peer: &mut HttpPeer) {
+    /// Connections are used again for peers with the same key only.
+    static KEY: AtomicU64 = AtomicU64::new(0x6672_6573_6800_0000);
+    peer.group_key ^= KEY.fetch_add(1, Relaxed);
+    peer.options.idle_timeout = Some(Duration::ZERO);
 }

@@ -45,12 +45,20 @@ pub struct HttpTimeouts {
     pub read: Duration,
     /// For the member to take the next part of the request.
     pub write: Duration,
+    /// For the next bytes from either side once a WebSocket is open, and for the member's answer that opens it.
+    pub tunnel: Duration,
 }
 
 impl Default for HttpTimeouts {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { head: Duration::from_secs(15), connect: Duration::from_secs(5), read: minute, write: minute }
+        Self {
+            head: Duration::from_secs(15),
+            connect: Duration::from_secs(5),
+            read: minute,
+            write: minute,
+            tunnel: 60 * minute,
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 /// Certificates of authorities whose certificates are trusted.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Authorities {
     /// Their name in the configuration.
     pub name: String,
@@ -134,7 +134,7 @@ impl TlsPolicy {
 }
 
 /// TLS towards the members.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberTls {
     /// The name that is asked for (SNI). Empty if members are asked for none.
     pub server_name: String,
@@ -143,7 +143,7 @@ pub struct MemberTls {
 }
 
 /// Which members' certificates are good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemberTrust {
     /// Those for the server name, which is not empty then, issued by one of these.
     Authorities(Arc<Authorities>),

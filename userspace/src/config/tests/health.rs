@@ -19,7 +19,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(read("health = { protocol = 'tcp' }"), Some(tcp.clone()));
     assert_eq!(read("[pool.health]\nprotocol = 'tcp'"), Some(tcp.clone()));
     assert_eq!(read("health = { protocol = 'udp' }"), Some(Health { probe: Probe::Udp, ..tcp.clone() }));
-    let get = Get { host: None, path: "/".into(), codes: Codes::parse("200").unwrap() };
+    let get = Get { host: None, tls: None, path: "/".into(), codes: Codes::parse("200").unwrap() };
     assert_eq!(
         read("health = { protocol = 'http' }"),
         Some(Health { probe: Probe::Http(get), ..tcp.clone() })
@@ -36,6 +36,7 @@ fn what_is_not_said_has_a_default() {
 fn everything_can_be_said() {
     let get = Get {
         host: Some("shop.example".into()),
+        tls: None,
         path: "/healthz?deep=1".into(),
         codes: Codes::parse("200,202,401-403").unwrap(),
     };
@@ -62,7 +63,7 @@ fn what_cannot_be_is_refused() {
         ("protocol = 'http', port = 0", "17: pool.health.port: 0 is not a port; use 1 to 65535"),
         (
             "protocol = 'icmp'",
-            "17: pool.health.protocol: \"icmp\" is not supported by this version; use \"tcp\", \"http\" or \"udp\"",
+            "17: pool.health.protocol: \"icmp\" is not supported by this version; use \"tcp\", \"http\", \"https\" or \"udp\"",
         ),
         ("port = 80", "17: pool.health.protocol: missing; it has no default"),
         (
@@ -124,5 +125,35 @@ fn what_cannot_be_is_refused() {
     assert_eq!(
         said(&with("health = 'tcp'")),
         ["17: pool.health: a string does not belong here; use a table with the header [pool.health]"]
+    );
+}
+
+#[test]
+fn members_that_speak_tls_are_asked_over_tls() {
+    let pool = |protocol: &str, health: &str| {
+        let text = edited("algorithm = \"weighted-round-robin\"\n", &format!("{protocol}\n{health}\n"));
+        text.replace("name = \"web\"\nport = 80\n", "name = \"web\"\nprotocol = 'http'\nport = 80\n")
+    };
+    let https = "protocol = 'https'\ntls = { verify = false, server_name = 'a.example' }";
+    let model = parse("f", &pool(https, "health = { protocol = 'https' }")).unwrap().model;
+    let web = &model.pools["web"];
+    let Probe::Http(get) = &web.health.as_ref().unwrap().probe else { panic!() };
+    assert_eq!(get.tls, web.http.as_ref().unwrap().tls);
+    assert!(get.tls.is_some());
+    let other_port = pool(https, "health = { protocol = 'http', port = 9000 }");
+    let model = parse("f", &other_port).unwrap().model;
+    let Probe::Http(get) = &model.pools["web"].health.as_ref().unwrap().probe else { panic!() };
+    assert_eq!(get.tls, None);
+
+    let plain =
+        "the members speak TLS on their ports; use \"https\", or give the port on which they answer without";
+    assert_eq!(
+        said(&pool(https, "health = { protocol = 'http' }")),
+        [format!("20: pool.health.protocol: {plain}")]
+    );
+    let none = "only members of a pool with protocol = \"https\" are asked over TLS; use \"http\"";
+    assert_eq!(
+        said(&pool("protocol = 'http'", "health = { protocol = 'https' }")),
+        [format!("19: pool.health.protocol: {none}")]
     );
 }

@@ -35,10 +35,10 @@ fn what_is_not_said_has_a_default() {
 #[test]
 fn everything_can_be_said() {
     let listener = "protocol = 'http'\nidle_timeout = '9s'\nhead_timeout = '1s'\n\
-                    connect_timeout = '2s'\nread_timeout = '3s'\nwrite_timeout = '4s'";
+                    connect_timeout = '2s'\nread_timeout = '3s'\nwrite_timeout = '4s'\ntunnel_timeout = '5s'";
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
-    let [head, connect, read, write] = [1, 2, 3, 4].map(Duration::from_secs);
-    let timeouts = HttpTimeouts { head, connect, read, write };
+    let [head, connect, read, write, tunnel] = [1, 2, 3, 4, 5].map(Duration::from_secs);
+    let timeouts = HttpTimeouts { head, connect, read, write, tunnel };
     assert_eq!(listener.http, Some(HttpListener { timeouts, ..HttpListener::default() }));
     assert_eq!(listener.idle_timeout, Duration::from_secs(9));
     assert_eq!(pool, HttpPool { http2: true, ..http_pool() });

@@ -77,6 +77,8 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.headers.len() > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
+    let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
+    check_target(path, request.method == http::Method::OPTIONS)?;
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
     check_host(host.ok_or(Refusal::NoHost)?)
@@ -106,7 +108,19 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     if method == b"CONNECT" {
         return Err(Refusal::Connect);
     }
+    check_target(target, method == b"OPTIONS")?;
     Ok(modern)
+}
+
+/// A path, a URL, or the asterisk of OPTIONS. Anything else a member could put behind a host of its own choice.
+fn check_target(target: &[u8], is_options: bool) -> Result<(), Refusal> {
+    let is_url = ["http://", "https://"].iter().any(|scheme| {
+        target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
+    if target.starts_with(b"/") || is_url || (is_options && target == b"*") {
+        return Ok(());
+    }
+    Err(Refusal::Malformed)
 }
 
 fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> Result<(), Refusal> {

@@ -1,0 +1,65 @@
+//! TLS for the HTTP probe, with the pool's own settings: a member whose certificate no request would accept is not well.
+
+use std::{io, pin::Pin, sync::LazyLock};
+
+use openssl::{
+    error::ErrorStack,
+    ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode},
+    x509::{X509, store::X509StoreBuilder},
+};
+use pingora::tls::tokio_ssl::SslStream;
+use tokio::net::TcpStream;
+
+use super::{failure::Failure, probe::ProbeError};
+use crate::model::tls::{MemberTls, MemberTrust};
+
+/// Whom this host trusts, which takes long to read.
+static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> = LazyLock::new(|| {
+    let mut context = SslContext::builder(SslMethod::tls_client())?;
+    context.set_default_verify_paths()?;
+    Ok(verified(context))
+});
+
+/// Makes the handshake on a new connection.
+///
+/// # Errors
+/// The member's certificate is not a good one, or it does not speak TLS.
+pub(super) async fn connect(
+    stream: TcpStream,
+    settings: &MemberTls,
+) -> Result<SslStream<TcpStream>, ProbeError> {
+    let stream = session(settings).and_then(|session| SslStream::new(session, stream));
+    let mut stream = stream.map_err(|error| ProbeError::Local(error.into()))?;
+    match Pin::new(&mut stream).connect().await.map_err(|error| error.into_io_error()) {
+        Ok(()) => Ok(stream),
+        Err(Ok(error)) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
+        Err(_) => Err(Failure::NoTls.into()),
+    }
+}
+
+fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
+    let mut session = match &settings.verify {
+        MemberTrust::System => Ssl::new(SYSTEM.as_ref().map_err(Clone::clone)?)?,
+        MemberTrust::Authorities(authorities) => {
+            let mut store = X509StoreBuilder::new()?;
+            for der in &authorities.certificates {
+                store.add_cert(X509::from_der(der)?)?;
+            }
+            let mut context = SslContext::builder(SslMethod::tls_client())?;
+            context.set_cert_store(store.build());
+            Ssl::new(&verified(context))?
+        }
+        MemberTrust::Anyone => Ssl::new(&SslContext::builder(SslMethod::tls_client())?.build())?,
+    };
+    if !settings.server_name.is_empty() {
+        session.set_hostname(&settings.server_name)?;
+        session.param_mut().set_host(&settings.server_name)?;
+    }
+    session.set_alpn_protos(b"\x08http/1.1")?;
+    Ok(session)
+}
+
+fn verified(mut context: SslContextBuilder) -> SslContext {
+    context.set_verify(SslVerifyMode::PEER);
+    context.build()
+}

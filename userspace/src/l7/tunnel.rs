@@ -1,0 +1,117 @@
+//! Connections to members for requests that ask for another protocol, such as WebSocket.
+//!
+//! Pingora 0.9.1 hands the end of such a request's empty body to the member's side of the exchange, and if that has
+//! read the member's 101 before, takes it for the end of the tunnel: the connection closes before its first word. A
+//! member that answers at once wins that race now and then. So what a member says is read one turn later here than what
+//! it was sent, and then the end of the body comes first.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use pingora::{
+    Error, ErrorType, OrErr, Result,
+    connectors::L4Connect,
+    protocols::l4::{
+        socket::SocketAddr,
+        stream::Stream,
+        virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream},
+    },
+    upstreams::peer::HttpPeer,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::upstream;
+
+/// Has a connection of its own made to `peer`, in whatever way connections to it are made; `patience` is for that.
+pub fn prepare(peer: &mut HttpPeer, patience: Duration) {
+    let usual = peer.options.custom_l4.take();
+    peer.options.custom_l4 = Some(Arc::new(Connector { usual, patience }));
+    upstream::renew(peer);
+}
+
+#[derive(Debug)]
+struct Connector {
+    usual: Option<Arc<dyn L4Connect + Send + Sync>>,
+    patience: Duration,
+}
+
+#[async_trait]
+impl L4Connect for Connector {
+    async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
+        let stream = match &self.usual {
+            Some(usual) => usual.connect(address).await?,
+            None => connect(address, self.patience).await?,
+        };
+        let socket = Box::new(ReadsLater { stream, has_written: false });
+        Ok(VirtualSocketStream::new(socket).into())
+    }
+}
+
+async fn connect(address: &SocketAddr, patience: Duration) -> Result<Stream> {
+    let inet = address.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
+    let connected = timeout(patience, TcpStream::connect(inet));
+    let connected = connected.await.or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?;
+    let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    let stream = stream.map_err(|error| {
+        let kind = if refused(&error) { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
+        Error::because(kind, format!("to {address}"), error)
+    })?;
+    Ok(stream.into())
+}
+
+/// A connection that is never ready to be read when it has just been written to.
+#[derive(Debug)]
+struct ReadsLater {
+    stream: Stream,
+    has_written: bool,
+}
+
+impl VirtualSocket for ReadsLater {
+    fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsyncRead for ReadsLater {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.has_written) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for ReadsLater {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.has_written = true;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
