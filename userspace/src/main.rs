@@ -10,6 +10,10 @@ use std::{
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+/// A request of Layer 7 takes and frees a hundred pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));

@@ -12,9 +12,9 @@ use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
 use crate::subjects::{Setup, Subject};
 
 /// How many are open when memory is read first: what is made for the first connections is there by then.
-const FIRST: usize = 500;
+const FIRST: usize = 300;
 /// How many more are open then.
-const MORE: usize = 4000;
+const MORE: usize = 2000;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n";
 
 /// A kind of connection.

@@ -25,15 +25,12 @@ mod report;
 mod subjects;
 
 use clap::Parser;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use format::Format;
 use load::{LOADS, Load};
 use report::{Better, Row};
 use subjects::{Setup, Subject};
-
-/// Descriptors for idle connections, of this process and those that it starts.
-const DESCRIPTORS: u64 = 65_536;
 
 /// Compares Layer 7 with nginx and HAProxy.
 #[derive(Parser)]
@@ -57,7 +54,9 @@ fn main() {
         // `cargo test --benches` runs benchmarks too: building it has shown enough.
         return;
     }
-    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS).unwrap();
+    // Descriptors for idle connections, of this process and those that it starts.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     let wanted = |what: &str| arguments.filter.as_deref().is_none_or(|filter| what.contains(filter));
     let mut rows = Vec::new();
     for kind in idle::KINDS.into_iter().filter(|kind| wanted(kind.what)) {

@@ -86,13 +86,13 @@ fn table(rows: &[Row]) -> Table {
     for row in rows {
         let mut cells = vec![row.what.clone(), row.unit.to_owned()];
         for balancer in &row.balancers {
-            let median = sorted(balancer.rounds.iter().copied())[balancer.rounds.len() / 2];
+            let median = sorted(balancer.rounds.iter().copied())[(balancer.rounds.len() - 1) / 2];
             let digits = if median < 100.0 { 2 } else { 0 };
             cells.push(format!("{median:.digits$}"));
         }
         for other in row.balancers.iter().take(row.balancers.len() - 1) {
             let ratios = row.ratios(other);
-            cells.extend([ratios[ratios.len() / 2], ratios[0]].map(|ratio| format!("{ratio:.2}")));
+            cells.extend([ratios[(ratios.len() - 1) / 2], ratios[0]].map(|ratio| format!("{ratio:.2}")));
         }
         table.add_row(cells);
     }

@@ -145,7 +145,7 @@ fn haproxy(place: &Place<'_>) -> Process {
     fs::write(&certificate, both.concat()).unwrap();
     let servers = place.backends(|number, address| format!("  server s{number} {address}\n"));
     let content = format!(
-        "global\n  nbthread {}\n  maxconn 20000\n\
+        "global\n  nbthread {}\n  maxconn 8000\n\
          defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
          \x20 option forwardfor\n  http-reuse always\n\
          frontend web\n  bind {http} backlog 4096\n\

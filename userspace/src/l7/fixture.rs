@@ -11,6 +11,7 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
+use xdp_ebpf::abi::Limit;
 
 use super::{
     edge::Edges,
@@ -37,11 +38,13 @@ pub(super) struct Settings {
     pub(super) head: Duration,
     pub(super) idle: Duration,
     pub(super) to_members: Option<ProxyVersion>,
+    /// Connections; 0 for any number.
+    pub(super) most: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { edge: Edge::default(), head: DEADLINE, idle: DEADLINE, to_members: None }
+        Self { edge: Edge::default(), head: DEADLINE, idle: DEADLINE, to_members: None, most: 0 }
     }
 }
 
@@ -61,6 +64,8 @@ impl Front {
         let (member, sent) = member();
         let key =
             ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp };
+        let limit = Arc::new(Mapping::<Limit>::of_zeros(1));
+        limit.get(0).unwrap().max_connections().set(settings.most);
         let model = model(key, member, settings);
         let edges = Edges::new().unwrap();
         let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
@@ -72,7 +77,7 @@ impl Front {
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let mut listening = Listening::start(runtime.handle(), socket, snapshot).unwrap();
-        listening.seat(|| Some(Seats::new(Arc::new(Mapping::of_zeros(1)), 0)));
+        listening.seat(|| Some(Seats::new(limit, 0)));
         Self { address, member, sent, edges, _listening: listening, _runtime: runtime }
     }
 

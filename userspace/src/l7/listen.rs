@@ -231,3 +231,37 @@ fn is_exhausted(error: &io::Error) -> bool {
     let errors = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
     error.raw_os_error().is_some_and(|number| errors.contains(&number))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{ErrorKind, Read, Write},
+        time::Instant,
+    };
+
+    use super::super::fixture::{DEADLINE, Front, Settings};
+
+    #[test]
+    fn a_connection_too_many_is_closed_and_one_that_ends_makes_room() {
+        let front = Front::start(Settings { most: 1, ..Settings::default() });
+        let mut first = front.connect();
+        first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        first.read_exact(&mut [0; 12]).unwrap();
+        let is_closed = |read: std::io::Result<usize>| match read {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        };
+        assert!(is_closed(front.connect().read(&mut [0; 1])));
+        assert!(is_closed(front.connect().read(&mut [0; 1])));
+        drop(first);
+        let served = || {
+            let mut next = front.connect();
+            let asked = next.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            asked.and_then(|()| next.read_exact(&mut [0; 12])).is_ok()
+        };
+        let end = Instant::now() + DEADLINE;
+        while !served() {
+            assert!(Instant::now() < end, "no room");
+        }
+    }
+}
