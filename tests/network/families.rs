@@ -68,8 +68,8 @@ fn streams_and_datagrams_flow_in_both_directions() {
         let vip = balancer.settings.vip();
         let (vip, port) = (vip.ip().to_string(), vip.port().to_string());
         for more in [
-            &["--bytes", "30M"][..],
-            &["--bytes", "30M", "--reverse"],
+            &["--bytes", "100M"][..],
+            &["--bytes", "100M", "--reverse"],
             &["--udp", "--bitrate", "40M", "--bytes", "5M"],
             &["--udp", "--bitrate", "40M", "--bytes", "5M", "--reverse"],
         ] {
@@ -90,8 +90,9 @@ fn streams_and_datagrams_flow_in_both_directions() {
                 }
                 _ => end["sum_received"]["bytes"].as_f64().unwrap_or_default(),
             };
-            let most = if more[0] == "--udp" { 4 << 20 } else { 20 << 20 };
-            assert!(received > f64::from(most), "{clients:?} {backends:?} {more:?}: {end:#}");
+            // Of a stream, what buffers hold is on its way still when the sender has sent all and asks.
+            let least = if more[0] == "--udp" { 2 << 20 } else { 50 << 20 };
+            assert!(received > f64::from(least), "{clients:?} {backends:?} {more:?}: {end:#}");
         }
     }
 }
