@@ -215,6 +215,7 @@ impl Daemon {
             removed: &removed,
             drained: &self.drained,
             unreachable: &unreachable,
+            changed_lists: &registry.changed_lists,
             limit: &tables.limit,
             load: &tables.load,
         };

@@ -9,6 +9,10 @@ use testbed::{
 };
 use xdp_ebpf::{
     abi::{Common, DYING, FREE, LIVE},
+    admit,
+    family::V4,
+    host::HostPacket,
+    open,
     tcp_state::State,
     verdict::{Event, Outcome},
 };
@@ -205,6 +209,18 @@ fn a_true_reset_stays_and_a_new_syn_gets_a_fresh_port() {
         // Of the old session the reverse half is left, for the sweeper; the new one has its forward slot.
         assert_eq!(seen, [(LIVE, State::SynRecv), (LIVE, State::SynRecv), (DYING, State::Close)]);
     }
+}
+
+#[test]
+fn a_session_that_another_cpu_opened_meanwhile_is_not_taken_over() {
+    let cast = Cast::IPV4;
+    let world = World::new();
+    world.forward(Side::Front, &cast.syn());
+    let before = (world.halves(), load(&world));
+    let packet = HostPacket::new(&frame(Side::Front, &cast.syn().packet().unwrap()), 224, INTERFACES[0]);
+    let picked = admit::pick::<V4, _, _>(&packet, &world.tables).unwrap();
+    assert_eq!(open::open::<V4, V4, _, _>(&packet, &world.tables, picked), Err(Event::DropRace));
+    assert_eq!((world.halves(), load(&world)), before);
 }
 
 #[test]

@@ -60,6 +60,27 @@ fn a_bare_syn_and_a_reset_carry_none_and_a_syn_with_data_does() {
     }
 }
 
+/// A child socket that a backend makes from the SYN itself would have the SYN's options only.
+#[test]
+fn a_fast_open_cookie_goes_from_a_syn_and_from_nothing_else() {
+    let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+    let asked = [34, 2, 1, 1];
+    for (cast, bytes) in Cast::ALL.into_iter().flat_map(|cast| [(cast, &cookie[..]), (cast, &asked)]) {
+        for (payload, expected) in [(&b""[..], &[][..]), (b"early", &[254])] {
+            let mut syn = cast.syn();
+            options(&mut syn, bytes);
+            syn.payload = payload.to_vec();
+            let left = World::new().forward(Side::Front, &syn);
+            assert_eq!(kinds(left.tcp.options.as_slice()), expected, "{cast:?}");
+            assert_eq!(left.payload, payload);
+        }
+        let mut segment = cast.ack(b"data");
+        options(&mut segment, bytes);
+        let left = half_open(&cast).forward(Side::Front, &segment);
+        assert_eq!(kinds(left.tcp.options.as_slice()), [254, 34], "{cast:?}");
+    }
+}
+
 #[test]
 fn the_mss_towards_the_client_leaves_room_and_that_towards_the_backend_stays() {
     for cast in Cast::ALL {
