@@ -64,7 +64,10 @@ impl Guests {
         let [v4, v6] = &self.lengths;
         let lengths = if client.is_ipv4() { v4 } else { v6 };
         let around = lengths.iter().filter_map(|&length| IpNet::new(client, length).ok());
-        around.map(|network| network.trunc()).find_map(|network| self.networks.get(&network).copied()).unwrap_or(self.others)
+        around
+            .map(|network| network.trunc())
+            .find_map(|network| self.networks.get(&network).copied())
+            .unwrap_or(self.others)
     }
 }
 

@@ -440,10 +440,9 @@ mod tests {
 
     #[test]
     fn whoever_must_go_is_told() {
-        for (pair, (backend, listener)) in
-            PAIRS.into_iter().flat_map(|pair| {
-                [(DRAINED, 6), (5, UNREACHABLE), (5, CLOSED)].map(|indexes| (pair, indexes))
-            })
+        for (pair, (backend, listener)) in PAIRS
+            .into_iter()
+            .flat_map(|pair| [(DRAINED, 6), (5, UNREACHABLE), (5, CLOSED)].map(|indexes| (pair, indexes)))
         {
             for (protocol, state, left, resets) in [
                 (PROTOCOL_TCP, State::Established, 0, 2),
