@@ -268,7 +268,8 @@ fn what_is_larger_than_the_way_out_is_answered() {
         let world = World::new();
         world.forward(Side::Front, &cast.syn());
         world.forward(Side::Back, &cast.syn_ack());
-        // What leaves, from its IP header on, but for TOA.
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"no TOA any more".to_vec()));
+        // What leaves, from its IP header on.
         let there = |leaves: usize| {
             let packet = cast.ack(&vec![7; leaves - cast.back_header() - 20]).packet().unwrap();
             world.send(Side::Front, &frame(Side::Front, &packet)).0
