@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub(super) edge: Edge,
     pub(super) head: Duration,
     pub(super) idle: Duration,
+    /// How long a member may take.
+    pub(super) read: Duration,
     pub(super) to_members: Option<ProxyVersion>,
     /// Connections; 0 for any number.
     pub(super) most: u32,
@@ -44,7 +46,14 @@ pub(super) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { edge: Edge::default(), head: DEADLINE, idle: DEADLINE, to_members: None, most: 0 }
+        Self {
+            edge: Edge::default(),
+            head: DEADLINE,
+            idle: DEADLINE,
+            read: DEADLINE,
+            to_members: None,
+            most: 0,
+        }
     }
 }
 
@@ -127,7 +136,7 @@ impl Front {
 }
 
 fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
-    let timeouts = HttpTimeouts { head: settings.head, ..HttpTimeouts::default() };
+    let timeouts = HttpTimeouts { head: settings.head, read: settings.read, ..HttpTimeouts::default() };
     let listener = Listener {
         name: "web".into(),
         load_balancer: "shop".into(),

@@ -77,11 +77,21 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.headers.len() > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
+    if size(request) > limits.head_bytes as usize {
+        return Err(Refusal::TooLarge);
+    }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
     check_host(host.ok_or(Refusal::NoHost)?)
+}
+
+/// What a head of HTTP/2 would take in HTTP/1.
+fn size(request: &RequestHeader) -> usize {
+    let headers =
+        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    request.raw_path().len() + headers.sum::<usize>()
 }
 
 /// Method, target and version with one space between two. The target may have characters that a client should have

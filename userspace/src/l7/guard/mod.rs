@@ -74,7 +74,8 @@ where
         let edge = snapshot.load().edge.clone();
         let mut h2 = default_h2_options();
         h2.max_concurrent_streams(edge.limits.streams.into());
-        h2.max_header_list_size(edge.limits.head_bytes);
+        // What is a little too large reaches `admit`, too.
+        h2.max_header_list_size(edge.limits.head_bytes.saturating_mul(2));
         proxy.h2_options = Some(h2);
         let options = proxy.server_options.get_or_insert_with(HttpServerOptions::default);
         options.h2_idle_timeout = Some(edge.idle);

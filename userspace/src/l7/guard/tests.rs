@@ -260,7 +260,21 @@ fn a_client_that_goes_away_is_told_apart() {
     front.wait_for("it is open", |row| row.connections_open == 1);
     close(&stream);
     let row = front.wait_for("it is over", |row| row.requests == 1);
-    assert_eq!((row.http_499, row.answers._4xx), (1, 1), "{row:?}");
+    assert_eq!((row.http_499, row.answers._4xx, row.member_failures), (1, 1, 0), "{row:?}");
+}
+
+/// It waits for the same body as we do, and has done nothing wrong.
+#[test]
+fn a_client_that_keeps_its_body_back_is_late_and_not_the_member() {
+    let front = Front::start(Settings { read: Duration::from_millis(300), ..Settings::default() });
+    let mut stream = front.connect();
+    stream.write_all(format!("PUT / HTTP/1.1\r\n{HOST}Content-Length: 9\r\n\r\nabc").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 408, "{answer}");
+    let row = front.wait_for("it is over", |row| row.requests == 1);
+    assert_eq!((row.answers._4xx, row.member_failures), (1, 0), "{row:?}");
+    assert!(front.sent().ends_with("abc"), "a member has seen it");
 }
 
 /// A member that closes the connection without an answer.
