@@ -187,14 +187,12 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
     assert_eq!(ask(&[("content-length", "3")], Some(b"abc")), Heard::Ok);
     assert_eq!(ask(&[("te", "trailers"), ("x-a", "b")], None), Heard::Ok);
     let seen = echo.requests();
-    let shapes: [(&[(&str, &str)], Option<&[u8]>); 22] = [
+    let shapes: [(&[(&str, &str)], Option<&[u8]>); 20] = [
         (&[("transfer-encoding", "chunked")], Some(b"0\r\n\r\n")),
         (&[("connection", "keep-alive")], None),
         (&[("keep-alive", "1")], None),
         (&[("upgrade", "websocket")], None),
         (&[("te", "gzip")], None),
-        (&[("content-length", "4")], Some(b"abc")),
-        (&[("content-length", "2")], Some(b"abc")),
         (&[("content-length", "3"), ("content-length", "4")], Some(b"abc")),
         (&[("content-length", "+3")], Some(b"abc")),
         (&[("X-Upper", "a")], None),
@@ -216,6 +214,15 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
         assert_ne!(heard, Heard::Ok, "{fields:?}");
         assert_eq!(echo.requests(), seen, "{fields:?}: {heard:?}, and a member has seen it");
     }
+    // A body of another length than was said. A member may have seen the head by then, and nothing behind it.
+    for length in ["2", "4"] {
+        let smuggled = [b"abc", &b"GET /more HTTP/1.1\r\nHost: a\r\n\r\n"[..]].concat();
+        let seen = echo.requests();
+        assert_ne!(ask(&[(":method", "POST"), ("content-length", length)], Some(&smuggled)), Heard::Ok);
+        assert_eq!(ask(&[], None), Heard::Ok);
+        assert!(echo.requests() <= seen + 2, "{length}");
+    }
+    let seen = echo.requests();
     // Another host than the one that policies and certificate are for.
     assert_ne!(ask(&[("host", "other")], None), Heard::Ok);
     assert_eq!(echo.requests(), seen);

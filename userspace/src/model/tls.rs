@@ -36,7 +36,7 @@ pub struct ServerCertificate {
 }
 
 /// An OCSP response by which a certificate is not revoked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staple {
     /// DER.
     pub response: Vec<u8>,
