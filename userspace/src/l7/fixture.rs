@@ -161,7 +161,8 @@ fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
     }
 }
 
-/// Answers every request with 200, or with what its path says: `/status/404`, and nothing at all for `/hang`.
+/// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, and `/wait` a
+/// little later.
 fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
@@ -202,6 +203,9 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
         bytes = rest;
         if head.contains(" /hang ") {
             return None;
+        }
+        if head.contains(" /wait ") {
+            thread::sleep(Duration::from_millis(200));
         }
         if head.to_lowercase().contains("\r\ntransfer-encoding: chunked\r\n") {
             while end(&bytes, b"0\r\n\r\n").is_none() {
