@@ -278,7 +278,6 @@ fn requests_may_come_before_their_turn() {
     assert_eq!([(); 3].map(|()| status(&answer(&mut stream))), [200, 201, 202]);
 
     // Each is checked, wherever it stands.
-    let seen = front.sent().len();
     let answers =
         front.ask([get("/status/201"), "GET /status/299 HTTP/1.1\r\n\r\n".into()].concat().as_bytes());
     assert!(answers.starts_with("HTTP/1.1 201 ") && answers.ends_with("no Host\n"), "{answers}");
