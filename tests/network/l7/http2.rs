@@ -187,7 +187,8 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
     assert_eq!(ask(&[("content-length", "3")], Some(b"abc")), Heard::Ok);
     assert_eq!(ask(&[("te", "trailers"), ("x-a", "b")], None), Heard::Ok);
     let seen = echo.requests();
-    let shapes: [(&[(&str, &str)], Option<&[u8]>); 20] = [
+    type Shape = (&'static [(&'static str, &'static str)], Option<&'static [u8]>);
+    let shapes: [Shape; 20] = [
         (&[("transfer-encoding", "chunked")], Some(b"0\r\n\r\n")),
         (&[("connection", "keep-alive")], None),
         (&[("keep-alive", "1")], None),
@@ -299,7 +300,7 @@ fn a_stream_that_stands_still_ends_and_no_member_is_blamed() {
     let pool = "protocol = \"http\"\nejection = { failures = 1, time = \"60s\" }";
     let (certificates, settings) =
         https(2, "read_timeout = \"1s\"\nlimits = { send_timeout = \"1s\" }", pool);
-    let balancer = Balancer::start(settings);
+    let balancer = Balancer::start(Settings { idle_timeout: "2s", ..settings });
     let large = ok(&"a".repeat(1 << 20));
     for host in &balancer.network.backends {
         let (large, name) = (large.clone(), host.name().to_owned());
@@ -324,6 +325,13 @@ fn a_stream_that_stands_still_ends_and_no_member_is_blamed() {
     let curl = ["curl", "-sSf", "--max-time", "20", "-w\n", "--cacert", &ca, url];
     let answers = balancer.client(&[&curl[..], &["--resolve", "shop.example:80:203.0.113.10"]].concat());
     assert_eq!(["backend1", "backend2"].map(|name| answers.matches(name).count()), [5, 5], "{answers}");
+
+    // Frames that ask for nothing keep no connection open.
+    let mut idle = Peer::connect(&balancer, &certificates, &[]);
+    idle.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(&[])));
+    assert_eq!(idle.hear(1), Heard::Ok);
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    wait_for("the end of an idle connection", DEADLINE, || !idle.send(&ping)).unwrap();
 
     // A window of no bytes.
     let mut deaf = Peer::connect(&balancer, &certificates, &[0, 4, 0, 0, 0, 0]);
