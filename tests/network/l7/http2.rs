@@ -63,16 +63,21 @@ struct Peer(SslStream<TcpStream>);
 impl Peer {
     /// A connection that has sent the preface and these settings.
     fn connect(balancer: &Balancer, certificates: &Certificates, settings: &[u8]) -> Self {
+        let mut peer = Self::open(balancer, certificates);
+        let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, settings)[..]].concat();
+        assert!(peer.send(&preface));
+        peer
+    }
+
+    /// One that has said nothing but that it will speak HTTP/2.
+    fn open(balancer: &Balancer, certificates: &Certificates) -> Self {
         let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
         connector.set_ca_file(certificates.path("ca.crt")).unwrap();
         connector.set_alpn_protos(b"\x02h2").unwrap();
-        let mut peer = Self(connector.build().connect("shop.example", stream).unwrap());
-        let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, settings)[..]].concat();
-        assert!(peer.send(&preface));
-        peer
+        Self(connector.build().connect("shop.example", stream).unwrap())
     }
 
     /// Whether the other side took it.
@@ -288,9 +293,14 @@ fn floods_end_and_others_do_not_notice_them() {
         }
         println!("{what}: {sent} frames, {} KB more", memory().saturating_sub(before));
     }
+    let mut other = Peer::open(&balancer, &certificates);
+    other.send(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    assert_eq!(other.hear(1), Heard::End(None), "this is another protocol");
     assert!(memory() < before + 128 * 1024, "{} KB, {before} before", memory());
     let closed = || row(&balancer)["connections_open"] == 0;
     wait_for("the end of their connections", DEADLINE, closed).unwrap();
+    let said = balancer.log();
+    assert!(!said.contains("ERROR") && !said.contains("WARN"), "clients can fill the log: {said}");
 }
 
 /// Streams that never go on, in either direction: neither they nor the members that wait with them last, and the members
