@@ -85,4 +85,6 @@ fn the_client_is_known_on_the_second_layer_and_behind_it() {
         .unwrap();
     let line: serde_json::Value = serde_json::from_str(&fs::read_to_string(&log).unwrap()).unwrap();
     assert!(line["remote_addr"].as_str().unwrap().starts_with(&format!("{client}:")), "{line}");
+    // Before its network, so that it can end in good order.
+    drop(layer7);
 }
