@@ -14,9 +14,13 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What is logged if nobody says otherwise: not what libraries say of clients that speak HTTP/2 badly, who could fill the
+/// log.
+const LOGGED: &str = "info,h2=off,pingora_core::apps=off";
+
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

@@ -2,6 +2,7 @@
 
 mod access;
 mod autobahn;
+mod behind;
 mod calls;
 mod certificates;
 mod changes;
@@ -11,6 +12,7 @@ mod failures;
 mod families;
 mod grpc;
 mod guard;
+mod http2;
 mod kept;
 mod limits;
 mod log;

@@ -10,4 +10,4 @@ mod programs;
 mod segments;
 mod upgrade;
 
-use command::{Receiver, TRUSTED};
+pub use command::{Receiver, TRUSTED};

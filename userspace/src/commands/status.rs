@@ -23,7 +23,9 @@ pub fn run(options: &View) -> Result<()> {
     let ports = Ports { free: tables.sessions.free_ports(), total: tables.sessions.total_ports() };
     let http = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
-    let load_balancers = traffic::load_balancers(&listeners, &pools);
+    let rows = http.iter().flatten();
+    let more = rows.flat_map(|row| row.pools.iter().map(|pool| (row.load_balancer.as_str(), pool.as_str())));
+    let load_balancers = traffic::load_balancers(&listeners, &pools, more);
     let status = Status { load_balancers, pools, listeners, interfaces: interfaces(&tables)?, ports };
     match options.output {
         Format::Json => json(&Answer { status, http }),

@@ -2,7 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use evenkeel::dataplane::network::{self, neighbours::Neighbours, own::Own};
+use evenkeel::{
+    dataplane::network::{self, neighbours::Neighbours, own::Own},
+    l7::metrics::endpoint,
+};
 
 use super::Pins;
 
@@ -17,6 +20,7 @@ pub fn run(options: &Options) -> Result<()> {
     let _lock = pins.lock()?;
     let nothing = !pins.root().exists();
     pins.remove_all_versions()?;
+    endpoint::remove(&endpoint::path(pins.root()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;

@@ -6,6 +6,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use super::{
@@ -17,7 +18,7 @@ use crate::{
     model::tls::{Authorities, ServerCertificate},
 };
 
-const CERTIFICATE: Shape = Shape { path: "certificate", keys: &["name", "certificate", "key", "ca"] };
+const CERTIFICATE: Shape = Shape { path: "certificate", keys: &["name", "certificate", "key", "ocsp", "ca"] };
 
 /// Bytes of a PEM file that are read at most; the system's whole list of authorities has a quarter of it.
 const MOST: u64 = 1 << 20;
@@ -37,10 +38,10 @@ pub(super) fn read(file: &Table<'_>, directory: &Path) -> Certificates {
     for table in file.tables("certificate", &CERTIFICATE) {
         let name = scalar::unique_name(&table, &mut read.names);
         if let Some(ca) = table.get("ca") {
-            for value in ["certificate", "key"].into_iter().filter_map(|key| table.get(key)) {
+            for value in ["certificate", "key", "ocsp"].into_iter().filter_map(|key| table.get(key)) {
                 value.refuse("a CA has \"ca\" alone; leave this out, or \"ca\" if it is a server's");
             }
-            let authorities = Pem::open(ca, directory).and_then(|pem| {
+            let authorities = Named::open(ca, directory).and_then(|pem| {
                 pem.refuse(tls::authorities(name.as_deref().unwrap_or_default(), &pem.bytes))
             });
             read.authorities.extend(name.zip(authorities.map(Arc::new)));
@@ -57,21 +58,30 @@ fn server(table: &Table<'_>, name: &str, directory: &Path) -> Option<ServerCerti
         table.refuse("has neither \"certificate\" and \"key\", which a server needs, nor \"ca\"");
         return None;
     }
-    let certificate = table.require("certificate").and_then(|value| Pem::open(value, directory));
-    let key = table.require("key").and_then(|value| Pem::open(value, directory));
+    let certificate = table.require("certificate").and_then(|value| Named::open(value, directory));
+    let key = table.require("key").and_then(|value| Named::open(value, directory));
     let chain = certificate.as_ref().and_then(|pem| pem.refuse(tls::certificates(&pem.bytes)));
     let keys = key.as_ref().and_then(|pem| pem.refuse(tls::private_keys(&pem.bytes)));
-    certificate?.refuse(tls::server(name, &chain?, &keys?))
+    let staple = table.get("ocsp").map(|value| Named::open(value, directory));
+    let chain = chain?;
+    let server = certificate?.refuse(tls::server(name, &chain, &keys?))?;
+    let Some(staple) = staple else { return Some(server) };
+    let staple = staple?;
+    let response = staple.refuse(tls::staple(&staple.bytes, &chain))?;
+    if !response.is_current(SystemTime::now()) {
+        tracing::warn!("{:?} is out of date, so clients are not given it; fetch a new one", staple.path);
+    }
+    Some(ServerCertificate { staple: Some(response), ..server })
 }
 
 /// A file that a value names.
-struct Pem<'a> {
+struct Named<'a> {
     value: Value<'a>,
     path: PathBuf,
     bytes: Vec<u8>,
 }
 
-impl<'a> Pem<'a> {
+impl<'a> Named<'a> {
     fn open(value: Value<'a>, directory: &Path) -> Option<Self> {
         let path = directory.join(value.string()?);
         match contents(&path) {
@@ -93,13 +103,13 @@ fn contents(path: &Path) -> Result<Vec<u8>, String> {
     // Opening a pipe would wait for whoever writes into it.
     let regular = path.metadata().map_err(|error| error.to_string())?.is_file();
     if !regular {
-        return Err("not a file; name a PEM file".into());
+        return Err("not a file; name one".into());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > MOST {
-        return Err("larger than 1 MiB, so no PEM file of certificates; name another".into());
+        return Err("larger than 1 MiB, so no file of certificates; name another".into());
     }
     Ok(bytes)
 }

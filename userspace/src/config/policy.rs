@@ -172,16 +172,16 @@ fn action(table: &Table<'_>, around: &Around<'_>) -> Option<Action> {
 fn status(table: &Table<'_>) -> Option<u16> {
     let statuses = Redirect::STATUSES;
     let Some(value) = table.get("status") else { return statuses.first().copied() };
-    let status = value.integer("a status to redirect with", 300..=399)?;
-    let status = u16::try_from(status).ok().filter(|status| statuses.contains(status));
-    if status.is_none() {
+    let status = value.integer("a status to redirect with", 100..=999)?;
+    let known = u16::try_from(status).ok().filter(|status| statuses.contains(status));
+    if known.is_none() {
         let [first, others @ .., last] = statuses.map(|status| status.to_string());
         value.refuse(format!(
-            "does not send a client elsewhere; use {first}, {} or {last}",
+            "{status} does not send a client elsewhere; use {first}, {} or {last}",
             others.join(", ")
         ));
     }
-    status
+    known
 }
 
 fn to_listener(value: Value<'_>, around: &Around<'_>) -> Option<RedirectTo> {

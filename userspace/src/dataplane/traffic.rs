@@ -129,14 +129,24 @@ pub struct LoadBalancer {
     pub traffic: Traffic,
 }
 
-/// The load balancers of these listeners.
-pub fn load_balancers(listeners: &[ListenerRow], pools: &[Pool]) -> Vec<LoadBalancer> {
+/// The load balancers of these listeners. `more` has the pools that listeners use beside their own, each with its load
+/// balancer's name in front.
+pub fn load_balancers<'a>(
+    listeners: &'a [ListenerRow],
+    pools: &[Pool],
+    more: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Vec<LoadBalancer> {
     let mut rows = BTreeMap::<&str, (LoadBalancer, BTreeSet<&str>)>::new();
     for listener in listeners {
         let (row, names) = rows.entry(&listener.load_balancer).or_default();
         row.bandwidth_mbit = row.bandwidth_mbit.or(listener.bandwidth_mbit);
         row.traffic.add(&listener.traffic);
         names.insert(&listener.pool);
+    }
+    for (load_balancer, pool) in more {
+        if let Some((_, names)) = rows.get_mut(load_balancer) {
+            names.insert(pool);
+        }
     }
     rows.into_iter()
         .map(|(name, (row, names))| {

@@ -1,7 +1,7 @@
 //! What a listener does at its edge towards the clients, ready for use: its settings, log and counters. One for each
 //! VIP, in its snapshot; a changed configuration puts another in its place, and the next request goes by that.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Result;
 
@@ -13,6 +13,7 @@ use crate::model::{
     Listener, ListenerKey,
     edge::{Forwarded, Limits, TrustedProxies},
     http::HttpListener,
+    policy::Action,
 };
 
 /// See the module.
@@ -68,6 +69,7 @@ impl Edges {
         let log = settings.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
         let counters = self.metrics.listener(&listener.load_balancer, &listener.name);
         counters.set_log(log.clone());
+        counters.set_pools(pools(http));
         Ok(Edge {
             load_balancer: listener.load_balancer.clone(),
             listener: listener.name.clone(),
@@ -82,4 +84,13 @@ impl Edges {
             counters,
         })
     }
+}
+
+/// The pools that a listener's policies name.
+fn pools(http: &HttpListener) -> Vec<String> {
+    let pools = http.policies.iter().filter_map(|policy| match &policy.action {
+        Action::Pool(name) => Some(name.clone()),
+        Action::Reject(_) | Action::Redirect(_) => None,
+    });
+    pools.collect::<BTreeSet<_>>().into_iter().collect()
 }

@@ -106,7 +106,9 @@ impl Exchange {
         for attempt in &self.attempts {
             match (attempt.header, attempt.status) {
                 (Some(_), Some(status)) => edge.counters.member_answered(status),
-                _ => edge.counters.member_failed(),
+                (None, Some(_)) => edge.counters.member_failed(),
+                // The client gave it up.
+                (_, None) => {}
             }
         }
         let Some(log) = &edge.log else { return };

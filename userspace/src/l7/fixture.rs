@@ -37,6 +37,8 @@ pub(super) struct Settings {
     pub(super) edge: Edge,
     pub(super) head: Duration,
     pub(super) idle: Duration,
+    /// How long a member may take.
+    pub(super) read: Duration,
     pub(super) to_members: Option<ProxyVersion>,
     /// Connections; 0 for any number.
     pub(super) most: u32,
@@ -44,7 +46,14 @@ pub(super) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { edge: Edge::default(), head: DEADLINE, idle: DEADLINE, to_members: None, most: 0 }
+        Self {
+            edge: Edge::default(),
+            head: DEADLINE,
+            idle: DEADLINE,
+            read: DEADLINE,
+            to_members: None,
+            most: 0,
+        }
     }
 }
 
@@ -127,7 +136,7 @@ impl Front {
 }
 
 fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
-    let timeouts = HttpTimeouts { head: settings.head, ..HttpTimeouts::default() };
+    let timeouts = HttpTimeouts { head: settings.head, read: settings.read, ..HttpTimeouts::default() };
     let listener = Listener {
         name: "web".into(),
         load_balancer: "shop".into(),
@@ -152,7 +161,8 @@ fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
     }
 }
 
-/// Answers every request with 200, or with what its path says: `/status/404`, and nothing at all for `/hang`.
+/// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, and `/wait` a
+/// little later.
 fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
@@ -193,6 +203,9 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
         bytes = rest;
         if head.contains(" /hang ") {
             return None;
+        }
+        if head.contains(" /wait ") {
+            thread::sleep(Duration::from_millis(200));
         }
         if head.to_lowercase().contains("\r\ntransfer-encoding: chunked\r\n") {
             while end(&bytes, b"0\r\n\r\n").is_none() {

@@ -222,8 +222,11 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
         reused: bool,
     ) -> Box<Error> {
-        request.exchange.failed(&error);
         let mut error = error.more_context(format!("member {}", peer._address));
+        if is_late(session, &error) {
+            error.as_down();
+        }
+        request.exchange.failed(&error);
         let is_members = *error.esource() == ErrorSource::Upstream;
         if is_members {
             request.status = failure::status(&error);
@@ -277,6 +280,15 @@ impl ProxyHttp for Proxy {
         tracing::debug!("{}: {error}; another member is tried", session.request_summary());
         true
     }
+}
+
+/// Whether a member was waited for in vain because the client had not sent the rest of its request, for which the member
+/// waits, too. Of HTTP/2 there is no other deadline for that.
+fn is_late(session: &mut Session, error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+        && *error.etype() == ErrorType::ReadTimedout
+        && !session.is_upgrade_req()
+        && !session.is_body_done()
 }
 
 /// Who asks.

@@ -2,7 +2,7 @@
 //!
 //! Checked by `l7/tls` before one of these is made: whoever has one can use it.
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
 /// TLS towards the clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,25 @@ pub struct ServerCertificate {
     pub key: PrivateKey,
     /// The DNS names that it is for, in lower case; `*.` in front stands for one label. Empty if it has none.
     pub domains: BTreeSet<String>,
+    /// What its issuer says of it, for clients that ask.
+    pub staple: Option<Staple>,
+}
+
+/// An OCSP response by which a certificate is not revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Staple {
+    /// DER.
+    pub response: Vec<u8>,
+    /// When there will be a newer one: from then on clients are not given it. If there is no such time, it is always
+    /// good.
+    pub until: Option<SystemTime>,
+}
+
+impl Staple {
+    /// Whether clients may be given it.
+    pub fn is_current(&self, now: SystemTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl fmt::Debug for ServerCertificate {

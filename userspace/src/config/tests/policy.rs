@@ -220,7 +220,11 @@ fn refused_actions() {
         ),
         (
             "redirect = { url = 'http://a', status = 304 }",
-            "19: load_balancer.listener.policy.redirect.status: does not send a client elsewhere; use 301, 302, 303, 307 or 308".into(),
+            "19: load_balancer.listener.policy.redirect.status: 304 does not send a client elsewhere; use 301, 302, 303, 307 or 308".into(),
+        ),
+        (
+            "redirect = { url = 'http://a', status = 200 }",
+            "19: load_balancer.listener.policy.redirect.status: 200 does not send a client elsewhere; use 301, 302, 303, 307 or 308".into(),
         ),
         ("redirect = { url = '/a' }", format!("19: load_balancer.listener.policy.redirect.url: \"/a\" {URL}")),
         ("redirect = { url = 'https:///a' }", format!("19: load_balancer.listener.policy.redirect.url: \"https:///a\" {URL}")),

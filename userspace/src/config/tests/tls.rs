@@ -5,7 +5,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    l7::tls::tests::issue::{Issued, Order, issue, root, rsa},
+    l7::tls::tests::{
+        issue::{Issued, Order, issue, root, rsa},
+        staples,
+    },
     model::{
         policy::{Action, Redirect, RedirectTo},
         tls::{MemberTrust, TlsPolicy},
@@ -29,7 +32,10 @@ impl Site {
         let site = Self { directory: TempDir::new().unwrap() };
         let ca = root("ca");
         site.put("ca", &ca);
-        site.put("shop", &ca.issue("shop", &["shop.example"]));
+        let shop = ca.issue("shop", &["shop.example"]);
+        site.put("shop", &shop);
+        fs::write(site.directory.path().join("chain.crt"), [shop.pem(), ca.pem()].concat()).unwrap();
+        staples::put(site.directory.path(), "shop.ocsp", &ca, &shop);
         site.put("other", &ca.issue("other", &["other.example"]));
         site.put("weak", &issue(&Order { key: rsa(1024), ..Order::default() }, Some(&ca)));
         site.put("old", &issue(&Order { digest: MessageDigest::sha1(), ..Order::default() }, Some(&ca)));
@@ -115,6 +121,23 @@ fn a_changed_file_is_a_changed_listener() {
     let before = load();
     assert_eq!(load(), before);
     site.put("shop", &root("ca").issue("shop", &["shop.example"]));
+    assert_ne!(load(), before);
+}
+
+/// A response that was fetched again is a change, too.
+#[test]
+fn a_certificate_may_have_what_its_issuer_says_of_it() {
+    let site = Site::new();
+    let load = || {
+        let table = "[[certificate]]\nname = 'shop'\ncertificate = 'chain.crt'\nkey = 'shop.key'\nocsp = 'shop.ocsp'\n";
+        let model = site.load_text(&format!("{}{table}", with("certificates = 'shop'", "protocol = 'http'")));
+        let listener = model.unwrap().model.listeners.into_values().next().unwrap();
+        listener.http.unwrap().tls.unwrap().certificates[0].staple.clone().unwrap()
+    };
+    let before = load();
+    assert_eq!(load(), before);
+    let [ca, shop] = ["ca", "shop"].map(|name| Issued::read(site.directory.path(), name));
+    staples::put(site.directory.path(), "shop.ocsp", &ca, &shop);
     assert_ne!(load(), before);
 }
 
@@ -229,11 +252,11 @@ fn refused_certificates() {
         ),
         (
             "name = 'a'\nca = '/dev/zero'",
-            r#"24: certificate.ca: "/dev/zero" cannot be read: not a file; name a PEM file"#,
+            r#"24: certificate.ca: "/dev/zero" cannot be read: not a file; name one"#,
         ),
         (
             "name = 'a'\nca = 'large'",
-            r#"24: certificate.ca: "large" cannot be read: larger than 1 MiB, so no PEM file of certificates; name another"#,
+            r#"24: certificate.ca: "large" cannot be read: larger than 1 MiB, so no file of certificates; name another"#,
         ),
         (
             "name = 'a'\ncertificate = 'shop.crt'\nkey = 'other.key'",
@@ -246,6 +269,14 @@ fn refused_certificates() {
         (
             "name = 'a'\nca = 'ca.key'",
             r#"24: certificate.ca: "ca.key": has a private key on line 1; keep a CA's key elsewhere, here its certificate is enough"#,
+        ),
+        (
+            "name = 'a'\ncertificate = 'chain.crt'\nkey = 'shop.key'\nocsp = 'ca.crt'",
+            r#"26: certificate.ocsp: "ca.crt": not an OCSP response in DER, as `openssl ocsp -respout FILE` writes it"#,
+        ),
+        (
+            "name = 'a'\nca = 'ca.crt'\nocsp = 'none'",
+            r#"25: certificate.ocsp: a CA has "ca" alone; leave this out, or "ca" if it is a server's"#,
         ),
         (
             "name = 'a'\nca = 'ca.crt'\n[[certificate]]\nname = 'a'\nca = 'ca.crt'",

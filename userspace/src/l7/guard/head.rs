@@ -31,8 +31,8 @@ pub(super) fn blank(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-/// Checks a whole head of HTTP/1.
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
+/// Checks a whole head of HTTP/1. Returns how many bytes follow that belong to the request; `None` if that shows later.
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Option<u64>, Refusal> {
     let (line, rest) =
         bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
     let modern = check_line(line)?;
@@ -43,7 +43,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooMany),
         _ => return Err(Refusal::Malformed),
     };
-    let (mut host, mut length, mut encoding) = (None, None, None);
+    let (mut host, mut length, mut encoding, mut upgrade) = (None, None, None, false);
     for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("host") {
@@ -52,6 +52,8 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
             once(&mut length, header.value, Refusal::BadLength)?;
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             once(&mut encoding, header.value, Refusal::BadEncoding)?;
+        } else if name.eq_ignore_ascii_case("upgrade") {
+            upgrade = true;
         }
     }
     match host {
@@ -61,11 +63,12 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), Refusal> {
     }
     match (length, encoding) {
         (Some(_), Some(_)) => Err(Refusal::LengthAndEncoding),
-        (Some(length), None) => check_length(length),
+        (Some(length), None) => Ok(Some(body_length(length)?).filter(|_| !upgrade)),
         (None, Some(encoding)) if !modern || !encoding.eq_ignore_ascii_case(b"chunked") => {
             Err(Refusal::BadEncoding)
         }
-        (None, _) => Ok(()),
+        (None, Some(_)) => Ok(None),
+        (None, None) => Ok(Some(0).filter(|_| !upgrade)),
     }
 }
 
@@ -77,11 +80,21 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.headers.len() > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
+    if size(request) > limits.head_bytes as usize {
+        return Err(Refusal::TooLarge);
+    }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
     let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
     check_host(host.ok_or(Refusal::NoHost)?)
+}
+
+/// What a head of HTTP/2 would take in HTTP/1.
+fn size(request: &RequestHeader) -> usize {
+    let headers =
+        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    request.raw_path().len() + headers.sum::<usize>()
 }
 
 /// Method, target and version with one space between two. The target may have characters that a client should have
@@ -142,11 +155,11 @@ fn check_host(host: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Digits, and no more than any program can count.
-fn check_length(length: &[u8]) -> Result<(), Refusal> {
+fn body_length(length: &[u8]) -> Result<u64, Refusal> {
     if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
         return Err(Refusal::BadLength);
     }
-    Ok(())
+    Ok(length.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
 /// Method, target and version of a head that may be anything, for the log: whatever of its first line is there.

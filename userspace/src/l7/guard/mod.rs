@@ -74,7 +74,8 @@ where
         let edge = snapshot.load().edge.clone();
         let mut h2 = default_h2_options();
         h2.max_concurrent_streams(edge.limits.streams.into());
-        h2.max_header_list_size(edge.limits.head_bytes);
+        // What is a little too large reaches `admit`, too.
+        h2.max_header_list_size(edge.limits.head_bytes.saturating_mul(2));
         proxy.h2_options = Some(h2);
         let options = proxy.server_options.get_or_insert_with(HttpServerOptions::default);
         options.h2_idle_timeout = Some(edge.idle);
@@ -114,8 +115,8 @@ where
         let mut head_until = Some(idle_until);
         loop {
             let next = next(&mut stream, &edge, (idle_until, head_until), shutdown).await;
-            let (head, began) = match next {
-                Next::Head(head, began) => (head.freeze(), began),
+            let (head, length, began) = match next {
+                Next::Head(head, length, began) => (head, length, began),
                 Next::Refused(refusal, bytes, began) => {
                     return refuse(stream, &edge, refusal, &bytes, began).await;
                 }
@@ -126,7 +127,7 @@ where
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let socket = stream.get_socket_digest();
-            stream.put_back(head.clone());
+            let head = stream.put_back(head, length);
 
             let mut session = ServerSession::new_http1(stream);
             session.set_keepalive(Some(edge.idle.as_secs()));
@@ -176,8 +177,8 @@ impl Arrival {
 
 /// What came of waiting for a request.
 enum Next {
-    /// It is there.
-    Head(BytesMut, Instant),
+    /// It is there, with what has come behind it; the length of the request, if it says that; and since when.
+    Head(BytesMut, Option<u64>, Instant),
     /// It is refused. What of it is there, and since when.
     Refused(Refusal, BytesMut, Instant),
     /// The client has gone, or has had its time.
@@ -192,20 +193,26 @@ async fn next(
     (idle_until, head_until): (Instant, Option<Instant>),
     shutdown: &ShutdownWatch,
 ) -> Next {
-    let mut bytes = BytesMut::new();
+    let mut bytes = stream.take_later();
     let mut shutdown = shutdown.clone();
     let mut skipped = 0;
-    while bytes.is_empty() {
+    loop {
+        // Empty lines may come before a request, but not for ever.
+        let blank = head::blank(&bytes);
+        bytes.advance(blank);
+        skipped += blank;
+        if skipped > MOST_BLANK {
+            return Next::Closed;
+        }
+        if !bytes.is_empty() {
+            break;
+        }
         let read = tokio::select! {
             biased;
             read = timeout_at(idle_until.into(), stream.read_more(&mut bytes)) => read,
             _ = shutdown.wait_for(|&stop| stop) => return Next::Closed,
         };
-        // Empty lines may come before a request, but not for ever.
-        let blank = head::blank(&bytes);
-        bytes.advance(blank);
-        skipped += blank;
-        if !matches!(read, Ok(Ok(1..))) || skipped > MOST_BLANK {
+        if !matches!(read, Ok(Ok(1..))) {
             return Next::Closed;
         }
     }
@@ -219,7 +226,8 @@ async fn next(
                 let whole = if end > most {
                     Err(Refusal::TooLarge)
                 } else {
-                    head::check(&bytes[..end], &edge.limits)
+                    let length = head::check(&bytes[..end], &edge.limits);
+                    length.map(|length| length.map(|length| length + end as u64))
                 };
                 return Ok(whole);
             }
@@ -233,7 +241,7 @@ async fn next(
         }
     });
     match checked.await {
-        Ok(Ok(Ok(()))) => Next::Head(bytes, began),
+        Ok(Ok(Ok(length))) => Next::Head(bytes, length, began),
         Ok(Ok(Err(refusal))) => Next::Refused(refusal, bytes, began),
         Ok(Err(_)) => Next::Closed,
         Err(_) => Next::Refused(Refusal::Late, bytes, began),

@@ -252,6 +252,45 @@ fn one_connection_carries_many_requests_and_what_each_took_is_counted() {
     assert_eq!(row.bytes_out, sent);
 }
 
+/// Requests sent without waiting for answers, also while one is being answered, are answered one by one and in order.
+#[test]
+fn requests_may_come_before_their_turn() {
+    let front = Front::start(Settings::default());
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n{HOST}\r\n");
+    let post = |status: u16, body: &str| {
+        format!("POST /status/{status} HTTP/1.1\r\n{HOST}Content-Length: {}\r\n\r\n{body}", body.len())
+    };
+    let all = [get("/status/201"), post(202, "abc"), post(203, ""), get("/status/206")].concat();
+    for cut in [all.len(), 10, 50, 70, 120, 135, 140, 200] {
+        let mut stream = front.connect();
+        let (first, rest) = all.split_at(cut);
+        stream.write_all(first.as_bytes()).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        stream.write_all(rest.as_bytes()).unwrap();
+        let answers = [(); 4].map(|()| status(&answer(&mut stream)));
+        assert_eq!(answers, [201, 202, 203, 206], "cut at {cut}");
+    }
+    let mut stream = front.connect();
+    for path in ["/wait", "/status/201", "/status/202"] {
+        stream.write_all(get(path).as_bytes()).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!([(); 3].map(|()| status(&answer(&mut stream))), [200, 201, 202]);
+
+    // Each is checked, wherever it stands.
+    let answers =
+        front.ask([get("/status/201"), "GET /status/299 HTTP/1.1\r\n\r\n".into()].concat().as_bytes());
+    assert!(answers.starts_with("HTTP/1.1 201 ") && answers.ends_with("no Host\n"), "{answers}");
+    assert!(!front.sent().contains("299"));
+
+    // A client that goes is noticed although it has asked for more.
+    let mut stream = front.connect();
+    stream.write_all(get("/status/201").as_bytes()).unwrap();
+    assert_eq!(status(&answer(&mut stream)), 201);
+    close(&stream);
+    front.wait_for("its end", |row| row.connections_open <= 9);
+}
+
 #[test]
 fn a_client_that_goes_away_is_told_apart() {
     let front = Front::start(Settings::default());
@@ -260,7 +299,21 @@ fn a_client_that_goes_away_is_told_apart() {
     front.wait_for("it is open", |row| row.connections_open == 1);
     close(&stream);
     let row = front.wait_for("it is over", |row| row.requests == 1);
-    assert_eq!((row.http_499, row.answers._4xx), (1, 1), "{row:?}");
+    assert_eq!((row.http_499, row.answers._4xx, row.member_failures), (1, 1, 0), "{row:?}");
+}
+
+/// It waits for the same body as we do, and has done nothing wrong.
+#[test]
+fn a_client_that_keeps_its_body_back_is_late_and_not_the_member() {
+    let front = Front::start(Settings { read: Duration::from_millis(300), ..Settings::default() });
+    let mut stream = front.connect();
+    stream.write_all(format!("PUT / HTTP/1.1\r\n{HOST}Content-Length: 9\r\n\r\nabc").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert_eq!(status(&answer), 408, "{answer}");
+    let row = front.wait_for("it is over", |row| row.requests == 1);
+    assert_eq!((row.answers._4xx, row.member_failures), (1, 0), "{row:?}");
+    assert!(front.sent().ends_with("abc"), "a member has seen it");
 }
 
 /// A member that closes the connection without an answer.

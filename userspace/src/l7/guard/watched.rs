@@ -1,10 +1,12 @@
-//! A client's connection as Pingora gets it: it first reads what the guard has read ahead, and both ways are counted.
+//! A client's connection as Pingora gets it: it first reads what the guard has read ahead, no further than to the end of
+//! its request, and both ways are counted.
 
 use std::{
     cell::RefCell,
     fmt,
     future::poll_fn,
     io::{self, IoSlice},
+    mem,
     pin::Pin,
     sync::{
         Arc,
@@ -28,8 +30,8 @@ use tokio::{
     time::timeout,
 };
 
-/// The length of HTTP/2's preface.
-const H2_PREFACE: usize = 24;
+/// What every connection of HTTP/2 begins with.
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most that is read ahead at once.
 const SCRATCH: usize = 16 * 1024;
 
@@ -61,12 +63,16 @@ impl Traffic {
 pub(super) struct Watched {
     inner: Stream,
     ahead: Bytes,
+    /// Bytes of the request that are still to be read behind `ahead`; `None` if nobody knows.
+    left: Option<u64>,
+    /// Of the next request, which the client sent without waiting.
+    later: BytesMut,
     traffic: Arc<Traffic>,
 }
 
 impl Watched {
     pub(super) fn new(inner: Stream) -> Self {
-        Self { inner, ahead: Bytes::new(), traffic: Arc::default() }
+        Self { inner, ahead: Bytes::new(), left: None, later: BytesMut::new(), traffic: Arc::default() }
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
@@ -86,20 +92,59 @@ impl Watched {
         .await
     }
 
-    /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for. Whether it came in time.
+    /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for, and which Pingora logs as an error when it
+    /// is something else. Whether it came in time.
     pub(super) async fn preface(&mut self, patience: Duration) -> bool {
         let mut bytes = BytesMut::new();
         let read = timeout(patience, async {
-            while bytes.len() < H2_PREFACE && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
+            while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
-        let in_time = read.await.is_ok() && bytes.len() >= H2_PREFACE;
-        self.put_back(bytes.freeze());
+        let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
+        self.put_back(bytes, None);
         in_time
     }
 
-    /// Has these bytes read next.
-    pub(super) fn put_back(&mut self, bytes: Bytes) {
-        self.ahead = bytes;
+    /// Has these bytes read next, which it returns. They begin with a request of `length` bytes, as far as that is known;
+    /// what is behind it waits for [`Self::take_later`].
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut, length: Option<u64>) -> Bytes {
+        if let Some(length) = length.and_then(|length| usize::try_from(length).ok())
+            && length < bytes.len()
+        {
+            self.later = bytes.split_off(length);
+        }
+        self.left = length.map(|length| length.saturating_sub(bytes.len() as u64));
+        self.ahead = bytes.freeze();
+        self.ahead.clone()
+    }
+
+    /// What has come of the next request.
+    pub(super) fn take_later(&mut self) -> BytesMut {
+        mem::take(&mut self.later)
+    }
+
+    /// Reads what of the request is still to come. When all of it is there, waits for the client's end.
+    fn poll_rest(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        let before = buffer.filled().len();
+        if left >= buffer.remaining() {
+            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        } else if left == 0 && !self.later.is_empty() {
+            // Whoever waits for the client's end has something else to wait for, too.
+            return Poll::Pending;
+        } else {
+            return READ.with_borrow_mut(|scratch| {
+                let mut read = ReadBuf::new(scratch);
+                ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
+                let (own, later) = read.filled().split_at(left.min(read.filled().len()));
+                buffer.put_slice(own);
+                self.later.extend_from_slice(later);
+                self.left = self.left.map(|left| left - own.len() as u64);
+                if own.is_empty() && !later.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+            });
+        }
+        let read = (buffer.filled().len() - before) as u64;
+        self.left = self.left.map(|left| left - read);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -118,7 +163,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         if self.ahead.is_empty() {
-            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+            ready!(self.poll_rest(context, buffer))?;
         } else {
             let length = self.ahead.len().min(buffer.remaining());
             buffer.put_slice(&self.ahead[..length]);

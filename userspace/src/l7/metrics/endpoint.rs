@@ -37,14 +37,11 @@ impl Endpoint {
     /// # Errors
     /// The directory or the socket cannot be made; the error names it.
     pub fn bind(path: &Path) -> io::Result<Self> {
-        let bind = || {
+        let bind = || -> io::Result<UnixListener> {
             if let Some(directory) = path.parent() {
                 fs::create_dir_all(directory)?;
             }
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove(path)?;
             let listener = UnixListener::bind(path)?;
             fs::set_permissions(path, Permissions::from_mode(0o600))?;
             Ok(listener)
@@ -68,6 +65,17 @@ impl Endpoint {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+    }
+}
+
+/// Removes the socket, if it is there: a daemon that was killed leaves it.
+///
+/// # Errors
+/// It may not be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

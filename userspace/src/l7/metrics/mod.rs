@@ -4,6 +4,9 @@
 //! From these come the user guide's Layer-7 metrics (its table 8-1): mb_l7_queries from `requests`, mc to m10 from
 //! `answers`, m11_l7_http_404, m12_l7_http_499 and m13_l7_http_502 from the counters of that name, m14_l7_rt from
 //! `response_us_sum` over `requests`.
+//!
+//! Of HTTP/2, what the protocol's own library refuses (RST_STREAM, GOAWAY, 431 for a head of more than twice the limit)
+//! is no request yet and is not counted.
 
 pub mod endpoint;
 
@@ -39,6 +42,7 @@ pub struct Counters {
     connections_open: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
     log: ArcSwapOption<Log>,
+    pools: ArcSwapOption<Vec<String>>,
 }
 
 /// A request that is over.
@@ -104,6 +108,11 @@ impl Counters {
         self.log.store(log.map(Arc::new));
     }
 
+    /// Names the pools to which its policies send requests.
+    pub fn set_pools(&self, pools: Vec<String>) {
+        self.pools.store(Some(Arc::new(pools)));
+    }
+
     fn row(&self, load_balancer: &str, listener: &str) -> ListenerRow {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let classes = |counters: &[AtomicU64; 6]| {
@@ -115,6 +124,7 @@ impl Counters {
         ListenerRow {
             load_balancer: load_balancer.into(),
             name: listener.into(),
+            pools: self.pools.load().as_deref().cloned().unwrap_or_default(),
             requests: of(&self.requests),
             answers: classes(&self.answers),
             http_404: of(&self.not_found),
@@ -155,6 +165,8 @@ pub struct ListenerRow {
     pub load_balancer: String,
     /// Its name.
     pub name: String,
+    /// Pools to which its policies send requests, beside its own.
+    pub pools: Vec<String>,
     /// Requests that are over, those that were refused included.
     pub requests: u64,
     /// Answers to clients; those below 404, 499 and 502 are in their classes too.

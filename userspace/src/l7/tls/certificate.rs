@@ -81,6 +81,7 @@ pub fn server(name: &str, chain: &[X509], keys: &[PKey<Private>]) -> Result<Serv
         chain: chain.iter().map(|certificate| certificate.to_der()).collect::<Result<_, _>>()?,
         key: PrivateKey::from_pkcs8(key.private_key_to_pkcs8()?),
         domains: domains(own).into_iter().collect(),
+        staple: None,
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! pem, key, certificate   PEM files become a model::tls::ServerCertificate or Authorities, or are refused
+//! staple   and what the issuer says of a certificate becomes a model::tls::Staple
 //!   → profile   a listener's settings become what OpenSSL needs; policy and names say which ciphers and certificate
 //!   → accept    handshakes with clients go by the newest profile
 //! member   the other side: connections to members
@@ -19,6 +20,7 @@ mod names;
 mod pem;
 mod policy;
 mod profile;
+mod staple;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -27,4 +29,5 @@ pub use self::{
     certificate::{authorities, certificates, server},
     key::private_keys,
     profile::Profile,
+    staple::staple,
 };

@@ -1,7 +1,7 @@
 //! What one version of a listener's TLS settings means to OpenSSL: made once, used by every handshake until the next
 //! version.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use anyhow::{Context, Result, anyhow};
 use openssl::{
@@ -19,7 +19,7 @@ use super::{
     names::Names,
     policy::{self, Allowed},
 };
-use crate::model::tls::{Authorities, ServerCertificate, Tls};
+use crate::model::tls::{Authorities, ServerCertificate, Staple, Tls};
 
 /// A listener's settings, ready for handshakes.
 pub struct Profile {
@@ -41,6 +41,7 @@ impl Profile {
             let certificates = names.choose(ssl.servername(NameType::HOST_NAME));
             certificates.iter().try_for_each(|one| one.present(ssl)).map_err(|_| SniError::ALERT_FATAL)
         });
+        staple(&mut context, tls)?;
         let protocols: &[u8] = if tls.http2 { b"\x02h2\x08http/1.1" } else { b"\x08http/1.1" };
         context.set_alpn_select_callback(move |_, offered| {
             // Without one in common HTTP/1.1 is spoken: older clients offer names of their own.
@@ -148,6 +149,25 @@ fn add(place: &mut Vec<Arc<Certificate>>, one: &Arc<Certificate>) {
     if place.iter().all(|other| other.key.id() != one.key.id()) {
         place.push(Arc::clone(one));
     }
+}
+
+/// Has a client that asks for it told what the issuer of the certificate that it gets says of that.
+fn staple(context: &mut SslContextBuilder, tls: &Tls) -> Result<()> {
+    let stapled = tls.certificates.iter().filter_map(|one| Some((one.chain.first()?, one.staple.clone()?)));
+    let stapled: Vec<(X509, Staple)> =
+        stapled.map(|(own, staple)| Ok((X509::from_der(own)?, staple))).collect::<Result<_, ErrorStack>>()?;
+    if stapled.is_empty() {
+        return Ok(());
+    }
+    context.set_status_callback(move |ssl| {
+        let own = ssl.certificate();
+        let mut staples = stapled.iter().filter(|(other, _)| own.is_some_and(|own| *own == **other));
+        match staples.find(|(_, staple)| staple.is_current(SystemTime::now())) {
+            Some((_, staple)) => ssl.set_ocsp_status(&staple.response).map(|()| true),
+            None => Ok(false),
+        }
+    })?;
+    Ok(())
 }
 
 /// Clients need a certificate of these authorities.

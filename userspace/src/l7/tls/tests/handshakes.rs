@@ -41,14 +41,14 @@ impl ServeHttp for Echo {
 }
 
 /// A listener, and a directory for what its clients need.
-struct Site {
+pub(super) struct Site {
     profile: Arc<ArcSwap<Profile>>,
     directory: TempDir,
     runtime: Option<Runtime>,
 }
 
 impl Site {
-    fn start(tls: &Tls) -> Self {
+    pub(super) fn start(tls: &Tls) -> Self {
         let profile = Arc::new(ArcSwap::from_pointee(Profile::new(tls).unwrap()));
         let current = Arc::clone(&profile);
         let acceptor = Arc::new(Acceptor::new(move || Some(current.load_full())).unwrap());
@@ -62,7 +62,7 @@ impl Site {
     }
 
     /// Changes the settings, as far as they can be had.
-    fn change(&self, tls: &Tls) -> anyhow::Result<()> {
+    pub(super) fn change(&self, tls: &Tls) -> anyhow::Result<()> {
         self.profile.store(Arc::new(Profile::new(tls)?));
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Site {
     }
 
     /// Makes one request, after which the server closes, and returns what the client says of the connection.
-    fn talk(&self, arguments: &[&str]) -> String {
+    pub(super) fn talk(&self, arguments: &[&str]) -> String {
         let mut child = piped(self.client(arguments));
         // A client that was refused may be gone already.
         let _ = child.stdin.take().unwrap().write_all(REQUEST_AND_CLOSE);

@@ -1,5 +1,7 @@
 //! Certificates for tests, issued in the test itself.
 
+use std::{fs, path::Path};
+
 use openssl::{
     asn1::{Asn1Integer, Asn1Time},
     bn::BigNum,
@@ -108,6 +110,13 @@ impl Issued {
     /// Issues a server's or client's certificate.
     pub(crate) fn issue(&self, name: &str, domains: &[&str]) -> Issued {
         issue(&Order { name, domains, ..Order::default() }, Some(self))
+    }
+
+    /// From `NAME.crt` and `NAME.key`.
+    pub(crate) fn read(directory: &Path, name: &str) -> Self {
+        let file = |end: &str| fs::read(directory.join(format!("{name}.{end}"))).unwrap();
+        let certificate = X509::from_pem(&file("crt")).unwrap();
+        Self { certificate, key: PKey::private_key_from_pem(&file("key")).unwrap() }
     }
 
     pub(crate) fn pem(&self) -> Vec<u8> {

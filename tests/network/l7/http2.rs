@@ -1,0 +1,353 @@
+//! What do clients get that speak HTTP/2 as no library would: frames made by hand, over TLS?
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use openssl::ssl::{SslConnector, SslMethod, SslStream};
+use serde_json::Value;
+use testbed::wait_for;
+
+use crate::{
+    balancer::{Balancer, DEADLINE, Settings, VIP},
+    l7::{
+        certificates::Certificates,
+        echo::Echo,
+        http,
+        script::{self, ok},
+    },
+};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
+/// Index of `:status: 200` in HPACK's static table, as one byte.
+const STATUS_200: u8 = 0x88;
+
+/// An HTTPS listener with these lines, in front of so many backends.
+fn https(backends: usize, lines: &str, pool: &'static str) -> (Certificates, Settings) {
+    let certificates = Certificates::new();
+    certificates.authority("ca").issue("ca", "shop", "shop.example");
+    let listener = format!("certificates = \"shop\"\n{lines}\n{}", certificates.server("shop"));
+    (certificates, Settings { protocol: "https", listener, pool, ..http(backends) })
+}
+
+fn row(balancer: &Balancer) -> Value {
+    balancer.ask("status")["http"][0].clone()
+}
+
+/// What of an answer matters here.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// Status 200.
+    Ok,
+    /// Another status, by its digits.
+    Status(String),
+    /// The request alone was refused.
+    Reset,
+    /// The connection was: the code, or none if it just ended.
+    End(Option<u32>),
+}
+
+struct Peer(SslStream<TcpStream>);
+
+impl Peer {
+    /// A connection that has sent the preface and these settings.
+    fn connect(balancer: &Balancer, certificates: &Certificates, settings: &[u8]) -> Self {
+        let mut peer = Self::open(balancer, certificates);
+        let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, settings)[..]].concat();
+        assert!(peer.send(&preface));
+        peer
+    }
+
+    /// One that has said nothing but that it will speak HTTP/2.
+    fn open(balancer: &Balancer, certificates: &Certificates) -> Self {
+        let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
+        connector.set_ca_file(certificates.path("ca.crt")).unwrap();
+        connector.set_alpn_protos(b"\x02h2").unwrap();
+        Self(connector.build().connect("shop.example", stream).unwrap())
+    }
+
+    /// Whether the other side took it.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).and_then(|()| self.0.flush()).is_ok()
+    }
+
+    /// The next frame: kind, flags, stream, payload.
+    fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).ok()?;
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        self.0.read_exact(&mut payload).ok()?;
+        let stream = u32::from_be_bytes(head[5..].try_into().unwrap());
+        Some((head[3], head[4], stream, payload))
+    }
+
+    /// What becomes of the request on this stream.
+    fn hear(&mut self, stream: u32) -> Heard {
+        while let Some((kind, flags, of, payload)) = self.next() {
+            match kind {
+                HEADERS if of == stream && payload[0] == STATUS_200 => return Heard::Ok,
+                HEADERS if of == stream => return Heard::Status(status(&payload)),
+                RST_STREAM if of == stream => return Heard::Reset,
+                GOAWAY => return Heard::End(Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()))),
+                SETTINGS if flags & ACK == 0 => drop(self.send(&frame(SETTINGS, ACK, 0, &[]))),
+                _ => {}
+            }
+        }
+        Heard::End(None)
+    }
+
+    /// Whether the connection is over, whatever else still comes.
+    fn is_over(&mut self) -> bool {
+        while let Some((kind, ..)) = self.next() {
+            if kind == GOAWAY {
+                return true;
+            }
+        }
+        // Not because nothing came for so long.
+        let mut byte = [0];
+        match self.0.get_mut().read(&mut byte) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// A header block: each field by its text, none remembered.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let string = |text: &str| {
+        assert!(text.len() < 127);
+        [&[text.len() as u8], text.as_bytes()].concat()
+    };
+    fields.iter().flat_map(|(name, value)| [vec![0], string(name), string(value)].concat()).collect()
+}
+
+fn request(more: &[(&str, &str)]) -> Vec<u8> {
+    let pseudo = [(":method", "GET"), (":scheme", "https"), (":authority", "shop.example"), (":path", "/")];
+    let own = |name: &str| more.iter().any(|(other, _)| *other == name);
+    let pseudo: Vec<_> = pseudo.into_iter().filter(|(name, _)| !own(name)).collect();
+    block(&[&pseudo[..], more].concat())
+}
+
+/// The status that begins an answer: one of the static table's, or three digits behind one of its names.
+fn status(payload: &[u8]) -> String {
+    match payload[0] {
+        0x8c => "400".into(),
+        0x8d => "404".into(),
+        0x8e => "500".into(),
+        _ => {
+            let length = usize::from(payload[1] & 0x7f);
+            let text = &payload[2..2 + length];
+            if payload[1] & 0x80 == 0 { String::from_utf8_lossy(text).into() } else { digits(text) }
+        }
+    }
+}
+
+/// Huffman's code for digits: five bits each for 0 to 2, six for the others.
+fn digits(bytes: &[u8]) -> String {
+    let mut bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| u32::from(byte >> bit & 1)));
+    let mut text = String::new();
+    while text.len() < 3 {
+        let code = (0..5).fold(0, |code, _| code << 1 | bits.next().unwrap());
+        let digit = if code <= 2 { code } else { (code << 1 | bits.next().unwrap()) - 0x19 + 3 };
+        text.push(char::from_digit(digit, 10).unwrap());
+    }
+    text
+}
+
+/// Shapes by which a member could be made to see another request than the balancer has.
+#[test]
+fn what_would_be_another_request_in_http1_reaches_no_member() {
+    let (certificates, settings) = https(1, "limits = { head_bytes = 2048 }", "protocol = \"http\"");
+    let balancer = Balancer::start(settings);
+    let echo = Echo::start(&balancer.network.backends[0]);
+    let ask = |fields: &[(&str, &str)], body: Option<&[u8]>| {
+        let mut peer = Peer::connect(&balancer, &certificates, &[]);
+        let end = if body.is_none() { END_STREAM } else { 0 };
+        peer.send(&frame(HEADERS, END_HEADERS | end, 1, &request(fields)));
+        if let Some(body) = body {
+            peer.send(&frame(DATA, END_STREAM, 1, body));
+        }
+        peer.hear(1)
+    };
+    assert_eq!(ask(&[], None), Heard::Ok);
+    assert_eq!(ask(&[("content-length", "3")], Some(b"abc")), Heard::Ok);
+    assert_eq!(ask(&[("te", "trailers"), ("x-a", "b")], None), Heard::Ok);
+    let seen = echo.requests();
+    type Shape = (&'static [(&'static str, &'static str)], Option<&'static [u8]>);
+    let shapes: [Shape; 20] = [
+        (&[("transfer-encoding", "chunked")], Some(b"0\r\n\r\n")),
+        (&[("connection", "keep-alive")], None),
+        (&[("keep-alive", "1")], None),
+        (&[("upgrade", "websocket")], None),
+        (&[("te", "gzip")], None),
+        (&[("content-length", "3"), ("content-length", "4")], Some(b"abc")),
+        (&[("content-length", "+3")], Some(b"abc")),
+        (&[("X-Upper", "a")], None),
+        (&[("x a", "b")], None),
+        (&[("x:a", "b")], None),
+        (&[("x-a", "b\r\nHost: other")], None),
+        (&[("x-a", "b\0c")], None),
+        (&[(":path", "/ HTTP/1.1\r\nHost: other\r\n\r\n")], None),
+        (&[(":path", "/a b")], None),
+        (&[(":path", "")], None),
+        (&[(":path", "@other/")], None),
+        (&[(":authority", "")], None),
+        (&[(":authority", "a, b")], None),
+        (&[(":authority", "user@shop.example")], None),
+        (&[(":method", "CONNECT")], None),
+    ];
+    for (fields, body) in shapes {
+        let heard = ask(fields, body);
+        assert_ne!(heard, Heard::Ok, "{fields:?}");
+        assert_eq!(echo.requests(), seen, "{fields:?}: {heard:?}, and a member has seen it");
+    }
+    // A body of another length than was said. A member may have seen the head by then, and nothing behind it.
+    for length in ["2", "4"] {
+        let smuggled = [b"abc", &b"GET /more HTTP/1.1\r\nHost: a\r\n\r\n"[..]].concat();
+        let seen = echo.requests();
+        assert_ne!(ask(&[(":method", "POST"), ("content-length", length)], Some(&smuggled)), Heard::Ok);
+        assert_eq!(ask(&[], None), Heard::Ok);
+        assert!(echo.requests() <= seen + 2, "{length}");
+    }
+    let seen = echo.requests();
+    // Another host than the one that policies and certificate are for.
+    assert_ne!(ask(&[("host", "other")], None), Heard::Ok);
+    assert_eq!(echo.requests(), seen);
+
+    // The size of a head is told and counted as in HTTP/1.
+    let filler = "a".repeat(120);
+    let large: Vec<_> = (0..20).map(|_| ("x-filler", filler.as_str())).collect();
+    assert_eq!(ask(&large, None), Heard::Status("431".into()));
+    wait_for("its count", DEADLINE, || row(&balancer)["refused"]["too_large"] == 1).unwrap();
+}
+
+/// A stream of frames that cost the client nothing. The daemon's memory stays as it is, and others are served.
+#[test]
+fn floods_end_and_others_do_not_notice_them() {
+    let (certificates, settings) = https(1, "", "protocol = \"http\"");
+    let balancer = Balancer::start(settings);
+    let _echo = Echo::start(&balancer.network.backends[0]);
+    let others = || {
+        let ca = certificates.path("ca.crt");
+        let resolve = ["--resolve", "shop.example:80:203.0.113.10", "--cacert", &ca];
+        let curl = ["curl", "-sSf", "--max-time", "20", "--http2", "https://shop.example:80/"];
+        assert!(balancer.client(&[&curl[..], &resolve].concat()).starts_with("backend1\n"));
+    };
+    others();
+    let memory = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", balancer.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    };
+    let before = memory();
+
+    let continuations = frame(CONTINUATION, 0, 1, &block(&[("x-a", "b")]));
+    let empty = frame(CONTINUATION, 0, 1, &[]);
+    let data = frame(DATA, 0, 1, &[]);
+    let reset = |stream: u32| {
+        let headers = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request(&[]));
+        [headers, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
+    };
+    let body = [(":method", "POST")];
+    // What begins the flood, what it is made of, and whether the connection has to end.
+    type Part<'a> = Box<dyn Fn(u32) -> Vec<u8> + 'a>;
+    let floods: [(&str, Vec<u8>, Part<'_>, bool); 6] = [
+        ("continuation", frame(HEADERS, 0, 1, &request(&[])), Box::new(|_| continuations.clone()), true),
+        ("empty continuation", frame(HEADERS, 0, 1, &request(&[])), Box::new(|_| empty.clone()), true),
+        ("empty data", frame(HEADERS, END_HEADERS, 1, &request(&body)), Box::new(|_| data.clone()), true),
+        ("reset", Vec::new(), Box::new(|number| reset(2 * number + 1)), false),
+        ("ping", Vec::new(), Box::new(|_| frame(PING, 0, 0, &[0; 8])), false),
+        ("settings", Vec::new(), Box::new(|_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9])), false),
+    ];
+    for (what, beginning, part, must_end) in floods {
+        let mut peer = Peer::connect(&balancer, &certificates, &[]);
+        peer.send(&beginning);
+        let end = Instant::now() + Duration::from_secs(2);
+        // Nothing is read: what the other side answers piles up there, or it stops reading, too.
+        let mut sent = 0;
+        while Instant::now() < end && peer.send(&(sent..sent + 100).flat_map(&part).collect::<Vec<_>>()) {
+            sent += 100;
+        }
+        others();
+        if must_end {
+            assert!(peer.is_over(), "{what}");
+        }
+        println!("{what}: {sent} frames, {} KB more", memory().saturating_sub(before));
+    }
+    let mut other = Peer::open(&balancer, &certificates);
+    other.send(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
+    assert_eq!(other.hear(1), Heard::End(None), "this is another protocol");
+    assert!(memory() < before + 128 * 1024, "{} KB, {before} before", memory());
+    let closed = || row(&balancer)["connections_open"] == 0;
+    wait_for("the end of their connections", DEADLINE, closed).unwrap();
+    let said = balancer.log();
+    assert!(!said.contains("ERROR") && !said.contains("WARN"), "clients can fill the log: {said}");
+}
+
+/// Streams that never go on, in either direction: neither they nor the members that wait with them last, and the members
+/// are not to blame.
+#[test]
+fn a_stream_that_stands_still_ends_and_no_member_is_blamed() {
+    let pool = "protocol = \"http\"\nejection = { failures = 1, time = \"60s\" }";
+    let (certificates, settings) =
+        https(2, "read_timeout = \"1s\"\nlimits = { send_timeout = \"1s\" }", pool);
+    let balancer = Balancer::start(Settings { idle_timeout: "2s", ..settings });
+    let large = ok(&"a".repeat(1 << 20));
+    for host in &balancer.network.backends {
+        let (large, name) = (large.clone(), host.name().to_owned());
+        script::serve(host, move |head, _| match head {
+            head if head.starts_with("GET /large") => large.clone(),
+            head if head.starts_with("POST") => {
+                // A server reads the whole request first.
+                std::thread::sleep(DEADLINE);
+                Vec::new()
+            }
+            _ => ok(&name),
+        });
+    }
+    for _ in 0..4 {
+        let mut late = Peer::connect(&balancer, &certificates, &[]);
+        late.send(&frame(HEADERS, END_HEADERS, 1, &request(&[(":method", "POST"), ("content-length", "9")])));
+        late.send(&frame(DATA, 0, 1, b"abc"));
+        assert_eq!(late.hear(1), Heard::Status("408".into()));
+    }
+    let url = "https://shop.example:80/[1-10]";
+    let ca = certificates.path("ca.crt");
+    let curl = ["curl", "-sSf", "--max-time", "20", "-w\n", "--cacert", &ca, url];
+    let answers = balancer.client(&[&curl[..], &["--resolve", "shop.example:80:203.0.113.10"]].concat());
+    assert_eq!(["backend1", "backend2"].map(|name| answers.matches(name).count()), [5, 5], "{answers}");
+
+    // Frames that ask for nothing keep no connection open.
+    let mut idle = Peer::connect(&balancer, &certificates, &[]);
+    idle.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(&[])));
+    assert_eq!(idle.hear(1), Heard::Ok);
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    wait_for("the end of an idle connection", DEADLINE, || !idle.send(&ping)).unwrap();
+
+    // A window of no bytes.
+    let mut deaf = Peer::connect(&balancer, &certificates, &[0, 4, 0, 0, 0, 0]);
+    deaf.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(&[(":path", "/large")])));
+    assert_eq!(deaf.hear(1), Heard::Ok);
+    assert_eq!(deaf.hear(1), Heard::Reset);
+    let row = row(&balancer);
+    assert_eq!(row["member_failures"], 0, "{row}");
+}
