@@ -14,6 +14,7 @@
 mod address;
 mod frame;
 mod limit;
+mod next_hop;
 #[cfg(feature = "user")]
 mod pod;
 mod service;
@@ -21,7 +22,7 @@ mod session;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use self::{address::*, frame::*, limit::*, service::*, session::*};
+pub use self::{address::*, frame::*, limit::*, next_hop::*, service::*, session::*};
 pub use crate::verdict::Counters;
 use crate::{
     family::{Family, V4, V6},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {
@@ -82,6 +83,8 @@ pub mod map {
     pub const FRAGMENT: &str = "ek_fragment";
     /// [`super::Taken`] (per-CPU array, one record).
     pub const TAKEN: &str = "ek_taken";
+    /// [`super::NextHop`]s by a hash of both ends (per-CPU array).
+    pub const NEXT_HOP: &str = "ek_next_hop";
     /// [`super::Interface`]s by slot (array).
     pub const INTERFACE: &str = "ek_interface";
     /// The redirect map, by the same slot (devmap).
@@ -92,7 +95,7 @@ pub mod map {
     pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 28] = [
+    pub const ALL: [&str; 29] = [
         ACCESS,
         CONFIG,
         ADDRESS,
@@ -117,6 +120,7 @@ pub mod map {
         PORT,
         FRAGMENT,
         TAKEN,
+        NEXT_HOP,
         INTERFACE,
         DEVICE,
         COUNTER,
@@ -261,5 +265,6 @@ const _: () = {
     assert!(size_of::<AddressBucket<V6>>() == 128);
     assert!(size_of::<Config>() == 64);
     assert!(size_of::<Plane>() == 128);
-    assert!(ADDRESS_BUCKETS.is_power_of_two() && MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
+    assert!(ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two());
+    assert!( MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
 };

@@ -10,7 +10,7 @@ use xdp_ebpf::{
     abi::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
         Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
-        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
+        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop, Plane, Pool, Service,
         Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
@@ -68,6 +68,8 @@ pub static REVERSE6: Array<Half<V6>, BY_CONFIGURATION, MMAP> = Array::new();
 pub static PLANE: Array<Plane, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_port")]
 pub static PORT: Array<u16, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_next_hop")]
+pub static NEXT_HOP: PerCpuArray<NextHop, { NEXT_HOPS as usize }> = PerCpuArray::new();
 #[btf_map(name = "ek_interface")]
 pub static INTERFACE: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
 #[btf_map(name = "ek_device")]
