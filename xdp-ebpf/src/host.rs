@@ -234,6 +234,8 @@ pub struct HostTables {
     pub ports: RefCell<Vec<u16>>,
     /// `ek_interface`.
     pub interfaces: Vec<Interface>,
+    /// `ek_service_hint`.
+    pub service_hints: Records<u32>,
     /// `ek_next_hop`.
     pub next_hops: Records<NextHop>,
     /// How often the routing table was asked.
@@ -305,6 +307,7 @@ impl HostTables {
             planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
             ports: RefCell::default(),
             interfaces: Vec::new(),
+            service_hints: Records::new(SERVICE_HINTS, 0),
             next_hops: Records::new(NEXT_HOPS, NextHop::default()),
             route_lookups: Cell::new(0),
             routes: BTreeMap::new(),
@@ -435,6 +438,9 @@ impl Tables for HostTables {
     }
     fn service(&self, key: &Service) -> Option<u32> {
         self.services.get(&(key.vip, key.port, key.protocol)).copied()
+    }
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+        self.service_hints.shared(index)
     }
     fn listener(&self, index: u32) -> Option<&Listener> {
         self.listeners.get(index as usize)

@@ -1,7 +1,10 @@
 //! Whose packet is it, and which half rewrites it?
 
 use crate::{
-    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    abi::{
+        ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
+        address_bucket, plane_of,
+    },
     family::{Address, Family},
     parse::Segment,
     shared::Shared,
@@ -34,6 +37,25 @@ pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
         }
     }
     Owner::Other
+}
+
+/// The listener of a service, and its index.
+///
+/// `ek_service` knows, but asking it takes as long as a packet of a known session. So what it has answered is kept as a
+/// hint, and the listener itself says whether the hint still holds.
+#[inline(always)]
+pub fn listener<'a, T: Tables>(tables: &'a T, service: &Service) -> Option<(u32, &'a Listener)> {
+    let hint = tables.service_hint(service.hint_index())?;
+    let index = hint.value().get();
+    if let Some(listener) = tables.listener(index)
+        && listener.service == *service
+        && listener.state == ENTRY_ACTIVE
+    {
+        return Some((index, listener));
+    }
+    let index = tables.service(service)?;
+    hint.value().set(index);
+    Some((index, tables.listener(index)?))
 }
 
 /// The two buckets of `ek_forward` in which a client's tuple can be.

@@ -33,6 +33,8 @@ pub trait Tables {
     fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
     /// `ek_service`: the index of the listener on this VIP and port.
     fn service(&self, key: &Service) -> Option<u32>;
+    /// `ek_service_hint`, by [`Service::hint_index`].
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>>;
     /// `ek_listener`.
     fn listener(&self, index: u32) -> Option<&Listener>;
     /// `ek_limit`.

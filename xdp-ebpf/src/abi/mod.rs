@@ -42,6 +42,9 @@ pub mod map {
     pub const ADDRESS6: &str = "ek_address6";
     /// [`super::Service`] → listener index (hash).
     pub const SERVICE: &str = "ek_service";
+    /// Listener indexes by [`super::Service::hint_index`], as `ek_service` had them; they may no longer be right (array of
+    /// `u32`).
+    pub const SERVICE_HINT: &str = "ek_service_hint";
     /// [`super::Listener`]s by index (array).
     pub const LISTENER: &str = "ek_listener";
     /// [`super::Pool`]s by index (array, mmapable).
@@ -95,12 +98,13 @@ pub mod map {
     pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 29] = [
+    pub const ALL: [&str; 30] = [
         ACCESS,
         CONFIG,
         ADDRESS,
         ADDRESS6,
         SERVICE,
+        SERVICE_HINT,
         LISTENER,
         POOL,
         CURSOR,
@@ -132,6 +136,8 @@ pub mod map {
 pub const ADDRESS_BUCKETS: u32 = 8192;
 /// Capacity of `ek_service`, `ek_listener` and all that a listener may have one of.
 pub const MAX_LISTENERS: u32 = 16_384;
+/// Capacity of `ek_service_hint`; a power of two.
+pub const SERVICE_HINTS: u32 = 16_384;
 /// Capacity of `ek_pool` and `ek_cursor`.
 pub const MAX_POOLS: u32 = 16_384;
 /// Capacity of `ek_backend`; an index fits the `u16` in [`Half`].
@@ -265,6 +271,6 @@ const _: () = {
     assert!(size_of::<AddressBucket<V6>>() == 128);
     assert!(size_of::<Config>() == 64);
     assert!(size_of::<Plane>() == 128);
-    assert!(ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two());
+    assert!(ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two() && SERVICE_HINTS.is_power_of_two());
     assert!( MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
 };

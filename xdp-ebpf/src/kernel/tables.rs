@@ -85,6 +85,10 @@ impl Tables for Maps {
         unsafe { maps::SERVICE.get(key) }.copied()
     }
     #[inline(always)]
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+        shared(maps::SERVICE_HINT.get_ptr_mut(index))
+    }
+    #[inline(always)]
     fn listener(&self, index: u32) -> Option<&Listener> {
         maps::LISTENER.get(index)
     }
