@@ -192,11 +192,12 @@ pub fn reverse<'a, F: Family, T: Tables>(
 mod tests {
     use super::*;
     use crate::{
+        abi::{ENTRY_REMOVED, PROTOCOL_TCP},
         family::{V4, V6},
-        host::HostTables,
+        host::{HostTables, wide},
         wire::Flags,
     };
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, net::SocketAddr};
 
     /// A client's segment to port 80.
     fn segment<F: Family>(src: F::Address, sport: u16, dst: F::Address) -> Segment<F> {
@@ -276,5 +277,33 @@ mod tests {
         }
         std::println!("{sessions} sessions: {at_first_look} at the first look, {without} without room, {looks} looks");
         assert!(at_first_look * 10 > sessions * 7 && looks * 10 < sessions * 17 && without * 500 < sessions);
+    }
+    #[test]
+    fn a_hint_does_not_outlive_its_listener() {
+        let [first, second] = [80, 81].map(|port| SocketAddr::from(([203, 0, 113, 10], port)));
+        let service = |at: SocketAddr| Service {
+            vip: wide(at.ip()),
+            port: at.port(),
+            protocol: PROTOCOL_TCP,
+            ..Service::default()
+        };
+        let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(index, _)| index);
+        let mut tables = HostTables::new(&[], 0, 0, 1);
+        tables.listen(PROTOCOL_TCP, first, &[]);
+        tables.listen(PROTOCOL_TCP, second, &[]);
+        for _ in 0..2 {
+            assert_eq!([first, second].map(|at| found(&tables, at)), [Some(0), Some(1)]);
+        }
+        // What a hint says is not asked for again.
+        let services = core::mem::take(&mut tables.services);
+        assert_eq!(found(&tables, second), Some(1));
+        tables.listeners[1].state = ENTRY_REMOVED;
+        assert_eq!(found(&tables, second), None);
+        // Its index is another service's, and it comes back with a new one.
+        tables.services = services;
+        tables.listeners[1].state = ENTRY_ACTIVE;
+        tables.listeners[1].service.port = 82;
+        tables.listen(PROTOCOL_TCP, second, &[]);
+        assert_eq!(found(&tables, second), Some(2));
     }
 }
