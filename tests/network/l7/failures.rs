@@ -21,8 +21,8 @@ fn a_member_killed_under_load_fails_no_request() {
     let balancer = Balancer::start(Settings { pool, ..http(3) });
     let directory = tempfile::tempdir().unwrap();
     let mut servers = nginx(&balancer, directory.path());
-    let balancer_is_up = || status(&balancer, &["http://203.0.113.10/"]) == "200";
-    wait_for("members", DEADLINE, balancer_is_up).unwrap();
+    let is_up = |member: usize| balancer.member(member)["health"] == "up";
+    wait_for("members", DEADLINE, || (0..servers.len()).all(is_up)).unwrap();
 
     let url = format!("http://{VIP}/");
     let load = ["wrk", "-t2", "-c16", "-d6s", "--timeout", "10s", &url];

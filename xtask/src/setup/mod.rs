@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what the BPF programs are built with, and the programs that tests and demo run.
+//! `cargo xtask setup`: what the BPF programs are built with, and the programs that build, tests and demo run.
 //!
 //! `ways` knows the toolchains that can build for BPF, `linker` is bpf-linker, `build` tries a way on the real
 //! programs and writes what worked for `userspace/build.rs` to read; `programs` and `apt` are the rest.
@@ -27,7 +27,7 @@ pub fn report() -> Result<ExitCode> {
     progress::line("recorded in", build::record_file()?.display());
     let missing = programs::ensure(Need::Test)?;
     if missing.is_empty() {
-        progress::line("programs", "all that demo and tests run are there");
+        progress::line("programs", "all that build, demo and tests run are there");
     } else {
         progress::line("programs", format_args!("missing: {}", missing.join(", ")));
         progress::line("", programs::advice(&missing));

@@ -1,4 +1,4 @@
-//! The programs that the demo and the tests run.
+//! The programs that the build, the demo and the tests run.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,12 @@ use crate::workspace;
 /// Who needs a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
+    /// Whoever compiles: the C libraries below Layer 7, and so all others too.
+    Build,
     /// `cargo xtask run`, and the tests too.
     Run,
+    /// `cargo xtask test --host-only`.
+    HostTest,
     /// `cargo xtask test`.
     Test,
     /// `cargo xtask bench l7` only.
@@ -20,18 +24,25 @@ pub enum Need {
 
 /// Program, Debian's package, who needs it.
 const PROGRAMS: &[(&str, &str, Need)] = &[
+    // OpenSSL is configured by Perl and built by make, zlib-ng by cmake.
+    ("cc", "gcc", Need::Build),
+    ("c++", "g++", Need::Build),
+    ("make", "make", Need::Build),
+    ("perl", "perl", Need::Build),
+    ("cmake", "cmake", Need::Build),
     ("ip", "iproute2", Need::Run),
     ("ethtool", "ethtool", Need::Run),
     ("nft", "nftables", Need::Test),
     ("bpftool", "bpftool", Need::Test),
     ("nginx", "nginx-light", Need::Test),
-    ("curl", "curl", Need::Test),
+    ("curl", "curl", Need::HostTest),
     ("iperf3", "iperf3", Need::Test),
     ("ping", "iputils-ping", Need::Test),
     ("tcpdump", "tcpdump", Need::Test),
     ("python3", "python3", Need::Test),
     ("openssl", "openssl", Need::Run),
     ("wrk", "wrk", Need::Test),
+    ("sysctl", "procps", Need::Test),
     ("haproxy", "haproxy", Need::Test),
     ("socat", "socat", Need::Test),
     // Not sshd, which Debian starts when it is installed.
@@ -40,8 +51,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("dig", "bind9-dnsutils", Need::Test),
     ("h2load", "nghttp2-client", Need::Bench),
     // With rustup they are always there, if only to say which component is missing.
-    ("cargo-fmt", "rustfmt-web", Need::Test),
-    ("cargo-clippy", "rust-web-clippy", Need::Test),
+    ("cargo-fmt", "rustfmt-web", Need::HostTest),
+    ("cargo-clippy", "rust-web-clippy", Need::HostTest),
 ];
 
 /// Installs what is missing where that is possible, and returns what is missing still.

@@ -36,7 +36,7 @@ pub enum Scope {
 pub fn run(scope: Scope) -> Result<ExitCode> {
     match scope {
         Scope::All if workspace::is_root() => setup::ensure(Need::Test)?,
-        _ => setup::ensure(Need::Run)?,
+        _ => setup::ensure(Need::HostTest)?,
     }
     let start = Instant::now();
     let mut sum = Summary::default();
