@@ -275,7 +275,9 @@ mod tests {
             looks += place + 1;
             at_first_look += u32::from(place == 0);
         }
-        std::println!("{sessions} sessions: {at_first_look} at the first look, {without} without room, {looks} looks");
+        std::println!(
+            "{sessions} sessions: {at_first_look} at the first look, {without} without room, {looks} looks"
+        );
         assert!(at_first_look * 10 > sessions * 7 && looks * 10 < sessions * 17 && without * 500 < sessions);
     }
     #[test]

@@ -1,9 +1,9 @@
 //! Next hops of new sessions: asked of the kernel's routing, and kept for a second.
 //!
-//! The next session with the same backend, or of the same client, would get the same answer. So each CPU keeps what it was
-//! told, in one entry per hash of source and destination. It counts until the generation moves (the daemon moves it when a
-//! route or a neighbour changes), and for a second at most, because there may be no daemon. Only a next hop whose MAC is
-//! known is kept.
+//! The next session with the same backend, or of the same client, would get the same answer. So each CPU keeps what it
+//! was told, in one entry per hash of source and destination. It counts until the generation moves (the daemon moves it
+//! when a route or a neighbour changes), and for a second at most, because there may be no daemon. Only a next hop whose
+//! MAC is known is kept.
 
 use zerocopy::transmute;
 
@@ -55,8 +55,8 @@ pub fn to_backend<T: Tables>(tables: &T, picked: Picked) -> Result<Hop, Event> {
     }
 }
 
-/// The next hop towards the client. One that is on the link that the packet came from, but not known by MAC, gets the MAC
-/// it came from.
+/// The next hop towards the client. One that is on the link that the packet came from, but not known by MAC, gets the
+/// MAC it came from.
 ///
 /// # Errors
 /// The event under which the packet is dropped.

@@ -42,8 +42,8 @@ pub mod map {
     pub const ADDRESS6: &str = "ek_address6";
     /// [`super::Service`] → listener index (hash).
     pub const SERVICE: &str = "ek_service";
-    /// Listener indexes by [`super::Service::hint_index`], as `ek_service` had them; they may no longer be right (array of
-    /// `u32`).
+    /// Listener indexes by [`super::Service::hint_index`], as `ek_service` had them; they may no longer be right (array
+    /// of `u32`).
     pub const SERVICE_HINT: &str = "ek_service_hint";
     /// [`super::Listener`]s by index (array).
     pub const LISTENER: &str = "ek_listener";
@@ -271,6 +271,8 @@ const _: () = {
     assert!(size_of::<AddressBucket<V6>>() == 128);
     assert!(size_of::<Config>() == 64);
     assert!(size_of::<Plane>() == 128);
-    assert!(ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two() && SERVICE_HINTS.is_power_of_two());
-    assert!( MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
+    assert!(
+        ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two() && SERVICE_HINTS.is_power_of_two()
+    );
+    assert!(MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
 };

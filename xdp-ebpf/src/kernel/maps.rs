@@ -10,8 +10,8 @@ use xdp_ebpf::{
     abi::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
         Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
-        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop, Plane, Pool, SERVICE_HINTS, Service,
-        Sticky, StickyKey, Taken,
+        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop,
+        Plane, Pool, SERVICE_HINTS, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
 };

@@ -209,8 +209,7 @@ impl Packet for XdpPacket {
         hops: Hops,
     ) -> Result<(), Event> {
         let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
-        let (there, back, generation) =
-            (hops.to_backend.number(), hops.to_client.number(), hops.generation);
+        let (there, back, generation) = (hops.to_backend.number(), hops.to_client.number(), hops.generation);
         // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
         let opened = match (F::VERSION, picked.ipv4) {
             (4, true) => ek_open(ctx, indexes, there, back, generation),
