@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
-use testbed::{Segment, capture::Capture};
+use testbed::{Network, Segment, Size, capture::Capture};
 
 use crate::{
     balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP},
@@ -94,6 +94,25 @@ fn a_lost_third_segment() {
     let dropped = backend.run(&["nft", "list", "table", "ip", "loss"]).unwrap();
     assert!(!dropped.contains("packets 0 "), "{dropped}");
     assert_eq!(first_data(&capture).toa(), [client]);
+}
+
+#[test]
+fn a_client_whose_segments_leave_no_room_sends_smaller_ones() {
+    let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
+    network.client().run(&["ip", "link", "set", "eth0", "mtu", "1396"]).unwrap();
+    network.balancer.run(&["ip", "link", "set", "back", "mtu", "1400"]).unwrap();
+    let balancer = Balancer::start_in(network, Settings::default());
+    let capture = balancer.network.backends[0].capture("eth0").unwrap();
+    let listener = servers::listen(&balancer.network.backends[0]);
+    let (mut stream, client) = connect(&balancer);
+    let (mut server, _) = listener.accept().unwrap();
+    // One segment: the two headers, timestamps, and what is left of the MTU.
+    let data = [7; 1396 - 20 - 32];
+    stream.write_all(&data).unwrap();
+    server.set_read_timeout(Some(DEADLINE)).unwrap();
+    server.read_exact(&mut [0; 1396 - 20 - 32]).unwrap();
+    assert_eq!(first_data(&capture).toa(), [client]);
+    assert!(balancer.counter("icmp_too_big") > 0);
 }
 
 #[test]

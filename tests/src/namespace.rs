@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::MetadataExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -97,11 +97,13 @@ pub fn ip(arguments: &[&str]) -> Result<String> {
     output(command)
 }
 
-/// Runs a command to its end and returns its stdout.
+/// Runs a command to its end and returns its stdout. A Ctrl-C in the terminal does not reach it: it is for this process,
+/// which may need the command to clean up.
 ///
 /// # Errors
 /// With its stderr if it fails.
 pub fn output(mut command: Command) -> Result<String> {
+    command.process_group(0);
     let result = command.output().with_context(|| format!("cannot run {command:?}"))?;
     if !result.status.success() {
         let stderr = String::from_utf8_lossy(&result.stderr);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
     low_level::emulate_default_handler,
 };
@@ -31,7 +31,7 @@ pub fn unique_prefix() -> String {
     format!("ek{}x{}", std::process::id(), RUN.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Whether SIGINT or SIGTERM has come.
+/// Whether a signal has come that ends this process.
 #[derive(Clone, Copy, Debug)]
 pub struct Interrupt(());
 
@@ -42,11 +42,12 @@ impl Interrupt {
     }
 }
 
-/// From now on this process ends by itself when SIGINT or SIGTERM comes. Without this call, either removes all
-/// networks of this process and then ends it.
+/// From now on this process ends by itself when SIGINT or SIGTERM comes, or SIGHUP, for its terminal is gone. Without this
+/// call, either of the first two removes all networks of this process and then ends it.
 pub fn interrupt() -> Interrupt {
     TAKEN_OVER.store(true, Ordering::Relaxed);
     watch();
+    obey_from(&[SIGHUP]);
     Interrupt(())
 }
 
@@ -68,11 +69,15 @@ fn live() -> MutexGuard<'static, Vec<String>> {
 fn watch() {
     WATCH.call_once(|| {
         remove_orphans();
-        match Signals::new([SIGINT, SIGTERM]) {
-            Ok(signals) => drop(thread::spawn(|| obey(signals))),
-            Err(error) => eprintln!("signals will not clean up: {error}"),
-        }
+        obey_from(&[SIGINT, SIGTERM]);
     });
+}
+
+fn obey_from(signals: &[i32]) {
+    match Signals::new(signals) {
+        Ok(signals) => drop(thread::spawn(|| obey(signals))),
+        Err(error) => eprintln!("signals will not clean up: {error}"),
+    }
 }
 
 fn obey(mut signals: Signals) {

@@ -17,7 +17,7 @@ use crate::{
     shared::Shared,
     tables::{Direction, Mac, Tables},
     verdict::{Event, Outcome},
-    wire::{ETHERNET_LEN, Ethernet, IpHeader, Ipv4},
+    wire::{ETHERNET_LEN, Ethernet, IpHeader},
 };
 
 /// Bytes of an ICMP header, and of what an error quotes behind the IP header.
@@ -110,12 +110,8 @@ impl<F: Family> Error<F> {
 /// [`Event::DropOverMtu`] for an IPv4 packet that might have been fragmented; what else a packet can end with.
 #[inline(always)]
 pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
-    const DONT_FRAGMENT: u16 = 0x4000;
-    if F::VERSION == 4 {
-        let ip = packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
-        if ip.fragment.get() & DONT_FRAGMENT == 0 {
-            return Err(Event::DropOverMtu);
-        }
+    if packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?.may_be_fragmented() {
+        return Err(Event::DropOverMtu);
     }
     let segment = parse::segment::<F, P>(packet, Event::DropOverMtu)?;
     let config = tables.config().ok_or(Event::DropInternal)?;

@@ -129,7 +129,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             Place::Taken(index) => (index, LIVE),
         };
         let half = F::forward(self.tables, index).ok_or(Event::DropInternal)?;
-        if !half.state().swap_if(from, CLAIMED) {
+        // Another CPU may have opened the same session since it was looked up.
+        if (from == LIVE && !is_over(*half)) || !half.state().swap_if(from, CLAIMED) {
             return Err(Event::DropRace);
         }
         if from == LIVE {

@@ -16,7 +16,7 @@ use crate::{
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
+    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
 };
 
 /// Option kind of TOA.
@@ -36,16 +36,18 @@ const fn forged(kind: u8, syn: bool) -> bool {
 }
 
 /// What the client → backend direction does while TOA is on: strips, then inserts. `mtu` is the most bytes that the
-/// packet may have as it came in, before its addresses are changed.
+/// packet may have as it came in, before its addresses are changed. `may_tell` says whether the client can be told that
+/// a segment leaves no room below that, if it may not be fragmented: what it sends instead has room.
 ///
 /// # Errors
-/// [`Event::DropInternal`] if the packet is not what `segment` says.
+/// [`Event::DropOverMtu`]: it is to be told. [`Event::DropInternal`] if the packet is not what `segment` says.
 #[inline(always)]
 pub fn outgoing<F: Family, P: Packet, T: Tables>(
     packet: &mut P,
     tables: &T,
     segment: &Segment<F>,
     mtu: u32,
+    may_tell: bool,
 ) -> Result<(), Event> {
     let syn = segment.flags.any(Flags::SYN);
     if has_options_to_check(packet, segment)
@@ -57,11 +59,19 @@ pub fn outgoing<F: Family, P: Packet, T: Tables>(
         return Ok(());
     }
     // The others of its fragments are where they are: this one cannot grow.
-    let fits = !fragment::is_one::<F, P, T>(packet, tables)
-        && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS
-        && segment.total_len + F::TOA_LEN as u32 <= mtu;
-    let grown =
-        fits && if F::VERSION == 4 { packet.grow_head::<8>() } else { packet.grow_head::<20>() }.is_ok();
+    let has_room = !fragment::is_one::<F, P, T>(packet, tables)
+        && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS;
+    let fits = segment.total_len + F::TOA_LEN as u32 <= mtu;
+    if has_room
+        && !fits
+        && may_tell
+        && packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| !ip.may_be_fragmented())
+    {
+        return Err(Event::DropOverMtu);
+    }
+    let grown = has_room
+        && fits
+        && if F::VERSION == 4 { packet.grow_head::<8>() } else { packet.grow_head::<20>() }.is_ok();
     if grown {
         insert(packet, segment).ok_or(Event::DropInternal)?;
         tables.count(Event::ToaInserted);

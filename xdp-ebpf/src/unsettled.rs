@@ -2,7 +2,10 @@
 //! carry on a reset, or whose next hop may have changed. Each begins anew with the packet, because this stands alone.
 
 use crate::{
-    abi::{Common, Config, DYING, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, Half, LIVE, PROTOCOL_UDP},
+    abi::{
+        Common, Config, DYING, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD, Half, LIVE,
+        PROTOCOL_UDP,
+    },
     access,
     family::{Address, Family},
     fragment, limit,
@@ -19,6 +22,10 @@ use crate::{
     verdict::{Event, Outcome},
     wire::Flags,
 };
+
+/// The part of a second in which a client that sends too much for TOA is told so: less than any TCP waits until it sends
+/// again (RFC 6298, 2.4; Linux waits 200 ms).
+const TELLING: u32 = 10;
 
 /// Handles a packet of any session.
 ///
@@ -111,7 +118,9 @@ impl<'a, F: Family> Unsettled<'a, F> {
         self.follow(tables, segment);
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
-                Direction::In => toa::outgoing(packet, tables, segment, out.mtu + header - other_header)?,
+                Direction::In => {
+                    self.add_toa(packet, tables, config, segment, out.mtu + header - other_header)?
+                }
                 Direction::Out => self.watch_for_answer(packet, segment, toa as u16)?,
             }
         }
@@ -222,6 +231,28 @@ impl<'a, F: Family> Unsettled<'a, F> {
         self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 
+    /// The client's side while TOA is on. It is told that its segments are too large for the option, until what it sends
+    /// comes again: whoever does not hear that (or cannot send smaller ones) goes on without.
+    #[inline(always)]
+    fn add_toa<P: Packet, T: Tables>(
+        &self,
+        packet: &mut P,
+        tables: &T,
+        config: &Config,
+        segment: &Segment<F>,
+        mtu: u32,
+    ) -> Result<(), Event> {
+        let (flags, now) = (self.half.flags().get(), tables.now());
+        let first = flags & FLAG_TOLD == 0;
+        let may_tell = first || now.wrapping_sub(self.half.last_seen().get()) < config.jiffies_hz / TELLING;
+        let added = toa::outgoing(packet, tables, segment, mtu, may_tell);
+        if added == Err(Event::DropOverMtu) && first {
+            self.half.flags().set(flags | FLAG_TOLD);
+            self.half.last_seen().set(now);
+        }
+        added
+    }
+
     /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK by an option's length, and ends TOA once it
     /// has acknowledged client data or sent data, for then its socket exists.
     #[inline(always)]
@@ -238,7 +269,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
         {
             self.half.flags().set(self.half.flags().get() & !FLAG_TOA);
-            self.peer().flags().set(self.peer().flags().get() & !FLAG_TOA);
+            self.peer().flags().set(self.peer().flags().get() & !(FLAG_TOA | FLAG_TOLD));
         }
         Ok(())
     }

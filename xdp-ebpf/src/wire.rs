@@ -109,6 +109,8 @@ pub trait IpHeader: Header + Copy {
     fn is_fragment(&self) -> bool;
     /// Whether this is a fragment and not the first.
     fn is_later_fragment(&self) -> bool;
+    /// Whether a router on the way may fragment the packet: IPv4 without DF.
+    fn may_be_fragmented(&self) -> bool;
     /// Adds the header to a checksum.
     fn add_to(&self, sum: Sum) -> Sum;
     /// A new header for a payload of this many bytes.
@@ -185,6 +187,10 @@ impl IpHeader for Ipv4 {
     #[inline(always)]
     fn is_later_fragment(&self) -> bool {
         self.fragment.get() & 0x1fff != 0
+    }
+    #[inline(always)]
+    fn may_be_fragmented(&self) -> bool {
+        self.fragment.get() & 0x4000 == 0
     }
 
     /// Nothing: its own checksum makes its sum zero.
@@ -283,6 +289,10 @@ impl IpHeader for Ipv6 {
     }
     #[inline(always)]
     fn is_later_fragment(&self) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn may_be_fragmented(&self) -> bool {
         false
     }
 

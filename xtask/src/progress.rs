@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::IsTerminal,
+    io::{self, IsTerminal, Write},
     process::{Command, Output},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
@@ -17,7 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One line on stderr: what, and what about it.
 pub fn line(what: &str, detail: impl Display) {
-    eprintln!("{what:>14}  {detail}");
+    // A terminal that went away must not keep anybody from cleaning up.
+    let _ = writeln!(io::stderr(), "{what:>14}  {detail}");
 }
 
 /// Runs a command to its end, silently but for a spinner when it takes long; its output is for whoever explains a
@@ -42,7 +43,7 @@ pub fn quietly(what: &str, message: &str, command: &mut Command) -> Result<Outpu
 }
 
 fn spinner(what: &str, message: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !io::stderr().is_terminal() {
         line(what, message);
         return ProgressBar::hidden();
     }

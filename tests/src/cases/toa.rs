@@ -7,6 +7,8 @@ use super::{
 
 /// What a client that wants to be another would send.
 const FORGED: [u8; 8] = [254, 8, 0, 80, 192, 0, 2, 1];
+/// A fast-open cookie (RFC 7413).
+const COOKIE: [u8; 12] = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
 /// The MTU of every interface.
 const MTU: usize = 1500;
 
@@ -62,6 +64,12 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
                 })),
             ],
         );
+    }
+    for (what, payload) in [("fast open in a SYN", &b""[..]), ("fast open in a SYN with data", b"early")] {
+        let mut syn = cast.syn();
+        options(&mut syn, &COOKIE);
+        syn.payload = payload.to_vec();
+        case(what, vec![client(&syn), backend(&cast.syn_ack())]);
     }
     let room = MTU - cast.back_header() - 20 - cast.toa_len();
     case(

@@ -146,9 +146,14 @@ impl<'a> Value<'a> {
 
     /// A string; else reported.
     pub(super) fn string(&self) -> Option<&'a str> {
+        self.quoted("a string in quotes")
+    }
+
+    /// A string that is to be read as something, which `wanted` names with an example; else reported.
+    pub(super) fn quoted(&self, wanted: &str) -> Option<&'a str> {
         let string = self.value.get_ref().as_str();
         if string.is_none() {
-            self.refuse_type("a string in quotes");
+            self.refuse_type(wanted);
         }
         string
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use xdp_ebpf::abi::MAX_LISTENERS;
+use xdp_ebpf::abi::{MAX_ACCESS, MAX_LISTENERS};
 
 use super::{
     certificate::Certificates,
@@ -53,6 +53,9 @@ const LISTENER: Shape = Shape {
 };
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
+/// Networks in the access lists of all listeners: half of what the map takes, because a changed list is there beside the one
+/// whose place it takes.
+const MOST_NETWORKS: usize = MAX_ACCESS as usize / 2;
 
 /// What the load balancers' tables say.
 #[derive(Default)]
@@ -69,7 +72,7 @@ pub(super) fn read<'a>(
     locals: &LocalRanges<'_>,
 ) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
-    let mut names = HashMap::new();
+    let (mut names, mut networks) = (HashMap::new(), 0);
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
@@ -93,6 +96,13 @@ pub(super) fn read<'a>(
             let (after, most) = (read.listeners.len(), MAX_LISTENERS as usize);
             if before <= most && after > most {
                 table.refuse(format!("makes {after} listeners, one for each VIP; there is room for {most}"));
+            }
+            let before = networks;
+            networks += vips.len() * networks_of(&listener.access);
+            if before <= MOST_NETWORKS && networks > MOST_NETWORKS {
+                table.refuse(format!(
+                    "makes {networks} networks in access lists, counted for each VIP; there is room for {MOST_NETWORKS}"
+                ));
             }
         }
     }
@@ -211,6 +221,12 @@ fn protocol(table: &Table<'_>) -> Option<&'static str> {
 /// What carries a protocol.
 fn transport(protocol: &str) -> Protocol {
     if protocol == "udp" { Protocol::Udp } else { Protocol::Tcp }
+}
+
+/// What a list takes of the map's room: its networks, and an entry for all of IPv4 where IPv6's would include that.
+fn networks_of(access: &Access) -> usize {
+    let listed = access.allow.as_ref().map_or(0, BTreeSet::len) + access.deny.len();
+    if listed == 0 { 0 } else { listed + 1 }
 }
 
 /// Who may connect.

@@ -31,7 +31,7 @@ mod tests;
 mod timeouts;
 mod tls;
 
-use std::{fs, path::Path};
+use std::{collections::HashSet, fs, ops::Range, path::Path};
 
 use toml::de::DeTable;
 
@@ -55,6 +55,9 @@ pub struct Configuration {
     /// The load balancers and pools.
     pub model: Model,
 }
+
+/// Characters that are shown of what is not TOML.
+const SHOWN: usize = 40;
 
 const FILE: Shape = Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "pool"] };
 
@@ -80,24 +83,38 @@ pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
 /// directory; [`load`] takes those that are relative to the file.
 ///
 /// # Errors
-/// All problems, by line; if the text is not TOML, the first place where it is not.
+/// All problems, by line; if the text is not TOML, the lines on which it is not.
 pub fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
     parse_in(Path::new(""), file_name, text)
 }
 
 fn parse_in(directory: &Path, file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
     let report = Report::new(text.as_bytes());
-    let configuration = match DeTable::parse(text) {
-        Ok(document) => Some(read(&Table::new(&FILE, document.get_ref(), 0, &report), directory)),
-        Err(error) => {
-            report.add(error.span().map_or(0, |span| span.start), String::new(), error.message());
-            None
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        let mut lines = HashSet::new();
+        for error in errors {
+            let span = error.span().unwrap_or_default();
+            // What follows on the same line is the parser's confusion.
+            if lines.insert(report.line(span.start)) {
+                report.add(span.start, String::new(), format!("{}{}", error.message(), at(text, span)));
+            }
         }
-    };
-    match configuration {
-        Some(configuration) if report.is_empty() => Ok(configuration),
-        _ => Err(report.into_errors(file_name)),
+        return Err(report.into_errors(file_name));
     }
+    let configuration = read(&Table::new(&FILE, document.get_ref(), 0, &report), directory);
+    if report.is_empty() { Ok(configuration) } else { Err(report.into_errors(file_name)) }
+}
+
+/// What stands in the text where it is not TOML, if that is something to show.
+fn at(text: &str, span: Range<usize>) -> String {
+    let line = text.get(span).unwrap_or_default().lines().next().unwrap_or_default().trim();
+    let shown: String = line
+        .chars()
+        .take(SHOWN)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if shown.is_empty() { shown } else { format!(", at `{shown}`") }
 }
 
 /// What could be read; complete if nothing was reported.

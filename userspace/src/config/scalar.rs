@@ -58,7 +58,7 @@ pub(super) fn port(value: Value<'_>) -> Option<u16> {
 
 /// A range of ports, `"first-last"`, both in it.
 pub(super) fn port_range(value: Value<'_>) -> Option<RangeInclusive<u16>> {
-    let text = value.string()?;
+    let text = value.quoted("a range of ports in quotes, such as \"1024-65535\"")?;
     let port = |text: &str| text.parse().ok().filter(|&port: &u16| port > 0);
     let range = text.split_once('-').and_then(|(first, last)| Some(port(first)?..=port(last)?));
     let range = range.filter(|range| !range.is_empty());
@@ -72,7 +72,7 @@ pub(super) fn port_range(value: Value<'_>) -> Option<RangeInclusive<u16>> {
 
 /// Whole seconds, one second to one day.
 pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
-    let text = value.string()?;
+    let text = value.quoted("a time in quotes, such as \"300s\", \"5m\" or \"1h\"")?;
     let duration = humantime::parse_duration(text)
         .ok()
         .filter(|d| d.subsec_nanos() == 0 && (Duration::from_secs(1)..=DAY).contains(d));
@@ -86,7 +86,7 @@ pub(super) fn duration(value: Value<'_>) -> Option<Duration> {
 
 /// The address of one host, `role` says of what.
 pub(super) fn address(value: Value<'_>, role: &str) -> Option<IpAddr> {
-    let text = value.string()?;
+    let text = value.quoted("an address in quotes, such as \"192.0.2.11\" or \"2001:db8::11\"")?;
     let parsed = text.parse().map_err(|_: AddrParseError| {
         "not an IP address; use one such as \"192.0.2.11\" or \"2001:db8::11\"".to_owned()
     });
@@ -96,7 +96,7 @@ pub(super) fn address(value: Value<'_>, role: &str) -> Option<IpAddr> {
 
 /// Local addresses: a single one, or all of an aligned prefix.
 pub(super) fn local_range(value: Value<'_>) -> Option<IpNet> {
-    let text = value.string()?;
+    let text = value.quoted("an address or prefix in quotes, such as \"100.64.0.0/28\"")?;
     let checked = parse_range(text).and_then(|range| {
         belongs_to_one_host(range.network(), "local address")?;
         belongs_to_one_host(range.broadcast(), "local address")?;
@@ -107,7 +107,7 @@ pub(super) fn local_range(value: Value<'_>) -> Option<IpNet> {
 
 /// A network of clients, or a single one.
 pub(super) fn network(value: Value<'_>) -> Option<IpNet> {
-    let text = value.string()?;
+    let text = value.quoted("an address or network in quotes, such as \"198.51.100.0/24\"")?;
     parse_range(text).map_err(|reason| value.refuse(format!("{text:?} is {reason}"))).ok()
 }
 

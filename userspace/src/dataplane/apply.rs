@@ -64,6 +64,7 @@ impl Applier {
     pub fn settle(&mut self, census: &Census) -> Result<()> {
         let Self { tables, registry } = self;
         registry.slots.rest();
+        registry.changed_lists.age();
         for index in registry.backends.settle(|index| census.backends.contains_key(&(index as u16))) {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
@@ -235,6 +236,7 @@ impl Applier {
         tables.listener.set(index, record, 0)?;
         tables.service.insert(record.service, index, 0).context("ek_service")?;
         if !stays && !is_new {
+            registry.changed_lists.note(index as u16, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
         }
         registry.idle.insert(index as u16, listener.idle_timeout.max(Duration::from_secs(1)));

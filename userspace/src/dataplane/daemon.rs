@@ -172,10 +172,8 @@ impl Daemon {
     /// # Errors
     /// `[host]` differs or a VIP cannot be ours.
     pub async fn check(&self, configuration: &Configuration) -> Result<()> {
-        if configuration.host != self.host {
-            bail!(
-                "[host] differs from what runs: end this process and start another for that (sessions go on meanwhile)"
-            );
+        if let Some(refusal) = self.host.refuse(&configuration.host) {
+            bail!(refusal);
         }
         self.refuse_a_new_family(&configuration.model)?;
         self.own.check_vips(&configuration.model.vips).await
@@ -215,6 +213,7 @@ impl Daemon {
             removed: &removed,
             drained: &self.drained,
             unreachable: &unreachable,
+            changed_lists: &registry.changed_lists,
             limit: &tables.limit,
             load: &tables.load,
         };

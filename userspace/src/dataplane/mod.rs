@@ -8,7 +8,7 @@
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
 //!   → apply    a plan's changes, one by one, into the maps
-//!   → sweep    idle sessions end       (expiry, drain: when; reset: who is told; clock: what time it is;
+//!   → sweep    idle sessions end       (expiry, drain, guests: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
 //!   → network  routes, neighbours and interfaces that the data path leans on
@@ -28,6 +28,7 @@ pub mod drain;
 pub mod egress;
 pub mod expiry;
 pub mod geometry;
+pub mod guests;
 pub mod halves;
 pub mod health;
 pub mod indexes;

@@ -17,6 +17,7 @@ use xdp_ebpf::abi::{
 
 use super::{
     access::AccessLists,
+    guests::ChangedLists,
     health::was_down,
     indexes::Indexes,
     limits::Bandwidths,
@@ -45,6 +46,8 @@ pub struct Registry {
     pub slots: SlotRanges,
     /// `ek_access`.
     pub access: AccessLists,
+    /// Those of its lists that the sweeper has yet to hold sessions against.
+    pub changed_lists: ChangedLists,
     /// `ek_bandwidth`.
     pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
@@ -62,6 +65,7 @@ impl Registry {
             backends: Indexes::new(MAX_BACKENDS),
             slots: SlotRanges::new(MAX_SLOTS),
             access: AccessLists::default(),
+            changed_lists: ChangedLists::default(),
             bandwidths: Bandwidths::default(),
             idle: HashMap::new(),
             model: Model::default(),

@@ -184,7 +184,7 @@ pub struct Session {
 pub struct Counter {
     /// Its name, as in `bpftool map dump name ek_counter`.
     pub name: &'static str,
-    /// What it says about the packets: pass, drop, answer or note.
+    /// What it says about the packets: pass, drop or note.
     pub class: &'static str,
     /// How many, on all CPUs together.
     pub count: u64,

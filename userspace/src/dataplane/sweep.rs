@@ -18,6 +18,7 @@ use xdp_ebpf::{
 
 use super::{
     expiry::{Decision, decide, idle_jiffies, jiffies_to_time},
+    guests::ChangedLists,
     halves::AnyHalf,
     memory::Mapping,
     reset::{Reset, for_both_ends},
@@ -50,6 +51,8 @@ pub struct Limits<'a> {
     /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
     /// their sessions end at once.
     pub unreachable: &'a HashSet<u16>,
+    /// Access lists that may keep out by now who is in.
+    pub changed_lists: &'a ChangedLists,
     /// `ek_limit`, like `load`.
     pub limit: &'a Mapping<Limit>,
     /// `ek_load`, where a session that ends before it is over counts until here.
@@ -106,7 +109,7 @@ impl Sweeper {
             let Some(forward) = sessions.forward.get(position) else { break };
             match forward.common().state().get() {
                 LIVE => self.expire(sessions, position, forward, limits, resets),
-                DYING => self.free(sessions, position, forward)?,
+                DYING => self.free(sessions, position, forward, resets)?,
                 _ => {}
             }
         }
@@ -138,7 +141,9 @@ impl Sweeper {
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let idle = jiffies_to_time(idle, limits.hz);
-        let must_go = limits.drained.contains(&there.backend) || limits.unreachable.contains(&there.listener);
+        let must_go = limits.drained.contains(&there.backend)
+            || limits.unreachable.contains(&there.listener)
+            || limits.changed_lists.shut_out(there.listener, forward.src().ip());
         let decision = match protocol {
             Protocol::Udp if must_go || limits.removed.contains(&there.backend) => Decision::Expire,
             Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
@@ -157,13 +162,29 @@ impl Sweeper {
         }
     }
 
-    /// Frees a dying session that was dying in the last pass too.
-    fn free(&mut self, sessions: &Sessions, position: u32, forward: AnyHalf<'_>) -> Result<()> {
-        self.count(&forward.common().snapshot());
+    /// Frees a dying session that was dying in the last pass too. One that was not was ended by the XDP program, for its
+    /// client is shut out by now: both ends are told.
+    fn free(
+        &mut self,
+        sessions: &Sessions,
+        position: u32,
+        forward: AnyHalf<'_>,
+        resets: &mut Vec<Reset>,
+    ) -> Result<()> {
+        let there = forward.common().snapshot();
+        self.count(&there);
+        let peer = forward.peer_in(&sessions.reverse);
         if self.dying.insert(position) {
+            let reverse = sessions.reverse.get(peer);
+            let reverse = reverse.filter(|reverse| reverse.peer_in(&sessions.forward) == position);
+            if let Some(reverse) = reverse
+                && Protocol::from_number(there.protocol) != Some(Protocol::Udp)
+                && !State::from_u8(there.tcp).is_none_or(State::is_over)
+            {
+                resets.extend(for_both_ends(forward, reverse));
+            }
             return Ok(());
         }
-        let peer = forward.peer_in(&sessions.reverse);
         if let Some(reverse) = sessions.reverse.get(peer)
             && reverse.peer_in(&sessions.forward) == position
         {
@@ -217,7 +238,7 @@ impl Sweeper {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::{collections::BTreeSet, net::IpAddr};
 
     use xdp_ebpf::{
         abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
@@ -225,9 +246,12 @@ mod tests {
     };
 
     use super::*;
-    use crate::dataplane::{
-        halves::Version,
-        sessions::tests::{on_plain_memory, take},
+    use crate::{
+        dataplane::{
+            halves::Version,
+            sessions::tests::{on_plain_memory, take},
+        },
+        model::Access,
     };
 
     const HZ: u32 = 250;
@@ -237,6 +261,8 @@ mod tests {
     const DRAINED: u16 = 10;
     /// The index of a listener without its VIP.
     const UNREACHABLE: u16 = 11;
+    /// The index of a listener whose list lets nobody in any more.
+    const CLOSED: u16 = 12;
     /// The client's family and the backend's.
     type Pair = (Version, Version);
     const PAIRS: [Pair; 4] = [
@@ -310,6 +336,8 @@ mod tests {
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
         let (removed, load, limit) = (HashSet::from([REMOVED]), Mapping::of_zeros(16), Mapping::of_zeros(16));
+        let mut changed_lists = ChangedLists::default();
+        changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
         let limits = Limits {
             now,
             hz: HZ,
@@ -318,6 +346,7 @@ mod tests {
             removed: &removed,
             drained: &HashSet::from([DRAINED]),
             unreachable: &HashSet::from([UNREACHABLE]),
+            changed_lists: &changed_lists,
             limit: &limit,
             load: &load,
         };
@@ -411,8 +440,9 @@ mod tests {
 
     #[test]
     fn whoever_must_go_is_told() {
-        for (pair, (backend, listener)) in
-            PAIRS.into_iter().flat_map(|pair| [(pair, (DRAINED, 6)), (pair, (5, UNREACHABLE))])
+        for (pair, (backend, listener)) in PAIRS
+            .into_iter()
+            .flat_map(|pair| [(DRAINED, 6), (5, UNREACHABLE), (5, CLOSED)].map(|indexes| (pair, indexes)))
         {
             for (protocol, state, left, resets) in [
                 (PROTOCOL_TCP, State::Established, 0, 2),
@@ -443,17 +473,19 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_the_program_closed_are_freed_on_the_second_sight() {
-        for pair in PAIRS {
+    fn sessions_that_the_program_closed_are_told_at_first_sight_and_freed_at_the_second() {
+        for (pair, (state, told)) in
+            PAIRS.into_iter().flat_map(|pair| [(pair, (State::TimeWait, 0)), (pair, (State::Established, 2))])
+        {
             let sessions = on_plain_memory(2, 12);
-            let session = open(&sessions, pair, 3, State::TimeWait, 0);
+            let session = open(&sessions, pair, 3, state, 0);
             for half in session.halves(&sessions) {
                 half.common().state().set(DYING);
             }
             let mut sweeper = Sweeper::default();
-            pass(&mut sweeper, &sessions, 0);
+            assert_eq!(pass(&mut sweeper, &sessions, 0).1.len(), told);
             assert_eq!(session.states(&sessions).0, DYING);
-            pass(&mut sweeper, &sessions, 0);
+            assert_eq!(pass(&mut sweeper, &sessions, 0).1, []);
             assert_eq!(session.states(&sessions).0, FREE);
             assert_eq!(sessions.free_ports(), sessions.total_ports());
         }

@@ -27,6 +27,8 @@ pub const FLAG_RESET: u8 = 2;
 pub const FLAG_MIXED: u8 = 4;
 /// [`Common::flags`]: its load balancer has a limited bandwidth.
 pub const FLAG_LIMITED: u8 = 8;
+/// [`Common::flags`], with [`FLAG_TOA`]: the client was told that its segments leave no room for the option (forward half).
+pub const FLAG_TOLD: u8 = 16;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
@@ -77,7 +79,7 @@ pub struct Common {
     pub next_hop: [u8; 6],
     /// Slot in `ek_interface` through which the packet leaves.
     pub interface: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`].
     pub flags: u8,
     /// Index of the other half in its table.
     pub peer: u32,

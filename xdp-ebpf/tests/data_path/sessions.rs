@@ -9,6 +9,10 @@ use testbed::{
 };
 use xdp_ebpf::{
     abi::{Common, DYING, FREE, LIVE},
+    admit,
+    family::V4,
+    host::HostPacket,
+    open,
     tcp_state::State,
     verdict::{Event, Outcome},
 };
@@ -208,6 +212,18 @@ fn a_true_reset_stays_and_a_new_syn_gets_a_fresh_port() {
 }
 
 #[test]
+fn a_session_that_another_cpu_opened_meanwhile_is_not_taken_over() {
+    let cast = Cast::IPV4;
+    let world = World::new();
+    world.forward(Side::Front, &cast.syn());
+    let before = (world.halves(), load(&world));
+    let packet = HostPacket::new(&frame(Side::Front, &cast.syn().packet().unwrap()), 224, INTERFACES[0]);
+    let picked = admit::pick::<V4, _, _>(&packet, &world.tables).unwrap();
+    assert_eq!(open::open::<V4, V4, _, _>(&packet, &world.tables, picked), Err(Event::DropRace));
+    assert_eq!((world.halves(), load(&world)), before);
+}
+
+#[test]
 fn a_half_remembers_what_a_reset_needs() {
     let live = |halves: Vec<Common>| {
         let half = halves.into_iter().find(|half| half.state == LIVE).unwrap();
@@ -252,7 +268,8 @@ fn what_is_larger_than_the_way_out_is_answered() {
         let world = World::new();
         world.forward(Side::Front, &cast.syn());
         world.forward(Side::Back, &cast.syn_ack());
-        // What leaves, from its IP header on, but for TOA.
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"no TOA any more".to_vec()));
+        // What leaves, from its IP header on.
         let there = |leaves: usize| {
             let packet = cast.ack(&vec![7; leaves - cast.back_header() - 20]).packet().unwrap();
             world.send(Side::Front, &frame(Side::Front, &packet)).0

@@ -5,9 +5,15 @@ use testbed::{
     Segment,
     cases::{Cast, Side, frame, options},
 };
-use xdp_ebpf::verdict::{Event, Outcome};
+use xdp_ebpf::{
+    abi::FLAG_MIXED,
+    verdict::{Event, Outcome},
+};
 
-use crate::world::{World, assert_sound};
+use crate::{
+    icmp::Message,
+    world::{World, assert_sound},
+};
 
 /// A world in which the handshake is done up to the SYN-ACK.
 fn half_open(cast: &Cast) -> World {
@@ -60,6 +66,27 @@ fn a_bare_syn_and_a_reset_carry_none_and_a_syn_with_data_does() {
     }
 }
 
+/// A child socket that a backend makes from the SYN itself would have the SYN's options only.
+#[test]
+fn a_fast_open_cookie_goes_from_a_syn_and_from_nothing_else() {
+    let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1];
+    let asked = [34, 2, 1, 1];
+    for (cast, bytes) in Cast::ALL.into_iter().flat_map(|cast| [(cast, &cookie[..]), (cast, &asked)]) {
+        for (payload, expected) in [(&b""[..], &[][..]), (b"early", &[254])] {
+            let mut syn = cast.syn();
+            options(&mut syn, bytes);
+            syn.payload = payload.to_vec();
+            let left = World::new().forward(Side::Front, &syn);
+            assert_eq!(kinds(left.tcp.options.as_slice()), expected, "{cast:?}");
+            assert_eq!(left.payload, payload);
+        }
+        let mut segment = cast.ack(b"data");
+        options(&mut segment, bytes);
+        let left = half_open(&cast).forward(Side::Front, &segment);
+        assert_eq!(kinds(left.tcp.options.as_slice()), [254, 34], "{cast:?}");
+    }
+}
+
 #[test]
 fn the_mss_towards_the_client_leaves_room_and_that_towards_the_backend_stays() {
     for cast in Cast::ALL {
@@ -80,12 +107,42 @@ fn as_much_as_the_way_out_takes_gets_it_and_a_byte_more_does_not() {
     for cast in Cast::ALL {
         let world = half_open(&cast);
         let room = MTU - cast.back_header() - 20 - cast.toa_len();
-        for (more, toa) in [(0, &[cast.client][..]), (1, &[])] {
-            let left = world.forward(Side::Front, &cast.ack(&vec![7; room + more]));
-            assert_eq!(left.toa(), toa, "{cast:?}");
+        assert_eq!(world.forward(Side::Front, &cast.ack(&vec![7; room])).toa(), [cast.client]);
+        let larger = cast.ack(&vec![7; room + 1]);
+        let bytes = frame(Side::Front, &larger.packet().unwrap());
+        // A whole window of them, for any may be the first that the backend gets.
+        for _ in 0..3 {
+            let (outcome, told) = world.send(Side::Front, &bytes);
+            assert_eq!(outcome, Outcome::Redirect(0), "{cast:?}");
+            let told = Message::read(&told, "too big").mtu.unwrap() as usize;
+            assert_eq!(told, cast.front_header() + 20 + room, "{cast:?}: what fits");
         }
-        assert_eq!(world.tables.counted(Event::ToaNoRoom), 1);
+        // Whoever sends it again does not hear that, and shall not wait for it.
+        let again = world.tables.now.get() + world.tables.config.jiffies_hz / 5;
+        world.tables.now.set(again);
+        assert_eq!(world.forward(Side::Front, &larger).toa(), [], "{cast:?}");
+        assert_eq!((world.tables.counted(Event::ToaNoRoom), world.tables.counted(Event::IcmpTooBig)), (1, 3));
+
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"hi".to_vec()));
+        assert!(world.forward_halves().iter().all(|half| half.flags & !FLAG_MIXED == 0), "nothing stays");
     }
+}
+
+#[test]
+fn a_segment_that_may_be_fragmented_goes_on_without() {
+    let cast = Cast::IPV4;
+    let world = half_open(&cast);
+    let mut bytes = frame(Side::Front, &cast.ack(&[7; 1460]).packet().unwrap());
+    // DF, and what it is in the checksum.
+    bytes[20] = 0;
+    bytes[24..26].copy_from_slice(&[0; 2]);
+    let mut header = etherparse::Ipv4Header::from_slice(&bytes[14..]).unwrap().0;
+    header.header_checksum = header.calc_header_checksum();
+    bytes[24..26].copy_from_slice(&header.header_checksum.to_be_bytes());
+    let (outcome, left) = world.send(Side::Front, &bytes);
+    assert_eq!(outcome, Outcome::Redirect(1));
+    assert_sound(&left);
+    assert_eq!(Segment::parse(&left).unwrap().toa(), []);
 }
 
 #[test]

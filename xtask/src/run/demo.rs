@@ -3,8 +3,9 @@
 
 use std::{
     env, fs,
-    io::IsTerminal,
+    io::{IsTerminal, Write},
     net::SocketAddr,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -62,7 +63,7 @@ pub fn run(program: &Path) -> Result<()> {
     shown?;
     if std::io::stderr().is_terminal() {
         // The terminal has left `^C` on this line.
-        eprintln!();
+        let _ = writeln!(std::io::stderr());
     }
     progress::line("ended", format_args!("{} requests answered, {} failed", tally.answered, tally.failed));
     progress::line("", "namespaces, pins and files are removed");
@@ -198,6 +199,7 @@ impl Balancer {
         command.arg("--state-dir").arg(&directory);
         let mut unload = network.balancer.command(&program.to_string_lossy());
         unload.arg("unload").arg("--pin-dir").arg(&pins);
+        unload.process_group(0);
         let process = Process::spawn(command)?;
         let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory, has_https };
         balancer.process.wait_for_output(READY, START)?;

@@ -5,6 +5,7 @@
 
 use std::{
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -50,6 +51,8 @@ impl Receiver {
     }
 
     fn run(&self, command: &mut Command) -> Result<()> {
+        // As in `testbed`: a Ctrl-C is not for whom it takes to clean up.
+        command.process_group(0);
         let output = command.output().with_context(|| format!("cannot run {}", self.program.display()))?;
         if output.status.success() {
             return Ok(());

@@ -172,7 +172,11 @@ fn timeouts() {
             r#"7: timeouts.close: "86401s" is not a time in whole seconds from 1s to 1day; use one such as "300s", "5m" or "1h""#,
         ),
         ("10s", "24h", ""),
-        (r#""10s""#, "10", "7: timeouts.close: a whole number does not belong here; use a string in quotes"),
+        (
+            r#""10s""#,
+            "10",
+            r#"7: timeouts.close: a whole number does not belong here; use a time in quotes, such as "300s", "5m" or "1h""#,
+        ),
         (
             "[timeouts]",
             "[api]\nlisten = 'x'\n[timeouts]",
@@ -446,8 +450,22 @@ fn pools() {
 fn text() {
     said_of(&[
         ("port = 8080", "port = ", "20: string values must be quoted, expected literal string"),
-        ("max_sessions = 4096", "local_ports = ''", "5: duplicate key"),
+        ("max_sessions = 4096", "local_ports = ''", "5: duplicate key, at `local_ports`"),
+        (
+            "max_sessions = 4096",
+            "max_sessions = many\u{7}",
+            "5: string values must be quoted, expected literal string, at `many\u{fffd}`",
+        ),
     ]);
+    let text = BASE.replace("port = 8080", "port = ").replace("4096", &"x".repeat(1000));
+    let shown = "x".repeat(40);
+    assert_eq!(
+        said(&text),
+        [
+            format!("5: string values must be quoted, expected literal string, at `{shown}`").as_str(),
+            "20: string values must be quoted, expected literal string"
+        ]
+    );
 }
 
 #[test]

@@ -78,3 +78,24 @@ fn a_full_place_in_the_address_table_is_seen() {
         assert!(said[0].contains("has no room in the address table"), "{said:?}");
     }
 }
+
+#[test]
+fn networks_are_counted_once_for_each_vip() {
+    let vips: Vec<_> = (0..64).map(|n| format!("'198.51.100.{n}'")).collect();
+    let with = |count: u32| {
+        let networks: Vec<_> = (0..count).map(|n| format!("'10.{}.{}.0/24'", n >> 8, n & 0xff)).collect();
+        let listener = format!(
+            "[[load_balancer.listener]]\nname = 'l'\nport = 1\npool = 'web'\ndeny = [{}]\n",
+            networks.join(",")
+        );
+        said(&format!("{BASE}[[load_balancer]]\nname = 'many'\nvip = [{}]\n{listener}", vips.join(",")))
+    };
+    assert_eq!(with(8191), [""; 0]);
+    assert_eq!(
+        with(8192),
+        [
+            "25: load_balancer.listener: makes 524352 networks in access lists, counted for each VIP; there is room for \
+        524288"
+        ]
+    );
+}
