@@ -4,7 +4,7 @@ use crate::{
     abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
     access,
     family::{Address, Family},
-    layer7,
+    layer7, lookup,
     packet::Packet,
     parse::{self, Segment},
     schedule,
@@ -50,8 +50,7 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
         reserved: 0,
         reserved_word: 0,
     };
-    let index = tables.service(&service).ok_or(Event::DropNoListener)?;
-    let listener = tables.listener(index).ok_or(Event::DropInternal)?;
+    let (index, listener) = lookup::listener(tables, &service).ok_or(Event::DropNoListener)?;
     if listener.kind == LISTENER_LAYER7 {
         return Err(layer7::arrive(tables, &segment, index, listener));
     }

@@ -158,8 +158,8 @@ fn without_session<F: Family, T: Tables>(tables: &T, segment: &Segment<F>) -> Ev
         reserved: 0,
         reserved_word: 0,
     };
-    match tables.service(&service).and_then(|index| tables.listener(index)) {
-        Some(listener) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,
+    match lookup::listener(tables, &service) {
+        Some((_, listener)) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,
         _ => Event::DropNoSession,
     }
 }

@@ -16,7 +16,9 @@ use crate::{
     family::{Address, Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, icmp_error, open,
+    icmp, icmp_error,
+    next_hop::{self, Hops},
+    open,
     packet::{Header, NoHeadroom, Packet},
     refuse,
     shared::Shared,
@@ -128,11 +130,24 @@ impl Packet for HostPacket {
         admit::pick::<F, Self, T>(self, tables)
     }
 
-    fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked) -> Result<(), Event> {
+    fn hop_to_client<F: Family, T: Tables>(&self, tables: &T) -> Result<Hop, Event> {
+        next_hop::to_client::<F, Self, T>(self, tables)
+    }
+
+    fn hop_to_backend<T: Tables>(&self, tables: &T, picked: Picked) -> Result<Hop, Event> {
+        next_hop::to_backend(tables, picked)
+    }
+
+    fn open_session<F: Family, T: Tables>(
+        &self,
+        tables: &T,
+        picked: Picked,
+        hops: Hops,
+    ) -> Result<(), Event> {
         if picked.ipv4 {
-            open::open::<F, V4, Self, T>(self, tables, picked)
+            open::open::<F, V4, Self, T>(self, tables, picked, hops)
         } else {
-            open::open::<F, V6, Self, T>(self, tables, picked)
+            open::open::<F, V6, Self, T>(self, tables, picked, hops)
         }
     }
 
@@ -219,6 +234,12 @@ pub struct HostTables {
     pub ports: RefCell<Vec<u16>>,
     /// `ek_interface`.
     pub interfaces: Vec<Interface>,
+    /// `ek_service_hint`.
+    pub service_hints: Records<u32>,
+    /// `ek_next_hop`.
+    pub next_hops: Records<NextHop>,
+    /// How often the routing table was asked.
+    pub route_lookups: Cell<u32>,
     /// The routing table: by destination.
     pub routes: BTreeMap<[u8; 16], Route>,
     /// `jiffies_64`.
@@ -286,6 +307,9 @@ impl HostTables {
             planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
             ports: RefCell::default(),
             interfaces: Vec::new(),
+            service_hints: Records::new(SERVICE_HINTS, 0),
+            next_hops: Records::new(NEXT_HOPS, NextHop::default()),
+            route_lookups: Cell::new(0),
             routes: BTreeMap::new(),
             now: Cell::new(1000),
             counts: RefCell::default(),
@@ -391,6 +415,9 @@ impl Tables for HostTables {
     fn config(&self) -> Option<&Config> {
         Some(&self.config)
     }
+    fn generation(&self) -> u32 {
+        self.config.generation
+    }
     fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
         self.addresses.get(bucket as usize)
     }
@@ -411,6 +438,9 @@ impl Tables for HostTables {
     }
     fn service(&self, key: &Service) -> Option<u32> {
         self.services.get(&(key.vip, key.port, key.protocol)).copied()
+    }
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+        self.service_hints.shared(index)
     }
     fn listener(&self, index: u32) -> Option<&Listener> {
         self.listeners.get(index as usize)
@@ -466,12 +496,16 @@ impl Tables for HostTables {
     fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
         self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
     }
+    fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>> {
+        self.next_hops.shared(index)
+    }
     fn interface(&self, slot: u32) -> Option<&Interface> {
         static UNUSED: Interface =
             Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
         (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
     }
     fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
+        self.route_lookups.set(self.route_lookups.get() + 1);
         self.routes.get(&dst).copied().unwrap_or(Route::None)
     }
     fn jiffies(&self) -> u64 {

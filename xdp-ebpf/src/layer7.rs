@@ -86,8 +86,8 @@ pub fn leave<F: Family, T: Tables>(tables: &T, sent: &Sent<F>) -> Result<(), Eve
         reserved: 0,
         reserved_word: 0,
     };
-    let Some(index) = tables.service(&service) else { return Ok(()) };
-    if tables.listener(index).is_none_or(|listener| listener.kind != LISTENER_LAYER7) {
+    let Some((index, listener)) = lookup::listener(tables, &service) else { return Ok(()) };
+    if listener.kind != LISTENER_LAYER7 {
         return Ok(());
     }
     limit::charge(tables, index, sent.bytes)?;

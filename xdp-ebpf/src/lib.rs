@@ -13,7 +13,7 @@
 //!   → access     may this client in?
 //!   → schedule   which member?
 //!   → limit      may one more come, or one more packet?
-//!   → open       take a local port, resolve next hops, claim both halves; or refuse: tell the client so
+//!   → open       take a local port, resolve next hops (→ next_hop), claim both halves; or refuse: tell the client so
 //!   → icmp       neither TCP nor UDP: ping (→ echo), or an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session
 //!   → toa        strip forged options, insert the client's address, lower the MSS
@@ -47,6 +47,7 @@ pub mod icmp_error;
 pub mod layer7;
 pub mod limit;
 pub mod lookup;
+pub mod next_hop;
 mod object;
 pub mod open;
 pub mod packet;

@@ -1,7 +1,10 @@
 //! Whose packet is it, and which half rewrites it?
 
 use crate::{
-    abi::{ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, FREE, Half, LIVE, address_bucket, plane_of},
+    abi::{
+        ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
+        address_bucket, plane_of,
+    },
     family::{Address, Family},
     parse::Segment,
     shared::Shared,
@@ -34,6 +37,25 @@ pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
         }
     }
     Owner::Other
+}
+
+/// The listener of a service, and its index.
+///
+/// `ek_service` knows, but asking it takes as long as a packet of a known session. So what it has answered is kept as a
+/// hint, and the listener itself says whether the hint still holds.
+#[inline(always)]
+pub fn listener<'a, T: Tables>(tables: &'a T, service: &Service) -> Option<(u32, &'a Listener)> {
+    let hint = tables.service_hint(service.hint_index())?;
+    let index = hint.value().get();
+    if let Some(listener) = tables.listener(index)
+        && listener.service == *service
+        && listener.state == ENTRY_ACTIVE
+    {
+        return Some((index, listener));
+    }
+    let index = tables.service(service)?;
+    hint.value().set(index);
+    Some((index, tables.listener(index)?))
 }
 
 /// The two buckets of `ek_forward` in which a client's tuple can be.
@@ -121,7 +143,8 @@ pub enum Place {
 #[inline(always)]
 pub fn place<F: Family, T: Tables>(tables: &T, buckets: Buckets, segment: &Segment<F>) -> Option<Place> {
     let (mut first, mut second, mut free) = (0, 0, [u32::MAX; 2]);
-    for position in 0..2 * BUCKET {
+    // From the end, so that what stays in `free` is what a search meets first.
+    for position in (0..2 * BUCKET).rev() {
         let index = buckets.index(position);
         let half = F::forward(tables, index)?;
         match half.state().get() {
@@ -169,10 +192,29 @@ pub fn reverse<'a, F: Family, T: Tables>(
 mod tests {
     use super::*;
     use crate::{
+        abi::{ENTRY_REMOVED, PROTOCOL_TCP},
         family::{V4, V6},
+        host::{HostTables, wide},
         wire::Flags,
     };
-    use std::collections::BTreeSet;
+    use std::{collections::BTreeSet, net::SocketAddr};
+
+    /// A client's segment to port 80.
+    fn segment<F: Family>(src: F::Address, sport: u16, dst: F::Address) -> Segment<F> {
+        Segment {
+            src,
+            dst,
+            sport,
+            dport: 80,
+            protocol: 6,
+            seq: 0,
+            ack: 0,
+            flags: Flags::default(),
+            ttl: 64,
+            total_len: 60,
+            header_len: 20,
+        }
+    }
 
     /// How many of 2^16 flows, from 256 clients in a row and 256 ports of each, have two buckets of their own.
     fn apart<F: Family>(client: impl Fn(u8) -> F::Address) -> usize {
@@ -183,19 +225,7 @@ mod tests {
             ..Config::default()
         };
         let of = |n: u8, port: u8| {
-            let segment = Segment::<F> {
-                src: client(n),
-                dst: client(0),
-                sport: 20_000 + u16::from(port),
-                dport: 80,
-                protocol: 6,
-                seq: 0,
-                ack: 0,
-                flags: Flags::default(),
-                ttl: 64,
-                total_len: 60,
-                header_len: 20,
-            };
+            let segment = segment::<F>(client(n), 20_000 + u16::from(port), client(0));
             Buckets::of(&config, &segment).buckets
         };
         let all: BTreeSet<_> = (0..=255).flat_map(|n| (0..=255).map(move |port| of(n, port))).collect();
@@ -213,5 +243,69 @@ mod tests {
             };
             assert_eq!(apart::<V6>(client), 1 << 16, "byte {at}");
         }
+    }
+    #[test]
+    fn a_session_lies_where_a_search_meets_it_first() {
+        const TABLE: u32 = 1 << 12;
+        let tables = HostTables::new(&[], 0, 0, TABLE);
+        let sessions = TABLE * BUCKET / 2;
+        let (mut looks, mut at_first_look, mut without) = (0, 0, 0);
+        for n in 0..sessions {
+            let segment = segment::<V4>([198, 18, 0, (n >> 14) as u8], n as u16, [203, 0, 113, 10]);
+            let buckets = Buckets::of(&tables.config, &segment);
+            let free = |position| {
+                let half = tables.forward(buckets.index(position)).unwrap();
+                half.state().get() == FREE
+            };
+            let Some(Place::Free(index)) = place(&tables, buckets, &segment) else {
+                without += 1;
+                continue;
+            };
+            let place = (0..2 * BUCKET).find(|position| buckets.index(*position) == index).unwrap();
+            let bucket = place / BUCKET * BUCKET;
+            assert_eq!((bucket..bucket + BUCKET).find(|position| free(*position)), Some(place), "{n}");
+            let half = tables.forward(index).unwrap();
+            half.src().set(segment.src);
+            half.sport().set(segment.sport);
+            half.dst().set(segment.dst);
+            half.dport().set(segment.dport);
+            half.protocol().set(segment.protocol);
+            half.state().publish(LIVE);
+            assert_eq!(super::place(&tables, buckets, &segment), Some(Place::Taken(index)));
+            looks += place + 1;
+            at_first_look += u32::from(place == 0);
+        }
+        std::println!(
+            "{sessions} sessions: {at_first_look} at the first look, {without} without room, {looks} looks"
+        );
+        assert!(at_first_look * 10 > sessions * 7 && looks * 10 < sessions * 17 && without * 500 < sessions);
+    }
+    #[test]
+    fn a_hint_does_not_outlive_its_listener() {
+        let [first, second] = [80, 81].map(|port| SocketAddr::from(([203, 0, 113, 10], port)));
+        let service = |at: SocketAddr| Service {
+            vip: wide(at.ip()),
+            port: at.port(),
+            protocol: PROTOCOL_TCP,
+            ..Service::default()
+        };
+        let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(index, _)| index);
+        let mut tables = HostTables::new(&[], 0, 0, 1);
+        tables.listen(PROTOCOL_TCP, first, &[]);
+        tables.listen(PROTOCOL_TCP, second, &[]);
+        for _ in 0..2 {
+            assert_eq!([first, second].map(|at| found(&tables, at)), [Some(0), Some(1)]);
+        }
+        // What a hint says is not asked for again.
+        let services = core::mem::take(&mut tables.services);
+        assert_eq!(found(&tables, second), Some(1));
+        tables.listeners[1].state = ENTRY_REMOVED;
+        assert_eq!(found(&tables, second), None);
+        // Its index is another service's, and it comes back with a new one.
+        tables.services = services;
+        tables.listeners[1].state = ENTRY_ACTIVE;
+        tables.listeners[1].service.port = 82;
+        tables.listen(PROTOCOL_TCP, second, &[]);
+        assert_eq!(found(&tables, second), Some(2));
     }
 }

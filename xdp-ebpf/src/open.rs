@@ -1,22 +1,22 @@
-//! A new session: next hops, a local address and port, and both halves.
+//! A new session: a local address and port, and both halves.
 //!
 //! Nothing in the packet has been changed yet, so every refusal leaves it whole. The forward half is claimed first,
 //! because giving it back costs nothing; a local port is taken last.
 
 use crate::{
-    abi::{Backend, CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
+    abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
     admit::Picked,
     checksum::Sum,
     family::{Address, Family},
     fragment, limit,
     lookup::{self, Buckets, Found, Place},
+    next_hop::Hops,
     packet::Packet,
     parse::{self, Segment},
     shared::Shared,
-    tables::{ANY_SOURCE, Hop, News, Route, Tables},
+    tables::{Hop, News, Tables},
     tcp_state::State,
     verdict::Event,
-    wire::{ETHERNET_LEN, Ethernet, IpHeader},
 };
 
 /// How many local addresses are asked for a port before the connection is refused.
@@ -36,27 +36,12 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     packet: &P,
     tables: &T,
     picked: Picked,
-) -> Result<(), Event> {
-    let opened = open_with::<F, B, P, T>(packet, tables, picked);
-    if let Err(event) = opened {
-        tables.count_refused(picked.listener().into(), event);
-    }
-    opened
-}
-
-#[inline(always)]
-fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
-    packet: &P,
-    tables: &T,
-    picked: Picked,
+    hops: Hops,
 ) -> Result<(), Event> {
     if F::VERSION != B::VERSION && fragment::is_one::<F, P, T>(packet, tables) {
         return Err(Event::DropFragment);
     }
     let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
-    let to_client = hop_to_client::<F, P, T>(packet, tables)?;
-    let to_backend = hop_to_backend(tables, backend)?;
-    // Read only now, and not kept over the lookups above: what is kept stands on the stack, and that is short.
     let segment = &parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, segment);
@@ -64,40 +49,12 @@ fn open_with<F: Family, B: Family, P: Packet, T: Tables>(
     let member = Member::<B> { address, port: backend.port };
     let limit = tables.limit(picked.listener().into()).ok_or(Event::DropInternal)?;
     limit::enter(limit, tables.jiffies())?;
-    let opening = Opening { tables, config, buckets, segment, picked, member };
-    let opened = opening.run(to_backend, to_client);
+    let opening = Opening { tables, config, buckets, segment, picked, member, hops };
+    let opened = opening.run();
     if opened.is_err() {
         limit::leave(limit);
     }
     opened
-}
-
-#[inline(always)]
-fn hop_to_backend<T: Tables>(tables: &T, backend: &Backend) -> Result<Hop, Event> {
-    match tables.route(ANY_SOURCE, backend.address) {
-        Route::Via(hop) => Ok(hop),
-        Route::NoNeighbour(_) => Err(Event::DropNoNeighbour),
-        Route::Elsewhere => Err(Event::DropInterface),
-        Route::None => Err(Event::DropNoRoute),
-    }
-}
-
-/// A client whose next hop is on the link that it came from, but not known by MAC, gets the MAC it came from.
-#[inline(always)]
-fn hop_to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Hop, Event> {
-    let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
-    let slot = match tables.route(ip.dst().wide(), ip.src().wide()) {
-        Route::Via(hop) => return Ok(hop),
-        Route::NoNeighbour(slot) => slot,
-        Route::Elsewhere => return Err(Event::DropInterface),
-        Route::None => return Err(Event::DropNoRoute),
-    };
-    let interface = tables.interface(slot.into()).ok_or(Event::DropInternal)?;
-    if interface.device != packet.ingress() {
-        return Err(Event::DropNoNeighbour);
-    }
-    let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
-    Ok(Hop::new(slot, ethernet.src.into()))
 }
 
 /// Tells whoever listens what became of a client's packet that asked for a session.
@@ -134,6 +91,7 @@ struct Opening<'a, 's, F: Family, B: Family, T> {
     segment: &'s Segment<F>,
     member: Member<B>,
     picked: Picked,
+    hops: Hops,
 }
 
 /// The member of a new session, of family `B`.
@@ -144,7 +102,7 @@ struct Member<B: Family> {
 
 impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     #[inline(always)]
-    fn run(&self, to_backend: Hop, to_client: Hop) -> Result<(), Event> {
+    fn run(&self) -> Result<(), Event> {
         let forward = self.claim()?;
         let local = match self.take_port() {
             Ok(local) => local,
@@ -153,7 +111,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
                 return Err(event);
             }
         };
-        self.fill(forward, &local, to_backend, to_client);
+        self.fill(forward, &local);
         self.tables.count(Event::SessionOpened);
         self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
         if let Some(load) = self.tables.load(self.picked.backend().into()) {
@@ -236,23 +194,17 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
 
     /// Writes both halves and lets them live, the reverse one first: a reply cannot come before the SYN is sent.
     #[inline(always)]
-    fn fill(
-        &self,
-        (forward_index, forward): Found<'a, F>,
-        local: &Local<'a, B>,
-        to_backend: Hop,
-        to_client: Hop,
-    ) {
+    fn fill(&self, (forward_index, forward): Found<'a, F>, local: &Local<'a, B>) {
         let (segment, member) = (self.segment, &self.member);
         let (reverse_index, reverse) = local.reverse;
-        self.fill_half(reverse, forward_index, to_client);
+        self.fill_half(reverse, forward_index, self.hops.to_client);
         reverse.src().set(member.address);
         reverse.sport().set(member.port);
         reverse.dst().set(local.address);
         reverse.dport().set(local.port);
         reverse.new_sport().set(segment.dport);
         reverse.new_dport().set(segment.sport);
-        self.fill_half(forward, reverse_index, to_backend);
+        self.fill_half(forward, reverse_index, self.hops.to_backend);
         forward.src().set(segment.src);
         forward.sport().set(segment.sport);
         forward.dst().set(segment.dst);
@@ -276,8 +228,9 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         forward.new_dst().set(in_family(member.address));
         reverse.new_src().set(in_family(segment.dst));
         reverse.new_dst().set(in_family(segment.src));
+        // This writes all of the above first, the forward half too.
         reverse.state().publish(LIVE);
-        forward.state().publish(LIVE);
+        forward.state().set(LIVE);
     }
 
     /// What both halves begin with. Field by field: whole, a half would stand on the stack first, and there is no room.
@@ -290,7 +243,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         half.ack().set(0);
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());
-        half.generation().set(self.config.generation as u16);
+        half.generation().set(self.hops.generation as u16);
         half.backend().set(self.picked.backend());
         half.listener().set(self.picked.listener());
         half.tcp().set(State::None as u8);

@@ -6,7 +6,8 @@ use crate::{
     admit::Picked,
     family::Family,
     frame::Kind,
-    tables::Tables,
+    next_hop::Hops,
+    tables::{Hop, Tables},
     verdict::{Code, Event},
 };
 
@@ -84,11 +85,24 @@ pub trait Packet {
     /// The event with which the packet ends.
     fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event>;
 
+    /// [`crate::next_hop::to_client`], as a function too.
+    ///
+    /// # Errors
+    /// The event under which the packet is dropped.
+    fn hop_to_client<F: Family, T: Tables>(&self, tables: &T) -> Result<Hop, Event>;
+
+    /// [`crate::next_hop::to_backend`], as a function too.
+    ///
+    /// # Errors
+    /// The event under which the packet is dropped.
+    fn hop_to_backend<T: Tables>(&self, tables: &T, picked: Picked) -> Result<Hop, Event>;
+
     /// [`crate::open::open`] for the family of the member, as a function too.
     ///
     /// # Errors
     /// The event under which the packet is dropped.
-    fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked) -> Result<(), Event>;
+    fn open_session<F: Family, T: Tables>(&self, tables: &T, picked: Picked, hops: Hops)
+    -> Result<(), Event>;
 
     /// [`crate::refuse::reset`], as a function too.
     fn answer_reset<F: Family>(&mut self) -> Option<()>;

@@ -6,10 +6,11 @@
 
 use crate::{
     abi::{Config, Half, Interface, PROTOCOL_UDP},
+    admit::Picked,
     family::{Family, V4, V6},
     frame::Kind,
     lookup::{self, Buckets, Owner},
-    open,
+    next_hop, open,
     packet::Packet,
     parse::{self, Segment},
     rewrite,
@@ -97,7 +98,7 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> C
             if picked == Err(Event::PassLayer7) {
                 return Code::stop(Event::PassLayer7);
             }
-            let opened = picked.and_then(|picked| packet.open_session::<F, T>(tables, picked));
+            let opened = picked.and_then(|picked| open_with::<F, P, T>(packet, tables, picked));
             packet.tell_of_session::<F, T>(tables, opened);
             if opened == Err(Event::ResetNoMember) {
                 or_stop!(packet.answer_reset::<F>().ok_or(Event::DropInternal));
@@ -108,6 +109,17 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> C
         }
     }
     packet.handle_unsettled::<F, T>(tables)
+}
+
+/// Opens a session with this member.
+#[inline(always)]
+fn open_with<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, picked: Picked) -> Result<(), Event> {
+    let opened = next_hop::both::<F, P, T>(packet, tables, picked)
+        .and_then(|hops| packet.open_session::<F, T>(tables, picked, hops));
+    if let Err(event) = opened {
+        tables.count_refused(picked.listener().into(), event);
+    }
+    opened
 }
 
 #[inline(always)]

@@ -3,7 +3,7 @@
 use crate::{
     abi::{
         AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
-        Plane, Pool, Service, Sticky, StickyKey, Taken,
+        NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -17,6 +17,8 @@ pub const ANY_SOURCE: [u8; 16] = [0; 16];
 pub trait Tables {
     /// `ek_config`.
     fn config(&self) -> Option<&Config>;
+    /// [`Config::generation`] as it is at this moment.
+    fn generation(&self) -> u32;
     /// `ek_address`, by [`crate::abi::address_bucket`].
     fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>>;
     /// `ek_address6`.
@@ -31,6 +33,8 @@ pub trait Tables {
     fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
     /// `ek_service`: the index of the listener on this VIP and port.
     fn service(&self, key: &Service) -> Option<u32>;
+    /// `ek_service_hint`, by [`Service::hint_index`].
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>>;
     /// `ek_listener`.
     fn listener(&self, index: u32) -> Option<&Listener>;
     /// `ek_limit`.
@@ -63,6 +67,8 @@ pub trait Tables {
     fn plane(&self, index: u32) -> Option<Shared<'_, Plane>>;
     /// `ek_port`: entry `position` (already masked) of a plane's ring.
     fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16>;
+    /// `ek_next_hop`: this CPU's.
+    fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>>;
     /// `ek_interface`.
     fn interface(&self, slot: u32) -> Option<&Interface>;
 

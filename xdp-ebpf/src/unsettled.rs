@@ -105,7 +105,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
             self.look_again_at_the_listener(tables)?;
-            self.renew_next_hop(tables, config);
+            self.renew_next_hop(tables);
         }
         let (header, other_header, toa) = match self.peer {
             Peer::Same(_) => (0, 0, F::TOA_LEN),
@@ -156,7 +156,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.
     #[inline(always)]
-    fn renew_next_hop<T: Tables>(&self, tables: &T, config: &Config) {
+    fn renew_next_hop<T: Tables>(&self, tables: &T) {
         let (src, dst) = match self.peer {
             Peer::Same(_) => (self.half.new_src().get().wide(), self.half.new_dst().get().wide()),
             Peer::Mixed(peer) => (peer.dst().get().wide(), peer.src().get().wide()),
@@ -166,11 +166,13 @@ impl<'a, F: Family> Unsettled<'a, F> {
             Direction::In => ANY_SOURCE,
             Direction::Out => src,
         };
+        // Read before asking: the answer must not seem newer than it is.
+        let generation = tables.generation();
         if let Route::Via(hop) = tables.route(src, dst) {
             self.half.interface().set(hop.slot());
             self.half.next_hop().set(hop.mac().into());
         }
-        self.half.generation().set(config.generation as u16);
+        self.half.generation().set(generation as u16);
         tables.count(Event::NextHopRenewed);
     }
 

@@ -14,6 +14,7 @@
 mod address;
 mod frame;
 mod limit;
+mod next_hop;
 #[cfg(feature = "user")]
 mod pod;
 mod service;
@@ -21,7 +22,7 @@ mod session;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-pub use self::{address::*, frame::*, limit::*, service::*, session::*};
+pub use self::{address::*, frame::*, limit::*, next_hop::*, service::*, session::*};
 pub use crate::verdict::Counters;
 use crate::{
     family::{Family, V4, V6},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {
@@ -41,6 +42,9 @@ pub mod map {
     pub const ADDRESS6: &str = "ek_address6";
     /// [`super::Service`] → listener index (hash).
     pub const SERVICE: &str = "ek_service";
+    /// Listener indexes by [`super::Service::hint_index`], as `ek_service` had them; they may no longer be right (array
+    /// of `u32`).
+    pub const SERVICE_HINT: &str = "ek_service_hint";
     /// [`super::Listener`]s by index (array).
     pub const LISTENER: &str = "ek_listener";
     /// [`super::Pool`]s by index (array, mmapable).
@@ -82,6 +86,8 @@ pub mod map {
     pub const FRAGMENT: &str = "ek_fragment";
     /// [`super::Taken`] (per-CPU array, one record).
     pub const TAKEN: &str = "ek_taken";
+    /// [`super::NextHop`]s by a hash of both ends (per-CPU array).
+    pub const NEXT_HOP: &str = "ek_next_hop";
     /// [`super::Interface`]s by slot (array).
     pub const INTERFACE: &str = "ek_interface";
     /// The redirect map, by the same slot (devmap).
@@ -92,12 +98,13 @@ pub mod map {
     pub const SOCKET: &str = "ek_socket";
 
     /// Every map; all are pinned.
-    pub const ALL: [&str; 28] = [
+    pub const ALL: [&str; 30] = [
         ACCESS,
         CONFIG,
         ADDRESS,
         ADDRESS6,
         SERVICE,
+        SERVICE_HINT,
         LISTENER,
         POOL,
         CURSOR,
@@ -117,6 +124,7 @@ pub mod map {
         PORT,
         FRAGMENT,
         TAKEN,
+        NEXT_HOP,
         INTERFACE,
         DEVICE,
         COUNTER,
@@ -128,6 +136,8 @@ pub mod map {
 pub const ADDRESS_BUCKETS: u32 = 8192;
 /// Capacity of `ek_service`, `ek_listener` and all that a listener may have one of.
 pub const MAX_LISTENERS: u32 = 16_384;
+/// Capacity of `ek_service_hint`; a power of two.
+pub const SERVICE_HINTS: u32 = 16_384;
 /// Capacity of `ek_pool` and `ek_cursor`.
 pub const MAX_POOLS: u32 = 16_384;
 /// Capacity of `ek_backend`; an index fits the `u16` in [`Half`].
@@ -261,5 +271,8 @@ const _: () = {
     assert!(size_of::<AddressBucket<V6>>() == 128);
     assert!(size_of::<Config>() == 64);
     assert!(size_of::<Plane>() == 128);
-    assert!(ADDRESS_BUCKETS.is_power_of_two() && MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
+    assert!(
+        ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two() && SERVICE_HINTS.is_power_of_two()
+    );
+    assert!(MAX_PLANES.is_power_of_two() && BUCKET.is_power_of_two());
 };

@@ -33,6 +33,7 @@ pod!(
     Limit,
     Bandwidth,
     Interface,
+    NextHop,
     Counters
 );
 

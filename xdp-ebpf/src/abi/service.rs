@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::NAME_LEN;
+use super::{NAME_LEN, SERVICE_HINTS};
 use crate::{family::Address, shared::shared_fields};
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
@@ -60,6 +60,17 @@ pub struct Service {
     pub reserved: u8,
     /// Zero.
     pub reserved_word: u32,
+}
+
+impl Service {
+    /// Where `ek_service_hint` may know its listener.
+    #[inline(always)]
+    pub fn hint_index(&self) -> u32 {
+        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+        let ports = u64::from(self.port) << 8 | u64::from(self.protocol);
+        let mixed = (self.vip.folded() ^ ports.wrapping_mul(MIX)).wrapping_mul(MIX);
+        (mixed >> (u64::BITS - SERVICE_HINTS.trailing_zeros())) as u32
+    }
 }
 
 /// The data of a key of `ek_access`. Its first 32 bits are the list's number, so the length of every prefix there is

@@ -10,8 +10,8 @@ use xdp_ebpf::{
     abi::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
         Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
-        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, Plane, Pool, Service,
-        Sticky, StickyKey, Taken,
+        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop,
+        Plane, Pool, SERVICE_HINTS, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
 };
@@ -28,6 +28,8 @@ pub static ADDRESS: Array<AddressBucket<V4>, { ADDRESS_BUCKETS as usize }, MMAP>
 pub static ADDRESS6: Array<AddressBucket<V6>, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_service")]
 pub static SERVICE: HashMap<Service, u32, { MAX_LISTENERS as usize }> = HashMap::new();
+#[btf_map(name = "ek_service_hint")]
+pub static SERVICE_HINT: Array<u32, { SERVICE_HINTS as usize }> = Array::new();
 #[btf_map(name = "ek_listener")]
 pub static LISTENER: Array<Listener, { MAX_LISTENERS as usize }> = Array::new();
 #[btf_map(name = "ek_pool")]
@@ -68,6 +70,8 @@ pub static REVERSE6: Array<Half<V6>, BY_CONFIGURATION, MMAP> = Array::new();
 pub static PLANE: Array<Plane, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_port")]
 pub static PORT: Array<u16, BY_CONFIGURATION, MMAP> = Array::new();
+#[btf_map(name = "ek_next_hop")]
+pub static NEXT_HOP: PerCpuArray<NextHop, { NEXT_HOPS as usize }> = PerCpuArray::new();
 #[btf_map(name = "ek_interface")]
 pub static INTERFACE: Array<Interface, { MAX_INTERFACES as usize }> = Array::new();
 #[btf_map(name = "ek_device")]

@@ -13,10 +13,12 @@ use xdp_ebpf::{
     family::{Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, icmp_error, open,
+    icmp, icmp_error,
+    next_hop::{self, Hops},
+    open,
     packet::{Header, NoHeadroom, Packet},
     refuse,
-    tables::Tables,
+    tables::{Hop, Tables},
     toa, unsettled,
     verdict::{Code, Event},
 };
@@ -190,14 +192,30 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn open_session<F: Family, T: Tables>(&self, _tables: &T, picked: Picked) -> Result<(), Event> {
+    fn hop_to_client<F: Family, T: Tables>(&self, _tables: &T) -> Result<Hop, Event> {
+        hop_of(if F::VERSION == 4 { ek_to_client(self.ctx.ctx) } else { ek_to_client6(self.ctx.ctx) })
+    }
+
+    #[inline(always)]
+    fn hop_to_backend<T: Tables>(&self, _tables: &T, picked: Picked) -> Result<Hop, Event> {
+        hop_of(ek_to_backend(self.ctx.ctx, picked.indexes))
+    }
+
+    #[inline(always)]
+    fn open_session<F: Family, T: Tables>(
+        &self,
+        _tables: &T,
+        picked: Picked,
+        hops: Hops,
+    ) -> Result<(), Event> {
         let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
+        let (there, back, generation) = (hops.to_backend.number(), hops.to_client.number(), hops.generation);
         // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
         let opened = match (F::VERSION, picked.ipv4) {
-            (4, true) => ek_open(ctx, indexes),
-            (4, false) => ek_open46(ctx, indexes),
-            (_, true) => ek_open64(ctx, indexes),
-            (_, false) => ek_open6(ctx, indexes),
+            (4, true) => ek_open(ctx, indexes, there, back, generation),
+            (4, false) => ek_open46(ctx, indexes, there, back, generation),
+            (_, true) => ek_open64(ctx, indexes, there, back, generation),
+            (_, false) => ek_open6(ctx, indexes, there, back, generation),
         };
         Event::from_u32(opened).map_or(Ok(()), Err)
     }
@@ -273,12 +291,40 @@ const PICKED_IPV4: u32 = 1;
 /// See [`PICKED_IPV4`].
 const PICKED_IPV6: u32 = 2;
 
+/// What the functions that look for a next hop return: this bit and a [`Hop`], or an event.
+const FOUND: u64 = 1 << 56;
+
+#[inline(always)]
+const fn number_of(hop: Result<Hop, Event>) -> u64 {
+    match hop {
+        Ok(hop) => FOUND | hop.number(),
+        Err(event) => event as u64,
+    }
+}
+
+#[inline(always)]
+fn hop_of(number: u64) -> Result<Hop, Event> {
+    match number & FOUND {
+        0 => Err(Event::from_u32(number as u32).unwrap_or(Event::DropInternal)),
+        _ => Ok(Hop::from_number(number)),
+    }
+}
+
+/// The next hop towards a member: see [`number_of`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, indexes: u32) -> u64 {
+    let maps = Maps::new(&XdpContext::new(ctx));
+    // The family of its address does not matter.
+    number_of(next_hop::to_backend(&maps, Picked { indexes, ipv4: false }))
+}
+
 /// No event's number.
 const DONE: u32 = u32::MAX;
 
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
-    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
      $fragment:ident, $too_big:ident) => {
         /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
         #[unsafe(no_mangle)]
@@ -314,6 +360,15 @@ macro_rules! functions {
                 }
                 Err(event) => event as u64,
             }
+        }
+
+        /// The next hop towards the client: see [`number_of`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $to_client(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            number_of(next_hop::to_client::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps))
         }
 
         /// The answer to a SYN that nobody takes: 0 done, 1 it is none.
@@ -387,12 +442,20 @@ macro_rules! opening {
         /// See [`open::open`].
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $open(ctx: *mut xdp_md, indexes: u32) -> u32 {
+        pub extern "C" fn $open(
+            ctx: *mut xdp_md,
+            indexes: u32,
+            to_backend: u64,
+            to_client: u64,
+            generation: u32,
+        ) -> u32 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
             let picked = Picked { indexes, ipv4: <$backend>::VERSION == 4 };
             let packet = XdpPacket::new(ctx);
-            match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked) {
+            let (to_backend, to_client) = (Hop::from_number(to_backend), Hop::from_number(to_client));
+            let hops = Hops { to_backend, to_client, generation };
+            match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked, hops) {
                 Ok(()) => DONE,
                 Err(event) => event as u32,
             }
@@ -404,5 +467,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);

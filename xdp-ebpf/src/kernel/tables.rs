@@ -9,7 +9,7 @@ use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
         AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Fragment, FragmentKey, Half,
-        Interface, Limit, Listener, ListenerStat, Plane, Pool, Service, Sticky, StickyKey, Taken,
+        Interface, Limit, Listener, ListenerStat, NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
     shared::Shared,
@@ -51,6 +51,11 @@ impl Tables for Maps {
         maps::CONFIG.get(0)
     }
     #[inline(always)]
+    fn generation(&self) -> u32 {
+        // SAFETY: an array map's element. Volatile, so that it is read here, and once.
+        self.config().map_or(0, |config| unsafe { (&raw const config.generation).read_volatile() })
+    }
+    #[inline(always)]
     fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
         maps::ADDRESS.get(bucket)
     }
@@ -78,6 +83,10 @@ impl Tables for Maps {
     fn service(&self, key: &Service) -> Option<u32> {
         // SAFETY: the value is copied at once.
         unsafe { maps::SERVICE.get(key) }.copied()
+    }
+    #[inline(always)]
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+        shared(maps::SERVICE_HINT.get_ptr_mut(index))
     }
     #[inline(always)]
     fn listener(&self, index: u32) -> Option<&Listener> {
@@ -150,6 +159,10 @@ impl Tables for Maps {
     #[inline(always)]
     fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
         maps::PORT.get(plane * (config.ring_mask + 1) + position).copied()
+    }
+    #[inline(always)]
+    fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>> {
+        shared(maps::NEXT_HOP.get_ptr_mut(index))
     }
     #[inline(always)]
     fn interface(&self, slot: u32) -> Option<&Interface> {

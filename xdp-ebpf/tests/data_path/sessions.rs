@@ -12,7 +12,7 @@ use xdp_ebpf::{
     admit,
     family::V4,
     host::HostPacket,
-    open,
+    next_hop, open,
     tcp_state::State,
     verdict::{Event, Outcome},
 };
@@ -219,7 +219,8 @@ fn a_session_that_another_cpu_opened_meanwhile_is_not_taken_over() {
     let before = (world.halves(), load(&world));
     let packet = HostPacket::new(&frame(Side::Front, &cast.syn().packet().unwrap()), 224, INTERFACES[0]);
     let picked = admit::pick::<V4, _, _>(&packet, &world.tables).unwrap();
-    assert_eq!(open::open::<V4, V4, _, _>(&packet, &world.tables, picked), Err(Event::DropRace));
+    let hops = next_hop::both::<V4, _, _>(&packet, &world.tables, picked).unwrap();
+    assert_eq!(open::open::<V4, V4, _, _>(&packet, &world.tables, picked, hops), Err(Event::DropRace));
     assert_eq!((world.halves(), load(&world)), before);
 }
 
