@@ -3,8 +3,8 @@
 
 use crate::{
     abi::{
-        Common, Config, DYING, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD, Half, LIVE,
-        PROTOCOL_UDP,
+        Common, Config, DYING, ENTRY_REMOVED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD,
+        Half, LIVE, PROTOCOL_UDP,
     },
     access,
     family::{Address, Family},
@@ -105,6 +105,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
             self.look_again_at_the_listener(tables)?;
+            self.leave_a_removed_member(tables, segment)?;
             self.renew_next_hop(tables);
         }
         let (header, other_header, toa) = match self.peer {
@@ -145,13 +146,34 @@ impl<'a, F: Family> Unsettled<'a, F> {
             self.half.flags().set(self.half.flags().get() & !FLAG_LIMITED | limit::flag(listener));
             return Ok(());
         }
+        self.end(tables);
+        tables.count_refused(self.half.listener().get().into(), Event::DropDenied);
+        Err(Event::DropDenied)
+    }
+
+    /// The member may have been removed: a datagram for it is its last, and the client's next one opens a session with
+    /// another. A connection stays.
+    #[inline(always)]
+    fn leave_a_removed_member<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> Result<(), Event> {
+        if segment.protocol != PROTOCOL_UDP || self.direction == Direction::Out {
+            return Ok(());
+        }
+        let member = tables.backend(self.half.backend().get().into()).ok_or(Event::DropInternal)?;
+        if member.state != ENTRY_REMOVED {
+            return Ok(());
+        }
+        self.end(tables);
+        Err(Event::DropMemberRemoved)
+    }
+
+    /// Ends the session; the sweeper gives its local port back.
+    #[inline(always)]
+    fn end<T: Tables>(&self, tables: &T) {
         let over = open::is_over(*self.half);
         self.peer().state().swap_if(LIVE, DYING);
         if self.half.state().swap_if(LIVE, DYING) && !over {
             self.count_connection(tables, u32::MAX);
         }
-        tables.count_refused(self.half.listener().get().into(), Event::DropDenied);
-        Err(Event::DropDenied)
     }
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.

@@ -91,6 +91,8 @@ events! {
     drop_denied => DropDenied in Drop,
     /// A client's segment that belongs to no session and does not open one.
     drop_no_session => DropNoSession in Drop,
+    /// A datagram of a session whose member was removed; the client's next one goes to another member.
+    drop_member_removed => DropMemberRemoved in Drop,
     /// The pool has no member that takes new connections.
     drop_no_member => DropNoMember in Drop,
     /// The listener has as many connections as it may (max_connections).

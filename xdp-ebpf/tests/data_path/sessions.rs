@@ -8,7 +8,7 @@ use testbed::{
     cases::{BACK, Cast, Side, frame},
 };
 use xdp_ebpf::{
-    abi::{Common, DYING, FREE, LIVE},
+    abi::{Common, DYING, ENTRY_REMOVED, FREE, LIVE},
     admit,
     family::V4,
     host::HostPacket,
@@ -98,6 +98,35 @@ fn members_take_turns_as_the_slots_say() {
             .map(|n| world.forward(Side::Front, &syn_from(&cast, client(&cast, n))).destination.port())
             .collect();
         assert_eq!(picked, [8080, 8081, 8082, 8080, 8081, 8082, 8080, 8081, 8082]);
+    }
+}
+
+/// The slots have been written without the member by the time that the generation moves.
+#[test]
+fn datagrams_leave_a_removed_member_and_connections_stay() {
+    for cast in Cast::ALL {
+        let mut other = cast.backend;
+        other.set_port(8081);
+        let mut world = World::with_members(256, &[(cast, vec![cast.backend, other])]);
+        let question = Datagram::new(cast.client, cast.vip, b"?");
+        let seen = world.forward_datagram(Side::Front, &question);
+        let connected = world.forward(Side::Front, &cast.syn());
+        assert_eq!((seen.destination, connected.destination), (cast.backend, cast.backend));
+        world.tables.backends.iter_mut().step_by(2).for_each(|backend| backend.state = ENTRY_REMOVED);
+        assert_eq!(world.forward_datagram(Side::Front, &question).destination, cast.backend, "not yet");
+
+        world.tables.config.generation += 1;
+        // What was asked may still be answered.
+        world.forward_datagram(Side::Back, &Datagram::new(cast.backend, seen.source, b"!"));
+        let last = world.send(Side::Front, &frame(Side::Front, &question.packet().unwrap())).0;
+        assert_eq!(last, Outcome::Stop(Event::DropMemberRemoved));
+        assert_eq!(world.halves().iter().filter(|half| half.state == DYING).count(), 2);
+        assert_eq!(world.forward_datagram(Side::Front, &question).destination, other);
+        assert_eq!(
+            world.forward(Side::Front, &cast.syn()).destination,
+            cast.backend,
+            "the connection's SYN again"
+        );
     }
 }
 
