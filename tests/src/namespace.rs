@@ -1,4 +1,4 @@
-//! One network namespace, named as `ip netns` knows it, and removed with everything that runs in it.
+//! One network namespace, named as `ip netns` knows it, and removed with everything that runs in it or is pinned for it.
 
 use std::{
     fs::{self, File},
@@ -18,6 +18,8 @@ use crate::sweep;
 
 /// Where `ip netns` keeps its names.
 pub const DIRECTORY: &str = "/run/netns";
+/// Where BPF objects are pinned, those of a namespace's programs in directories whose names begin with its name.
+pub const PINS: &str = "/sys/fs/bpf";
 
 /// A namespace that this process made; dropping it removes it.
 #[derive(Debug)]
@@ -61,11 +63,25 @@ fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
 }
 
-/// Kills what runs in the namespace and removes it; one that is gone already is fine.
+/// Kills what runs in the namespace and removes it with its pins; what is gone already is fine.
 pub fn remove(name: &str) {
-    if !path(name).exists() {
-        return;
+    if path(name).exists() {
+        remove_with_inhabitants(name);
     }
+    for pins in names_in(PINS).filter(|pins| pins.starts_with(name)) {
+        if let Err(error) = fs::remove_dir_all(Path::new(PINS).join(&pins)) {
+            eprintln!("{PINS}/{pins} stays behind: {error}");
+        }
+    }
+}
+
+/// The names of what is in a directory, if there is one.
+pub fn names_in(directory: &str) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+fn remove_with_inhabitants(name: &str) {
     for process in inhabitants(name) {
         // It may have ended by itself.
         let _ = kill(process, Signal::SIGKILL);
@@ -78,8 +94,7 @@ pub fn remove(name: &str) {
 /// Processes in the namespace, this one excepted.
 fn inhabitants(name: &str) -> Vec<Pid> {
     let Ok(inode) = fs::metadata(path(name)).map(|file| file.ino()) else { return Vec::new() };
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw);
+    let pids = names_in("/proc").filter_map(|name| name.parse().ok()).map(Pid::from_raw);
     pids.filter(|pid| *pid != Pid::this() && is_inside(*pid, inode)).collect()
 }
 

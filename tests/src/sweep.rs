@@ -1,9 +1,8 @@
-//! Removing namespaces when their owner cannot: on SIGINT and SIGTERM, and what dead owners left behind.
+//! Removing namespaces and their pins when their owner cannot: on SIGINT and SIGTERM, and what dead owners left behind.
 //!
 //! A namespace's name begins with `ek`, its owner's process id, `x` and a number.
 
 use std::{
-    fs,
     path::Path,
     sync::{
         Mutex, MutexGuard, Once, PoisonError,
@@ -94,8 +93,7 @@ fn obey(mut signals: Signals) {
 }
 
 fn remove_orphans() {
-    let names = fs::read_dir(namespace::DIRECTORY).into_iter().flatten().flatten();
-    for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
+    for name in namespace::names_in(namespace::DIRECTORY).chain(namespace::names_in(namespace::PINS)) {
         if owner(&name).is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
             namespace::remove(&name);
         }
