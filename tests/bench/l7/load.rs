@@ -11,6 +11,8 @@ use crate::subjects::{LARGE, Setup, Subject};
 const TIME: Duration = Duration::from_secs(2);
 /// `openssl s_time` has one connection at a time.
 const AT_A_TIME: usize = 8;
+/// It puts this into `GET … HTTP/1.0`, which has no Host: backends refuse that, and close the connection.
+const REQUEST: &str = "/ HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\nX-Rest:";
 
 /// A row's load.
 pub struct Load {
@@ -126,7 +128,7 @@ fn handshakes(setup: &Setup, subject: &Subject, option: &str, seconds: &str) -> 
     let clients: Vec<_> = (0..AT_A_TIME)
         .map(|_| {
             let mut command = setup.balancer.network.client().command("openssl");
-            command.args(["s_time", "-connect", &address, "-www", "/", "-time", seconds, option]);
+            command.args(["s_time", "-connect", &address, "-www", REQUEST, "-time", seconds, option]);
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
         })
         .collect();

@@ -10,7 +10,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::runtime::Runtime;
 use xdp_ebpf::abi::Limit;
 
 use super::{
@@ -19,6 +18,7 @@ use super::{
     metrics::ListenerRow,
     pick::secret::Secret,
     snapshot::{pools, snapshots},
+    threads::Threads,
 };
 use crate::{
     dataplane::{memory::Mapping, seats::Seats},
@@ -65,7 +65,7 @@ pub(super) struct Front {
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     edges: Edges,
     _listening: Listening,
-    _runtime: Runtime,
+    _threads: Threads,
 }
 
 impl Front {
@@ -80,14 +80,13 @@ impl Front {
         let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
         let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
         let snapshot = snapshots(&model, &pools, &edges).unwrap().remove(&key).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.unwrap();
+        let threads = Threads::start().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let mut listening = Listening::start(runtime.handle(), socket, snapshot).unwrap();
+        let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
         listening.seat(|| Some(Seats::new(limit, 0)));
-        Self { address, member, sent, edges, _listening: listening, _runtime: runtime }
+        Self { address, member, sent, edges, _listening: listening, _threads: threads }
     }
 
     pub(super) fn connect(&self) -> TcpStream {

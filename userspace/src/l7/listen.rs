@@ -1,4 +1,6 @@
-//! One listener: its socket, the connections that it accepts, and its end without a dropped request.
+//! One listener: its sockets, the connections that it accepts, and its end without a dropped request.
+//!
+//! It has a socket for each thread, and the kernel chooses among them by the client's address and port.
 //!
 //! Pingora's own services bind their sockets, keep 87 KB for an idle connection and cannot be told apart from their
 //! connections when they end, so the loop that accepts is ours and what happens on a connection is Pingora's.
@@ -24,7 +26,7 @@ use pingora::{
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     time::{sleep, timeout},
 };
 
@@ -49,10 +51,10 @@ const TRIES: usize = 4;
 /// A listener that accepts connections. What it does with them is in its snapshot.
 pub struct Listening {
     service: Arc<Service>,
-    socket: StdListener,
+    sockets: Vec<StdListener>,
     state: watch::Sender<bool>,
-    /// For its places; nothing once it has them.
-    seats: Option<oneshot::Sender<Seats>>,
+    /// Its places, once it has some.
+    seats: watch::Sender<Option<Seats>>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
 }
@@ -65,56 +67,73 @@ struct Service {
     settings: Arc<ServerConf>,
 }
 
-/// A socket that listens for `key` and is not bound to it: only what is steered to it arrives there.
+/// So many sockets that listen for `key` and are not bound to it: only what is steered to one of them arrives there, at
+/// any of them.
 ///
 /// # Errors
 /// The kernel has no socket or port to give.
-pub fn open(key: &ListenerKey) -> Result<StdListener> {
-    let (family, address) = match key.vip {
-        IpAddr::V4(_) => (AddressFamily::Inet, IpAddr::from(Ipv4Addr::LOCALHOST)),
-        IpAddr::V6(_) => (AddressFamily::Inet6, IpAddr::from(Ipv6Addr::LOCALHOST)),
+pub fn open(key: &ListenerKey, count: usize) -> Result<Vec<StdListener>> {
+    let loopback = match key.vip {
+        IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
     };
+    let mut address = SocketAddr::new(loopback, 0);
+    let mut sockets = Vec::new();
+    for _ in 0..count {
+        let socket = open_at(address).with_context(|| format!("no socket for {} {}", key.vip, key.port))?;
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn open_at(address: SocketAddr) -> nix::Result<StdListener> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let made = socket(family, SockType::Stream, flags, None).and_then(|socket| {
-        // The loopback interface may be down.
-        setsockopt(&socket, sockopt::IpFreebind, &true)?;
-        bind(socket.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, 0)))?;
-        listen(&socket, Backlog::MAXALLOWABLE)?;
-        Ok(socket)
-    });
-    Ok(made.with_context(|| format!("no socket for {} {}", key.vip, key.port))?.into())
+    let socket = socket(family, SockType::Stream, flags, None)?;
+    // The loopback interface may be down.
+    setsockopt(&socket, sockopt::IpFreebind, &true)?;
+    setsockopt(&socket, sockopt::ReusePort, &true)?;
+    // What is accepted has this from the start.
+    setsockopt(&socket, sockopt::TcpNoDelay, &true)?;
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, Backlog::MAXALLOWABLE)?;
+    Ok(socket.into())
 }
 
 impl Listening {
-    /// Accepts connections from `socket`, on the threads of `runtime`, once it has places for them: see [`Self::seat`].
+    /// Accepts connections from `sockets`, each on the thread of one of the `runtimes`, once it has places for them: see
+    /// [`Self::seat`].
     ///
     /// # Errors
-    /// The runtime has no room for the socket.
-    pub fn start(runtime: &Handle, socket: StdListener, snapshot: Snapshot) -> Result<Self> {
-        let service = Arc::new(Service::new(settings(runtime), snapshot)?);
+    /// A runtime has no room for the socket.
+    pub fn start(runtimes: &[Handle], sockets: Vec<StdListener>, snapshot: Snapshot) -> Result<Self> {
+        let service = Arc::new(Service::new(settings(runtimes.len()), snapshot)?);
         let (state, ending) = watch::channel(false);
         let (open, connections) = mpsc::channel(1);
-        let (seats, places) = oneshot::channel();
-        let _inside = runtime.enter();
-        let listener = TcpListener::from_std(socket.try_clone()?)?;
-        runtime.spawn(accept(listener, service.clone(), places, ending, open));
-        Ok(Self { service, socket, state, seats: Some(seats), connections })
+        let (seats, places) = watch::channel(None);
+        for (socket, runtime) in sockets.iter().zip(runtimes) {
+            let _inside = runtime.enter();
+            let listener = TcpListener::from_std(socket.try_clone()?)?;
+            let accepting = accept(listener, service.clone(), places.clone(), ending.clone(), open.clone());
+            runtime.spawn(accepting);
+        }
+        Ok(Self { service, sockets, state, seats, connections })
     }
 
     /// Gives it places for its connections, unless it has some; `seats` says which.
     pub fn seat(&mut self, seats: impl FnOnce() -> Option<Seats>) {
-        if self.seats.is_some()
-            && let Some(seats) = seats()
-            && let Some(waiting) = self.seats.take()
-        {
-            // If nobody waits, it has ended.
-            let _ = waiting.send(seats);
+        if self.seats.borrow().is_none() {
+            self.seats.send_replace(seats());
         }
     }
 
-    /// The socket, to be steered to.
-    pub fn socket(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+    /// One of its sockets; what is steered to it reaches all of them.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn socket(&self) -> Result<BorrowedFd<'_>> {
+        Ok(self.sockets.first().context("a listener without a socket")?.as_fd())
     }
 
     /// What new requests go by.
@@ -133,15 +152,15 @@ impl Listening {
     pub async fn end(mut self) {
         sleep(LAST_HANDSHAKES).await;
         let _ = self.state.send(true);
-        drop((self.seats, self.socket));
+        drop((self.seats, self.sockets));
         let _ = self.connections.recv().await;
     }
 }
 
 /// What Pingora needs to know beforehand.
-fn settings(runtime: &Handle) -> ServerConf {
+fn settings(threads: usize) -> ServerConf {
     ServerConf {
-        threads: runtime.metrics().num_workers(),
+        threads,
         upstream_keepalive_pool_size: IDLE_MEMBER_CONNECTIONS,
         max_retries: TRIES,
         ..ServerConf::default()
@@ -170,11 +189,9 @@ impl Service {
     ///
     /// # Errors
     /// The client's, or that of whoever is in front of it: there was no request yet.
-    async fn serve(&self, socket: TcpStream, ending: &ShutdownWatch) -> Result<()> {
-        // Only makes it slower if it fails.
-        let _ = socket.set_nodelay(true);
+    async fn serve(&self, socket: TcpStream, client: SocketAddr, ending: &ShutdownWatch) -> Result<()> {
         let snapshot = self.snapshot.load_full();
-        let mut socket = ClientStream::new(socket);
+        let mut socket = ClientStream::new(socket, client);
         proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
         let stream: Stream = match snapshot.tls {
             Some(_) => timeout(snapshot.edge.head, self.tls.accept(socket)).await??,
@@ -193,23 +210,23 @@ fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard
 async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
-    places: oneshot::Receiver<Seats>,
+    mut places: watch::Receiver<Option<Seats>>,
     mut ending: ShutdownWatch,
     open: mpsc::Sender<()>,
 ) {
-    let Ok(seats) = places.await else { return };
+    let Ok(Some(seats)) = places.wait_for(Option::is_some).await.map(|seats| seats.clone()) else { return };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = ending.changed() => break,
         };
         match accepted {
-            Ok((socket, _)) => {
+            Ok((socket, client)) => {
                 // Over the limit, it is closed here.
                 let Some(seat) = seats.take() else { continue };
                 let (service, ending, open) = (service.clone(), ending.clone(), open.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = service.serve(socket, &ending).await {
+                    if let Err(error) = service.serve(socket, client, &ending).await {
                         tracing::debug!("no connection: {error:#}");
                     }
                     drop::<(Seat, _)>((seat, open));

@@ -11,11 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Error, Result};
-use tokio::{
-    runtime::{Builder, Runtime},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     edge::Edges,
@@ -23,6 +19,7 @@ use super::{
     metrics::Metrics,
     pick::secret::Secret,
     snapshot::{Pools, Snapshot, pools, snapshots},
+    threads::Threads,
 };
 use crate::{
     dataplane::daemon::Daemon,
@@ -44,7 +41,7 @@ pub struct Layer7 {
     state: PathBuf,
     /// Removed ones whose last connections are still open.
     ending: Vec<Ending>,
-    threads: Option<Runtime>,
+    threads: Threads,
 }
 
 struct Ending {
@@ -57,7 +54,7 @@ struct Ending {
 pub struct Next {
     pools: Arc<Pools>,
     snapshots: BTreeMap<ListenerKey, Snapshot>,
-    sockets: BTreeMap<ListenerKey, TcpListener>,
+    sockets: BTreeMap<ListenerKey, Vec<TcpListener>>,
 }
 
 impl Layer7 {
@@ -67,12 +64,7 @@ impl Layer7 {
     /// # Errors
     /// The threads cannot be started.
     pub fn new(state: PathBuf) -> Result<Self> {
-        let threads = Builder::new_multi_thread()
-            .thread_name("layer7")
-            .enable_all()
-            .on_thread_start(give_up_privileges)
-            .build()
-            .context("cannot start threads for Layer 7")?;
+        let threads = Threads::start().context("cannot start threads for Layer 7")?;
         Ok(Self {
             listeners: BTreeMap::new(),
             pools: Arc::default(),
@@ -80,7 +72,7 @@ impl Layer7 {
             secret: None,
             state,
             ending: Vec::new(),
-            threads: Some(threads),
+            threads,
         })
     }
 
@@ -97,7 +89,8 @@ impl Layer7 {
         let pools = Arc::new(pools);
         let snapshots = snapshots(model, &pools, &self.edges)?;
         let new = snapshots.keys().filter(|key| !self.listeners.contains_key(key));
-        let sockets = new.map(|key| Ok((*key, listen::open(key)?))).collect::<Result<_>>()?;
+        let count = self.threads.runtimes().len();
+        let sockets = new.map(|key| Ok((*key, listen::open(key, count)?))).collect::<Result<_>>()?;
         Ok(Next { pools, snapshots, sockets })
     }
 
@@ -133,7 +126,7 @@ impl Layer7 {
         for (key, snapshot) in snapshots {
             match (self.listeners.get(&key), sockets.remove(&key)) {
                 (Some(listening), _) => listening.follow(snapshot),
-                (None, Some(socket)) => followed = followed.and(self.start(key, socket, snapshot, daemon)),
+                (None, Some(sockets)) => followed = followed.and(self.start(key, sockets, snapshot, daemon)),
                 (None, None) => {}
             }
         }
@@ -150,21 +143,20 @@ impl Layer7 {
     fn start(
         &mut self,
         key: ListenerKey,
-        socket: TcpListener,
+        sockets: Vec<TcpListener>,
         snapshot: Snapshot,
         daemon: &mut Daemon,
     ) -> Result<()> {
-        let threads = self.threads.as_ref().context("no threads for Layer 7")?;
-        let listening = Listening::start(threads.handle(), socket, snapshot)?;
-        daemon.steer(&key, listening.socket())?;
+        let listening = Listening::start(self.threads.runtimes(), sockets, snapshot)?;
+        daemon.steer(&key, listening.socket()?)?;
         self.listeners.insert(key, listening);
         Ok(())
     }
 
     fn end(&mut self, key: ListenerKey) {
-        let (Some(listening), Some(threads)) = (self.listeners.remove(&key), &self.threads) else { return };
+        let Some(listening) = self.listeners.remove(&key) else { return };
         let listener = listening.snapshot().listener.clone();
-        self.ending.push(Ending { key, listener, task: threads.spawn(listening.end()) });
+        self.ending.push(Ending { key, listener, task: tokio::spawn(listening.end()) });
     }
 
     /// `model` and the listeners that it lacks and that still have connections, whose packets must go on passing.
@@ -217,22 +209,5 @@ impl Layer7 {
             }
         };
         let _ = timeout(LAST_REQUESTS, all).await;
-    }
-}
-
-impl Drop for Layer7 {
-    fn drop(&mut self) {
-        if let Some(threads) = self.threads.take() {
-            threads.shutdown_background();
-        }
-    }
-}
-
-/// For threads that only move bytes.
-pub(super) fn give_up_privileges() {
-    for set in [caps::CapSet::Effective, caps::CapSet::Permitted, caps::CapSet::Inheritable] {
-        if let Err(error) = caps::clear(None, set) {
-            tracing::warn!("a thread of Layer 7 keeps privileges that it does not need: {error}");
-        }
     }
 }

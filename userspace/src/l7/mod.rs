@@ -1,7 +1,7 @@
 //! Layer 7: HTTP and HTTPS listeners on Pingora.
 //!
 //! ```text
-//! listeners  all of them: what a change of the model starts, alters and ends
+//! listeners  all of them: what a change of the model starts, alters and ends; threads is where their requests are served
 //!   → listen   one listener: its socket, its connections, its end
 //!   → stream   one client's connection, small while idle
 //!   → tls      its encryption, if it is an HTTPS listener's: certificates, versions, who may in
@@ -44,6 +44,7 @@ pub mod proxy_protocol;
 pub mod route;
 pub mod snapshot;
 pub mod stream;
+pub mod threads;
 pub mod tls;
 mod tunnel;
 pub mod upstream;

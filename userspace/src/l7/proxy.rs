@@ -15,6 +15,7 @@ use http::{StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
     protocols::Digest,
     proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session},
     upstreams::peer::HttpPeer,
@@ -87,6 +88,9 @@ impl ProxyHttp for Proxy {
             status: NO_MEMBER,
         }
     }
+
+    /// None: without this, each request carries a compression that is off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     fn on_connection_reuse(
         &self,

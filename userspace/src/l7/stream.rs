@@ -4,6 +4,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     os::fd::AsRawFd,
     pin::Pin,
     sync::Arc,
@@ -37,10 +38,12 @@ pub struct ClientStream {
 }
 
 impl ClientStream {
-    /// Takes a connection that was accepted just now.
-    pub fn new(socket: TcpStream) -> Self {
-        let digest = Arc::new(SocketDigest::from_raw_fd(socket.as_raw_fd()));
-        Self { socket, unsent: Vec::new(), sent: 0, digest, accepted: SystemTime::now() }
+    /// Takes a connection that was accepted just now from this client.
+    pub fn new(socket: TcpStream, client: SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(socket.as_raw_fd());
+        // Pingora would ask the kernel.
+        let _ = digest.peer_addr.set(Some(client.into()));
+        Self { socket, unsent: Vec::new(), sent: 0, digest: Arc::new(digest), accepted: SystemTime::now() }
     }
 
     fn poll_send_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -139,7 +142,8 @@ mod tests {
     async fn pair() -> (ClientStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (ClientStream::new(listener.accept().await.unwrap().0), other)
+        let (socket, client) = listener.accept().await.unwrap();
+        (ClientStream::new(socket, client), other)
     }
 
     /// Sizes around the buffer's, small ones in front of large ones.

@@ -22,9 +22,18 @@ const IDLE: Duration = Duration::from_secs(50);
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: usize = 100;
 
+thread_local! {
+    /// Different in each thread. What comes on a connection wakes the thread that made it, so no other one uses it again.
+    static THREAD: u64 = {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Relaxed) << 48
+    };
+}
+
 /// The member as Pingora wants it.
 pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPeer {
     let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
+    peer.group_key = THREAD.with(|&thread| thread);
     let options = &mut peer.options;
     options.alpn = if pool.http.http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = STREAMS;

@@ -19,6 +19,7 @@ mod watched;
 
 use std::{
     io,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -40,7 +41,7 @@ use pingora::{
 };
 use tokio::{
     io::AsyncWriteExt,
-    time::{timeout, timeout_at},
+    time::{Sleep, sleep_until, timeout, timeout_at},
 };
 
 pub use self::watched::Traffic;
@@ -113,8 +114,15 @@ where
         // The time for the first head begins with the connection.
         let mut idle_until = Instant::now() + edge.head;
         let mut head_until = Some(idle_until);
+        // Both wait through all requests: to begin to wait costs more than to go on.
+        let mut timer = pin!(sleep_until(idle_until.into()));
+        let mut ending = shutdown.clone();
+        let mut end = pin!(async move {
+            let _ = ending.wait_for(|&stop| stop).await;
+        });
         loop {
-            let next = next(&mut stream, &edge, (idle_until, head_until), shutdown).await;
+            let until = (idle_until, head_until);
+            let next = next(&mut stream, &edge, until, timer.as_mut(), end.as_mut()).await;
             let (head, length, began) = match next {
                 Next::Head(head, length, began) => (head, length, began),
                 Next::Refused(refusal, bytes, began) => {
@@ -186,15 +194,15 @@ enum Next {
 }
 
 /// Waits for a request's first byte and then for its head, each until then; without an end for the head, the edge's
-/// time for it counts from the first byte.
+/// time for it counts from the first byte. While there is no first byte, `end` ends it, too.
 async fn next(
     stream: &mut Watched,
     edge: &Edge,
     (idle_until, head_until): (Instant, Option<Instant>),
-    shutdown: &ShutdownWatch,
+    mut timer: Pin<&mut Sleep>,
+    mut end: Pin<&mut impl Future<Output = ()>>,
 ) -> Next {
     let mut bytes = stream.take_later();
-    let mut shutdown = shutdown.clone();
     let mut skipped = 0;
     loop {
         // Empty lines may come before a request, but not for ever.
@@ -209,10 +217,11 @@ async fn next(
         }
         let read = tokio::select! {
             biased;
-            read = timeout_at(idle_until.into(), stream.read_more(&mut bytes)) => read,
-            _ = shutdown.wait_for(|&stop| stop) => return Next::Closed,
+            read = stream.read_more(&mut bytes) => read,
+            () = reach(idle_until, timer.as_mut()) => return Next::Closed,
+            () = end.as_mut() => return Next::Closed,
         };
-        if !matches!(read, Ok(Ok(1..))) {
+        if !matches!(read, Ok(1..)) {
             return Next::Closed;
         }
     }
@@ -246,6 +255,20 @@ async fn next(
         Ok(Err(_)) => Next::Closed,
         Err(_) => Next::Refused(Refusal::Late, bytes, began),
     }
+}
+
+/// Waits until then. The timer may be set to an earlier moment, and then is set to this one when that has come: a
+/// connection that is never idle for long sets it once and not with each request.
+async fn reach(until: Instant, mut timer: Pin<&mut Sleep>) {
+    let until = until.into();
+    if timer.deadline() > until {
+        timer.as_mut().reset(until);
+    }
+    while timer.deadline() < until {
+        timer.as_mut().await;
+        timer.as_mut().reset(until);
+    }
+    timer.await;
 }
 
 /// Answers, logs and counts, and ends the connection.

@@ -3,15 +3,17 @@
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    pin::pin,
     thread,
     time::{Duration, Instant},
 };
 
 use proptest::prelude::*;
+use tokio::time::sleep_until;
 
-use super::head;
+use super::{head, reach};
 use crate::{
-    l7::fixture::{Front, Settings, close, length},
+    l7::fixture::{DEADLINE, Front, Settings, close, length},
     model::edge::{Edge, Limits},
 };
 
@@ -202,6 +204,30 @@ fn connections_that_ask_nothing_are_closed() {
     assert!(rest.ends_with("ok\n"), "{rest}");
     let row = front.wait_for("both closed", |row| row.connections_open == 0);
     assert_eq!((row.connections, row.requests), (2, 1));
+}
+
+/// The timer of a connection is set to the end of the head's time when idle time begins to count.
+#[test]
+fn idle_time_may_be_shorter_than_a_heads_time() {
+    let idle = Duration::from_millis(300);
+    let front = Front::start(Settings { head: 10 * DEADLINE, idle, ..Settings::default() });
+    let mut used = front.connect();
+    used.write_all(format!("GET / HTTP/1.1\r\n{HOST}\r\n").as_bytes()).unwrap();
+    let mut rest = String::new();
+    used.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("ok\n"), "{rest}");
+}
+
+/// And the other way round: nothing closes it when a head would have been late.
+#[tokio::test]
+async fn a_timer_that_was_set_too_early_goes_on() {
+    let (early, late) = (Duration::from_millis(20), Duration::from_millis(200));
+    let began = Instant::now();
+    let mut timer = pin!(sleep_until((began + early).into()));
+    reach(began + late, timer.as_mut()).await;
+    assert!(began.elapsed() >= late);
+    // What is past is reached at once.
+    reach(began, timer).await;
 }
 
 #[test]

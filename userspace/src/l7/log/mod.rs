@@ -27,7 +27,7 @@ use std::{
 
 pub use self::record::{Attempt, Record, TlsRecord};
 use self::writer::{Files, LogFile, Message, Waiting};
-use super::listeners::give_up_privileges;
+use super::threads::give_up_privileges;
 use crate::model::edge::{AccessLog, LogFormat};
 
 /// Lines that may wait for the writer.

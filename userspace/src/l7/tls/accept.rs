@@ -30,6 +30,8 @@ impl Acceptor {
         // The profile decides on versions, and an option would outlast it.
         acceptor.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
         acceptor.set_options(SslOptions::CIPHER_SERVER_PREFERENCE | SslOptions::PRIORITIZE_CHACHA);
+        // Otherwise a record takes two reads, one for its length, and a third to see that there is no other.
+        acceptor.set_read_ahead(true);
         acceptor.set_client_hello_callback(move |ssl, _| {
             current().ok_or_else(ErrorStack::get)?.apply(ssl)?;
             Ok(ClientHelloResponse::SUCCESS)
