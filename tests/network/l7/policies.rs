@@ -3,8 +3,8 @@
 use testbed::Process;
 
 use crate::{
-    balancer::{BACKEND_PORT, Balancer, Settings},
-    l7::{http, nginx},
+    balancer::{BACKEND_PORT, Balancer, Settings, VIP},
+    l7::{http, nginx, script::Client},
 };
 
 /// A listener whose policies send requests to the pool "other", which has the second backend only.
@@ -37,6 +37,54 @@ fn by_domain_by_path_and_elsewhere() {
     assert_eq!(curl(&["http://203.0.113.10/away?x=1"]), "302 https://shop.example/new/away?x=1");
     let load_balancer = &balancer.ask("status")["load_balancers"][0];
     assert_eq!(load_balancer["members_healthy"], 3, "policies' pools count: {load_balancer}");
+}
+
+/// And do not say what they are made with.
+#[test]
+fn answers_of_the_balancer_itself_keep_the_connection_unless_a_body_may_come() {
+    let (balancer, _servers, _directory) = balancer("protocol = \"http\"");
+    let mut client = Client::connect(balancer.network.client(), VIP);
+    for (path, status) in [("/admin", 403), ("/away", 302), ("/admin", 403), ("/", 200)] {
+        let answer = client.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+        assert_eq!(answer.status(), status, "{answer:?}");
+        assert_eq!(answer.header("server").is_some(), status == 200, "{answer:?}");
+        assert!(answer.header("date").is_some(), "{answer:?}");
+    }
+    let expects = "POST /admin HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    let answer = client.ask(expects.as_bytes());
+    assert_eq!((answer.statuses.as_slice(), answer.header("connection")), (&[403][..], Some("close")));
+    assert_eq!(client.ask(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").status(), 0, "it is closed");
+}
+
+#[test]
+fn status_says_how_many_requests_each_member_was_sent() {
+    let (balancer, _servers, _directory) = balancer("protocol = \"http\"");
+    balancer.client(&["curl", "-sSf", "--max-time", "20", "http://203.0.113.10/?[1-6]"]);
+    balancer.client(&[
+        "curl",
+        "-sSf",
+        "--max-time",
+        "20",
+        "-H",
+        "Host: other.example",
+        "http://203.0.113.10/",
+    ]);
+    let status = balancer.ask("status");
+    let mut counts = Vec::new();
+    for pool in status["pools"].as_array().unwrap() {
+        for member in pool["members"].as_array().unwrap() {
+            let number = |name: &str| member[name].as_f64().unwrap();
+            let names = [&pool["name"], &member["address"]].map(|name| name.as_str().unwrap());
+            counts.push((names, number("sessions_open"), number("sessions_total"), number("share")));
+        }
+    }
+    counts.sort_by_key(|(names, ..)| *names);
+    let expected = [
+        (["other", "192.0.2.12"], 0.0, 1.0, 1.0),
+        (["web", "192.0.2.11"], 0.0, 3.0, 0.5),
+        (["web", "192.0.2.12"], 0.0, 3.0, 0.5),
+    ];
+    assert_eq!(counts, expected);
 }
 
 #[test]

@@ -7,11 +7,11 @@ use comfy_table::Table;
 use evenkeel::{
     dataplane::{
         network::{self, interfaces},
-        report::{InterfaceRow, MemberHealth, MemberState, Ports, Status, pools_and_listeners},
+        report::{InterfaceRow, MemberHealth, MemberState, Pool, Ports, Status, pools_and_listeners},
         tables::Tables,
         traffic::{self, Traffic},
     },
-    l7::metrics::{ListenerRow, endpoint},
+    l7::metrics::{ListenerRow, MemberRow, Report, endpoint},
 };
 use serde::Serialize;
 
@@ -19,10 +19,14 @@ use super::output::{self, Format, View, json, table};
 
 pub fn run(options: &View) -> Result<()> {
     let tables = Tables::open(&options.pins.directory())?;
-    let (pools, listeners) = pools_and_listeners(&tables)?;
+    let (mut pools, listeners) = pools_and_listeners(&tables)?;
     let ports = Ports { free: tables.sessions.free_ports(), total: tables.sessions.total_ports() };
-    let http = endpoint::read(&endpoint::path(options.pins.directory().root()))
+    let counted = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
+    let http = counted.map(|Report { listeners, members }| {
+        pools.iter_mut().for_each(|pool| count_requests(pool, &members));
+        listeners
+    });
     let rows = http.iter().flatten();
     let more = rows.flat_map(|row| row.pools.iter().map(|pool| (row.load_balancer.as_str(), pool.as_str())));
     let load_balancers = traffic::load_balancers(&listeners, &pools, more);
@@ -35,6 +39,19 @@ pub fn run(options: &View) -> Result<()> {
             output::print(format!("{}{http}", text(&status)))
         }
     }
+}
+
+/// Layer 7 counts for itself what its pools' members are sent: requests, in the place of sessions.
+fn count_requests(pool: &mut Pool, members: &[MemberRow]) {
+    for row in members.iter().filter(|row| row.pool == pool.name) {
+        let address = (row.member.ip(), row.member.port());
+        if let Some(member) = pool.members.iter_mut().find(|member| (member.address, member.port) == address)
+        {
+            member.sessions_open += u64::from(row.requests_open);
+            member.sessions_total += row.requests;
+        }
+    }
+    pool.share_out();
 }
 
 #[derive(Serialize)]

@@ -50,6 +50,16 @@ pub struct Pool {
     pub members: Vec<Member>,
 }
 
+impl Pool {
+    /// Says how its members share what they have had to do.
+    pub fn share_out(&mut self) {
+        let total: u64 = self.members.iter().map(|member| member.sessions_total).sum();
+        for member in &mut self.members {
+            member.share = member.sessions_total as f64 / total.max(1) as f64;
+        }
+    }
+}
+
 /// A member of a pool.
 #[derive(Debug, Serialize)]
 pub struct Member {
@@ -65,9 +75,9 @@ pub struct Member {
     pub health: MemberHealth,
     /// How its last check failed that did; while it is up, it has recovered from that.
     pub reason: Option<String>,
-    /// Sessions now.
+    /// Sessions now; of HTTP pools, requests.
     pub sessions_open: u64,
-    /// Sessions since the member was added.
+    /// Sessions since the member was added; of HTTP pools, requests since the daemon began.
     pub sessions_total: u64,
     /// Its part of the pool's `sessions_total`, 0–1.
     pub share: f64,
@@ -245,10 +255,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         });
     }
     for pool in &mut pools {
-        let total: u64 = pool.members.iter().map(|member| member.sessions_total).sum();
-        for member in &mut pool.members {
-            member.share = member.sessions_total as f64 / total.max(1) as f64;
-        }
+        pool.share_out();
         pool.members.retain(|member| member.state != MemberState::Removed || member.sessions_open > 0);
         pool.members.sort_by_key(|member| (member.address, member.port));
     }

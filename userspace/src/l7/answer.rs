@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, header};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::header;
+use pingora::{
+    Result,
+    http::{RequestHeader, ResponseHeader},
+    protocols::http::date::get_cached_date,
+};
 
 use super::{
     exchange,
@@ -21,14 +25,15 @@ const NO_POOL: u16 = 503;
 pub enum Decision {
     /// This pool's members are asked.
     Forward(Arc<Pool>),
-    /// It is answered with this status.
-    Status(u16),
-    /// It is answered with another address.
-    Elsewhere(Box<ResponseHeader>),
+    /// It is answered here: with a status, or with another address.
+    Answer(Box<ResponseHeader>),
 }
 
 /// What the listener's settings say about a request.
-pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Decision {
+///
+/// # Errors
+/// None that is known: statuses are checked with the configuration.
+pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Result<Decision> {
     let target = String::from_utf8_lossy(exchange::target(request));
     let head = Head { host: host(request), target: &target, headers: &request.headers };
     if let Some(redirect) = &snapshot.http.redirect {
@@ -37,20 +42,38 @@ pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Decision {
     let pool = match snapshot.routes.decide(&head).map(|policy| &policy.action) {
         None => snapshot.default_pool(),
         Some(Action::Pool(name)) => snapshot.pools.get(name),
-        Some(Action::Reject(status)) => return Decision::Status(*status),
+        Some(Action::Reject(status)) => return refuse(*status),
         Some(Action::Redirect(redirect)) => return elsewhere(redirect, &head),
     };
-    pool.map_or(Decision::Status(NO_POOL), |pool| Decision::Forward(pool.clone()))
+    pool.map_or_else(|| refuse(NO_POOL), |pool| Ok(Decision::Forward(pool.clone())))
 }
 
-fn elsewhere(redirect: &Redirect, head: &Head<'_>) -> Decision {
-    let response = redirect::location(redirect, head).and_then(|location| {
-        let mut response = ResponseHeader::build(redirect.status, Some(2)).ok()?;
-        response.insert_header(header::LOCATION, location).ok()?;
-        response.insert_header(header::CONTENT_LENGTH, HeaderValue::from_static("0")).ok()?;
-        Some(response)
-    });
-    response.map_or(Decision::Status(BAD_REQUEST), |response| Decision::Elsewhere(Box::new(response)))
+fn elsewhere(redirect: &Redirect, head: &Head<'_>) -> Result<Decision> {
+    let Some(location) = redirect::location(redirect, head) else { return refuse(BAD_REQUEST) };
+    let mut response = empty(redirect.status)?;
+    response.insert_header(header::LOCATION, location)?;
+    Ok(Decision::Answer(Box::new(response)))
+}
+
+fn refuse(status: u16) -> Result<Decision> {
+    refusal(status).map(Box::new).map(Decision::Answer)
+}
+
+/// An answer that nobody may keep for another time.
+///
+/// # Errors
+/// This is no status.
+pub fn refusal(status: u16) -> Result<ResponseHeader> {
+    let mut response = empty(status)?;
+    response.insert_header(header::CACHE_CONTROL, "private, no-store")?;
+    Ok(response)
+}
+
+fn empty(status: u16) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build(status, Some(4))?;
+    response.insert_header(header::DATE, get_cached_date())?;
+    response.insert_header(header::CONTENT_LENGTH, "0")?;
+    Ok(response)
 }
 
 /// Whom the request is for, as it says; empty if it does not.

@@ -109,6 +109,7 @@ impl Layer7 {
     /// The kernel refuses something. The other listeners are changed.
     pub fn follow(&mut self, next: Next, daemon: &mut Daemon) -> Result<()> {
         let Next { pools, snapshots, mut sockets } = next;
+        self.edges.metrics.follow(pools.clone());
         self.pools = pools;
         self.edges.metrics.retain(|load_balancer, name| {
             let named = |snapshot: &Snapshot| {

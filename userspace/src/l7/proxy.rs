@@ -107,14 +107,19 @@ impl ProxyHttp for Proxy {
 
     /// Whether the request is answered here.
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
-        match answer::decide(&request.snapshot, session.req_header()) {
+        match answer::decide(&request.snapshot, session.req_header())? {
             Decision::Forward(pool) => {
                 request.exchange.for_pool(&pool.name);
                 request.pool = Some(pool);
                 return Ok(false);
             }
-            Decision::Status(status) => session.respond_error(status).await?,
-            Decision::Elsewhere(response) => session.write_response_header(response, true).await?,
+            Decision::Answer(response) => {
+                if !session.as_mut().is_body_empty() {
+                    // It may not come at all: whoever expects 100 has the answer by now.
+                    session.set_keepalive(None);
+                }
+                session.write_response_header(response, true).await?;
+            }
         }
         Ok(true)
     }
@@ -245,7 +250,7 @@ impl ProxyHttp for Proxy {
         let again = is_members
             && session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
-            && session.response_written().is_none()
+            && !has_answer(session)
             && *error.etype() != ErrorType::ReadTimedout;
         error.set_retry(again);
         error
@@ -258,9 +263,12 @@ impl ProxyHttp for Proxy {
         _request: &mut Request,
     ) -> FailToProxy {
         let status = failure::status(error);
-        if status != CLIENT_GONE && session.response_written().is_none() {
-            // The client may be gone by now.
-            let _ = session.respond_error(status).await;
+        if status != CLIENT_GONE && !has_answer(session) {
+            session.set_keepalive(None);
+            if let Ok(response) = answer::refusal(status) {
+                // The client may be gone by now.
+                let _ = session.write_response_header(Box::new(response), true).await;
+            }
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -293,6 +301,13 @@ fn is_late(session: &mut Session, error: &Error) -> bool {
         && *error.etype() == ErrorType::ReadTimedout
         && !session.is_upgrade_req()
         && !session.is_body_done()
+}
+
+/// Whether the client has heard more than that its answer is to come.
+fn has_answer(session: &Session) -> bool {
+    session.response_written().is_some_and(|response| {
+        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
+    })
 }
 
 /// Who asks.

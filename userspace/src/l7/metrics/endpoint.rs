@@ -1,4 +1,4 @@
-//! Where other processes of this host read what the daemon counts: a unix socket that gives every connection the rows
+//! Where other processes of this host read what the daemon counts: a unix socket that gives every connection the report
 //! as JSON and closes it. Counters live in the daemon's memory, so without a daemon there are none.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{io::AsyncWriteExt, net::UnixListener, time::timeout};
 
-use super::{ListenerRow, Metrics};
+use super::{Metrics, Report};
 
 const DIRECTORY: &str = "/run/evenkeel";
 /// How long a reader or the daemon may take.
@@ -58,8 +58,8 @@ impl Endpoint {
             match self.listener.accept().await {
                 Ok((mut stream, _)) => {
                     // Plain numbers and names: there is nothing that JSON cannot say.
-                    let rows = serde_json::to_vec(&metrics.rows()).unwrap_or_default();
-                    tokio::spawn(async move { timeout(PATIENCE, stream.write_all(&rows)).await });
+                    let report = serde_json::to_vec(&metrics.report()).unwrap_or_default();
+                    tokio::spawn(async move { timeout(PATIENCE, stream.write_all(&report)).await });
                 }
                 // No file descriptor is free, or the reader has gone.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -89,7 +89,7 @@ impl Drop for Endpoint {
 ///
 /// # Errors
 /// The socket may not be used, or what comes is no answer.
-pub fn read(path: &Path) -> io::Result<Option<Vec<ListenerRow>>> {
+pub fn read(path: &Path) -> io::Result<Option<Report>> {
     let mut stream = match UnixStream::connect(path) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
             return Ok(None);
@@ -120,12 +120,12 @@ mod tests {
             let path = path.clone();
             move || read(&path)
         });
-        let rows = tokio::select! {
+        let report = tokio::select! {
             () = endpoint.serve(&metrics) => unreachable!(),
-            rows = reader => rows.unwrap().unwrap().unwrap(),
+            report = reader => report.unwrap().unwrap().unwrap(),
         };
-        assert_eq!(rows, metrics.rows());
-        assert_eq!(rows[0].members._2xx, 1);
+        assert_eq!(report, metrics.report());
+        assert_eq!(report.listeners[0].members._2xx, 1);
         drop(endpoint);
         assert_eq!(read(&path).unwrap(), None);
         assert!(!path.exists());

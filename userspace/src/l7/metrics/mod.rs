@@ -12,6 +12,7 @@ pub mod endpoint;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -19,10 +20,10 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 
-use super::{guard::refusal::Refusal, log::Log};
+use super::{guard::refusal::Refusal, log::Log, snapshot::Pools};
 
 /// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
 #[derive(Debug, Default)]
@@ -158,6 +159,28 @@ fn class(status: u16) -> usize {
     }
 }
 
+/// All that is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// By listener.
+    pub listeners: Vec<ListenerRow>,
+    /// By member of a pool.
+    pub members: Vec<MemberRow>,
+}
+
+/// What one member of an HTTP pool has had to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// Its pool.
+    pub pool: String,
+    /// Its address.
+    pub member: SocketAddr,
+    /// Requests now.
+    pub requests_open: u32,
+    /// Requests that it was sent so far, each attempt counted.
+    pub requests: u64,
+}
+
 /// What one listener has counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListenerRow {
@@ -221,10 +244,11 @@ pub struct Classes {
     pub other: u64,
 }
 
-/// Every listener's counters.
-#[derive(Debug, Default)]
+/// Every listener's counters, and the pools, whose members count for themselves.
+#[derive(Default)]
 pub struct Metrics {
     listeners: Mutex<BTreeMap<(String, String), Arc<Counters>>>,
+    pools: ArcSwap<Pools>,
 }
 
 impl Metrics {
@@ -240,7 +264,26 @@ impl Metrics {
         listeners.retain(|(load_balancer, listener), _| there(load_balancer, listener));
     }
 
+    /// These are the pools from now on.
+    pub fn follow(&self, pools: Arc<Pools>) {
+        self.pools.store(pools);
+    }
+
     /// What all have counted so far.
+    pub fn report(&self) -> Report {
+        let pools = self.pools.load();
+        let members = pools.iter().flat_map(|(name, pool)| {
+            pool.balancer.loads().into_iter().map(move |load| MemberRow {
+                pool: name.clone(),
+                member: load.member,
+                requests_open: load.requests_open,
+                requests: load.requests,
+            })
+        });
+        Report { listeners: self.rows(), members: members.collect() }
+    }
+
+    /// What listeners have counted so far.
     pub fn rows(&self) -> Vec<ListenerRow> {
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().map(|((lb, name), counters)| counters.row(lb, name)).collect()

@@ -25,6 +25,8 @@ const TURN: u64 = 1 << 32;
 pub(super) struct Member {
     pub(super) address: SocketAddr,
     requests: AtomicU32,
+    /// Requests that it was sent so far.
+    sent: AtomicU64,
     /// Failures since the last good answer or since it last began to rest.
     failures: AtomicU32,
     /// How often it has rested since the last good answer.
@@ -37,6 +39,11 @@ impl Member {
     /// How many requests it has now.
     pub(super) fn requests(&self) -> u32 {
         self.requests.load(Relaxed)
+    }
+
+    /// How many requests it was sent so far, the present ones included.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
     }
 
     /// It answered. Mostly there is nothing to forgive, and nothing is written.
@@ -69,6 +76,7 @@ pub struct Connection(Arc<Member>);
 impl Connection {
     pub(super) fn new(member: &Arc<Member>) -> Self {
         member.requests.fetch_add(1, Relaxed);
+        member.sent.fetch_add(1, Relaxed);
         Self(Arc::clone(member))
     }
 }
@@ -107,6 +115,7 @@ impl Standing {
         let member = Member {
             address,
             requests: AtomicU32::new(0),
+            sent: AtomicU64::new(0),
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             credit: AtomicU64::new(0),

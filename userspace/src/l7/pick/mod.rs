@@ -35,7 +35,13 @@ use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, HeaderValue};
 
 pub use self::member::Connection;
-use self::{member::Standing, order::Order, secret::Secret, sticky::Stickiness, view::View};
+use self::{
+    member::{Member, Standing},
+    order::Order,
+    secret::Secret,
+    sticky::Stickiness,
+    view::View,
+};
 use crate::model::{
     Pool,
     sticky::{Ejection, Sticky},
@@ -78,6 +84,17 @@ pub struct Picked {
     pub set_cookie: Option<HeaderValue>,
     /// Counts as a request at the member until it is dropped.
     pub connection: Connection,
+}
+
+/// What a member has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Its address.
+    pub member: SocketAddr,
+    /// Requests now.
+    pub requests_open: u32,
+    /// Requests that it was sent so far, each attempt counted.
+    pub requests: u64,
 }
 
 /// How a member did with a request.
@@ -181,6 +198,16 @@ impl Balancer {
     /// How many requests a member has now; `None` if it is not known here.
     pub fn requests(&self, member: SocketAddr) -> Option<u32> {
         self.lock().get(&member).map(|standing| standing.member.requests())
+    }
+
+    /// What each member that is known here has to do.
+    pub fn loads(&self) -> Vec<Load> {
+        let of = |member: &Member| Load {
+            member: member.address,
+            requests_open: member.requests(),
+            requests: member.sent(),
+        };
+        self.lock().values().map(|standing| of(&standing.member)).collect()
     }
 
     /// What the next balancer of this pool begins with.
