@@ -264,10 +264,9 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let status = failure::status(error);
         if status != CLIENT_GONE && !has_answer(session) {
-            session.set_keepalive(None);
-            if let Ok(response) = answer::refusal(status) {
+            if let Err(error) = refuse(session, status).await {
                 // The client may be gone by now.
-                let _ = session.write_response_header(Box::new(response), true).await;
+                tracing::debug!("{}: not told of {status}: {error}", session.request_summary());
             }
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
@@ -301,6 +300,14 @@ fn is_late(session: &mut Session, error: &Error) -> bool {
         && *error.etype() == ErrorType::ReadTimedout
         && !session.is_upgrade_req()
         && !session.is_body_done()
+}
+
+/// Answers with this status, as the last answer of an HTTP/1 connection.
+async fn refuse(session: &mut Session, status: u16) -> Result<()> {
+    session.set_keepalive(None);
+    session.write_response_header(Box::new(answer::refusal(status)?), true).await?;
+    session.finish_body().await?;
+    Ok(())
 }
 
 /// Whether the client has heard more than that its answer is to come.
