@@ -263,11 +263,12 @@ impl ProxyHttp for Proxy {
         _request: &mut Request,
     ) -> FailToProxy {
         let status = failure::status(error);
-        if status != CLIENT_GONE && !has_answer(session) {
-            if let Err(error) = refuse(session, status).await {
-                // The client may be gone by now.
-                tracing::debug!("{}: not told of {status}: {error}", session.request_summary());
-            }
+        if status != CLIENT_GONE
+            && !has_answer(session)
+            && let Err(error) = refuse(session, status).await
+        {
+            // The client may be gone by now.
+            tracing::debug!("{}: not told of {status}: {error}", session.request_summary());
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
