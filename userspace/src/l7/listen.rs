@@ -190,16 +190,21 @@ impl Service {
     /// # Errors
     /// The client's, or that of whoever is in front of it: there was no request yet.
     async fn serve(&self, socket: TcpStream, client: SocketAddr, ending: &ShutdownWatch) -> Result<()> {
+        // With memory of its own, which is free again when requests come: this is what an idle connection has.
+        let stream = Box::pin(self.begin(socket, client)).await?;
+        self.guard.load_full().serve(stream, ending).await;
+        Ok(())
+    }
+
+    /// What comes before the first request: the PROXY protocol's header and TLS.
+    async fn begin(&self, socket: TcpStream, client: SocketAddr) -> Result<Stream> {
         let snapshot = self.snapshot.load_full();
         let mut socket = ClientStream::new(socket, client);
         proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
-        let stream: Stream = match snapshot.tls {
+        Ok(match snapshot.tls {
             Some(_) => timeout(snapshot.edge.head, self.tls.accept(socket)).await??,
             None => Box::new(socket),
-        };
-        drop(snapshot);
-        self.guard.load_full().serve(stream, ending).await;
-        Ok(())
+        })
     }
 }
 
