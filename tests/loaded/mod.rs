@@ -116,7 +116,7 @@ impl Loaded {
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
         let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
         for (&(vip, port, protocol), index) in &host.services {
-            let key = Service { vip, port, protocol, reserved: 0, reserved_word: 0 };
+            let key = Service::new(vip, port, protocol);
             services.insert(key, index, 0).unwrap();
         }
     }

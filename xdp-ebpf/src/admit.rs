@@ -43,13 +43,7 @@ impl Picked {
 #[inline(always)]
 pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
     let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
-    let service = Service {
-        vip: segment.dst.wide(),
-        port: segment.dport,
-        protocol: segment.protocol,
-        reserved: 0,
-        reserved_word: 0,
-    };
+    let service = Service::new(segment.dst.wide(), segment.dport, segment.protocol);
     let (index, listener) = lookup::listener(tables, &service).ok_or(Event::DropNoListener)?;
     if listener.kind == LISTENER_LAYER7 {
         return Err(layer7::arrive(tables, &segment, index, listener));

@@ -151,13 +151,7 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
 /// How a client's later fragment ends that is of no session: the first one of a Layer-7 listener's went up to the host.
 #[inline(always)]
 fn without_session<F: Family, T: Tables>(tables: &T, segment: &Segment<F>) -> Event {
-    let service = Service {
-        vip: segment.dst.wide(),
-        port: segment.dport,
-        protocol: segment.protocol,
-        reserved: 0,
-        reserved_word: 0,
-    };
+    let service = Service::new(segment.dst.wide(), segment.dport, segment.protocol);
     match lookup::listener(tables, &service) {
         Some((_, listener)) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,
         _ => Event::DropNoSession,

@@ -134,8 +134,8 @@ impl Packet for HostPacket {
         next_hop::to_client::<F, Self, T>(self, tables)
     }
 
-    fn hop_to_backend<T: Tables>(&self, tables: &T, picked: Picked) -> Result<Hop, Event> {
-        next_hop::to_backend(tables, picked)
+    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: u16) -> Result<Hop, Event> {
+        next_hop::to_backend(tables, backend)
     }
 
     fn open_session<F: Family, T: Tables>(
@@ -344,8 +344,7 @@ impl HostTables {
     pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
         self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service =
-            Service { vip: wide(vip.ip()), port: vip.port(), protocol, reserved: 0, reserved_word: 0 };
+        let service = Service::new(wide(vip.ip()), vip.port(), protocol);
         self.services.insert((service.vip, service.port, protocol), index);
         self.listeners.push(Listener {
             pool: index,

@@ -79,13 +79,7 @@ pub fn leave<F: Family, T: Tables>(tables: &T, sent: &Sent<F>) -> Result<(), Eve
     if lookup::owner::<F, T>(tables, sent.src) != Owner::Vip {
         return Ok(());
     }
-    let service = Service {
-        vip: sent.src.wide(),
-        port: sent.sport,
-        protocol: PROTOCOL_TCP,
-        reserved: 0,
-        reserved_word: 0,
-    };
+    let service = Service::new(sent.src.wide(), sent.sport, PROTOCOL_TCP);
     let Some((index, listener)) = lookup::listener(tables, &service) else { return Ok(()) };
     if listener.kind != LISTENER_LAYER7 {
         return Ok(());

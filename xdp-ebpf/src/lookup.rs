@@ -244,6 +244,7 @@ mod tests {
             assert_eq!(apart::<V6>(client), 1 << 16, "byte {at}");
         }
     }
+
     #[test]
     fn a_session_lies_where_a_search_meets_it_first() {
         const TABLE: u32 = 1 << 12;
@@ -280,15 +281,11 @@ mod tests {
         );
         assert!(at_first_look * 10 > sessions * 7 && looks * 10 < sessions * 17 && without * 500 < sessions);
     }
+
     #[test]
     fn a_hint_does_not_outlive_its_listener() {
         let [first, second] = [80, 81].map(|port| SocketAddr::from(([203, 0, 113, 10], port)));
-        let service = |at: SocketAddr| Service {
-            vip: wide(at.ip()),
-            port: at.port(),
-            protocol: PROTOCOL_TCP,
-            ..Service::default()
-        };
+        let service = |at: SocketAddr| Service::new(wide(at.ip()), at.port(), PROTOCOL_TCP);
         let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(index, _)| index);
         let mut tables = HostTables::new(&[], 0, 0, 1);
         tables.listen(PROTOCOL_TCP, first, &[]);

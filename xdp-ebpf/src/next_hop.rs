@@ -36,17 +36,17 @@ pub struct Hops {
 pub fn both<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, picked: Picked) -> Result<Hops, Event> {
     let generation = tables.generation();
     let to_client = packet.hop_to_client::<F, T>(tables)?;
-    let to_backend = packet.hop_to_backend(tables, picked)?;
+    let to_backend = packet.hop_to_backend(tables, picked.backend())?;
     Ok(Hops { to_backend, to_client, generation })
 }
 
-/// The next hop towards a member.
+/// The next hop towards a member, by its index in `ek_backend`.
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn to_backend<T: Tables>(tables: &T, picked: Picked) -> Result<Hop, Event> {
-    let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
+pub fn to_backend<T: Tables>(tables: &T, backend: u16) -> Result<Hop, Event> {
+    let backend = tables.backend(backend.into()).ok_or(Event::DropInternal)?;
     match look_up(tables, ANY_SOURCE, backend.address)? {
         Route::Via(hop) => Ok(hop),
         Route::NoNeighbour(_) => Err(Event::DropNoNeighbour),

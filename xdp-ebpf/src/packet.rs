@@ -95,7 +95,7 @@ pub trait Packet {
     ///
     /// # Errors
     /// The event under which the packet is dropped.
-    fn hop_to_backend<T: Tables>(&self, tables: &T, picked: Picked) -> Result<Hop, Event>;
+    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: u16) -> Result<Hop, Event>;
 
     /// [`crate::open::open`] for the family of the member, as a function too.
     ///

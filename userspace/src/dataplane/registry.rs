@@ -287,13 +287,7 @@ pub fn listener_key(service: &Service) -> Option<ListenerKey> {
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service {
-        vip: wide(key.vip),
-        port: key.port,
-        protocol: key.protocol.number(),
-        reserved: 0,
-        reserved_word: 0,
-    }
+    Service::new(wide(key.vip), key.port, key.protocol.number())
 }
 
 /// The record of a member.

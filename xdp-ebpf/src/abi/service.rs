@@ -63,6 +63,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// The key for a VIP (16 bytes, network order, IPv4 mapped), a port and an IP protocol.
+    #[inline(always)]
+    pub const fn new(vip: [u8; 16], port: u16, protocol: u8) -> Self {
+        Self { vip, port, protocol, reserved: 0, reserved_word: 0 }
+    }
+
     /// Where `ek_service_hint` may know its listener.
     #[inline(always)]
     pub fn hint_index(&self) -> u32 {

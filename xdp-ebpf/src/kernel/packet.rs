@@ -197,8 +197,8 @@ impl Packet for XdpPacket {
     }
 
     #[inline(always)]
-    fn hop_to_backend<T: Tables>(&self, _tables: &T, picked: Picked) -> Result<Hop, Event> {
-        hop_of(ek_to_backend(self.ctx.ctx, picked.indexes))
+    fn hop_to_backend<T: Tables>(&self, _tables: &T, backend: u16) -> Result<Hop, Event> {
+        hop_of(ek_to_backend(self.ctx.ctx, backend.into()))
     }
 
     #[inline(always)]
@@ -313,10 +313,9 @@ fn hop_of(number: u64) -> Result<Hop, Event> {
 /// The next hop towards a member: see [`number_of`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, indexes: u32) -> u64 {
+pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, backend: u32) -> u64 {
     let maps = Maps::new(&XdpContext::new(ctx));
-    // The family of its address does not matter.
-    number_of(next_hop::to_backend(&maps, Picked { indexes, ipv4: false }))
+    number_of(next_hop::to_backend(&maps, backend as u16))
 }
 
 /// No event's number.

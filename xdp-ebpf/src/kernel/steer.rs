@@ -40,6 +40,6 @@ fn service(ctx: &SkLookupContext) -> Option<Service> {
             _ => return None,
         };
         let (port, protocol) = ((*lookup).local_port as u16, (*lookup).protocol as u8);
-        Some(Service { vip, port, protocol, reserved: 0, reserved_word: 0 })
+        Some(Service::new(vip, port, protocol))
     }
 }
