@@ -43,12 +43,12 @@ pub fn run(options: &View) -> Result<()> {
 
 /// Layer 7 counts for itself what its pools' members are sent: requests, in the place of sessions.
 fn count_requests(pool: &mut Pool, members: &[MemberRow]) {
-    for row in members.iter().filter(|row| row.pool == pool.name) {
-        let address = (row.member.ip(), row.member.port());
+    for MemberRow { load, .. } in members.iter().filter(|row| row.pool == pool.name) {
+        let address = (load.member.ip(), load.member.port());
         if let Some(member) = pool.members.iter_mut().find(|member| (member.address, member.port) == address)
         {
-            member.sessions_open += u64::from(row.requests_open);
-            member.sessions_total += row.requests;
+            member.sessions_open += u64::from(load.requests_open);
+            member.sessions_total += load.requests;
         }
     }
     pool.share_out();

@@ -6,7 +6,6 @@ use http::header;
 use pingora::{
     Result,
     http::{RequestHeader, ResponseHeader},
-    protocols::http::date::get_cached_date,
 };
 
 use super::{
@@ -70,8 +69,7 @@ pub fn refusal(status: u16) -> Result<ResponseHeader> {
 }
 
 fn empty(status: u16) -> Result<ResponseHeader> {
-    let mut response = ResponseHeader::build(status, Some(4))?;
-    response.insert_header(header::DATE, get_cached_date())?;
+    let mut response = ResponseHeader::build(status, Some(2))?;
     response.insert_header(header::CONTENT_LENGTH, "0")?;
     Ok(response)
 }

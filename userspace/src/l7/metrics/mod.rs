@@ -12,7 +12,6 @@ pub mod endpoint;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -23,7 +22,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 
-use super::{guard::refusal::Refusal, log::Log, snapshot::Pools};
+use super::{guard::refusal::Refusal, log::Log, pick::Load, snapshot::Pools};
 
 /// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
 #[derive(Debug, Default)]
@@ -173,12 +172,9 @@ pub struct Report {
 pub struct MemberRow {
     /// Its pool.
     pub pool: String,
-    /// Its address.
-    pub member: SocketAddr,
-    /// Requests now.
-    pub requests_open: u32,
-    /// Requests that it was sent so far, each attempt counted.
-    pub requests: u64,
+    /// The rest.
+    #[serde(flatten)]
+    pub load: Load,
 }
 
 /// What one listener has counted.
@@ -273,12 +269,7 @@ impl Metrics {
     pub fn report(&self) -> Report {
         let pools = self.pools.load();
         let members = pools.iter().flat_map(|(name, pool)| {
-            pool.balancer.loads().into_iter().map(move |load| MemberRow {
-                pool: name.clone(),
-                member: load.member,
-                requests_open: load.requests_open,
-                requests: load.requests,
-            })
+            pool.balancer.loads().into_iter().map(move |load| MemberRow { pool: name.clone(), load })
         });
         Report { listeners: self.rows(), members: members.collect() }
     }

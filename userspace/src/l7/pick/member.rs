@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Load;
 use crate::model::{
     Pool,
     sticky::{Ejection, Sticky},
@@ -41,9 +42,9 @@ impl Member {
         self.requests.load(Relaxed)
     }
 
-    /// How many requests it was sent so far, the present ones included.
-    pub(super) fn sent(&self) -> u64 {
-        self.sent.load(Relaxed)
+    /// The same, with those that it was sent so far.
+    pub(super) fn load(&self) -> Load {
+        Load { member: self.address, requests_open: self.requests(), requests: self.sent.load(Relaxed) }
     }
 
     /// It answered. Mostly there is nothing to forgive, and nothing is written.

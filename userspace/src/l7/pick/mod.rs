@@ -33,15 +33,10 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
 
 pub use self::member::Connection;
-use self::{
-    member::{Member, Standing},
-    order::Order,
-    secret::Secret,
-    sticky::Stickiness,
-    view::View,
-};
+use self::{member::Standing, order::Order, secret::Secret, sticky::Stickiness, view::View};
 use crate::model::{
     Pool,
     sticky::{Ejection, Sticky},
@@ -87,7 +82,7 @@ pub struct Picked {
 }
 
 /// What a member has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
     /// Its address.
     pub member: SocketAddr,
@@ -195,19 +190,9 @@ impl Balancer {
         }
     }
 
-    /// How many requests a member has now; `None` if it is not known here.
-    pub fn requests(&self, member: SocketAddr) -> Option<u32> {
-        self.lock().get(&member).map(|standing| standing.member.requests())
-    }
-
     /// What each member that is known here has to do.
     pub fn loads(&self) -> Vec<Load> {
-        let of = |member: &Member| Load {
-            member: member.address,
-            requests_open: member.requests(),
-            requests: member.sent(),
-        };
-        self.lock().values().map(|standing| of(&standing.member)).collect()
+        self.lock().values().map(|standing| standing.member.load()).collect()
     }
 
     /// What the next balancer of this pool begins with.

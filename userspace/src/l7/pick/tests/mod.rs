@@ -72,6 +72,12 @@ impl World {
         self.now.unix += seconds;
     }
 
+    /// How many requests a member has now; `None` if it is not known.
+    fn requests(&self, member: SocketAddr) -> Option<u32> {
+        let loads = self.balancer.loads();
+        loads.iter().find(|load| load.member == member).map(|load| load.requests_open)
+    }
+
     fn judge(&self, host: u8, is_up: bool) {
         self.balancer.set_health(address(host), is_up, self.now);
     }

@@ -39,13 +39,13 @@ proptest! {
             prop_assert_eq!(picked.as_ref().map(|picked| overhead(host(picked))), least);
             for host in 1..=weights.len() as u8 {
                 let expected = requests(host) + usize::from(picked.as_ref().is_some_and(|p| self::host(p) == host));
-                prop_assert_eq!(world.balancer.requests(address(host)).unwrap() as usize, expected);
+                prop_assert_eq!(world.requests(address(host)).unwrap() as usize, expected);
             }
             held.extend(picked.filter(|_| keep));
         }
         drop(held);
         for host in 1..=weights.len() as u8 {
-            prop_assert_eq!(world.balancer.requests(address(host)), Some(0));
+            prop_assert_eq!(world.requests(address(host)), Some(0));
         }
     }
 
@@ -157,10 +157,10 @@ fn requests_are_counted_across_a_change() {
     pool.members.insert(address(2), 1);
     pool.algorithm = Algorithm::WeightedLeastConnections;
     world.change(&pool);
-    assert_eq!(world.balancer.requests(address(1)), Some(1));
+    assert_eq!(world.requests(address(1)), Some(1));
     assert_eq!(world.shares(3), [(2, 3)].into());
     drop(held);
-    assert_eq!(world.balancer.requests(address(1)), Some(0));
+    assert_eq!(world.requests(address(1)), Some(0));
 }
 
 /// Many threads at once share the turns as exactly as one.
