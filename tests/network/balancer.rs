@@ -143,7 +143,7 @@ impl Balancer {
             // Mounting a second time is refused or does no harm.
             let _ = std::process::Command::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"]).status();
         }
-        let pins = Path::new("/sys/fs/bpf").join(network.balancer.namespace());
+        let pins = network.balancer.pins();
         let program = testbed::binary("evenkeel").unwrap();
         let mut balancer = Self { process: None, program, pins, directory, settings, network };
         balancer.write();

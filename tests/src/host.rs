@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     enter,
-    namespace::{Namespace, output},
+    namespace::{Namespace, PINS, output},
     process::Process,
 };
 
@@ -51,6 +52,11 @@ impl Host {
     /// The name of its namespace, as in `ip netns exec NAME`.
     pub fn namespace(&self) -> &str {
         self.namespace.name()
+    }
+
+    /// A directory for what its programs pin. It is removed with the host, and so is one whose name goes on with `-…`.
+    pub fn pins(&self) -> PathBuf {
+        Path::new(PINS).join(self.namespace())
     }
 
     /// A command that will run on this host.

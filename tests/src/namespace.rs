@@ -18,7 +18,7 @@ use crate::sweep;
 
 /// Where `ip netns` keeps its names.
 pub const DIRECTORY: &str = "/run/netns";
-/// Where BPF objects are pinned, those of a namespace's programs in directories whose names begin with its name.
+/// Where BPF objects are pinned: those of a namespace's programs in the directories NAME and NAME-….
 pub const PINS: &str = "/sys/fs/bpf";
 
 /// A namespace that this process made; dropping it removes it.
@@ -68,7 +68,9 @@ pub fn remove(name: &str) {
     if path(name).exists() {
         remove_with_inhabitants(name);
     }
-    for pins in names_in(PINS).filter(|pins| pins.starts_with(name)) {
+    let is_its =
+        |pins: &String| pins.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+    for pins in names_in(PINS).filter(is_its) {
         if let Err(error) = fs::remove_dir_all(Path::new(PINS).join(&pins)) {
             eprintln!("{PINS}/{pins} stays behind: {error}");
         }

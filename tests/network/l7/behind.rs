@@ -39,7 +39,7 @@ impl Layer7 {
         );
         fs::write(&config, text).unwrap();
         let program = testbed::binary("evenkeel").unwrap();
-        let pins = Path::new("/sys/fs/bpf").join(host.namespace());
+        let pins = host.pins();
         let words = [&program, &config, &pins, directory.path()].map(|path: &Path| path.to_str().unwrap());
         let [program, config, pin_dir, state] = words;
         let run = [program, "run", "--config", config, "--pin-dir", pin_dir, "--state-dir", state];

@@ -27,7 +27,7 @@ impl Receiver {
     /// Attaches nothing yet. The names are those of a namespace, so that they are nobody else's.
     pub fn new(host: &Host) -> Self {
         let program = testbed::binary("evenkeel-toa").unwrap();
-        let pins = Path::new("/sys/fs/bpf").join(format!("{}-toa", host.namespace()));
+        let pins = PathBuf::from(format!("{}-toa", host.pins().display()));
         let cgroup = Cgroup::root().unwrap().path().join(host.namespace());
         fs::create_dir(&cgroup).unwrap();
         Self { program, cgroup, pins }
