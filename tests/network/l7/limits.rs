@@ -24,9 +24,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_millis(500);
 const MEGABIT: f64 = 1e6;
 const MIB: usize = 1 << 20;
-/// Of 40 Mbit/s: a tenth above at most. Below it is how well TCP gets on with losses on a machine that has other things to
-/// do; that the limit itself is no lower, datagrams show.
-const ALLOWED: RangeInclusive<f64> = 30.0..=44.0;
+/// Of 40 Mbit/s.
+const ALLOWED: RangeInclusive<f64> = 36.0..=44.0;
+/// Long beside the quarter of a second that a bucket holds.
+const WINDOW: Duration = Duration::from_secs(4);
 
 fn connect(balancer: &Balancer) -> std::io::Result<TcpStream> {
     let vip = balancer.settings.vip();
@@ -74,6 +75,24 @@ fn bytes(balancer: &Balancer) -> f64 {
     number(&row, "bytes_in") + number(&row, "bytes_out")
 }
 
+/// Waits for a window in which the load balancer gets its bandwidth, while no other one gets more: TCP does not always use
+/// all of it on a machine that has other things to do.
+fn wait_for_the_bandwidth(balancer: &Balancer) {
+    let (mut begin, mut before) = (Instant::now(), bytes(balancer));
+    let reached = || {
+        if begin.elapsed() < WINDOW {
+            return false;
+        }
+        let next = Instant::now();
+        let now = bytes(balancer);
+        let rate = (now - before) * 8.0 / begin.elapsed().as_secs_f64() / MEGABIT;
+        assert!(rate <= *ALLOWED.end(), "{rate} of 40 Mbit/s");
+        (begin, before) = (next, now);
+        ALLOWED.contains(&rate)
+    };
+    wait_for("the bandwidth", DEADLINE, reached).unwrap();
+}
+
 #[test]
 fn a_download_gets_the_bandwidth_and_no_more() {
     for clients in [Family::V4, Family::V6] {
@@ -82,10 +101,12 @@ fn a_download_gets_the_bandwidth_and_no_more() {
         let balancer = limited(clients);
         let _servers = nginx(&balancer, directory.path());
         let url = format!("http://{}/large", balancer.settings.vip());
-        let begin = Instant::now();
-        balancer.client(&["curl", "-gsSf", "--max-time", "60", "-o", "/dev/null", &url]);
-        let rate = bytes(&balancer) * 8.0 / begin.elapsed().as_secs_f64() / MEGABIT;
-        assert!(ALLOWED.contains(&rate), "{rate} of 40 Mbit/s");
+        // As often as it takes.
+        let words = [["curl", "-gsSf"].as_slice(), &["-o", "/dev/null", &url].repeat(5)].concat();
+        let download = balancer.network.client().spawn(&words).unwrap();
+        wait_for_the_bandwidth(&balancer);
+        drop(download);
+        wait_for("its end", DEADLINE, || number(&listener(&balancer), "sessions_open") == 0.0).unwrap();
         let dropped = balancer.counter("drop_bandwidth");
         assert!(dropped > 0);
         assert_eq!(listener(&balancer)["refused"]["bandwidth_packets"], dropped);
@@ -108,11 +129,8 @@ fn uploads_get_the_bandwidth_and_no_more() {
         })
         .collect();
     wait_for("all of them", DEADLINE, || bytes(&balancer) > 5e6).unwrap();
-    let (begin, before) = (Instant::now(), bytes(&balancer));
-    thread::sleep(Duration::from_secs(8));
-    let rate = (bytes(&balancer) - before) * 8.0 / begin.elapsed().as_secs_f64() / MEGABIT;
+    wait_for_the_bandwidth(&balancer);
     drop(uploads);
-    assert!(ALLOWED.contains(&rate), "{rate} of 40 Mbit/s");
 }
 
 #[test]
