@@ -185,19 +185,27 @@ impl Service {
         }
     }
 
-    /// Serves a connection until it ends.
-    ///
-    /// # Errors
-    /// The client's, or that of whoever is in front of it: there was no request yet.
-    async fn serve(&self, socket: TcpStream, client: SocketAddr, ending: &ShutdownWatch) -> Result<()> {
-        // With memory of its own, which is free again when requests come: this is what an idle connection has.
-        let stream = Box::pin(self.begin(socket, client)).await?;
-        self.guard.load_full().serve(stream, ending).await;
-        Ok(())
+    /// Serves a connection until it ends, and keeps `held` as long.
+    fn serve(
+        self: Arc<Self>,
+        (socket, client): (TcpStream, SocketAddr),
+        ending: ShutdownWatch,
+        held: (Seat, mpsc::Sender<()>),
+    ) -> impl Future<Output = ()> {
+        // With memory of its own, which is free again when requests come: an idle connection has what is left.
+        let begun = Box::pin(self.clone().begin(socket, client));
+        async move {
+            match begun.await {
+                Ok(stream) => self.guard.load_full().serve(stream, &ending).await,
+                // The client's, or that of whoever is in front of it: there was no request yet.
+                Err(error) => tracing::debug!("no connection: {error:#}"),
+            }
+            drop(held);
+        }
     }
 
     /// What comes before the first request: the PROXY protocol's header and TLS.
-    async fn begin(&self, socket: TcpStream, client: SocketAddr) -> Result<Stream> {
+    async fn begin(self: Arc<Self>, socket: TcpStream, client: SocketAddr) -> Result<Stream> {
         let snapshot = self.snapshot.load_full();
         let mut socket = ClientStream::new(socket, client);
         proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
@@ -226,16 +234,10 @@ async fn accept(
             _ = ending.changed() => break,
         };
         match accepted {
-            Ok((socket, client)) => {
+            Ok(accepted) => {
                 // Over the limit, it is closed here.
                 let Some(seat) = seats.take() else { continue };
-                let (service, ending, open) = (service.clone(), ending.clone(), open.clone());
-                tokio::spawn(async move {
-                    if let Err(error) = service.serve(socket, client, &ending).await {
-                        tracing::debug!("no connection: {error:#}");
-                    }
-                    drop::<(Seat, _)>((seat, open));
-                });
+                tokio::spawn(service.clone().serve(accepted, ending.clone(), (seat, open.clone())));
             }
             Err(error) if is_exhausted(&error) => {
                 let listener = &service.snapshot.load().listener.name;

@@ -18,7 +18,6 @@ mod tests;
 mod watched;
 
 use std::{
-    io,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -121,26 +120,30 @@ where
             let _ = ending.wait_for(|&stop| stop).await;
         });
         loop {
-            let until = (idle_until, head_until);
-            let next = next(&mut stream, &edge, until, timer.as_mut(), end.as_mut()).await;
-            let (head, length, began) = match next {
-                Next::Head(head, length, began) => (head, length, began),
-                Next::Refused(refusal, bytes, began) => {
-                    return refuse(stream, &edge, refusal, &bytes, began).await;
+            let Some(mut bytes) = first(&mut stream, idle_until, timer.as_mut(), end.as_mut()).await else {
+                return;
+            };
+            let began = Instant::now();
+            let checked = match check(&bytes, 0, &edge) {
+                // With memory of its own: an idle connection has none for this.
+                None => {
+                    let until = head_until.unwrap_or(began + edge.head);
+                    Box::pin(rest(&mut stream, &mut bytes, &edge, until)).await
                 }
-                Next::Closed => return,
+                checked => checked,
+            };
+            let length = match checked {
+                Some(Ok(length)) => length,
+                Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
+                None => return,
             };
             let traffic = stream.traffic().clone();
             let before = (traffic.read(), traffic.written());
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let socket = stream.get_socket_digest();
-            let head = stream.put_back(head, length);
-
-            let mut session = ServerSession::new_http1(stream);
-            session.set_keepalive(Some(edge.idle.as_secs()));
-            session.set_connection_user_context(Some(Box::new(arrival)));
-            let reused = self.proxy.process_new_http(session, shutdown).await;
+            let head = stream.put_back(bytes, length);
+            let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {
                     refusal: Refusal::Other,
@@ -183,25 +186,14 @@ impl Arrival {
     }
 }
 
-/// What came of waiting for a request.
-enum Next {
-    /// It is there, with what has come behind it; the length of the request, if it says that; and since when.
-    Head(BytesMut, Option<u64>, Instant),
-    /// It is refused. What of it is there, and since when.
-    Refused(Refusal, BytesMut, Instant),
-    /// The client has gone, or has had its time.
-    Closed,
-}
-
-/// Waits for a request's first byte and then for its head, each until then; without an end for the head, the edge's
-/// time for it counts from the first byte. While there is no first byte, `end` ends it, too.
-async fn next(
+/// Waits for a request's first byte, until then or until `end` comes. `None` if the client has gone, or has had its
+/// time.
+async fn first(
     stream: &mut Watched,
-    edge: &Edge,
-    (idle_until, head_until): (Instant, Option<Instant>),
+    until: Instant,
     mut timer: Pin<&mut Sleep>,
     mut end: Pin<&mut impl Future<Output = ()>>,
-) -> Next {
+) -> Option<BytesMut> {
     let mut bytes = stream.take_later();
     let mut skipped = 0;
     loop {
@@ -210,50 +202,53 @@ async fn next(
         bytes.advance(blank);
         skipped += blank;
         if skipped > MOST_BLANK {
-            return Next::Closed;
+            return None;
         }
         if !bytes.is_empty() {
-            break;
+            return Some(bytes);
         }
         let read = tokio::select! {
             biased;
             read = stream.read_more(&mut bytes) => read,
-            () = reach(idle_until, timer.as_mut()) => return Next::Closed,
-            () = end.as_mut() => return Next::Closed,
+            () = reach(until, timer.as_mut()) => return None,
+            () = end.as_mut() => return None,
         };
         if !matches!(read, Ok(1..)) {
-            return Next::Closed;
+            return None;
         }
     }
-    let began = Instant::now();
-    let most = edge.limits.head_bytes as usize;
-    let mut searched = 0;
-    let until = head_until.unwrap_or(began + edge.head);
+}
+
+/// Reads until the head that has begun is whole, or is no good, or is late. `None` if the client has gone.
+async fn rest(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: Instant) -> Option<Checked> {
     let checked = timeout_at(until.into(), async {
         loop {
-            if let Some(end) = head::end(&bytes, searched) {
-                let whole = if end > most {
-                    Err(Refusal::TooLarge)
-                } else {
-                    let length = head::check(&bytes[..end], &edge.limits);
-                    length.map(|length| length.map(|length| length + end as u64))
-                };
-                return Ok(whole);
+            let searched = bytes.len();
+            if !matches!(stream.read_more(bytes).await, Ok(1..)) {
+                return None;
             }
-            if bytes.len() > most {
-                return Ok(Err(Refusal::TooLarge));
-            }
-            searched = bytes.len();
-            if stream.read_more(&mut bytes).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            if let Some(checked) = check(bytes, searched, edge) {
+                return Some(checked);
             }
         }
     });
-    match checked.await {
-        Ok(Ok(Ok(length))) => Next::Head(bytes, length, began),
-        Ok(Ok(Err(refusal))) => Next::Refused(refusal, bytes, began),
-        Ok(Err(_)) => Next::Closed,
-        Err(_) => Next::Refused(Refusal::Late, bytes, began),
+    checked.await.unwrap_or(Some(Err(Refusal::Late)))
+}
+
+/// The length of a request if its head says that, or why it is refused.
+type Checked = Result<Option<u64>, Refusal>;
+
+/// Checks the head at the beginning of `bytes`, the first of which were searched for its end; `None` as long as it may
+/// get good.
+fn check(bytes: &[u8], searched: usize, edge: &Edge) -> Option<Checked> {
+    let most = edge.limits.head_bytes as usize;
+    match head::end(bytes, searched) {
+        Some(end) if end <= most => {
+            let length = head::check(&bytes[..end], &edge.limits);
+            Some(length.map(|length| length.map(|length| length + end as u64)))
+        }
+        None if bytes.len() <= most => None,
+        _ => Some(Err(Refusal::TooLarge)),
     }
 }
 
@@ -269,6 +264,14 @@ async fn reach(until: Instant, mut timer: Pin<&mut Sleep>) {
         timer.as_mut().reset(until);
     }
     timer.await;
+}
+
+/// A request as Pingora takes it.
+fn session(stream: Stream, idle: Duration, arrival: Arrival) -> ServerSession {
+    let mut session = ServerSession::new_http1(stream);
+    session.set_keepalive(Some(idle.as_secs()));
+    session.set_connection_user_context(Some(Box::new(arrival)));
+    session
 }
 
 /// Answers, logs and counts, and ends the connection.
