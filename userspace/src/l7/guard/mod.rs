@@ -18,11 +18,13 @@ mod tests;
 mod watched;
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -207,13 +209,18 @@ async fn first(
         if !bytes.is_empty() {
             return Some(bytes);
         }
-        let read = tokio::select! {
-            biased;
-            read = stream.read_more(&mut bytes) => read,
-            () = reach(until, timer.as_mut()) => return None,
-            () = end.as_mut() => return None,
-        };
-        if !matches!(read, Ok(1..)) {
+        let more = poll_fn(|context| match stream.poll_more(context, &mut bytes) {
+            Poll::Ready(read) => Poll::Ready(matches!(read, Ok(1..))),
+            Poll::Pending => {
+                let is_over = poll_reach(until, timer.as_mut(), context).is_ready();
+                if is_over || end.as_mut().poll(context).is_ready() {
+                    Poll::Ready(false)
+                } else {
+                    Poll::Pending
+                }
+            }
+        });
+        if !more.await {
             return None;
         }
     }
@@ -254,16 +261,18 @@ fn check(bytes: &[u8], searched: usize, edge: &Edge) -> Option<Checked> {
 
 /// Waits until then. The timer may be set to an earlier moment, and then is set to this one when that has come: a
 /// connection that is never idle for long sets it once and not with each request.
-async fn reach(until: Instant, mut timer: Pin<&mut Sleep>) {
+fn poll_reach(until: Instant, mut timer: Pin<&mut Sleep>, context: &mut Context<'_>) -> Poll<()> {
     let until = until.into();
     if timer.deadline() > until {
         timer.as_mut().reset(until);
     }
-    while timer.deadline() < until {
-        timer.as_mut().await;
+    loop {
+        ready!(timer.as_mut().poll(context));
+        if timer.deadline() >= until {
+            return Poll::Ready(());
+        }
         timer.as_mut().reset(until);
     }
-    timer.await;
 }
 
 /// A request as Pingora takes it.

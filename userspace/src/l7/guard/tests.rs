@@ -1,6 +1,7 @@
 //! Raw connections to a listener: which bytes get through, and how those end that do not.
 
 use std::{
+    future::poll_fn,
     io::{Read, Write},
     net::{Shutdown, TcpStream},
     pin::pin,
@@ -11,7 +12,7 @@ use std::{
 use proptest::prelude::*;
 use tokio::time::sleep_until;
 
-use super::{head, reach};
+use super::{head, poll_reach};
 use crate::{
     l7::fixture::{DEADLINE, Front, Settings, close, length},
     model::edge::{Edge, Limits},
@@ -224,10 +225,10 @@ async fn a_timer_that_was_set_too_early_goes_on() {
     let (early, late) = (Duration::from_millis(20), Duration::from_millis(200));
     let began = Instant::now();
     let mut timer = pin!(sleep_until((began + early).into()));
-    reach(began + late, timer.as_mut()).await;
+    poll_fn(|context| poll_reach(began + late, timer.as_mut(), context)).await;
     assert!(began.elapsed() >= late);
     // What is past is reached at once.
-    reach(began, timer).await;
+    poll_fn(|context| poll_reach(began, timer.as_mut(), context)).await;
 }
 
 #[test]

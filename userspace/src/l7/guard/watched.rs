@@ -81,15 +81,21 @@ impl Watched {
 
     /// Reads what is there, or waits until something is, and appends it. Returns how much; 0 at the end.
     pub(super) async fn read_more(&mut self, bytes: &mut BytesMut) -> io::Result<usize> {
-        poll_fn(|context| {
-            READ.with_borrow_mut(|scratch| {
-                let mut buffer = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
-                bytes.extend_from_slice(buffer.filled());
-                Poll::Ready(Ok(buffer.filled().len()))
-            })
+        poll_fn(|context| self.poll_more(context, bytes)).await
+    }
+
+    /// As [`Self::read_more`].
+    pub(super) fn poll_more(
+        &mut self,
+        context: &mut Context<'_>,
+        bytes: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        READ.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(&mut self.inner).poll_read(context, &mut buffer))?;
+            bytes.extend_from_slice(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
         })
-        .await
     }
 
     /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for, and which Pingora logs as an error when it
