@@ -245,13 +245,25 @@ fn directory(path: &Path) -> Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
+/// Removes a pin that may be gone already.
+///
+/// # Errors
+/// It cannot be removed.
+pub(super) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn remove_pins(version: &Path) -> Result<()> {
     let mut names = directory(version)?;
     // Links first: no packet shall meet a program without its maps.
     names.sort_by_key(|name| !name.starts_with(LINK));
     for name in names {
-        let path = version.join(name);
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        remove_if_there(&version.join(name))?;
     }
     match fs::remove_dir(version) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
