@@ -90,7 +90,7 @@ where
     pub async fn serve(&self, stream: Stream, ending: &ShutdownWatch) {
         let edge = self.edge();
         let _open = edge.counters.connection();
-        let mut stream = Box::new(Watched::new(stream));
+        let mut stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             if stream.preface(edge.head).await {
                 self.proxy.process_new(stream, ending).await;
@@ -112,6 +112,7 @@ where
     /// One request after the other.
     async fn http1(&self, mut stream: Box<Watched>, shutdown: &ShutdownWatch) {
         let mut edge = self.edge();
+        let is_tls = stream.get_ssl_digest().is_some();
         // The time for the first head begins with the connection.
         let mut idle_until = Instant::now() + edge.head;
         let mut head_until = Some(idle_until);
@@ -126,6 +127,12 @@ where
                 return;
             };
             let began = Instant::now();
+            edge = self.edge();
+            if edge.https != is_tls {
+                // The listener speaks something else now than when the connection began.
+                return;
+            }
+            stream.set_patience(edge.limits.send);
             let checked = match check(&bytes, 0, &edge) {
                 // With memory of its own: an idle connection has none for this.
                 None => {
@@ -163,7 +170,6 @@ where
             let (inner, _) = reused.consume();
             let Ok(inner) = inner.into_any().downcast::<Watched>() else { return };
             stream = inner;
-            edge = self.edge();
             (idle_until, head_until) = (Instant::now() + edge.idle, None);
         }
     }
@@ -319,19 +325,20 @@ async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: 
 }
 
 impl Edge {
-    /// Checks a request, and sets how long its body may take. To be called first of all with every request.
+    /// Checks a request, and sets how long it may stop to move. To be called first of all with every request.
     ///
     /// # Errors
     /// The request is refused; the error carries the status, and `fail_to_proxy` answers with it.
     pub fn admit(&self, session: &mut Session) -> Result<()> {
         session.set_read_timeout(Some(self.limits.body));
-        session.set_write_timeout(Some(self.limits.send));
-        if session.is_http2()
-            && let Err(refusal) = head::check_stream(session.req_header(), &self.limits)
-        {
-            self.counters.refused(refusal);
-            return Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason());
+        if !session.is_http2() {
+            return Ok(());
         }
-        Ok(())
+        // Of HTTP/1 the connection itself goes by it.
+        session.set_write_timeout(Some(self.limits.send));
+        head::check_stream(session.req_header(), &self.limits).or_else(|refusal| {
+            self.counters.refused(refusal);
+            Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason())
+        })
     }
 }

@@ -1,5 +1,5 @@
 //! A client's connection as Pingora gets it: it first reads what the guard has read ahead, no further than to the end of
-//! its request, and both ways are counted.
+//! its request, both ways are counted, and a client that takes nothing of what it is sent is given up.
 
 use std::{
     cell::RefCell,
@@ -27,7 +27,7 @@ use pingora::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
 
 /// What every connection of HTTP/2 begins with.
@@ -67,12 +67,40 @@ pub(super) struct Watched {
     left: Option<u64>,
     /// Of the next request, which the client sent without waiting.
     later: BytesMut,
+    /// How long the client may take nothing of what is sent to it.
+    patience: Duration,
+    /// Runs while it does that.
+    stalled: Option<Pin<Box<Sleep>>>,
     traffic: Arc<Traffic>,
 }
 
 impl Watched {
-    pub(super) fn new(inner: Stream) -> Self {
-        Self { inner, ahead: Bytes::new(), left: None, later: BytesMut::new(), traffic: Arc::default() }
+    pub(super) fn new(inner: Stream, patience: Duration) -> Self {
+        Self {
+            inner,
+            ahead: Bytes::new(),
+            left: None,
+            later: BytesMut::new(),
+            patience,
+            stalled: None,
+            traffic: Arc::default(),
+        }
+    }
+
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// What came of an attempt to send: an error if it has been pending for too long.
+    fn in_time<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
@@ -186,7 +214,8 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        let written = ready!(self.in_time(written, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
         Poll::Ready(Ok(written))
     }
@@ -196,7 +225,8 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices))?;
+        let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        let written = ready!(self.in_time(written, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
         Poll::Ready(Ok(written))
     }
@@ -206,11 +236,13 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        self.in_time(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        let shut = Pin::new(&mut self.inner).poll_shutdown(context);
+        self.in_time(shut, context)
     }
 }
 
@@ -277,3 +309,46 @@ impl GetSocketDigest for Watched {
 
 /// Only h2 without TLS asks to peek, which is not offered.
 impl Peek for Watched {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::sleep,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(400);
+    const BYTES: usize = 1024;
+
+    /// What comes of sending much more than fits to a client that does this.
+    async fn sent_to(client: impl AsyncFnOnce(&mut tokio::io::DuplexStream)) -> io::Result<()> {
+        let (mut end, ours) = duplex(64);
+        let mut watched = Watched::new(Box::new(ours), PATIENCE);
+        let sending = async {
+            watched.write_all(&[0; BYTES]).await?;
+            watched.flush().await
+        };
+        tokio::join!(sending, client(&mut end)).0
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let error = sent_to(async |_| {}).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_slow_one_is_not() {
+        let slow = async |end: &mut tokio::io::DuplexStream| {
+            let mut left = BYTES;
+            while left > 0 {
+                // All of it takes longer than one may wait.
+                sleep(PATIENCE / 8).await;
+                left -= end.read(&mut [0; 64]).await.unwrap();
+            }
+        };
+        sent_to(slow).await.unwrap();
+    }
+}

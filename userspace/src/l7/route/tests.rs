@@ -198,7 +198,8 @@ fn a_rejection_cannot_be_got_round_by_spelling() {
 fn what_is_rejected_for_the_rest_lets_encoded_paths_through() {
     let mut rest = policy("rest", None, prefix("/"));
     rest.action = Action::Reject(403);
-    let routes = routes(&[policy("café", None, exact("/café")), policy("files", None, prefix("/a b/")), rest]);
+    let routes =
+        routes(&[policy("café", None, exact("/café")), policy("files", None, prefix("/a b/")), rest]);
     for (target, expected) in [
         ("/caf%C3%A9", "café"),
         ("/%63af%c3%a9?x=/..", "café"),
