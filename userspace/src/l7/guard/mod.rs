@@ -4,6 +4,7 @@
 //! ```text
 //! watched  the connection, with what was read ahead
 //!   → head    what a head must be like
+//!   → rest    what belongs to the request behind it
 //!   → refusal why it is refused, and what the client is told
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod head;
 pub mod refusal;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -46,7 +48,7 @@ use tokio::{
 };
 
 pub use self::watched::Traffic;
-use self::{refusal::Refusal, watched::Watched};
+use self::{refusal::Refusal, rest::Rest, watched::Watched};
 use super::{
     edge::Edge,
     exchange::{self, Refused},
@@ -137,12 +139,12 @@ where
                 // With memory of its own: an idle connection has none for this.
                 None => {
                     let until = head_until.unwrap_or(began + edge.head);
-                    Box::pin(rest(&mut stream, &mut bytes, &edge, until)).await
+                    Box::pin(whole(&mut stream, &mut bytes, &edge, until)).await
                 }
                 checked => checked,
             };
-            let length = match checked {
-                Some(Ok(length)) => length,
+            let (length, rest) = match checked {
+                Some(Ok(good)) => good,
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
@@ -151,7 +153,7 @@ where
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let socket = stream.get_socket_digest();
-            let head = stream.put_back(bytes, length);
+            let head = stream.put_back(bytes, length, rest);
             let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {
@@ -233,7 +235,7 @@ async fn first(
 }
 
 /// Reads until the head that has begun is whole, or is no good, or is late. `None` if the client has gone.
-async fn rest(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: Instant) -> Option<Checked> {
+async fn whole(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: Instant) -> Option<Checked> {
     let checked = timeout_at(until.into(), async {
         loop {
             let searched = bytes.len();
@@ -248,18 +250,15 @@ async fn rest(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: In
     checked.await.unwrap_or(Some(Err(Refusal::Late)))
 }
 
-/// The length of a request if its head says that, or why it is refused.
-type Checked = Result<Option<u64>, Refusal>;
+/// The length of a request's head and what follows it, or why it is refused.
+type Checked = Result<(usize, Rest), Refusal>;
 
 /// Checks the head at the beginning of `bytes`, the first of which were searched for its end; `None` as long as it may
 /// get good.
 fn check(bytes: &[u8], searched: usize, edge: &Edge) -> Option<Checked> {
     let most = edge.limits.head_bytes as usize;
     match head::end(bytes, searched) {
-        Some(end) if end <= most => {
-            let length = head::check(&bytes[..end], &edge.limits);
-            Some(length.map(|length| length.map(|length| length + end as u64)))
-        }
+        Some(end) if end <= most => Some(head::check(&bytes[..end], &edge.limits).map(|rest| (end, rest))),
         None if bytes.len() <= most => None,
         _ => Some(Err(Refusal::TooLarge)),
     }

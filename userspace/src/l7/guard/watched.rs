@@ -30,6 +30,8 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
+use super::rest::Rest;
+
 /// What every connection of HTTP/2 begins with.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most that is read ahead at once.
@@ -63,8 +65,8 @@ impl Traffic {
 pub(super) struct Watched {
     inner: Stream,
     ahead: Bytes,
-    /// Bytes of the request that are still to be read behind `ahead`; `None` if nobody knows.
-    left: Option<u64>,
+    /// What of the request is still to be read behind `ahead`.
+    rest: Rest,
     /// Of the next request, which the client sent without waiting.
     later: BytesMut,
     /// How long the client may take nothing of what is sent to it.
@@ -79,7 +81,7 @@ impl Watched {
         Self {
             inner,
             ahead: Bytes::new(),
-            left: None,
+            rest: Rest::Unknown,
             later: BytesMut::new(),
             patience,
             stalled: None,
@@ -134,19 +136,16 @@ impl Watched {
             while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
         let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
-        self.put_back(bytes, None);
+        self.put_back(bytes, 0, Rest::Unknown);
         in_time
     }
 
-    /// Has these bytes read next, which it returns. They begin with a request of `length` bytes, as far as that is known;
-    /// what is behind it waits for [`Self::take_later`].
-    pub(super) fn put_back(&mut self, mut bytes: BytesMut, length: Option<u64>) -> Bytes {
-        if let Some(length) = length.and_then(|length| usize::try_from(length).ok())
-            && length < bytes.len()
-        {
-            self.later = bytes.split_off(length);
-        }
-        self.left = length.map(|length| length.saturating_sub(bytes.len() as u64));
+    /// Has these bytes read next, which it returns. They begin with a request whose head has so many, and `rest` behind
+    /// it; what comes after that waits for [`Self::take_later`].
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut, head: usize, mut rest: Rest) -> Bytes {
+        let own = head + rest.take(bytes.get(head..).unwrap_or_default());
+        self.later = bytes.split_off(own);
+        self.rest = rest;
         self.ahead = bytes.freeze();
         self.ahead.clone()
     }
@@ -158,27 +157,20 @@ impl Watched {
 
     /// Reads what of the request is still to come. When all of it is there, waits for the client's end.
     fn poll_rest(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        let before = buffer.filled().len();
-        if left >= buffer.remaining() {
-            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        } else if left == 0 && !self.later.is_empty() {
+        if self.rest.is_over() && !self.later.is_empty() {
             // Whoever waits for the client's end has something else to wait for, too.
             return Poll::Pending;
-        } else {
-            return READ.with_borrow_mut(|scratch| {
-                let mut read = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
-                let (own, later) = read.filled().split_at(left.min(read.filled().len()));
-                buffer.put_slice(own);
-                self.later.extend_from_slice(later);
-                self.left = self.left.map(|left| left - own.len() as u64);
-                if own.is_empty() && !later.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
-            });
         }
-        let read = (buffer.filled().len() - before) as u64;
-        self.left = self.left.map(|left| left - read);
-        Poll::Ready(Ok(()))
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        let own = self.rest.take(read);
+        if own == read.len() {
+            return Poll::Ready(Ok(()));
+        }
+        self.later.extend_from_slice(&read[own..]);
+        buffer.set_filled(before + own);
+        if own == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
