@@ -88,14 +88,7 @@ impl Applier {
     }
 
     fn put_pool(&mut self, name: &str, pool: &model::Pool) -> Result<()> {
-        let known = self.registry.pools.get(&name.to_owned());
-        let fresh = pool
-            .members
-            .keys()
-            .filter(|&&member| {
-                known.is_none_or(|index| self.registry.backends.get(&(index, member)).is_none())
-            })
-            .count();
+        let fresh = self.new_members(name, pool);
         ensure!(self.registry.backends.has_room_for(fresh), "pool {name:?}: ek_backend is full");
         let slots = u32::try_from(schedule::slots(pool))?;
         ensure!(self.registry.slots.has_room_for(slots), no_slots(name, slots));
@@ -125,6 +118,15 @@ impl Applier {
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
         self.registry.model.pools.insert(name.to_owned(), pool.clone());
         Ok(())
+    }
+
+    /// How many of the pool's members have no index yet.
+    pub(super) fn new_members(&self, name: &str, pool: &model::Pool) -> usize {
+        let index = self.registry.pools.get(&name.to_owned());
+        let is_known = |&&member: &&SocketAddr| {
+            index.and_then(|index| self.registry.backends.get(&(index, member))).is_some()
+        };
+        pool.members.len() - pool.members.keys().filter(is_known).count()
     }
 
     /// The member's record, and whether it was not a member just before.
@@ -282,7 +284,7 @@ fn cpus() -> Result<usize> {
     nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))
 }
 
-fn no_slots(pool: &str, count: u32) -> String {
+pub(super) fn no_slots(pool: &str, count: u32) -> String {
     format!(
         "pool {pool:?}: ek_slot has no room for the {count} slots of its weights; give its members weights with a common divisor"
     )

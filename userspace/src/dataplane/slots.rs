@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Ranges of slots.
+#[derive(Clone)]
 pub struct SlotRanges {
     capacity: u32,
     /// Taken ranges, resting ones included: first → count.

@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_SLOTS,
-        Service, slot_parts,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_LISTENERS,
+        MAX_SLOTS, Service, slot_parts,
     },
     shared::Shared,
 };
@@ -31,7 +31,6 @@ use crate::{
         wide::{endpoint, wide},
     },
     model::{Access, Algorithm, Limits, Model, Protocol, WhenDown},
-    plan::plan,
 };
 
 const ENTRIES: u32 = 256;
@@ -237,9 +236,7 @@ proptest! {
         let mut applier = Applier { tables, registry: Registry::empty() };
         let mut session = None;
         for (model, pick, passes) in steps {
-            for change in plan(&applier.registry.model, &model) {
-                applier.apply(&change).unwrap();
-            }
+            applier.follow(&model).unwrap();
             check(&mut applier, &model);
             let snapshot = |(index, record): (u32, Shared<'_, Backend>)| (index, record.snapshot());
             let there: Vec<_> =
@@ -257,9 +254,7 @@ proptest! {
             }
             check(&mut applier, &model);
         }
-        for change in plan(&applier.registry.model, &Model::default()) {
-            applier.apply(&change).unwrap();
-        }
+        applier.follow(&Model::default()).unwrap();
         for _ in 0..6 {
             applier.settle(&Census::default()).unwrap();
         }
@@ -345,9 +340,35 @@ fn vips_that_go_make_room_for_those_that_come() {
     };
     for port in [80, 81] {
         let model = model(port);
-        for change in plan(&applier.registry.model, &model) {
-            applier.apply(&change).unwrap();
-        }
+        applier.follow(&model).unwrap();
         check(&mut applier, &model);
     }
+}
+
+#[test]
+fn what_finds_no_room_as_a_whole_changes_nothing() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    let pools = |weights: &[&[u16]]| {
+        let pools = (0..).zip(weights).map(|(number, weights)| (format!("pool{number}"), pool(weights)));
+        Model { pools: pools.collect(), ..Model::default() }
+    };
+    let old = pools(&[&[1, 2], &[1, 2]]);
+    applier.follow(&old).unwrap();
+    applier.registry.slots.take(MAX_SLOTS - 6 - 8).unwrap();
+    let refused = applier.follow(&pools(&[&[2, 3], &[2, 3]])).unwrap_err().to_string();
+    assert!(refused.contains("\"pool1\": ek_slot has no room for the 5 slots"), "{refused}");
+    check(&mut applier, &old);
+
+    for port in 1..=u16::try_from(MAX_LISTENERS).unwrap() {
+        applier.registry.listeners.put(listener(port).0).unwrap();
+    }
+    let mut new = pools(&[&[2, 3], &[1, 2]]);
+    let (key, listener) = listener(u16::MAX);
+    new.vips.insert(key.vip);
+    new.listeners.insert(key, model::Listener { pool: Some("pool0".into()), ..listener });
+    let refused = applier.check(&new).unwrap_err().to_string();
+    assert!(refused.starts_with("ek_listener has no room for 1 more listeners"), "{refused}");
+    assert!(applier.follow(&new).is_err());
+    check(&mut applier, &old);
 }
