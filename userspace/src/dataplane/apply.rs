@@ -286,7 +286,7 @@ fn cpus() -> Result<usize> {
 
 pub(super) fn no_slots(pool: &str, count: u32) -> String {
     format!(
-        "pool {pool:?}: ek_slot has no room for the {count} slots of its weights; give its members weights with a common divisor"
+        "pool {pool:?}: ek_slot has no room for the {count} slots of its weights while others rest that were changed a moment ago: try again in some seconds"
     )
 }
 
