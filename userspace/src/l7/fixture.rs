@@ -26,6 +26,7 @@ use crate::{
         Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
         edge::{Edge, ProxyVersion},
         http::{HttpListener, HttpPool, HttpTimeouts},
+        policy::Policy,
     },
 };
 
@@ -43,6 +44,9 @@ pub(super) struct Settings {
     /// How long a member may take.
     pub(super) read: Duration,
     pub(super) to_members: Option<ProxyVersion>,
+    /// The pool's members, which speak HTTP/2; none for the one that remembers.
+    pub(super) http2_members: Option<Vec<SocketAddr>>,
+    pub(super) policies: Vec<Policy>,
     /// Connections; 0 for any number.
     pub(super) most: u32,
 }
@@ -55,6 +59,8 @@ impl Default for Settings {
             idle: DEADLINE,
             read: DEADLINE,
             to_members: None,
+            http2_members: None,
+            policies: Vec::new(),
             most: 0,
         }
     }
@@ -152,14 +158,21 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
         access: Access::default(),
         limits: Limits::default(),
         when_down: WhenDown::default(),
-        http: Some(HttpListener { timeouts, edge: settings.edge, ..HttpListener::default() }),
+        http: Some(HttpListener {
+            timeouts,
+            edge: settings.edge,
+            policies: settings.policies,
+            ..HttpListener::default()
+        }),
     };
+    let http2 = settings.http2_members.is_some();
+    let members = settings.http2_members.unwrap_or_else(|| vec![member]);
     let pool = Pool {
-        members: [(member, 1)].into(),
+        members: members.into_iter().map(|member| (member, 1)).collect(),
         algorithm: Algorithm::default(),
         health: None,
         drain_timeout: None,
-        http: Some(HttpPool { proxy_protocol: settings.to_members, ..HttpPool::default() }),
+        http: Some(HttpPool { proxy_protocol: settings.to_members, http2, ..HttpPool::default() }),
     };
     Model {
         vips: [key.vip].into(),
@@ -168,8 +181,8 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
     }
 }
 
-/// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, and `/wait` a
-/// little later.
+/// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, nothing but 100
+/// for `/continue`, `/wait` a little later, and `/chunked` without a length.
 fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
@@ -222,6 +235,10 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
         if head.contains(" /hang ") {
             return None;
         }
+        if head.contains(" /continue ") {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+            while more(stream, &mut bytes).is_some() {}
+        }
         if head.contains(" /wait ") {
             thread::sleep(Duration::from_millis(200));
         }
@@ -236,7 +253,11 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
         }
         bytes.drain(..length(&head));
         let status = head.split("/status/").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or("200");
-        let answer = format!("HTTP/1.1 {status} Fine\r\nContent-Length: 3\r\n\r\nok\n");
+        let body = match head.contains(" /chunked ") {
+            true => "Transfer-Encoding: chunked\r\n\r\n3\r\nok\n\r\n0\r\n\r\n",
+            false => "Content-Length: 3\r\n\r\nok\n",
+        };
+        let answer = format!("HTTP/1.1 {status} Fine\r\n{body}");
         stream.write_all(answer.as_bytes()).ok()?;
     }
 }

@@ -1,6 +1,9 @@
 //! One request, stage by stage, in the order in which Pingora calls: what its policy says, which member, what if that
 //! does not answer, and what the client gets.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     any::Any,
     mem,
@@ -23,6 +26,7 @@ use pingora::{
 
 use super::{
     answer::{self, Decision},
+    cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
     pick::{self, Now, Outcome, Picked},
@@ -179,6 +183,7 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
     ) -> Result<()> {
         upstream::to_origin(upstream)?;
+        cookies::join(upstream)?;
         request.snapshot.edge.forward(upstream, session)
     }
 

@@ -15,7 +15,9 @@ pub(super) fn holds(rule: &Rule, headers: &HeaderMap) -> bool {
             .get_all(name)
             .into_iter()
             .any(|value| is_right(&rule.test, &String::from_utf8_lossy(value.as_bytes()))),
-        Subject::Cookie(name) => cookies::sent(headers, name).any(|value| is_right(&rule.test, value)),
+        Subject::Cookie(name) => {
+            cookies::values(headers, name).any(|value| is_right(&rule.test, &String::from_utf8_lossy(value)))
+        }
     };
     found != rule.invert
 }
