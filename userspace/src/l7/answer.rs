@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use http::header;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
 use pingora::{
     Result,
     http::{RequestHeader, ResponseHeader},
 };
 
 use super::{
-    exchange,
     route::{Head, redirect},
     snapshot::{Pool, Snapshot},
+    target,
 };
 use crate::model::policy::{Action, Redirect};
 
@@ -33,24 +33,27 @@ pub enum Decision {
 /// # Errors
 /// None that is known: statuses are checked with the configuration.
 pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Result<Decision> {
-    let target = String::from_utf8_lossy(exchange::target(request));
-    let head = Head { host: host(request), target: &target, headers: &request.headers };
+    // Empty if it does not say.
+    let host = target::authority(request).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default();
+    let path = target::path(request);
+    let elsewhere = |redirect| elsewhere(redirect, host, &path);
     if let Some(redirect) = &snapshot.http.redirect {
-        return elsewhere(redirect, &head);
+        return elsewhere(redirect);
     }
+    let head = Head { host, target: &String::from_utf8_lossy(&path), headers: &request.headers };
     let pool = match snapshot.routes.decide(&head).map(|policy| &policy.action) {
         None => snapshot.default_pool(),
         Some(Action::Pool(name)) => snapshot.pools.get(name),
         Some(Action::Reject(status)) => return refuse(*status),
-        Some(Action::Redirect(redirect)) => return elsewhere(redirect, &head),
+        Some(Action::Redirect(redirect)) => return elsewhere(redirect),
     };
     pool.map_or_else(|| refuse(NO_POOL), |pool| Ok(Decision::Forward(pool.clone())))
 }
 
-fn elsewhere(redirect: &Redirect, head: &Head<'_>) -> Result<Decision> {
-    let Some(location) = redirect::location(redirect, head) else { return refuse(BAD_REQUEST) };
+fn elsewhere(redirect: &Redirect, host: &str, path: &[u8]) -> Result<Decision> {
+    let Some(location) = redirect::location(redirect, host, path) else { return refuse(BAD_REQUEST) };
     let mut response = empty(redirect.status)?;
-    response.insert_header(header::LOCATION, location)?;
+    response.insert_header(LOCATION, location)?;
     Ok(Decision::Answer(Box::new(response)))
 }
 
@@ -64,18 +67,12 @@ fn refuse(status: u16) -> Result<Decision> {
 /// This is no status.
 pub fn refusal(status: u16) -> Result<ResponseHeader> {
     let mut response = empty(status)?;
-    response.insert_header(header::CACHE_CONTROL, "private, no-store")?;
+    response.insert_header(CACHE_CONTROL, "private, no-store")?;
     Ok(response)
 }
 
 fn empty(status: u16) -> Result<ResponseHeader> {
     let mut response = ResponseHeader::build(status, Some(2))?;
-    response.insert_header(header::CONTENT_LENGTH, "0")?;
+    response.insert_header(CONTENT_LENGTH, "0")?;
     Ok(response)
-}
-
-/// Whom the request is for, as it says; empty if it does not.
-fn host(request: &RequestHeader) -> &str {
-    let said = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    request.uri.authority().map(|authority| authority.as_str()).or(said).unwrap_or_default()
 }

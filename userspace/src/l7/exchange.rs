@@ -7,10 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::header::{HOST, HeaderMap, REFERER, USER_AGENT};
+use http::{
+    StatusCode,
+    header::{HeaderMap, REFERER, USER_AGENT},
+};
 use jiff::Zoned;
 use pingora::{
     Error, ErrorSource,
+    http::{RequestHeader, ResponseHeader},
     protocols::{SocketDigest, l4::socket::SocketAddr as PingoraAddr},
     proxy::Session,
 };
@@ -21,6 +25,7 @@ use super::{
     guard::{Arrival, refusal::Refusal},
     log::{Attempt, Record, TlsRecord},
     metrics::Answered,
+    target,
     tls::ServerName,
 };
 
@@ -98,8 +103,8 @@ impl Exchange {
         if let Some(attempt) = self.attempts.last_mut() {
             attempt.response.get_or_insert(self.attempt_began.elapsed());
         }
-        let written = session.response_written().map(|response| response.status.as_u16());
-        let status = written.or(error.map(failure::status)).unwrap_or(0);
+        let answered = answer(session).map(|response| response.status.as_u16());
+        let status = answered.or(error.map(failure::status)).unwrap_or(0);
         let (request_length, bytes_sent) = self.bytes(session);
         let time = self.began.elapsed();
         edge.counters.answered(&Answered { status, time, bytes_in: request_length, bytes_out: bytes_sent });
@@ -123,7 +128,7 @@ impl Exchange {
             method: request.method.as_str().as_bytes(),
             https: edge.https,
             host: &host(request),
-            target: target(request),
+            target: &target::path(request),
             version: version(request.version),
             request_length,
             bytes_sent,
@@ -153,9 +158,9 @@ impl Exchange {
             return (traffic.read() - before.0, traffic.written() - before.1);
         }
         let request = session.req_header();
-        let line = request.method.as_str().len() + target(request).len() + " HTTP/2.0 \r\n".len();
+        let line = request.method.as_str().len() + target::path(request).len() + " HTTP/2.0 \r\n".len();
         let received = line + length(&request.headers) + session.body_bytes_read();
-        let sent = session.response_written().map_or(0, |response| {
+        let sent = answer(session).map_or(0, |response| {
             "HTTP/2.0 200 \r\n".len() + length(&response.headers) + session.body_bytes_sent()
         });
         (received as u64, sent as u64)
@@ -223,23 +228,17 @@ pub(super) fn rtt_us(socket: Option<&SocketDigest>) -> Option<u32> {
     Some(socket?.tcp_info()?.tcpi_rtt)
 }
 
-/// The host that was asked for, in lower case and without port.
-fn host(request: &pingora::http::RequestHeader) -> Vec<u8> {
-    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = authority.or_else(|| request.headers.get(HOST).map(|host| host.as_bytes()));
-    let host = host.unwrap_or_default().to_ascii_lowercase();
-    match host.iter().rposition(|&byte| byte == b':') {
-        Some(colon) if host[colon..].iter().all(|&byte| byte != b']') => host[..colon].into(),
-        _ => host,
-    }
+/// What the client was answered; none if it has heard only that its answer is to come.
+pub(super) fn answer(session: &Session) -> Option<&ResponseHeader> {
+    let is_last =
+        |status: StatusCode| !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS;
+    session.response_written().filter(|response| is_last(response.status))
 }
 
-/// Path and query as the client wrote them.
-pub(super) fn target(request: &pingora::http::RequestHeader) -> &[u8] {
-    match request.uri.path_and_query() {
-        Some(path) if request.uri.authority().is_some() => path.as_str().as_bytes(),
-        _ => request.raw_path(),
-    }
+/// The host that was asked for, in lower case and without port.
+fn host(request: &RequestHeader) -> Vec<u8> {
+    let authority = String::from_utf8_lossy(target::authority(request).unwrap_or_default());
+    target::host(&authority).to_ascii_lowercase().into_bytes()
 }
 
 fn version(version: http::Version) -> &'static [u8] {
@@ -321,6 +320,15 @@ mod tests {
         assert_eq!(words[30..34], ["-", "-", "-", "-"]);
         assert!(words[34].parse::<u32>().is_ok(), "the round-trip time");
     }
+    #[test]
+    fn a_line_tells_the_url_once_however_it_was_asked_for() {
+        let (front, path) = logged("url", LogFormat::Line);
+        front.ask(b"GET HTTP://Shop.Example:81?a=b HTTP/1.0\r\n\r\n");
+        let line = line(&path, 1);
+        fs::remove_file(&path).unwrap();
+        assert!(line.contains(r#" "GET http://shop.example/?a=b HTTP/1.0" "#), "{line}");
+    }
+
 
     #[test]
     fn refused_requests_have_their_lines_too() {

@@ -5,10 +5,10 @@
 
 use std::net::IpAddr;
 
-use http::header::{HOST, HeaderValue};
+use http::header::HeaderValue;
 use pingora::{Result, http::RequestHeader, proxy::Session};
 
-use super::{edge::Edge, exchange};
+use super::{edge::Edge, exchange, target};
 use crate::model::edge::ForwardedFor;
 
 const FOR: &str = "X-Forwarded-For";
@@ -42,9 +42,7 @@ impl Edge {
     fn tell(&self, request: &mut RequestHeader, client: IpAddr) -> Result<()> {
         let settings = self.forwarded;
         // Before claims go.
-        let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
-        let host = host.or_else(|| request.headers.get(HOST).map(HeaderValue::as_bytes));
-        let host = host.and_then(|host| HeaderValue::from_bytes(host).ok());
+        let host = target::authority(request).and_then(|host| HeaderValue::from_bytes(host).ok());
         // To a member that is a CGI or WSGI program, X_Forwarded_For is the same header.
         remove(request, |name| name.contains('_') && CLAIMS.contains(&name.replace('_', "-").as_str()));
         match settings.address {

@@ -9,7 +9,7 @@
 //!   → guard    a request's head, in time and in shape
 //!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
 //!   → proxy    one request, stage by stage
-//!   → answer   whether a member answers it, by what route says: which policy it meets
+//!   → answer   whether a member answers it, by what route says: which policy it meets; target is what it asks for
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
@@ -46,5 +46,6 @@ pub mod snapshot;
 pub mod stream;
 pub mod threads;
 pub mod tls;
+mod target;
 mod tunnel;
 pub mod upstream;

@@ -182,9 +182,10 @@ impl ProxyHttp for Proxy {
         upstream: &mut RequestHeader,
         request: &mut Request,
     ) -> Result<()> {
-        upstream::to_origin(upstream)?;
+        let edge = &request.snapshot.edge;
+        edge.forward(upstream, session)?;
         cookies::join(upstream)?;
-        request.snapshot.edge.forward(upstream, session)
+        upstream::to_origin(upstream, edge)
     }
 
     async fn upstream_response_filter(
@@ -255,7 +256,7 @@ impl ProxyHttp for Proxy {
         let again = is_members
             && session.req_header().method.is_idempotent()
             && !session.retry_buffer_truncated()
-            && !has_answer(session)
+            && exchange::answer(session).is_none()
             && *error.etype() != ErrorType::ReadTimedout;
         error.set_retry(again);
         error
@@ -269,7 +270,7 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let status = failure::status(error);
         if status != CLIENT_GONE
-            && !has_answer(session)
+            && exchange::answer(session).is_none()
             && let Err(error) = refuse(session, status).await
         {
             // The client may be gone by now.
@@ -314,13 +315,6 @@ async fn refuse(session: &mut Session, status: u16) -> Result<()> {
     session.write_response_header(Box::new(answer::refusal(status)?), true).await?;
     session.finish_body().await?;
     Ok(())
-}
-
-/// Whether the client has heard more than that its answer is to come.
-fn has_answer(session: &Session) -> bool {
-    session.response_written().is_some_and(|response| {
-        !response.status.is_informational() || response.status == StatusCode::SWITCHING_PROTOCOLS
-    })
 }
 
 /// Who asks.

@@ -1,19 +1,25 @@
 //! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
 
 use std::{
-    net::SocketAddr,
+    io,
+    net::{IpAddr, SocketAddr},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
+use http::header::HOST;
 use pingora::{
-    Result,
+    Error, ErrorType, OrErr, Result,
     http::RequestHeader,
-    protocols::{ALPN, TcpKeepalive},
+    protocols::{
+        ALPN, TcpKeepalive,
+        l4::{ext::set_tcp_keepalive, socket::SocketAddr as PingoraAddr},
+    },
     upstreams::peer::HttpPeer,
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::snapshot::Pool;
+use super::{edge::Edge, snapshot::Pool, target};
 use crate::model::http::HttpTimeouts;
 
 /// How long an unused connection to a member is kept: less than what most servers keep theirs for, so that it is ours
@@ -21,6 +27,13 @@ use crate::model::http::HttpTimeouts;
 const IDLE: Duration = Duration::from_secs(50);
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: usize = 100;
+/// When a member on whose connection nothing moves is asked whether it is still there: it is given up after 90 s.
+const KEEPALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(60),
+    interval: Duration::from_secs(10),
+    count: 3,
+    user_timeout: Duration::ZERO,
+};
 
 thread_local! {
     /// Different in each thread. What comes on a connection wakes the thread that made it, so no other one uses it again.
@@ -42,28 +55,63 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
     options.idle_timeout = Some(IDLE);
-    options.tcp_keepalive = Some(TcpKeepalive {
-        idle: Duration::from_secs(60),
-        interval: Duration::from_secs(10),
-        count: 3,
-        user_timeout: Duration::ZERO,
-    });
+    options.tcp_keepalive = Some(KEEPALIVE);
     if let Some(tls) = &pool.tls {
         tls.apply(&mut peer);
     }
     peer
 }
 
-/// Asks for a path, if the client asked for a URL as it would ask a forward proxy.
+/// Makes a connection to a member for which Pingora's own way will not do, with `first` as its first bytes; `patience` is
+/// for both.
 ///
 /// # Errors
-/// None that is known: the path is part of what the client asked for.
-pub fn to_origin(request: &mut RequestHeader) -> Result<()> {
-    if matches!(request.raw_path(), [b'/' | b'*', ..]) {
-        return Ok(());
+/// There is no connection in that time; the error's type says why not.
+pub async fn connect(member: &PingoraAddr, first: &[u8], patience: Duration) -> Result<TcpStream> {
+    let address = member.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
+    let connected = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        stream.write_all(first).await?;
+        io::Result::Ok(stream)
+    };
+    let connected = timeout(patience, connected).await;
+    let connected = connected.or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?;
+    let stream = connected.map_err(|error| {
+        let kind = match error.kind() {
+            io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+            _ => ErrorType::ConnectError,
+        };
+        Error::because(kind, format!("to {address}"), error)
+    })?;
+    set_tcp_keepalive(&stream, &KEEPALIVE)?;
+    Ok(stream)
+}
+
+/// Asks for a path of a host, even if the client asked for a URL as it would ask a forward proxy, or named no host: then
+/// it meant the address that it came to.
+///
+/// # Errors
+/// None that is known: path and host are part of what the client asked for.
+pub fn to_origin(request: &mut RequestHeader, edge: &Edge) -> Result<()> {
+    if request.uri.authority().is_none() && !request.headers.contains_key(HOST) {
+        let host = target::authority(request).map(<[u8]>::to_vec);
+        request.insert_header(HOST, host.unwrap_or_else(|| vip(edge.vip, edge.https).into()))?;
     }
-    let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    request.set_raw_path(path.as_bytes())
+    if !matches!(request.raw_path(), [b'/' | b'*', ..]) {
+        let path = target::path(request).into_owned();
+        request.set_raw_path(&path)?;
+    }
+    Ok(())
+}
+
+/// An address as it stands in a URL, with the port if it is not the scheme's.
+fn vip(address: SocketAddr, https: bool) -> String {
+    match address.ip() {
+        _ if address.port() != if https { 443 } else { 80 } => address.to_string(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }
 
 /// Has the connection made anew and not kept, whatever others there are.
@@ -72,4 +120,41 @@ pub fn renew(peer: &mut HttpPeer) {
     static KEY: AtomicU64 = AtomicU64::new(0x6672_6573_6800_0000);
     peer.group_key ^= KEY.fetch_add(1, Relaxed);
     peer.options.idle_timeout = Some(Duration::ZERO);
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{getsockopt, sockopt};
+    use tokio::{io::AsyncReadExt, net::TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_vip_names_its_port_if_that_is_not_the_schemes() {
+        for (address, https, expected) in [
+            ("192.0.2.1:80", false, "192.0.2.1"),
+            ("192.0.2.1:80", true, "192.0.2.1:80"),
+            ("192.0.2.1:443", true, "192.0.2.1"),
+            ("[2001:db8::1]:443", true, "[2001:db8::1]"),
+            ("[2001:db8::1]:8080", false, "[2001:db8::1]:8080"),
+        ] {
+            assert_eq!(vip(address.parse().unwrap(), https), expected);
+        }
+    }
+
+    /// Pingora sets nothing on a tunnel's connection, and what is not sent anything never fails.
+    #[tokio::test]
+    async fn a_connection_of_ours_notices_when_its_member_is_gone() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let member = listener.local_addr().unwrap().into();
+        let stream = connect(&member, b"hello", Duration::from_secs(20)).await.unwrap();
+        assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap() && stream.nodelay().unwrap());
+        assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), 60);
+        let mut first = [0; 5];
+        listener.accept().await.unwrap().0.read_exact(&mut first).await.unwrap();
+        assert_eq!(&first, b"hello");
+        drop(listener);
+        let refused = connect(&member, b"", Duration::from_secs(20)).await.unwrap_err();
+        assert_eq!(*refused.etype(), ErrorType::ConnectRefused);
+    }
 }

@@ -19,6 +19,17 @@ fn front() -> Front {
     Front::start(Settings::default())
 }
 
+/// A front that rejects what is for this domain, or this path.
+fn rejecting(domain: Option<&str>, path: Option<&str>) -> Front {
+    let condition = Condition {
+        domain: domain.map(|name| Domain::Exact(name.into())),
+        path: path.map(|path| PathMatch::Exact(path.into())),
+        ..Condition::default()
+    };
+    let policies = vec![Policy { name: "no".into(), condition, action: Action::Reject(403) }];
+    Front::start(Settings { policies, ..Settings::default() })
+}
+
 /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
 #[test]
 fn a_member_gets_all_cookies_in_one_field() {
@@ -28,4 +39,41 @@ fn a_member_gets_all_cookies_in_one_field() {
     let lines: Vec<_> =
         sent.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"cookie")).collect();
     assert_eq!(lines, [b"cookie: a=1; b=\xe9; c=3\r"]);
+}
+
+#[test]
+fn a_policy_for_a_domain_meets_who_names_it_in_the_target_only() {
+    let front = rejecting(Some("admin.example"), None);
+    let answer = front.ask(b"GET http://admin.example:80/ HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+}
+
+#[test]
+fn a_member_is_told_a_host_even_if_the_client_named_none() {
+    for (target, path, host) in [
+        ("http://shop.example:8080/x?y", "/x?y", "shop.example:8080"),
+        ("http://shop.example?y", "/?y", "shop.example"),
+        ("http://shop.example", "/", "shop.example"),
+        ("/x", "/x", "203.0.113.10"),
+    ] {
+        let front = front();
+        let answer = front.ask(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        let sent = front.sent();
+        assert!(sent.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{target}: {sent}");
+        assert!(sent.contains(&format!("\r\nHost: {host}\r\n")), "{target}: {sent}");
+    }
+}
+
+#[test]
+fn a_client_that_goes_after_100_has_had_no_answer() {
+    let front = front();
+    let mut client = front.connect();
+    client
+        .write_all(b"PUT /continue HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+        .unwrap();
+    client.read_exact(&mut [0; 12]).unwrap();
+    close(&client);
+    let row = front.wait_for("the request's end", |row| row.requests == 1);
+    assert_eq!(row.http_499, 1, "{row:?}");
 }

@@ -2,14 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::l7::target;
+
 /// The name in a Host header: in lower case, without port and without the dot at its end.
 pub fn name(authority: &str) -> Cow<'_, str> {
-    let authority = authority.trim();
-    let name = match authority.rsplit_once(':') {
-        // In an IPv6 address's brackets a colon is no port's.
-        Some((name, port)) if !port.contains(']') => name,
-        _ => authority,
-    };
+    let name = target::host(authority.trim());
     let name = name.strip_suffix('.').unwrap_or(name);
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()

@@ -1,22 +1,27 @@
 //! Where exactly a client is sent.
 
-use http::HeaderValue;
+use std::borrow::Cow;
 
-use super::{Head, path};
-use crate::model::policy::{Redirect, RedirectTo};
+use http::HeaderValue;
+use percent_encoding::{AsciiSet, percent_encode};
+
+use crate::{
+    l7::target,
+    model::policy::{Redirect, RedirectTo},
+};
 
 /// The port that `https` means when none is said.
 const HTTPS_PORT: u16 = 443;
 
-/// The `Location` header for a request; `None` if the request names no host that could stand in one, or its target
-/// could not: answer 400.
-pub fn location(redirect: &Redirect, head: &Head<'_>) -> Option<HeaderValue> {
+/// The `Location` header for a request for this path and query of this host, which may be empty or have a port; `None` if
+/// one of them could not stand in it: answer 400.
+pub fn location(redirect: &Redirect, host: &str, path: &[u8]) -> Option<HeaderValue> {
     let url = match &redirect.to {
         RedirectTo::Url(url) => url.clone(),
-        RedirectTo::Prefix(prefix) => format!("{prefix}{}", rest(head.target)?),
+        RedirectTo::Prefix(prefix) => format!("{prefix}{}", rest(path)?),
         RedirectTo::Listener { port, .. } => {
-            let host = host(head.host)?;
-            let rest = rest(head.target)?;
+            let host = name(host)?;
+            let rest = rest(path)?;
             if *port == HTTPS_PORT {
                 format!("https://{host}{rest}")
             } else {
@@ -27,21 +32,18 @@ pub fn location(redirect: &Redirect, head: &Head<'_>) -> Option<HeaderValue> {
     HeaderValue::from_str(&url).ok()
 }
 
-/// Path and query as they came.
-fn rest(target: &str) -> Option<&str> {
-    match path::origin(target) {
-        "" | "*" => Some("/"),
-        path if path.starts_with('/') => Some(path),
+/// Path and query as they came, except that bytes which a client should have encoded are.
+fn rest(path: &[u8]) -> Option<Cow<'_, str>> {
+    match path {
+        b"" | b"*" => Some("/".into()),
+        [b'/', ..] => Some(percent_encode(path, &AsciiSet::EMPTY).into()),
         _ => None,
     }
 }
 
 /// The host without its port. It becomes part of a URL, so only what a host name or address may have.
-fn host(authority: &str) -> Option<&str> {
-    let name = match authority.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => authority,
-    };
+fn name(authority: &str) -> Option<&str> {
+    let name = target::host(authority);
     let is_ipv6 = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).is_some_and(|address| {
         !address.is_empty() && address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte))
     });
@@ -52,35 +54,33 @@ fn host(authority: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
 
-    fn sent_to(to: RedirectTo, host: &str, target: &str) -> Option<String> {
-        let headers = HeaderMap::new();
-        let head = Head { host, target, headers: &headers };
-        location(&Redirect { status: 301, to }, &head).map(|value| value.to_str().unwrap().to_owned())
+    fn sent_to(to: RedirectTo, host: &str, path: &[u8]) -> Option<String> {
+        location(&Redirect { status: 301, to }, host, path).map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn a_url_is_a_url() {
         let url = || RedirectTo::Url("https://www.example.com/new?x=1".into());
-        assert_eq!(sent_to(url(), "a", "/old?y=2").as_deref(), Some("https://www.example.com/new?x=1"));
+        assert_eq!(sent_to(url(), "a", b"/old?y=2").as_deref(), Some("https://www.example.com/new?x=1"));
     }
 
     #[test]
     fn a_prefix_gets_path_and_query() {
         let prefix = || RedirectTo::Prefix("https://www.example.com/v2".into());
-        for (target, expected) in [
-            ("/a/%2e?b=c", Some("https://www.example.com/v2/a/%2e?b=c")),
-            ("//evil.example/", Some("https://www.example.com/v2//evil.example/")),
-            ("", Some("https://www.example.com/v2/")),
-            ("*", Some("https://www.example.com/v2/")),
-            (".evil.example/", None),
-            ("http://host/a?b", Some("https://www.example.com/v2/a?b")),
-            ("/a\r\nx: y", None),
-        ] {
-            assert_eq!(sent_to(prefix(), "a", target).as_deref(), expected, "{target:?}");
+        let cases: [(&[u8], Option<&str>); 8] = [
+            (b"/a/%2e?b=c", Some("https://www.example.com/v2/a/%2e?b=c")),
+            (b"//evil.example/", Some("https://www.example.com/v2//evil.example/")),
+            (b"", Some("https://www.example.com/v2/")),
+            (b"*", Some("https://www.example.com/v2/")),
+            (b".evil.example/", None),
+            ("/ä?\u{20ac}".as_bytes(), Some("https://www.example.com/v2/%C3%A4?%E2%82%AC")),
+            (b"/\xe9|\"<\x7e", Some("https://www.example.com/v2/%E9|\"<~")),
+            (b"/a\r\nx: y", None),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(sent_to(prefix(), "a", path).as_deref(), expected, "{path:?}");
         }
     }
 
@@ -101,7 +101,7 @@ mod tests {
             ("evil.example?x", 443, None),
             ("a b", 443, None),
         ] {
-            assert_eq!(sent_to(listener(port), host, "/a?b").as_deref(), expected, "{host:?}");
+            assert_eq!(sent_to(listener(port), host, b"/a?b").as_deref(), expected, "{host:?}");
         }
     }
 }
