@@ -153,7 +153,7 @@ impl ProxyHttp for Proxy {
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
         }
-        if session.is_upgrade_req() {
+        if tunnel::is_wanted(session.req_header()) {
             peer.options.read_timeout = Some(http.timeouts.tunnel);
             tunnel::prepare(&mut peer, http.timeouts.connect);
         }
@@ -305,7 +305,7 @@ impl ProxyHttp for Proxy {
 fn is_late(session: &mut Session, error: &Error) -> bool {
     *error.esource() == ErrorSource::Upstream
         && *error.etype() == ErrorType::ReadTimedout
-        && !session.is_upgrade_req()
+        && !tunnel::is_wanted(session.req_header())
         && !session.is_body_done()
 }
 

@@ -14,9 +14,11 @@ use std::{
 };
 
 use async_trait::async_trait;
+use http::{Version, header::UPGRADE};
 use pingora::{
-    Error, ErrorType, OrErr, Result,
+    Result,
     connectors::L4Connect,
+    http::RequestHeader,
     protocols::l4::{
         socket::SocketAddr,
         stream::Stream,
@@ -24,13 +26,16 @@ use pingora::{
     },
     upstreams::peer::HttpPeer,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::upstream;
+
+/// Whether a request asks for a tunnel: of the protocols that it could ask for, Pingora lets no other one through.
+pub fn is_wanted(request: &RequestHeader) -> bool {
+    let protocol = request.headers.get(UPGRADE);
+    request.version == Version::HTTP_11
+        && protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
 
 /// Has a connection of its own made to `peer`, in whatever way connections to it are made; `patience` is for that.
 pub fn prepare(peer: &mut HttpPeer, patience: Duration) {
@@ -50,24 +55,11 @@ impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
         let stream = match &self.usual {
             Some(usual) => usual.connect(address).await?,
-            None => connect(address, self.patience).await?,
+            None => upstream::connect(address, b"", self.patience).await?.into(),
         };
         let socket = Box::new(ReadsLater { stream, has_written: false });
         Ok(VirtualSocketStream::new(socket).into())
     }
-}
-
-async fn connect(address: &SocketAddr, patience: Duration) -> Result<Stream> {
-    let inet = address.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
-    let connected = timeout(patience, TcpStream::connect(inet));
-    let connected = connected.await.or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?;
-    let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
-    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-    let stream = stream.map_err(|error| {
-        let kind = if refused(&error) { ErrorType::ConnectRefused } else { ErrorType::ConnectError };
-        Error::because(kind, format!("to {address}"), error)
-    })?;
-    Ok(stream.into())
 }
 
 /// A connection that is never ready to be read when it has just been written to.
@@ -77,6 +69,7 @@ struct ReadsLater {
     has_written: bool,
 }
 
+/// All options are set when it is made.
 impl VirtualSocket for ReadsLater {
     fn set_socket_option(&self, _option: VirtualSockOpt) -> io::Result<()> {
         Ok(())

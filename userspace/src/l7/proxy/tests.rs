@@ -65,6 +65,25 @@ fn a_member_is_told_a_host_even_if_the_client_named_none() {
     }
 }
 
+/// Only WebSocket goes on to members, so nothing else needs a connection of its own.
+#[test]
+fn another_upgrade_is_a_request_like_any_other() {
+    let front = front();
+    let mut client = front.connect();
+    for _ in 0..2 {
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ok\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            answer.extend(byte);
+        }
+    }
+    assert_eq!(front.connections().len(), 1);
+}
+
 #[test]
 fn a_client_that_goes_after_100_has_had_no_answer() {
     let front = front();

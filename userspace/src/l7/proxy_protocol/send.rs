@@ -5,16 +5,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use pingora::{
-    Error, ErrorType, OkOrErr, OrErr, Result,
+    ErrorType, OkOrErr, OrErr, Result,
     connectors::L4Connect,
     protocols::l4::{socket::SocketAddr as PingoraAddr, stream::Stream},
     proxy::Session,
     upstreams::peer::HttpPeer,
 };
 use proxy_header::{ProxiedAddress, ProxyHeader};
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::super::{edge::Edge, exchange};
+use super::super::{edge::Edge, exchange, upstream};
 use crate::model::edge::ProxyVersion;
 
 /// Opens connections that begin with a header.
@@ -75,22 +74,6 @@ fn one_family(client: SocketAddr, vip: SocketAddr) -> (SocketAddr, SocketAddr) {
 #[async_trait]
 impl L4Connect for Connector {
     async fn connect(&self, address: &PingoraAddr) -> Result<Stream> {
-        let address = address.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
-        let connected = async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(&self.header).await?;
-            Ok(stream)
-        };
-        let stream: std::io::Result<_> = timeout(self.patience, connected)
-            .await
-            .or_err_with(ErrorType::ConnectTimedout, || format!("to {address}"))?;
-        let stream = stream.map_err(|error| {
-            let kind = match error.kind() {
-                std::io::ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
-                _ => ErrorType::ConnectError,
-            };
-            Error::because(kind, format!("to {address}"), error)
-        })?;
-        Ok(stream.into())
+        Ok(upstream::connect(address, &self.header, self.patience).await?.into())
     }
 }
