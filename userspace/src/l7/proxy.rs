@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{StatusCode, header};
+use http::{StatusCode, Version, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
@@ -106,6 +106,10 @@ impl ProxyHttp for Proxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10 {
+            // It knows of one answer only.
+            session.set_ignore_info_resp(true);
+        }
         request.snapshot.edge.admit(session)
     }
 
@@ -208,6 +212,21 @@ impl ProxyHttp for Proxy {
             if let Some(cookie) = picked.set_cookie.take() {
                 response.append_header(header::SET_COOKIE, cookie)?;
             }
+        }
+        Ok(())
+    }
+
+    /// HTTP/1.0 knows no chunks: where the length is not known, the answer ends with the connection.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        _request: &mut Request,
+    ) -> Result<()> {
+        if session.req_header().version == Version::HTTP_10
+            && response.remove_header(&header::TRANSFER_ENCODING).is_some()
+        {
+            session.set_keepalive(None);
         }
         Ok(())
     }

@@ -65,6 +65,26 @@ fn a_member_is_told_a_host_even_if_the_client_named_none() {
     }
 }
 
+/// RFC 9112 section 6.1: no Transfer-Encoding for a client of HTTP/1.0.
+#[test]
+fn a_client_of_http_1_0_gets_an_answer_of_unknown_length_as_it_is() {
+    let answer =
+        front().ask(b"GET /chunked HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").to_lowercase();
+    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert!(
+        !answer.contains("transfer-encoding") && answer.contains("\r\nconnection: close\r\n"),
+        "{answer}"
+    );
+}
+
+/// RFC 9110 section 15.2: no interim answers for a client of HTTP/1.0.
+#[test]
+fn a_client_of_http_1_0_is_not_told_to_continue() {
+    let front = Front::start(Settings { read: std::time::Duration::from_millis(50), ..Settings::default() });
+    let answer = front.ask(b"GET /continue HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
+}
+
 /// Only WebSocket goes on to members, so nothing else needs a connection of its own.
 #[test]
 fn another_upgrade_is_a_request_like_any_other() {
