@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::{StatusCode, Version, header};
 use pingora::{
-    Error, ErrorSource, ErrorType, OkOrErr, Result,
+    Error, ErrorSource, ErrorType, OkOrErr, Result, RetryType,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     protocols::Digest,
@@ -246,8 +246,8 @@ impl ProxyHttp for Proxy {
         error
     }
 
-    /// Another member is tried if the request may be made twice, can be sent again from its first byte, and the client
-    /// has heard nothing yet. A member that is slow is waited for once only.
+    /// Another member is tried if the request may be made twice or was not looked at, can be sent again from its first
+    /// byte, and the client has heard nothing yet. A member that is slow is waited for once only.
     fn error_while_proxy(
         &self,
         peer: &HttpPeer,
@@ -262,9 +262,10 @@ impl ProxyHttp for Proxy {
         }
         request.exchange.failed(&error);
         let is_members = *error.esource() == ErrorSource::Upstream;
+        let is_unread = is_unread(&error);
         if is_members {
             request.status = failure::status(&error);
-            request.is_stale = reused && !request.is_answered && failure::is_loss(&error);
+            request.is_stale = reused && !request.is_answered && (is_unread || failure::is_loss(&error));
             if request.is_stale {
                 // Closed while nobody used it, as a member may: it can be asked again.
                 request.tried.pop();
@@ -273,7 +274,7 @@ impl ProxyHttp for Proxy {
             }
         }
         let again = is_members
-            && session.req_header().method.is_idempotent()
+            && (is_unread || session.req_header().method.is_idempotent())
             && !session.retry_buffer_truncated()
             && exchange::answer(session).is_none()
             && *error.etype() != ErrorType::ReadTimedout;
@@ -326,6 +327,13 @@ fn is_late(session: &mut Session, error: &Error) -> bool {
         && *error.etype() == ErrorType::ReadTimedout
         && !tunnel::is_wanted(session.req_header())
         && !session.is_body_done()
+}
+
+/// Whether a member has said, or shown by the way in which it ended the connection, that it did not look at the request
+/// (RFC 9113 section 8.7). Pingora has other errors tried again, too: those a member may make after the deed.
+fn is_unread(error: &Error) -> bool {
+    matches!(error.retry, RetryType::Decided(true))
+        && !matches!(error.etype(), ErrorType::InvalidH2 | ErrorType::H2Downgrade)
 }
 
 /// Answers with this status, as the last answer of an HTTP/1 connection.

@@ -104,6 +104,63 @@ fn another_upgrade_is_a_request_like_any_other() {
     assert_eq!(front.connections().len(), 1);
 }
 
+/// RFC 9113 section 8.7: such a request was not looked at, so it may be made again whatever it is.
+#[test]
+fn a_request_that_a_member_refuses_unread_goes_to_another() {
+    let asked = Arc::<AtomicUsize>::default();
+    let members = vec![refusing(0, asked.clone()), refusing(0, asked.clone())];
+    let front = Front::start(Settings { http2_members: Some(members), ..Settings::default() });
+    let answer =
+        front.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(asked.load(SeqCst), 2);
+}
+
+/// It may have been about to close a connection that was not used just then.
+#[test]
+fn a_member_that_refuses_a_request_on_a_used_connection_is_asked_on_another() {
+    let asked = Arc::<AtomicUsize>::default();
+    let members = vec![refusing(1, asked.clone())];
+    let front = Front::start(Settings { http2_members: Some(members), ..Settings::default() });
+    let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let mut client = front.connect();
+    client.write_all(request.as_bytes()).unwrap();
+    front.wait_for("an answer", |row| row.requests == 1);
+    client.write_all(request.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200").count(), 2, "{answers}");
+    assert_eq!(asked.load(SeqCst), 3);
+}
+
+/// A member that speaks HTTP/2 and refuses one of the requests that `asked` counts, from 0.
+fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((socket, _)) = listener.accept().await {
+                let asked = asked.clone();
+                tokio::spawn(async move {
+                    let mut connection = h2::server::handshake(socket).await.unwrap();
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        if asked.fetch_add(1, SeqCst) == which {
+                            respond.send_reset(h2::Reason::REFUSED_STREAM);
+                        } else {
+                            let answer = http::Response::builder().header("content-length", "0");
+                            respond.send_response(answer.body(()).unwrap(), true).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+    });
+    address
+}
+
 #[test]
 fn a_client_that_goes_after_100_has_had_no_answer() {
     let front = front();
