@@ -14,6 +14,7 @@
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → tunnel   the same for WebSockets
+//!   → linger   how a connection ends whose client still sends
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
 //! ```
@@ -34,6 +35,7 @@ pub mod failure;
 mod fixture;
 pub mod forwarded;
 pub mod guard;
+mod linger;
 pub mod listen;
 pub mod listeners;
 pub mod log;
@@ -44,8 +46,8 @@ pub mod proxy_protocol;
 pub mod route;
 pub mod snapshot;
 pub mod stream;
+mod target;
 pub mod threads;
 pub mod tls;
-mod target;
 mod tunnel;
 pub mod upstream;

@@ -29,6 +29,7 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
+    linger::linger,
     pick::{self, Now, Outcome, Picked},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
@@ -56,6 +57,8 @@ pub struct Request {
     is_answered: bool,
     /// Whether it needs a new connection: the one that was kept was closed.
     is_stale: bool,
+    /// Whether its answer ends before it is whole.
+    is_cut: bool,
     /// What the client is told if nobody answers: how the last one failed.
     status: u16,
 }
@@ -89,6 +92,7 @@ impl ProxyHttp for Proxy {
             exchange: Exchange::default(),
             is_answered: false,
             is_stale: false,
+            is_cut: false,
             status: NO_MEMBER,
         }
     }
@@ -286,11 +290,12 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         error: &Error,
-        _request: &mut Request,
+        request: &mut Request,
     ) -> FailToProxy {
         let status = failure::status(error);
+        request.is_cut = exchange::answer(session).is_some();
         if status != CLIENT_GONE
-            && exchange::answer(session).is_none()
+            && !request.is_cut
             && let Err(error) = refuse(session, status).await
         {
             // The client may be gone by now.
@@ -301,6 +306,11 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
         request.exchange.finish(session, error, &request.snapshot.edge);
+        // What follows is nothing of the member's.
+        request.picked = None;
+        if !request.is_cut && exchange::answer(session).is_some() {
+            linger(session).await;
+        }
     }
 
     fn suppress_error_log(&self, session: &Session, _request: &Request, error: &Error) -> bool {

@@ -173,3 +173,19 @@ fn a_client_that_goes_after_100_has_had_no_answer() {
     let row = front.wait_for("the request's end", |row| row.requests == 1);
     assert_eq!(row.http_499, 1, "{row:?}");
 }
+
+/// A connection that is closed while data waits is reset, and the client may never see its answer.
+#[test]
+fn a_client_that_still_sends_gets_its_answer_and_no_reset() {
+    let no_member = Front::start(Settings { http2_members: Some(Vec::new()), ..Settings::default() });
+    for (front, status) in [(rejecting(None, Some("/x")), "403"), (no_member, "503")] {
+        let mut client = front.connect();
+        let body = vec![b'x'; 200_000];
+        let head = format!("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        client.write_all(head.as_bytes()).unwrap();
+        client.write_all(&body).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}
