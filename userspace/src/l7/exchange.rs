@@ -146,7 +146,6 @@ impl Exchange {
                 protocol: &tls.version,
                 cipher: &tls.cipher,
                 sni: tls.extension.get::<ServerName>().map(|name| name.0.as_str()),
-                certificate: None,
             }),
             rtt_us: rtt_us(socket),
         });
@@ -320,6 +319,7 @@ mod tests {
         assert_eq!(words[30..34], ["-", "-", "-", "-"]);
         assert!(words[34].parse::<u32>().is_ok(), "the round-trip time");
     }
+
     #[test]
     fn a_line_tells_the_url_once_however_it_was_asked_for() {
         let (front, path) = logged("url", LogFormat::Line);
@@ -328,7 +328,6 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert!(line.contains(r#" "GET http://shop.example/?a=b HTTP/1.0" "#), "{line}");
     }
-
 
     #[test]
     fn refused_requests_have_their_lines_too() {

@@ -62,8 +62,6 @@ pub struct TlsRecord<'a> {
     pub cipher: &'a str,
     /// The name that the client asked for.
     pub sni: Option<&'a str>,
-    /// The name of the certificate that it was shown.
-    pub certificate: Option<&'a str>,
 }
 
 /// One member that was tried. Times are from the beginning of the attempt; none if it did not come to that.

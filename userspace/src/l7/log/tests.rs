@@ -55,7 +55,6 @@ fn record<'a>(at: &'a Zoned, attempts: &'a [Attempt]) -> Record<'a> {
             protocol: "TLSv1.2",
             cipher: "ECDHE-RSA-AES256-GCM-SHA384",
             sni: Some("www.example.com"),
-            certificate: None,
         }),
         rtt_us: Some(56_704),
     }
@@ -160,7 +159,7 @@ proptest! {
             load_balancer: &names[0],
             listener: &names[1],
             pool: Some(&names[2]),
-            tls: Some(TlsRecord { protocol: "TLSv1.3", cipher: "", sni: Some(&names[3]), certificate: None }),
+            tls: Some(TlsRecord { protocol: "TLSv1.3", cipher: "", sni: Some(&names[3]) }),
             ..record(&at, &attempts)
         };
         let line = text(&record, line::write);
