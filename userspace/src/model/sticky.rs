@@ -1,6 +1,6 @@
 //! How the clients of an HTTP pool stay with their members, and when a member rests.
 //!
-//! Read from the file by `config/sticky`, put to work by `l7/pick`.
+//! Read from the file by `config/picking`, put to work by `l7/pick`.
 
 use std::time::Duration;
 
