@@ -216,9 +216,21 @@ const HEADERS: [&str; 22] = [
 ];
 
 /// Requests that are answered otherwise than by nginx, by what they begin with, and why.
-const OTHERWISE: [(&str, u16, u16, &str); 17] = [
+const OTHERWISE: [(&str, u16, u16, &str); 19] = [
     ("get /x ", 200, 400, "methods are compared as they are, and which there are is the member's affair"),
     ("TRACE /", 200, 405, "the same"),
+    (
+        "GET /x HTTP/1.1\r\nHost: shop.example\r\nCookie: a=b\r\nCookie: c=d\r\n\r\n",
+        200,
+        200,
+        "RFC 6265, 5.4: a request has one; members get one, as from HTTP/2",
+    ),
+    (
+        "GET /exact HTTP/1.0\r\n\r\n",
+        200,
+        200,
+        "RFC 9112, 3.2: no request of HTTP/1.1 is without Host; it gets the VIP",
+    ),
     ("OPTIONS * ", 200, 400, "RFC 9110 has it for servers as a whole"),
     ("GET /.. ", 200, 400, "RFC 3986, 5.2.4: above the root is the root; policies go by that"),
     ("GET /../exact ", 200, 400, "the same"),
