@@ -4,6 +4,7 @@
 use std::{
     borrow::Cow,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +16,7 @@ use jiff::Zoned;
 use pingora::{
     Error, ErrorSource,
     http::{RequestHeader, ResponseHeader},
-    protocols::{SocketDigest, l4::socket::SocketAddr as PingoraAddr},
+    protocols::{SocketDigest, l4::socket::SocketAddr as PingoraAddr, tls::SslDigest},
     proxy::Session,
 };
 
@@ -142,11 +143,7 @@ impl Exchange {
             listener: &edge.listener,
             pool: self.pool.as_deref(),
             vip: edge.vip,
-            tls: tls.map(|tls| TlsRecord {
-                protocol: &tls.version,
-                cipher: &tls.cipher,
-                sni: tls.extension.get::<ServerName>().map(|name| name.0.as_str()),
-            }),
+            tls: tls.map(tls_record),
             rtt_us: rtt_us(socket),
         });
     }
@@ -172,10 +169,10 @@ pub(super) struct Refused<'a> {
     pub(super) refusal: Refusal,
     /// Method, target and version as far as they could be told.
     pub(super) line: [&'a [u8]; 3],
-    /// The client.
-    pub(super) client: Option<SocketAddr>,
-    /// Its round-trip time, µs.
-    pub(super) rtt_us: Option<u32>,
+    /// Where it came from.
+    pub(super) socket: Option<Arc<SocketDigest>>,
+    /// Its TLS.
+    pub(super) tls: Option<Arc<SslDigest>>,
     /// When its first byte came.
     pub(super) began: Instant,
     /// Bytes from and to the client.
@@ -185,14 +182,15 @@ pub(super) struct Refused<'a> {
 impl Refused<'_> {
     /// Logs and counts it.
     pub(super) fn finish(&self, edge: &Edge) {
-        let Self { refusal, line: [method, target, version], client, rtt_us, began, bytes } = *self;
+        let Self { refusal, line: [method, target, version], began, bytes, .. } = *self;
+        let socket = self.socket.as_deref();
         let (status, time) = (refusal.status(), began.elapsed());
         edge.counters.refused(refusal);
         edge.counters.answered(&Answered { status, time, bytes_in: bytes.0, bytes_out: bytes.1 });
         let Some(log) = &edge.log else { return };
         log.write(&Record {
             at: &Zoned::now(),
-            client,
+            client: client(socket),
             status,
             method,
             https: edge.https,
@@ -211,8 +209,8 @@ impl Refused<'_> {
             listener: &edge.listener,
             pool: None,
             vip: edge.vip,
-            tls: None,
-            rtt_us,
+            tls: self.tls.as_deref().map(tls_record),
+            rtt_us: rtt_us(socket),
         });
     }
 }
@@ -222,8 +220,14 @@ pub(super) fn client(socket: Option<&SocketDigest>) -> Option<SocketAddr> {
     socket?.peer_addr().and_then(PingoraAddr::as_inet).copied()
 }
 
+/// What the log wants to know of a handshake.
+fn tls_record(tls: &SslDigest) -> TlsRecord<'_> {
+    let sni = tls.extension.get::<ServerName>().map(|name| name.0.as_str());
+    TlsRecord { protocol: &tls.version, cipher: &tls.cipher, sni }
+}
+
 /// The kernel's estimate of the round-trip time to the peer, µs.
-pub(super) fn rtt_us(socket: Option<&SocketDigest>) -> Option<u32> {
+fn rtt_us(socket: Option<&SocketDigest>) -> Option<u32> {
     Some(socket?.tcp_info()?.tcpi_rtt)
 }
 

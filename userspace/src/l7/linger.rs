@@ -7,9 +7,9 @@ use pingora::proxy::Session;
 use tokio::time::timeout;
 
 /// How long a client may take to take note.
-const TIME: Duration = Duration::from_secs(2);
+pub(super) const TIME: Duration = Duration::from_secs(2);
 /// How much more it may send meanwhile.
-const BYTES: usize = 256 * 1024;
+pub(super) const BYTES: usize = 256 * 1024;
 
 /// Reads what is left of an answered request's body, as long as that is not too much.
 pub async fn linger(session: &mut Session) {

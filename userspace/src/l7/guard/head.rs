@@ -5,6 +5,7 @@ use http::uri::Authority;
 use pingora::http::RequestHeader;
 
 use super::{
+    super::target,
     refusal::Refusal,
     rest::{Chunks, Rest},
 };
@@ -89,9 +90,7 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
-    let host = request.uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = host.or_else(|| request.headers.get(http::header::HOST).map(|host| host.as_bytes()));
-    check_host(host.ok_or(Refusal::NoHost)?)
+    check_host(target::authority(request).ok_or(Refusal::NoHost)?)
 }
 
 /// What a head of HTTP/2 would take in HTTP/1.
@@ -129,15 +128,18 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     Ok(modern)
 }
 
-/// A path, a URL, or the asterisk of OPTIONS. Anything else a member could put behind a host of its own choice.
+/// A path, the URL of a host, or the asterisk of OPTIONS. Anything else a member could put behind a host of its own
+/// choice.
 fn check_target(target: &[u8], is_options: bool) -> Result<(), Refusal> {
-    let is_url = ["http://", "https://"].iter().any(|scheme| {
-        target.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme.as_bytes()))
-    });
-    if target.starts_with(b"/") || is_url || (is_options && target == b"*") {
+    if target.starts_with(b"/") || (is_options && target == b"*") {
         return Ok(());
     }
-    Err(Refusal::Malformed)
+    let behind = ["http://", "https://"].iter().find_map(|scheme| {
+        let (begin, rest) = target.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    });
+    let authority = behind.and_then(|rest| rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next());
+    check_host(authority.ok_or(Refusal::Malformed)?)
 }
 
 fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> Result<(), Refusal> {

@@ -49,19 +49,10 @@ use tokio::{
 
 pub use self::watched::Traffic;
 use self::{refusal::Refusal, rest::Rest, watched::Watched};
-use super::{
-    edge::Edge,
-    exchange::{self, Refused},
-    snapshot::Snapshot,
-};
+use super::{edge::Edge, exchange::Refused, linger, snapshot::Snapshot};
 
 /// The most bytes of empty lines before a request.
 const MOST_BLANK: usize = 32;
-/// How long a refused client may take to take note.
-const LINGER: Duration = Duration::from_secs(2);
-/// How much more it may send meanwhile.
-const LINGER_BYTES: usize = 256 * 1024;
-
 /// A proxy with the guard before it.
 pub struct Guard<P> {
     proxy: Arc<HttpProxy<P>>,
@@ -152,15 +143,15 @@ where
             let before = (traffic.read(), traffic.written());
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
-            let socket = stream.get_socket_digest();
+            let (socket, tls) = (stream.get_socket_digest(), stream.get_ssl_digest());
             let head = stream.put_back(bytes, length, rest);
             let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {
                     refusal: Refusal::Other,
                     line: head::first_line(&head),
-                    client: exchange::client(socket.as_deref()),
-                    rtt_us: exchange::rtt_us(socket.as_deref()),
+                    socket,
+                    tls,
                     began,
                     bytes: (traffic.read() - before.0, traffic.written() - before.1),
                 };
@@ -296,13 +287,12 @@ async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: 
         stream.flush().await?;
         AsyncWriteExt::shutdown(&mut *stream).await
     };
-    let answered = matches!(timeout(LINGER, answered).await, Ok(Ok(())));
-    let socket = stream.get_socket_digest();
+    let answered = matches!(timeout(linger::TIME, answered).await, Ok(Ok(())));
     let refused = Refused {
         refusal,
         line: head::first_line(bytes),
-        client: exchange::client(socket.as_deref()),
-        rtt_us: exchange::rtt_us(socket.as_deref()),
+        socket: stream.get_socket_digest(),
+        tls: stream.get_ssl_digest(),
         began,
         bytes: (bytes.len() as u64, stream.traffic().written() - written),
     };
@@ -310,8 +300,8 @@ async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: 
     if answered {
         // A connection closed while data waits is reset, and the client may never see the answer.
         let mut rest = BytesMut::new();
-        let _ = timeout(LINGER, async {
-            let mut left = LINGER_BYTES;
+        let _ = timeout(linger::TIME, async {
+            let mut left = linger::BYTES;
             while let Ok(length @ 1..) = stream.read_more(&mut rest).await
                 && length < left
             {

@@ -30,6 +30,13 @@ const PROBES: &[(&str, &str, u16)] = &[
     ("HTTP/1.0 without Host", "GET / HTTP/1.0\r\n\r\n", 200),
     ("absolute target", "GET http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 200),
     (
+        "absolute target with a port that is none",
+        "GET http://a:70000/x HTTP/1.1\r\nHost: a:70000\r\n\r\n",
+        400,
+    ),
+    ("absolute target that names a user", "GET http://u@a/x HTTP/1.0\r\n\r\n", 400),
+    ("absolute target without a host", "GET http:///x HTTP/1.0\r\n\r\n", 400),
+    (
         "characters that a client should have encoded",
         "GET /\"a\\^{|}?\u{e4} HTTP/1.1\r\nHost: a\r\n\r\n",
         200,
