@@ -5,7 +5,7 @@ use crate::{
         ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
         address_bucket, plane_of,
     },
-    family::{Address, Family},
+    family::{Address, Family, MIX},
     parse::Segment,
     shared::Shared,
     tables::Tables,
@@ -69,7 +69,6 @@ impl Buckets {
     /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
     #[inline(always)]
     pub fn of<F: Family>(config: &Config, segment: &Segment<F>) -> Self {
-        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
         let ports = u64::from(u32::from(segment.sport) << 16 | u32::from(segment.dport));
         let mut hash = (segment.src.keyed(config.seed) ^ ports).wrapping_mul(MIX);
         hash ^= hash >> 32;

@@ -10,7 +10,7 @@ use zerocopy::transmute;
 use crate::{
     abi::NEXT_HOPS,
     admit::Picked,
-    family::{Address, Family},
+    family::{Address, Family, MIX},
     packet::Packet,
     tables::{ANY_SOURCE, Hop, Route, Tables},
     verdict::Event,
@@ -106,7 +106,6 @@ fn look_up<T: Tables>(tables: &T, src: [u8; 16], dst: [u8; 16]) -> Result<Route,
 /// Where the answer for these ends is kept.
 #[inline(always)]
 fn index_of([src, dst]: [[u64; 2]; 2]) -> u32 {
-    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
     let [src, dst] = [src, dst].map(|[high, low]| high.wrapping_mul(MIX) ^ low);
     let mixed = (src.rotate_left(32) ^ dst).wrapping_mul(MIX);
     (mixed >> (u64::BITS - NEXT_HOPS.trailing_zeros())) as u32
