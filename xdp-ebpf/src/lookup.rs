@@ -177,8 +177,8 @@ pub fn reverse<'a, F: Family, T: Tables>(
     local: u32,
     segment: &Segment<F>,
 ) -> Result<Shared<'a, Half<F>>, Event> {
-    let plane = plane_of(segment.src, segment.sport, config.plane_mask);
-    let index = config.reverse_index(local, plane, segment.dport);
+    let plane = plane_of(segment.src, segment.sport, config.plane_mask_of::<F>());
+    let index = config.reverse_index::<F>(local, plane, segment.dport);
     let half = F::reverse(tables, index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport

@@ -159,7 +159,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     /// has none left, of one of the next.
     #[inline(always)]
     fn take_port(&self) -> Result<Local<'a, B>, Event> {
-        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask);
+        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask_of::<B>());
         let addresses = self.config.local_addresses_of::<B>();
         let mut number = self.buckets.spread();
         let mut untried = addresses.min(LOCAL_ADDRESSES_TRIED);
@@ -181,7 +181,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             if !ring.head().swap_if(head, head.wrapping_add(1)) {
                 continue;
             }
-            let index = self.config.reverse_index(number, plane, port).ok_or(Event::DropInternal)?;
+            let index = self.config.reverse_index::<B>(number, plane, port).ok_or(Event::DropInternal)?;
             let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
             if !half.state().swap_if(FREE, CLAIMED) {
                 return Err(Event::DropPortBusy);

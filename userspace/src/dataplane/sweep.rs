@@ -249,7 +249,7 @@ mod tests {
     use crate::{
         dataplane::{
             halves::Version,
-            sessions::tests::{on_plain_memory, take},
+            sessions::tests::{on_plain_memory, place, take},
         },
         model::Access,
     };
@@ -306,12 +306,12 @@ mod tests {
         last_seen: u32,
     ) -> Opened {
         let config = sessions.config;
-        let ring = match backend {
-            Version::V4 => config.plane_index::<family::V4>(1, config.plane_mask),
-            Version::V6 => config.plane_index::<family::V6>(1, config.plane_mask),
+        let place = |port| match backend {
+            Version::V4 => place::<family::V4>(&config, 1, config.plane_mask, port),
+            Version::V6 => place::<family::V6>(&config, 1, config.plane_mask6, port),
         };
-        let port = take(sessions, ring).expect("a free port");
-        let peer = config.reverse_index(1, config.plane_mask, port).unwrap();
+        let port = take(sessions, place(4000).0).expect("a free port");
+        let peer = place(port).1;
         let opened = Opened {
             forward: sessions.forward.position(client, index),
             reverse: sessions.reverse.position(backend, peer),

@@ -130,7 +130,7 @@ pub struct Plane {
 
 shared_fields! { Plane { head: u32, address: [u8; 16], tail: u32, } }
 
-/// The plane of a backend: its connections take their local ports there. `plane_mask` as in [`super::Config`].
+/// The plane of a backend: its connections take their local ports there. `plane_mask` as [`super::Config::plane_mask_of`].
 #[inline(always)]
 pub fn plane_of<A: Address>(address: A, port: u16, plane_mask: u32) -> u32 {
     let folded = address.folded();
