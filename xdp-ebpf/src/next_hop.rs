@@ -8,7 +8,7 @@
 use zerocopy::transmute;
 
 use crate::{
-    abi::NEXT_HOPS,
+    abi::{Interface, NEXT_HOPS},
     admit::Picked,
     family::{Address, Family, MIX},
     packet::Packet,
@@ -75,6 +75,13 @@ pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
     }
     let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
     Ok(Hop::new(slot, ethernet.src.into()))
+}
+
+/// How a packet ends that is larger than the interface's MTU. One that was taken out of the configuration has an empty
+/// slot, whose MTU is zero: nobody is to be told so small a size.
+#[inline(always)]
+pub const fn too_large_for(out: &Interface) -> Event {
+    if out.index == 0 { Event::DropInterface } else { Event::DropOverMtu }
 }
 
 /// The way of a packet from `src` to `dst` (16 bytes each, IPv4 mapped), as [`Tables::route`] says or has said.
