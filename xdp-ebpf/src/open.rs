@@ -7,6 +7,7 @@ use crate::{
     abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
     admit::Picked,
     checksum::Sum,
+    connection,
     family::{Address, Family},
     fragment, limit,
     lookup::{self, Buckets, Found, Place},
@@ -111,12 +112,13 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
                 return Err(event);
             }
         };
-        self.fill(forward, &local);
-        self.tables.count(Event::SessionOpened);
-        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
+        // Before anybody can find the session, and so count it off.
         if let Some(load) = self.tables.load(self.picked.backend().into()) {
             load.value().add(1);
         }
+        self.fill(forward, &local);
+        self.tables.count(Event::SessionOpened);
+        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
         Ok(())
     }
 
@@ -134,6 +136,12 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             return Err(Event::DropRace);
         }
         if from == LIVE {
+            if connection::end(*half) {
+                // A packet brought it back from its reset meanwhile.
+                let (backend, listener) = (half.backend().get(), half.listener().get());
+                let (load, limit) = (self.tables.load(backend.into()), self.tables.limit(listener.into()));
+                connection::count(load, limit, connection::LESS);
+            }
             self.recycle(half).ok_or(Event::DropInternal)?;
         }
         Ok((index, half))
