@@ -34,6 +34,8 @@ pub(super) struct Members<'a> {
     pub(super) https: bool,
     /// How, if that is known.
     pub(super) tls: Option<&'a MemberTls>,
+    /// Whether connections to them begin with a PROXY protocol header, which a check does not send.
+    pub(super) proxy_protocol: bool,
 }
 
 /// The pool's check; none is fine.
@@ -71,7 +73,14 @@ pub(super) fn read(pool: &Table<'_>, members: &Members<'_>) -> Option<Health> {
 }
 
 fn probe(protocol: Value<'_>, table: &Table<'_>, members: &Members<'_>) -> Option<Probe> {
-    let probe = match protocol.string()? {
+    let name = protocol.string()?;
+    if members.proxy_protocol && name.starts_with("http") && table.get("port").is_none() {
+        protocol.refuse(
+            "the members want a PROXY protocol header first, which a check does not send; use \"tcp\", or give the \
+             port on which they answer without",
+        );
+    }
+    let probe = match name {
         "http" => {
             if members.https && table.get("port").is_none() {
                 protocol.refuse(

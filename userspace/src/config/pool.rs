@@ -63,6 +63,7 @@ pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'
             codes: if http.is_some() { Codes::http() } else { Codes::ok() },
             https: table.get("protocol").and_then(|protocol| protocol.string()) == Some("https"),
             tls: http.as_ref().and_then(|http| http.tls.as_ref()),
+            proxy_protocol: http.as_ref().is_some_and(|http| http.proxy_protocol.is_some()),
         };
         let health = health::read(&table, &members_are);
         let mut pool = Pool { members, algorithm: Algorithm::default(), health, drain_timeout, http };

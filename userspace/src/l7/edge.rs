@@ -39,7 +39,9 @@ pub struct Edge {
     pub trusted: TrustedProxies,
     /// Where requests are written down.
     pub log: Option<Log>,
-    /// Where they are counted.
+    /// The pools to which its policies send requests.
+    pub pools: Vec<String>,
+    /// Where requests are counted.
     pub counters: Arc<Counters>,
 }
 
@@ -67,9 +69,6 @@ impl Edges {
     pub fn edge(&self, key: &ListenerKey, listener: &Listener, http: &HttpListener) -> Result<Edge> {
         let settings = &http.edge;
         let log = settings.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
-        let counters = self.metrics.listener(&listener.load_balancer, &listener.name);
-        counters.set_log(log.clone());
-        counters.set_pools(pools(http));
         Ok(Edge {
             load_balancer: listener.load_balancer.clone(),
             listener: listener.name.clone(),
@@ -81,8 +80,17 @@ impl Edges {
             forwarded: settings.forwarded,
             trusted: settings.trusted.clone(),
             log,
-            counters,
+            pools: pools(http),
+            counters: self.metrics.listener(&listener.load_balancer, &listener.name),
         })
+    }
+}
+
+impl Edge {
+    /// Has its counters say what stands beside them: to be called when requests begin to go by it.
+    pub fn is_in_force(&self) {
+        self.counters.set_log(self.log.clone());
+        self.counters.set_pools(self.pools.clone());
     }
 }
 

@@ -64,18 +64,17 @@ pub(super) struct Front {
     /// Everything that the member was sent, by connection.
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
     edges: Edges,
-    _listening: Listening,
+    pub(super) listening: Listening,
     _threads: Threads,
 }
 
 impl Front {
     pub(super) fn start(settings: Settings) -> Self {
         let (member, sent) = member();
-        let key =
-            ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp };
+        let key = key();
         let limit = Arc::new(Mapping::<Limit>::of_zeros(1));
         limit.get(0).unwrap().max_connections().set(settings.most);
-        let model = model(key, member, settings);
+        let model = model(member, settings);
         let edges = Edges::new().unwrap();
         let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
         let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
@@ -86,7 +85,7 @@ impl Front {
         let address = socket.local_addr().unwrap();
         let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
         listening.seat(|| Some(Seats::new(limit, 0)));
-        Self { address, member, sent, edges, _listening: listening, _threads: threads }
+        Self { address, member, sent, edges, listening, _threads: threads }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -134,7 +133,13 @@ impl Front {
     }
 }
 
-fn model(key: ListenerKey, member: SocketAddr, settings: Settings) -> Model {
+fn key() -> ListenerKey {
+    ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp }
+}
+
+/// One listener and one pool with this member.
+pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
+    let key = key();
     let timeouts = HttpTimeouts { head: settings.head, read: settings.read, ..HttpTimeouts::default() };
     let listener = Listener {
         name: "web".into(),

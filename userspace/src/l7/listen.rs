@@ -43,9 +43,9 @@ use crate::{
 const LAST_HANDSHAKES: Duration = Duration::from_secs(1);
 /// How long to wait for a free descriptor.
 const EXHAUSTED: Duration = Duration::from_millis(100);
-/// Idle connections to members, in all.
+/// Idle connections of one listener to members.
 const IDLE_MEMBER_CONNECTIONS: usize = 4096;
-/// How many members one request may be sent to.
+/// How often one request may be sent, those times included when a kept connection turns out to be closed.
 const TRIES: usize = 4;
 
 /// A listener that accepts connections. What it does with them is in its snapshot.
@@ -67,8 +67,8 @@ struct Service {
     settings: Arc<ServerConf>,
 }
 
-/// So many sockets that listen for `key` and are not bound to it: only what is steered to one of them arrives there, at
-/// any of them.
+/// So many sockets that listen for `key` and are not bound to it: what is steered to one of them arrives at any of them,
+/// and nothing else from outside. Who is on this host can reach them by their own port, at a loopback address.
 ///
 /// # Errors
 /// The kernel has no socket or port to give.
@@ -169,6 +169,7 @@ fn settings(threads: usize) -> ServerConf {
 
 impl Service {
     fn new(settings: ServerConf, snapshot: Snapshot) -> Result<Self> {
+        snapshot.edge.is_in_force();
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let current = snapshot.clone();
@@ -179,6 +180,7 @@ impl Service {
 
     fn follow(&self, snapshot: Snapshot) {
         let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
+        snapshot.edge.is_in_force();
         let before = self.snapshot.swap(Arc::new(snapshot));
         if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {
             self.guard.store(Arc::new(guard(&self.settings, &self.snapshot)));
@@ -263,7 +265,11 @@ mod tests {
         time::Instant,
     };
 
-    use super::super::fixture::{DEADLINE, Front, Settings};
+    use super::{
+        super::fixture::{DEADLINE, Front, Settings},
+        *,
+    };
+    use crate::l7::route::Routes;
 
     #[test]
     fn a_connection_too_many_is_closed_and_one_that_ends_makes_room() {
@@ -271,7 +277,7 @@ mod tests {
         let mut first = front.connect();
         first.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         first.read_exact(&mut [0; 12]).unwrap();
-        let is_closed = |read: std::io::Result<usize>| match read {
+        let is_closed = |read: io::Result<usize>| match read {
             Ok(count) => count == 0,
             Err(error) => error.kind() == ErrorKind::ConnectionReset,
         };
@@ -287,5 +293,29 @@ mod tests {
         while !served() {
             assert!(Instant::now() < end, "no room");
         }
+    }
+
+    /// Nothing is asked for as if it were encrypted that is not.
+    #[test]
+    fn a_connection_from_before_the_listener_spoke_tls_ends_with_its_next_request() {
+        let front = Front::start(Settings::default());
+        let mut client = front.connect();
+        let ask = |client: &mut std::net::TcpStream| {
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            client.read(&mut [0; 1024]).unwrap_or(0)
+        };
+        assert!(ask(&mut client) > 0);
+        let before = front.listening.snapshot();
+        front.listening.follow(Snapshot {
+            key: before.key,
+            listener: before.listener.clone(),
+            http: before.http.clone(),
+            edge: Arc::new(Edge { https: true, ..(*before.edge).clone() }),
+            tls: None,
+            routes: Routes::build(&[]).unwrap(),
+            pools: before.pools.clone(),
+        });
+        assert_eq!(ask(&mut client), 0);
+        assert_eq!(front.sent().matches("GET ").count(), 1);
     }
 }

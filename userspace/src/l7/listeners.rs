@@ -81,6 +81,14 @@ impl Layer7 {
     /// # Errors
     /// What is missing; nothing has changed.
     pub fn prepare(&mut self, model: &Model) -> Result<Next> {
+        let next = self.make_ready(model);
+        if next.is_err() {
+            self.forget_others();
+        }
+        next
+    }
+
+    fn make_ready(&mut self, model: &Model) -> Result<Next> {
         self.load_secret(model)?;
         let pools = match &self.secret {
             Some(secret) => pools(model, &self.pools, secret)?,
@@ -111,12 +119,6 @@ impl Layer7 {
         let Next { pools, snapshots, mut sockets } = next;
         self.edges.metrics.follow(pools.clone());
         self.pools = pools;
-        self.edges.metrics.retain(|load_balancer, name| {
-            let named = |snapshot: &Snapshot| {
-                snapshot.edge.load_balancer == load_balancer && snapshot.edge.listener == name
-            };
-            snapshots.values().any(named)
-        });
         let gone: Vec<_> =
             self.listeners.keys().filter(|key| !snapshots.contains_key(key)).copied().collect();
         let mut followed = Ok(());
@@ -131,7 +133,16 @@ impl Layer7 {
                 (None, None) => {}
             }
         }
+        self.forget_others();
         followed
+    }
+
+    /// Forgets the counters of all but the listeners that there are.
+    fn forget_others(&self) {
+        let edges = self.listeners.values().map(|listening| listening.snapshot().edge.clone());
+        let names: BTreeSet<_> =
+            edges.map(|edge| (edge.load_balancer.clone(), edge.listener.clone())).collect();
+        self.edges.metrics.retain(|name| names.contains(name));
     }
 
     /// Lets listeners accept connections that `daemon` has places for by now: to be called when it has followed, too.
@@ -210,5 +221,32 @@ impl Layer7 {
             }
         };
         let _ = timeout(LAST_REQUESTS, all).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::{
+        l7::fixture::{Settings, model},
+        model::edge::{AccessLog, Edge, LogFormat},
+    };
+
+    #[test]
+    fn a_change_that_cannot_be_made_leaves_no_counters() {
+        let state = tempfile::tempdir().unwrap();
+        let mut layer7 = Layer7::new(state.path().into()).unwrap();
+        let mut prepare = |directory: PathBuf| {
+            let log = Some(AccessLog { path: directory.join("log"), format: LogFormat::Line });
+            let edge = Edge { log, ..Edge::default() };
+            let model = model((Ipv4Addr::LOCALHOST, 1).into(), Settings { edge, ..Settings::default() });
+            (layer7.prepare(&model).map(drop), layer7.metrics().rows().len())
+        };
+        assert!(matches!(prepare(state.path().into()), (Ok(()), 1)));
+        let (refused, rows) = prepare(state.path().join("none"));
+        assert!(refused.is_err());
+        assert_eq!(rows, 0);
     }
 }

@@ -4,7 +4,12 @@
 /// of slashes merged, `.` and `..` resolved (RFC 3986, section 5.2.4; at the root `..` stays there). What is not UTF-8
 /// becomes U+FFFD. What this returns it leaves as it is.
 pub fn plain(path: &str) -> String {
-    settled(&decoded(path, |byte| !matches!(byte, b'/' | b'%')))
+    settled(&unsettled(path))
+}
+
+/// What of the plain reading is only decoding.
+pub fn unsettled(path: &str) -> String {
+    decoded(path, |byte| !matches!(byte, b'/' | b'%'))
 }
 
 /// With slashes merged and dot segments resolved.

@@ -156,4 +156,15 @@ fn members_that_speak_tls_are_asked_over_tls() {
         said(&pool("protocol = 'http'", "health = { protocol = 'https' }")),
         [format!("19: pool.health.protocol: {none}")]
     );
+
+    let proxied = "protocol = 'http'\nproxy_protocol = 'v2'";
+    let header = "the members want a PROXY protocol header first, which a check does not send; use \"tcp\", or give \
+                  the port on which they answer without";
+    assert_eq!(
+        said(&pool(proxied, "health = { protocol = 'http' }")),
+        [format!("20: pool.health.protocol: {header}")]
+    );
+    for check in ["protocol = 'http', port = 9000", "protocol = 'tcp'"] {
+        parse("f", &pool(proxied, &format!("health = {{ {check} }}"))).unwrap();
+    }
 }

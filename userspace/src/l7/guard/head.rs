@@ -4,7 +4,10 @@
 use http::uri::Authority;
 use pingora::http::RequestHeader;
 
-use super::refusal::Refusal;
+use super::{
+    refusal::Refusal,
+    rest::{Chunks, Rest},
+};
 use crate::model::edge::Limits;
 
 /// The most headers that Pingora takes.
@@ -31,8 +34,8 @@ pub(super) fn blank(bytes: &[u8]) -> usize {
     bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count()
 }
 
-/// Checks a whole head of HTTP/1. Returns how many bytes follow that belong to the request; `None` if that shows later.
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Option<u64>, Refusal> {
+/// Checks a whole head of HTTP/1. Returns what follows that belongs to the request.
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
     let (line, rest) =
         bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
     let modern = check_line(line)?;
@@ -61,15 +64,16 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Option<u64>, Refusa
         None if modern => return Err(Refusal::NoHost),
         None => {}
     }
-    match (length, encoding) {
-        (Some(_), Some(_)) => Err(Refusal::LengthAndEncoding),
-        (Some(length), None) => Ok(Some(body_length(length)?).filter(|_| !upgrade)),
+    let rest = match (length, encoding) {
+        (Some(_), Some(_)) => return Err(Refusal::LengthAndEncoding),
+        (Some(length), None) => Rest::Bytes(body_length(length)?),
         (None, Some(encoding)) if !modern || !encoding.eq_ignore_ascii_case(b"chunked") => {
-            Err(Refusal::BadEncoding)
+            return Err(Refusal::BadEncoding);
         }
-        (None, Some(_)) => Ok(None),
-        (None, None) => Ok(Some(0).filter(|_| !upgrade)),
-    }
+        (None, Some(_)) => Rest::Chunks(Chunks::new()),
+        (None, None) => Rest::Bytes(0),
+    };
+    Ok(if upgrade { Rest::Unknown } else { rest })
 }
 
 /// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.

@@ -4,6 +4,7 @@
 //! ```text
 //! watched  the connection, with what was read ahead
 //!   → head    what a head must be like
+//!   → rest    what belongs to the request behind it
 //!   → refusal why it is refused, and what the client is told
 //! ```
 //!
@@ -13,6 +14,7 @@
 
 mod head;
 pub mod refusal;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -46,7 +48,7 @@ use tokio::{
 };
 
 pub use self::watched::Traffic;
-use self::{refusal::Refusal, watched::Watched};
+use self::{refusal::Refusal, rest::Rest, watched::Watched};
 use super::{
     edge::Edge,
     exchange::{self, Refused},
@@ -90,7 +92,7 @@ where
     pub async fn serve(&self, stream: Stream, ending: &ShutdownWatch) {
         let edge = self.edge();
         let _open = edge.counters.connection();
-        let mut stream = Box::new(Watched::new(stream));
+        let mut stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             if stream.preface(edge.head).await {
                 self.proxy.process_new(stream, ending).await;
@@ -112,6 +114,7 @@ where
     /// One request after the other.
     async fn http1(&self, mut stream: Box<Watched>, shutdown: &ShutdownWatch) {
         let mut edge = self.edge();
+        let is_tls = stream.get_ssl_digest().is_some();
         // The time for the first head begins with the connection.
         let mut idle_until = Instant::now() + edge.head;
         let mut head_until = Some(idle_until);
@@ -126,16 +129,22 @@ where
                 return;
             };
             let began = Instant::now();
+            edge = self.edge();
+            if edge.https != is_tls {
+                // The listener speaks something else now than when the connection began.
+                return;
+            }
+            stream.set_patience(edge.limits.send);
             let checked = match check(&bytes, 0, &edge) {
                 // With memory of its own: an idle connection has none for this.
                 None => {
                     let until = head_until.unwrap_or(began + edge.head);
-                    Box::pin(rest(&mut stream, &mut bytes, &edge, until)).await
+                    Box::pin(whole(&mut stream, &mut bytes, &edge, until)).await
                 }
                 checked => checked,
             };
-            let length = match checked {
-                Some(Ok(length)) => length,
+            let (length, rest) = match checked {
+                Some(Ok(good)) => good,
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
@@ -144,7 +153,7 @@ where
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let socket = stream.get_socket_digest();
-            let head = stream.put_back(bytes, length);
+            let head = stream.put_back(bytes, length, rest);
             let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {
@@ -163,7 +172,6 @@ where
             let (inner, _) = reused.consume();
             let Ok(inner) = inner.into_any().downcast::<Watched>() else { return };
             stream = inner;
-            edge = self.edge();
             (idle_until, head_until) = (Instant::now() + edge.idle, None);
         }
     }
@@ -227,7 +235,7 @@ async fn first(
 }
 
 /// Reads until the head that has begun is whole, or is no good, or is late. `None` if the client has gone.
-async fn rest(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: Instant) -> Option<Checked> {
+async fn whole(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: Instant) -> Option<Checked> {
     let checked = timeout_at(until.into(), async {
         loop {
             let searched = bytes.len();
@@ -242,18 +250,15 @@ async fn rest(stream: &mut Watched, bytes: &mut BytesMut, edge: &Edge, until: In
     checked.await.unwrap_or(Some(Err(Refusal::Late)))
 }
 
-/// The length of a request if its head says that, or why it is refused.
-type Checked = Result<Option<u64>, Refusal>;
+/// The length of a request's head and what follows it, or why it is refused.
+type Checked = Result<(usize, Rest), Refusal>;
 
 /// Checks the head at the beginning of `bytes`, the first of which were searched for its end; `None` as long as it may
 /// get good.
 fn check(bytes: &[u8], searched: usize, edge: &Edge) -> Option<Checked> {
     let most = edge.limits.head_bytes as usize;
     match head::end(bytes, searched) {
-        Some(end) if end <= most => {
-            let length = head::check(&bytes[..end], &edge.limits);
-            Some(length.map(|length| length.map(|length| length + end as u64)))
-        }
+        Some(end) if end <= most => Some(head::check(&bytes[..end], &edge.limits).map(|rest| (end, rest))),
         None if bytes.len() <= most => None,
         _ => Some(Err(Refusal::TooLarge)),
     }
@@ -319,19 +324,20 @@ async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: 
 }
 
 impl Edge {
-    /// Checks a request, and sets how long its body may take. To be called first of all with every request.
+    /// Checks a request, and sets how long it may stop to move. To be called first of all with every request.
     ///
     /// # Errors
     /// The request is refused; the error carries the status, and `fail_to_proxy` answers with it.
     pub fn admit(&self, session: &mut Session) -> Result<()> {
         session.set_read_timeout(Some(self.limits.body));
-        session.set_write_timeout(Some(self.limits.send));
-        if session.is_http2()
-            && let Err(refusal) = head::check_stream(session.req_header(), &self.limits)
-        {
-            self.counters.refused(refusal);
-            return Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason());
+        if !session.is_http2() {
+            return Ok(());
         }
-        Ok(())
+        // Of HTTP/1 the connection itself goes by it.
+        session.set_write_timeout(Some(self.limits.send));
+        head::check_stream(session.req_header(), &self.limits).or_else(|refusal| {
+            self.counters.refused(refusal);
+            Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason())
+        })
     }
 }

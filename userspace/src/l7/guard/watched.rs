@@ -1,5 +1,5 @@
 //! A client's connection as Pingora gets it: it first reads what the guard has read ahead, no further than to the end of
-//! its request, and both ways are counted.
+//! its request, both ways are counted, and a client that takes nothing of what it is sent is given up.
 
 use std::{
     cell::RefCell,
@@ -27,8 +27,10 @@ use pingora::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::timeout,
+    time::{Sleep, sleep, timeout},
 };
+
+use super::rest::Rest;
 
 /// What every connection of HTTP/2 begins with.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -63,16 +65,44 @@ impl Traffic {
 pub(super) struct Watched {
     inner: Stream,
     ahead: Bytes,
-    /// Bytes of the request that are still to be read behind `ahead`; `None` if nobody knows.
-    left: Option<u64>,
+    /// What of the request is still to be read behind `ahead`.
+    rest: Rest,
     /// Of the next request, which the client sent without waiting.
     later: BytesMut,
+    /// How long the client may take nothing of what is sent to it.
+    patience: Duration,
+    /// Runs while it does that.
+    stalled: Option<Pin<Box<Sleep>>>,
     traffic: Arc<Traffic>,
 }
 
 impl Watched {
-    pub(super) fn new(inner: Stream) -> Self {
-        Self { inner, ahead: Bytes::new(), left: None, later: BytesMut::new(), traffic: Arc::default() }
+    pub(super) fn new(inner: Stream, patience: Duration) -> Self {
+        Self {
+            inner,
+            ahead: Bytes::new(),
+            rest: Rest::Unknown,
+            later: BytesMut::new(),
+            patience,
+            stalled: None,
+            traffic: Arc::default(),
+        }
+    }
+
+    pub(super) fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    /// What came of an attempt to send: an error if it has been pending for too long.
+    fn in_time<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
@@ -106,19 +136,16 @@ impl Watched {
             while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
         let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
-        self.put_back(bytes, None);
+        self.put_back(bytes, 0, Rest::Unknown);
         in_time
     }
 
-    /// Has these bytes read next, which it returns. They begin with a request of `length` bytes, as far as that is known;
-    /// what is behind it waits for [`Self::take_later`].
-    pub(super) fn put_back(&mut self, mut bytes: BytesMut, length: Option<u64>) -> Bytes {
-        if let Some(length) = length.and_then(|length| usize::try_from(length).ok())
-            && length < bytes.len()
-        {
-            self.later = bytes.split_off(length);
-        }
-        self.left = length.map(|length| length.saturating_sub(bytes.len() as u64));
+    /// Has these bytes read next, which it returns. They begin with a request whose head has so many, and `rest` behind
+    /// it; what comes after that waits for [`Self::take_later`].
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut, head: usize, mut rest: Rest) -> Bytes {
+        let own = head + rest.take(bytes.get(head..).unwrap_or_default());
+        self.later = bytes.split_off(own);
+        self.rest = rest;
         self.ahead = bytes.freeze();
         self.ahead.clone()
     }
@@ -130,27 +157,20 @@ impl Watched {
 
     /// Reads what of the request is still to come. When all of it is there, waits for the client's end.
     fn poll_rest(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let left = self.left.map_or(usize::MAX, |left| usize::try_from(left).unwrap_or(usize::MAX));
-        let before = buffer.filled().len();
-        if left >= buffer.remaining() {
-            ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
-        } else if left == 0 && !self.later.is_empty() {
+        if self.rest.is_over() && !self.later.is_empty() {
             // Whoever waits for the client's end has something else to wait for, too.
             return Poll::Pending;
-        } else {
-            return READ.with_borrow_mut(|scratch| {
-                let mut read = ReadBuf::new(scratch);
-                ready!(Pin::new(&mut self.inner).poll_read(context, &mut read))?;
-                let (own, later) = read.filled().split_at(left.min(read.filled().len()));
-                buffer.put_slice(own);
-                self.later.extend_from_slice(later);
-                self.left = self.left.map(|left| left - own.len() as u64);
-                if own.is_empty() && !later.is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
-            });
         }
-        let read = (buffer.filled().len() - before) as u64;
-        self.left = self.left.map(|left| left - read);
-        Poll::Ready(Ok(()))
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        let read = &buffer.filled()[before..];
+        let own = self.rest.take(read);
+        if own == read.len() {
+            return Poll::Ready(Ok(()));
+        }
+        self.later.extend_from_slice(&read[own..]);
+        buffer.set_filled(before + own);
+        if own == 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 }
 
@@ -186,7 +206,8 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes))?;
+        let written = Pin::new(&mut self.inner).poll_write(context, bytes);
+        let written = ready!(self.in_time(written, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
         Poll::Ready(Ok(written))
     }
@@ -196,7 +217,8 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices))?;
+        let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        let written = ready!(self.in_time(written, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
         Poll::Ready(Ok(written))
     }
@@ -206,11 +228,13 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
+        let flushed = Pin::new(&mut self.inner).poll_flush(context);
+        self.in_time(flushed, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        let shut = Pin::new(&mut self.inner).poll_shutdown(context);
+        self.in_time(shut, context)
     }
 }
 
@@ -277,3 +301,46 @@ impl GetSocketDigest for Watched {
 
 /// Only h2 without TLS asks to peek, which is not offered.
 impl Peek for Watched {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, duplex},
+        time::sleep,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(400);
+    const BYTES: usize = 1024;
+
+    /// What comes of sending much more than fits to a client that does this.
+    async fn sent_to(client: impl AsyncFnOnce(&mut tokio::io::DuplexStream)) -> io::Result<()> {
+        let (mut end, ours) = duplex(64);
+        let mut watched = Watched::new(Box::new(ours), PATIENCE);
+        let sending = async {
+            watched.write_all(&[0; BYTES]).await?;
+            watched.flush().await
+        };
+        tokio::join!(sending, client(&mut end)).0
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up() {
+        let error = sent_to(async |_| {}).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_slow_one_is_not() {
+        let slow = async |end: &mut tokio::io::DuplexStream| {
+            let mut left = BYTES;
+            while left > 0 {
+                // All of it takes longer than one may wait.
+                sleep(PATIENCE / 8).await;
+                left -= end.read(&mut [0; 64]).await.unwrap();
+            }
+        };
+        sent_to(slow).await.unwrap();
+    }
+}

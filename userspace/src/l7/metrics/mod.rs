@@ -255,9 +255,9 @@ impl Metrics {
     }
 
     /// Forgets listeners that are gone: those that `there` does not know, by load balancer and name.
-    pub fn retain(&self, there: impl Fn(&str, &str) -> bool) {
+    pub fn retain(&self, there: impl Fn(&(String, String)) -> bool) {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|(load_balancer, listener), _| there(load_balancer, listener));
+        listeners.retain(|name, _| there(name));
     }
 
     /// These are the pools from now on.
@@ -317,7 +317,7 @@ mod tests {
         let metrics = Metrics::default();
         let open = metrics.listener("shop", "web").connection();
         metrics.listener("shop", "other").connection();
-        metrics.retain(|_, listener| listener == "web");
+        metrics.retain(|(_, listener)| listener == "web");
         let again = metrics.listener("shop", "web");
         assert_eq!(metrics.rows().len(), 1);
         assert_eq!((metrics.rows()[0].connections, metrics.rows()[0].connections_open), (1, 1));

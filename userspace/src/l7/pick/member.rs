@@ -158,6 +158,11 @@ impl Standing {
         self.weight > 0 && self.leaves_at.is_none()
     }
 
+    /// Whether it is removed.
+    pub(super) fn leaves(&self) -> bool {
+        self.leaves_at.is_some()
+    }
+
     /// Whether it is removed, and no client can stick to it any more.
     pub(super) fn is_gone(&self, now: Instant) -> bool {
         self.leaves_at.is_some_and(|leaves_at| leaves_at <= now)

@@ -29,15 +29,17 @@ impl Order {
         Self { algorithm, cursor: AtomicU64::new(cursor) }
     }
 
-    /// The indexes of `open`, in the order in which [`Order::pick`] looks at them.
-    pub(super) fn turns(&self, open: &[Open]) -> Vec<u32> {
+    /// The indexes of `open`, in the order in which [`Order::pick`] looks at them. The pool has so many `members`, with
+    /// those that nobody may have now: the size of a table by source goes by them, as in XDP, so that it stays the same
+    /// when one fails.
+    pub(super) fn turns(&self, open: &[Open], members: usize) -> Vec<u32> {
         match self.algorithm {
             Algorithm::WeightedRoundRobin { .. } | Algorithm::WeightedLeastConnections => {
                 schedule::smooth_wrr(&open.iter().map(|open| open.weight).collect::<Vec<_>>())
             }
             Algorithm::SourceHash => {
-                let members: Vec<_> = open.iter().map(|open| (open.member.address, open.weight)).collect();
-                maglev::table(&members, maglev::size(members.len()))
+                let open: Vec<_> = open.iter().map(|open| (open.member.address, open.weight)).collect();
+                maglev::table(&open, maglev::size(members))
             }
         }
     }

@@ -80,7 +80,7 @@ impl View {
             .map(|kept| (kept.member.address, kept))
             .collect();
         Self {
-            turns: order.turns(&open),
+            turns: order.turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
             open,
             kept,
             members: standings.iter().map(|(&address, standing)| (address, member(standing))).collect(),

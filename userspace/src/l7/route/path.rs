@@ -3,8 +3,8 @@
 //! Servers read one path in different ways: `/a/%2e%2e/admin`, `//admin`, `/a/..%2Fadmin`, `/..;/admin` may all be
 //! `/admin`, or not. Here a path has up to three readings:
 //!
-//! - **plain** ([`plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
-//! - **raw**: as it came;
+//! - **plain** ([`crate::model::path::plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
+//! - **unsettled**: only decoded, as by a server that takes every slash and dot for part of a name;
 //! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, a slash
 //!   put in front if there is none, then as above.
 //!
@@ -13,13 +13,13 @@
 
 use std::borrow::Cow;
 
-use crate::model::path::{decoded, plain, settled};
+use crate::model::path::{decoded, settled, unsettled};
 
 /// The readings of one path.
 pub(super) struct Readings<'a> {
     plain: Cow<'a, str>,
-    /// Raw and loose, those that differ from the plain one.
-    others: Vec<Cow<'a, str>>,
+    /// Unsettled and loose, those that differ from the plain one.
+    others: Vec<String>,
 }
 
 impl<'a> Readings<'a> {
@@ -34,9 +34,9 @@ impl<'a> Readings<'a> {
         if !is_spelled_oddly(raw) {
             return Self { plain: raw.into(), others: Vec::new() };
         }
-        let plain = plain(raw);
-        let loose = settled(&loosened(raw));
-        let mut others = vec![Cow::Borrowed(raw), Cow::Owned(loose)];
+        let unsettled = unsettled(raw);
+        let plain = settled(&unsettled);
+        let mut others = vec![unsettled, settled(&loosened(raw))];
         others.retain(|other| *other != plain);
         Self { plain: plain.into(), others }
     }
@@ -48,7 +48,7 @@ impl<'a> Readings<'a> {
 
     /// What others might take it for.
     pub(super) fn others(&self) -> impl Iterator<Item = &str> {
-        self.others.iter().map(AsRef::as_ref)
+        self.others.iter().map(String::as_str)
     }
 }
 
@@ -83,6 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::path::plain;
 
     fn readings(target: &str) -> (String, Vec<String>) {
         let readings = Readings::new(target);
@@ -111,15 +112,15 @@ mod tests {
             ("/x/../a", "/a", &["/x/../a"]),
             ("/../../a", "/a", &["/../../a"]),
             ("/x/..", "/", &["/x/.."]),
-            ("/x/%2e%2E/a", "/a", &["/x/%2e%2E/a"]),
-            ("/%61%2dé%c3%a9", "/a-éé", &["/%61%2dé%c3%a9"]),
-            ("/x%2f..%2fa", "/x%2F..%2Fa", &["/x%2f..%2fa", "/a"]),
+            ("/x/%2e%2E/a", "/a", &["/x/../a"]),
+            ("/%61%2dé%c3%a9", "/a-éé", &[]),
+            ("/x%2f..%2fa", "/x%2F..%2Fa", &["/a"]),
             ("/%252e%252e/a", "/%252e%252e/a", &["/%2e%2e/a"]),
             ("/x\\..\\a", "/x\\..\\a", &["/a"]),
             ("/..;y/a;b/c", "/..;y/a;b/c", &["/a/c"]),
-            ("/%ff%zz%4", "/\u{fffd}%zz%4", &["/%ff%zz%4"]),
+            ("/%ff%zz%4", "/\u{fffd}%zz%4", &[]),
             ("/.well-known/a..b/...", "/.well-known/a..b/...", &[]),
-            ("/a%3Fb%00", "/a?b\0", &["/a%3Fb%00"]),
+            ("/a%3Fb%00", "/a?b\0", &[]),
         ];
         for (target, plain, others) in cases {
             let others = others.iter().map(|&other| other.to_owned()).collect();

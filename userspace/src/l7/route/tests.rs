@@ -192,3 +192,22 @@ fn a_rejection_cannot_be_got_round_by_spelling() {
     // Decoded once, as every server does.
     assert_eq!(met(&routes, "a", "/public/%252e%252e/admin"), Some("public"));
 }
+
+/// A list of what is allowed: encoding is no odd spelling.
+#[test]
+fn what_is_rejected_for_the_rest_lets_encoded_paths_through() {
+    let mut rest = policy("rest", None, prefix("/"));
+    rest.action = Action::Reject(403);
+    let routes =
+        routes(&[policy("café", None, exact("/café")), policy("files", None, prefix("/a b/")), rest]);
+    for (target, expected) in [
+        ("/caf%C3%A9", "café"),
+        ("/%63af%c3%a9?x=/..", "café"),
+        ("/a%20b/c%7Ed", "files"),
+        ("/a%20b/%2e%2e/x", "rest"),
+        ("/x/../caf%C3%A9", "rest"),
+        ("/a%20b/..%2fx", "rest"),
+    ] {
+        assert_eq!(met(&routes, "a", target), Some(expected), "{target}");
+    }
+}

@@ -84,25 +84,40 @@ fn a_client_meets_the_same_member_by_source_and_few_move_when_one_goes() {
     let mut pool = pool(&[1; 10]);
     pool.algorithm = Algorithm::SourceHash;
     let mut world = World::new(&pool);
-    let met = |world: &World| -> Vec<u8> {
-        let headers = HeaderMap::new();
-        let pick = |n| {
-            let request = Request { client: client(n), headers: &headers, is_https: false };
-            host(&world.balancer.pick(&request, &[], world.now).unwrap())
-        };
-        (0..5000).map(pick).collect()
-    };
-    let before = met(&world);
-    assert_eq!(before, met(&world));
+    let before = by_source(&world);
+    assert_eq!(before, by_source(&world));
     for member in 1..=10 {
         let share = before.iter().filter(|&&met| met == member).count();
         assert!((400..600).contains(&share), "{share} of 5000 clients are member {member}'s");
     }
     pool.members.remove(&address(4));
     world.change(&pool);
-    let after = met(&world);
+    let after = by_source(&world);
     let moved = before.iter().zip(&after).filter(|&(before, after)| before != after && *before != 4).count();
     assert!(moved < 250, "{moved} clients of others moved");
+}
+
+/// A pool of this size has a larger table than one with a member less.
+#[test]
+fn few_move_when_one_of_very_many_fails() {
+    let mut pool = checked(pool(&[1; 161]));
+    pool.algorithm = Algorithm::SourceHash;
+    let world = World::new(&pool);
+    (1..=161).for_each(|host| world.judge(host, true));
+    let before = by_source(&world);
+    world.judge(4, false);
+    let moved = before.iter().zip(&by_source(&world)).filter(|(before, after)| before != after).count();
+    assert!(moved < 500, "{moved} of 5000 clients moved");
+}
+
+/// The members that 5000 clients meet.
+fn by_source(world: &World) -> Vec<u8> {
+    let headers = HeaderMap::new();
+    let pick = |n| {
+        let request = Request { client: client(n), headers: &headers, is_https: false };
+        host(&world.balancer.pick(&request, &[], world.now).unwrap())
+    };
+    (0..5000).map(pick).collect()
 }
 
 /// The same member whether a client comes by IPv4 or as an IPv4-mapped IPv6 address; IPv6 clients are spread.
