@@ -13,7 +13,8 @@ use crate::{
     tcp_state::State,
 };
 
-/// How often a step is tried again because somebody else has made one meanwhile: few can at a time.
+/// How often a step is tried if somebody else has made one meanwhile: of the two directions, one wins and the other
+/// then goes on from there.
 const ATTEMPTS: u32 = 2;
 /// What [`count`] adds for a connection more.
 pub const MORE: u32 = 1;
@@ -41,7 +42,8 @@ impl Step {
     }
 }
 
-/// Moves a session, by its forward half, to where `next` leads from its state. `None` if it has ended.
+/// Moves a session, by its forward half, to where `next` leads from its state. `None` if it has ended, or
+/// others moved it each time.
 #[inline(always)]
 pub fn step(forward: Shared<'_, Common>, next: impl Fn(State) -> State) -> Option<Step> {
     for _ in 0..ATTEMPTS {
