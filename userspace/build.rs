@@ -18,7 +18,7 @@ const OBJECTS: &[(&str, &str)] = &[
 ];
 
 /// `bpf-toolchain.toml` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
-/// xtask's `setup/toolchain_file.rs`.
+/// xtask's `setup/build.rs`.
 #[derive(Deserialize)]
 struct Toolchain {
     way: String,

@@ -199,11 +199,17 @@ impl Balancer {
 
     /// Takes it out of the kernel and returns what that says.
     pub fn unload(&self) -> String {
+        self.unload_from(&self.pins)
+    }
+
+    /// Takes what is pinned in another place out of the kernel.
+    pub fn unload_from(&self, pins: &Path) -> String {
         let mut command = self.network.balancer.command(self.program.to_str().unwrap());
-        command.arg("unload").arg("--pin-dir").arg(&self.pins);
+        command.arg("unload").arg("--pin-dir").arg(pins);
         let output = command.output().unwrap();
-        assert!(output.status.success());
-        String::from_utf8(output.stderr).unwrap()
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{said}");
+        said
     }
 
     /// Kills the daemon without a word.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use testbed::{
+    Host, Network, Size,
     network::{BALANCER_BACK6, LOCAL_ADDRESSES, LOCAL_ADDRESSES6},
     wait_for,
 };
@@ -41,6 +42,27 @@ fn connect(balancer: &Balancer, listener: &TcpListener) {
     let connect = || TcpStream::connect_timeout(&balancer.settings.vip(), DEADLINE);
     let client = balancer.network.client().enter(connect).unwrap().unwrap();
     drop((client, listener.accept().unwrap()));
+}
+
+/// A gateway need not answer ARP: its MAC may have been set by hand.
+#[test]
+fn a_neighbour_that_the_administrator_has_set_stays_theirs() {
+    let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
+    let (backend, mac) = (&network.backends[0], "02:00:00:00:47:11");
+    backend.run(&["ip", "link", "set", "eth0", "address", mac]).unwrap();
+    backend.run(&["sysctl", "-w", "net.ipv4.conf.eth0.arp_ignore=8"]).unwrap();
+    let address = backend.address().to_string();
+    let set = ["ip", "neighbour", "add", &address, "lladdr", mac, "dev", "back", "nud", "permanent"];
+    network.balancer.run(&set).unwrap();
+    let listed = |host: &Host| host.run(&["ip", "neighbour", "show", &address, "dev", "back"]).unwrap();
+    let before = listed(&network.balancer);
+
+    let mut balancer = Balancer::start_in(network, Settings::default());
+    connect(&balancer, &servers::listen(&balancer.network.backends[0]));
+    assert_eq!(listed(&balancer.network.balancer), before);
+    balancer.end();
+    balancer.unload();
+    assert_eq!(listed(&balancer.network.balancer), before);
 }
 
 /// Nobody configures VIPs and local addresses by hand: the daemon's local routes make the kernel answer for them.

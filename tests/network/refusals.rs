@@ -4,7 +4,7 @@ use std::{
     fs,
     net::{TcpListener, TcpStream},
     os::unix::{fs::PermissionsExt, process::CommandExt},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -28,7 +28,7 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     let mut balancer = Balancer::start(Settings::default());
     let listener = servers::listen(&balancer.network.backends[0]);
     let pins = balancer.pins().to_owned();
-    let second = pins.with_extension("second");
+    let second = PathBuf::from(format!("{}-second", pins.display()));
 
     let refusal = balancer.refusal(&Settings::default(), &pins);
     assert!(
@@ -65,7 +65,16 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     }
     connect(&balancer, &listener);
     assert!(!second.exists(), "a refused start leaves nothing");
+    let host = &balancer.network.balancer;
+    let ours = || host.run(&["ip", "route", "show", "table", "local", "proto", "139"]).unwrap();
+    let before = ours();
+    assert!(balancer.unload_from(&second).contains("nothing was loaded"));
+    assert_eq!(ours(), before, "what runs from another directory");
+    let other =
+        ["ip", "route", "add", "local", "203.0.113.99", "dev", "lo", "table", "local", "proto", "139"];
+    host.run(&other).unwrap();
     assert!(balancer.unload().contains("unloaded"));
+    assert!(ours().starts_with("local 203.0.113.99 ") && ours().lines().count() == 1, "{}", ours());
     assert!(balancer.unload().contains("nothing was loaded"));
 
     let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));

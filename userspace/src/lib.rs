@@ -15,6 +15,8 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
+//! `privileges` is what those need who load programs, `bpf` has the programs.
+//!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
 pub mod bpf;
@@ -29,5 +31,6 @@ pub mod l7;
 pub mod maglev;
 pub mod model;
 pub mod plan;
+pub mod privileges;
 pub mod schedule;
 pub mod toa;

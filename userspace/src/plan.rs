@@ -1,6 +1,7 @@
 //! From one model to another: the list of changes that `dataplane/` applies. Pure.
 //!
-//! The order keeps every reference good at every step; see [`Change`].
+//! The order keeps every reference good at every step; see [`Change`]. What goes makes room for what comes, where nothing
+//! that stays refers to it.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,18 @@ use crate::model::{Change, Model};
 pub fn plan(old: &Model, new: &Model) -> Vec<Change> {
     let put_pools =
         changed(&old.pools, &new.pools).map(|(name, pool)| Change::PutPool(name.clone(), pool.clone()));
+    let remove_listeners = gone(&old.listeners, &new.listeners).map(|&key| Change::RemoveListener(key));
+    let remove_vips = old.vips.difference(&new.vips).map(|&vip| Change::RemoveVip(vip));
     let add_vips = new.vips.difference(&old.vips).map(|&vip| Change::AddVip(vip));
     let put_listeners = changed(&old.listeners, &new.listeners)
         .map(|(&key, listener)| Change::PutListener(key, listener.clone()));
-    let remove_listeners = gone(&old.listeners, &new.listeners).map(|&key| Change::RemoveListener(key));
-    let remove_vips = old.vips.difference(&new.vips).map(|&vip| Change::RemoveVip(vip));
     let remove_pools = gone(&old.pools, &new.pools).map(|name| Change::RemovePool(name.clone()));
 
     put_pools
-        .chain(add_vips)
-        .chain(put_listeners)
         .chain(remove_listeners)
         .chain(remove_vips)
+        .chain(add_vips)
+        .chain(put_listeners)
         .chain(remove_pools)
         .collect()
 }

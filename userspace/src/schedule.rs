@@ -10,8 +10,23 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
+use crate::{
+    maglev,
+    model::{Algorithm, Pool},
+};
+
+/// The length of a pool's block of `ek_slot` while all its members are up; with fewer of them it is not longer.
+pub fn slots(pool: &Pool) -> u64 {
+    let weights: Vec<u16> = pool.members.values().copied().collect();
+    match pool.algorithm {
+        Algorithm::WeightedRoundRobin { .. } => period(&weights),
+        Algorithm::SourceHash => maglev::size(weights.len()).into(),
+        Algorithm::WeightedLeastConnections => weights.len() as u64,
+    }
+}
+
 /// The length of [`smooth_wrr`]'s sequence: the sum of the weights over their greatest common divisor; 0 if all are.
-pub fn period(weights: &[u16]) -> u64 {
+fn period(weights: &[u16]) -> u64 {
     let sum: u64 = weights.iter().map(|&w| u64::from(w)).sum();
     sum / divisor(weights).max(1)
 }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 
 use crate::{
@@ -26,14 +26,12 @@ pub enum Subject {
 /// # Errors
 /// If this process is not root's, or the benchmark does not build.
 pub fn run(subject: Subject, arguments: &[String]) -> Result<ExitCode> {
-    if !workspace::is_root() {
-        bail!("the benchmark loads BPF programs and makes network namespaces: run it as root");
-    }
     let (name, need) = match subject {
         Subject::L4 => ("l4", Need::Run),
         Subject::L7 => ("l7", Need::Bench),
         Subject::Toa => ("toa", Need::Test),
     };
+    setup::require_root(&format!("bench {name}"))?;
     setup::ensure(need)?;
     let mut command = Command::new(workspace::cargo());
     command.args(["bench", "--quiet", "--package", "testbed", "--bench", name, "--"]).args(arguments);

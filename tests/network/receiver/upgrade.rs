@@ -139,10 +139,10 @@ fn what_cannot_be_done_is_said_in_one_line() {
     one_line(&["lookup", "100.64.0.1:1024"], "nothing is attached at");
     one_line(&["run", "--trusted", TRUSTED, "--cgroup", "/proc"], "not a directory of cgroup2");
     receiver.attach(TRUSTED);
-    one_line(&["run", "--trusted", TRUSTED, "--cgroup", cgroup], "is attached to");
+    one_line(&["run", "--trusted", "192.0.2.0/24", "--cgroup", cgroup], "is attached to");
     let status = receiver.status();
     assert_eq!(status["cgroup"], receiver.cgroup.to_str().unwrap());
-    assert_eq!(status["trusted"][0], TRUSTED);
+    assert_eq!(status["trusted"].as_array().unwrap(), &[TRUSTED], "a refused start changes nothing");
 }
 
 #[test]

@@ -147,10 +147,8 @@ fn run_here(trusted: &[Trusted], cgroup: &Cgroup) -> Result<()> {
 fn run_pinned(trusted: &[Trusted], cgroup: &Cgroup, pins: &PinDir) -> Result<()> {
     let lock = pins.prepare()?;
     let was_in_use = pins.is_in_use();
-    let started = Receiver::load(Some(pins)).and_then(|mut receiver| {
-        receiver.trusted()?.replace(trusted)?;
-        attach::attach_pinned(&receiver, cgroup, pins)
-    });
+    let started = Receiver::load(Some(pins))
+        .and_then(|mut receiver| attach::attach_pinned(&mut receiver, trusted, cgroup, pins));
     if started.is_err() && !was_in_use {
         pins.remove()?;
     }

@@ -1,11 +1,9 @@
 //! What `evenkeel run` may do: more to start than to go on.
 
 use anyhow::{Context, Result, bail};
-use aya::util::KernelVersion;
 use caps::{CapSet, Capability, CapsHashSet};
+use evenkeel::privileges::{TOO_OLD, is_kernel_too_old, require};
 
-/// The oldest kernel that is supported: the first long-term one with everything the data path asks for.
-const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 6, 0);
 /// Needed all the time: maps, netlink, resets.
 const TO_RUN: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
 /// Needed to load programs.
@@ -16,21 +14,10 @@ const TO_LOAD: Capability = Capability::CAP_PERFMON;
 /// # Errors
 /// The kernel is too old or the process may too little.
 pub fn check() -> Result<()> {
-    let kernel = KernelVersion::current().context("cannot tell the kernel's version")?;
-    if kernel < OLDEST_KERNEL {
-        bail!("this kernel is too old: Linux 6.6 or newer is needed (`uname -r` says which one runs)");
+    if is_kernel_too_old()? {
+        bail!("{TOO_OLD} (`uname -r` says which one runs)");
     }
-    let effective = caps::read(None, CapSet::Effective).context("cannot read this process's capabilities")?;
-    let missing: Vec<_> = TO_RUN
-        .iter()
-        .chain([&TO_LOAD])
-        .filter(|capability| !effective.contains(capability))
-        .map(ToString::to_string)
-        .collect();
-    if !missing.is_empty() {
-        bail!("this needs root, or the capabilities that are missing: {}", missing.join(", "));
-    }
-    Ok(())
+    require(TO_RUN.into_iter().chain([TO_LOAD]))
 }
 
 /// Gives up all that is needed no longer.

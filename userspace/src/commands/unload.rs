@@ -3,7 +3,10 @@
 use anyhow::Result;
 use clap::Args;
 use evenkeel::{
-    dataplane::network::{self, neighbours::Neighbours, own::Own},
+    dataplane::{
+        network::{self, neighbours::Neighbours, own::Own},
+        tables,
+    },
     l7::metrics::endpoint,
 };
 
@@ -18,21 +21,25 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let pins = options.pins.directory();
     let _lock = pins.lock()?;
-    let nothing = !pins.root().exists();
-    pins.remove_all_versions()?;
-    endpoint::remove(&endpoint::path(pins.root()))?;
+    let root = pins.root().display();
+    if !pins.is_loaded()? {
+        eprintln!("evenkeel: nothing was loaded at {root}");
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;
-        Own::new(handle.clone()).remove_all().await?;
+        let own = Own::new(handle.clone());
+        match tables::addresses(&pins) {
+            Ok(addresses) => own.remove(&addresses.vips().chain(addresses.local()).collect()).await?,
+            // Another version's maps, which this one cannot read.
+            Err(_) => own.remove_all().await?,
+        }
         Neighbours::new(handle).remove_all().await
     })?;
-    let root = pins.root().display();
-    match nothing {
-        true => eprintln!("evenkeel: nothing was loaded at {root}"),
-        false => eprintln!(
-            "evenkeel: unloaded {root}: XDP, maps, sessions, routes, addresses and neighbours are gone"
-        ),
-    }
+    // Last, so that an unload that failed can be repeated.
+    pins.remove_all_versions()?;
+    endpoint::remove(&endpoint::path(pins.root()))?;
+    eprintln!("evenkeel: unloaded {root}: XDP, maps, sessions, routes, addresses and neighbours are gone");
     Ok(())
 }

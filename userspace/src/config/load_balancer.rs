@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use xdp_ebpf::abi::{MAX_ACCESS, MAX_LISTENERS};
-
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
@@ -15,6 +13,7 @@ use super::{
     host::LocalRanges,
     http, limits, policy,
     pool::Pools,
+    room::Room,
     scalar,
 };
 use crate::model::{Access, Listener, ListenerKey, Protocol, edge::AccessLog};
@@ -53,9 +52,6 @@ const LISTENER: Shape = Shape {
 };
 
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
-/// Networks in the access lists of all listeners: half of what the map takes, because a changed list is there beside the one
-/// whose place it takes.
-const MOST_NETWORKS: usize = MAX_ACCESS as usize / 2;
 
 /// What the load balancers' tables say.
 #[derive(Default)]
@@ -72,7 +68,8 @@ pub(super) fn read<'a>(
     locals: &LocalRanges<'_>,
 ) -> LoadBalancers<'a> {
     let mut read = LoadBalancers::default();
-    let (mut names, mut networks) = (HashMap::new(), 0);
+    let mut names = HashMap::new();
+    let (mut room, mut room_for_networks) = (Room::for_listeners(), Room::for_networks());
     for table in file.tables("load_balancer", &LOAD_BALANCER) {
         let name = scalar::unique_name(&table, &mut names).unwrap_or_default();
         let vips = vips(&table, &mut read.vips);
@@ -93,17 +90,8 @@ pub(super) fn read<'a>(
             for &vip in &vips {
                 read.listeners.insert(ListenerKey { vip, port, protocol }, listener.clone());
             }
-            let (after, most) = (read.listeners.len(), MAX_LISTENERS as usize);
-            if before <= most && after > most {
-                table.refuse(format!("makes {after} listeners, one for each VIP; there is room for {most}"));
-            }
-            let before = networks;
-            networks += vips.len() * networks_of(&listener.access);
-            if before <= MOST_NETWORKS && networks > MOST_NETWORKS {
-                table.refuse(format!(
-                    "makes {networks} networks in access lists, counted for each VIP; there is room for {MOST_NETWORKS}"
-                ));
-            }
+            room.take(&table, (read.listeners.len() - before) as u64);
+            room_for_networks.take(&table, (vips.len() * networks_of(&listener.access)) as u64);
         }
     }
     read

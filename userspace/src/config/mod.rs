@@ -6,6 +6,7 @@
 //!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls, policy, rule, picking   one kind
 //!     of table each
 //!   → collision   no address has two roles
+//!   → room        the maps can take it, and changes of it
 //! ```
 //!
 //! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them. What was
@@ -24,6 +25,7 @@ mod picking;
 mod policy;
 mod pool;
 mod problem;
+mod room;
 mod rule;
 mod scalar;
 #[cfg(test)]

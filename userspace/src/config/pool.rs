@@ -5,16 +5,17 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use xdp_ebpf::abi::{MAX_BACKENDS, MAX_POOL_SLOTS, MAX_POOLS, MAX_SLOTS};
+use xdp_ebpf::abi::MAX_POOL_SLOTS;
 
 use super::{
     certificate::Certificates,
     document::{Shape, Table, Value},
-    health, http, picking, scalar,
+    health, http, picking,
+    room::Room,
+    scalar,
 };
 use crate::{
     health::check::Codes,
-    maglev,
     model::{Algorithm, Pool},
     schedule,
 };
@@ -49,7 +50,7 @@ pub(super) struct Pools<'a> {
 pub(super) fn read<'a>(file: &Table<'a>, certificates: &Certificates) -> Pools<'a> {
     let mut read = Pools::default();
     let mut names = HashMap::new();
-    let mut total = Total::default();
+    let mut total = Total::new();
     for table in file.tables("pool", &POOL) {
         let members = members(&table, &mut read.member_addresses);
         let http = http::pool(&table, certificates);
@@ -100,22 +101,20 @@ fn members<'a>(table: &Table<'a>, addresses: &mut Vec<(IpAddr, Value<'a>)>) -> B
 }
 
 /// What all pools together take of the maps' room.
-#[derive(Default)]
 struct Total {
-    pools: u64,
-    members: u64,
-    slots: u64,
+    pools: Room,
+    members: Room,
+    slots: Room,
 }
 
 impl Total {
+    fn new() -> Self {
+        Self { pools: Room::for_pools(), members: Room::for_members(), slots: Room::for_slots() }
+    }
+
     /// Adds a pool; reports it if it is too much for itself, or the first that is too much with those before it.
     fn add(&mut self, table: &Table<'_>, pool: &Pool) {
-        let weights: Vec<u16> = pool.members.values().copied().collect();
-        let slots = match pool.algorithm {
-            Algorithm::WeightedRoundRobin { .. } => schedule::period(&weights),
-            Algorithm::SourceHash => maglev::size(weights.len()).into(),
-            Algorithm::WeightedLeastConnections => weights.len() as u64,
-        };
+        let slots = schedule::slots(pool);
         if slots > u64::from(MAX_POOL_SLOTS) {
             table.refuse(format!(
                 "its weights, divided by what divides them all, sum to {slots}; use smaller or rounder weights, at \
@@ -123,22 +122,8 @@ impl Total {
             ));
             return;
         }
-        let room = [
-            (&mut self.pools, 1, MAX_POOLS, "pools"),
-            (&mut self.members, weights.len() as u64, MAX_BACKENDS, "members in all pools"),
-            (
-                &mut self.slots,
-                slots,
-                MAX_SLOTS,
-                "of weight in all pools, each pool's divided by what divides it",
-            ),
-        ];
-        for (total, more, most, what) in room {
-            let before = *total;
-            *total += more;
-            if before <= u64::from(most) && *total > u64::from(most) {
-                table.refuse(format!("makes {total} {what}; there is room for {most}"));
-            }
-        }
+        self.pools.take(table, 1);
+        self.members.take(table, pool.members.len() as u64);
+        self.slots.take(table, slots);
     }
 }

@@ -78,6 +78,11 @@ impl AccessLists {
         Ok(read)
     }
 
+    /// How many entries of the map all lists take.
+    pub fn entries(&self) -> usize {
+        self.lists.values().map(entries_of).sum()
+    }
+
     /// What a record's pointer means.
     pub fn of(&self, (access, number): Pointer) -> Access {
         match access {
@@ -121,6 +126,11 @@ impl AccessLists {
             None => Ok(()),
         }
     }
+}
+
+/// How many entries of the map a list takes.
+pub fn entries_of(access: &Access) -> usize {
+    entries(0, access).count()
 }
 
 /// What becomes of clients that are on no prefix.

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use xdp_ebpf::{
     abi::{
@@ -23,7 +23,10 @@ use super::{
     sweep::Census,
     tables::Tables,
 };
-use crate::model::{self, Change, ListenerKey};
+use crate::{
+    model::{self, Change, ListenerKey},
+    schedule,
+};
 
 /// The maps and what they hold.
 pub struct Applier {
@@ -37,7 +40,7 @@ impl Applier {
     /// Applies one step of a plan. The registry's model follows.
     ///
     /// # Errors
-    /// A table is full or cannot be written; the step has then changed nothing that a packet sees.
+    /// A table is full; the step has then changed nothing that a packet sees. Or one cannot be written.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
             Change::PutPool(name, pool) => self.put_pool(name, pool),
@@ -85,16 +88,12 @@ impl Applier {
     }
 
     fn put_pool(&mut self, name: &str, pool: &model::Pool) -> Result<()> {
-        let known = self.registry.pools.get(&name.to_owned());
-        let fresh = pool
-            .members
-            .keys()
-            .filter(|&&member| {
-                known.is_none_or(|index| self.registry.backends.get(&(index, member)).is_none())
-            })
-            .count();
+        let fresh = self.new_members(name, pool);
         ensure!(self.registry.backends.has_room_for(fresh), "pool {name:?}: ek_backend is full");
+        let slots = u32::try_from(schedule::slots(pool))?;
+        ensure!(self.registry.slots.has_room_for(slots), no_slots(name, slots));
         let bytes = name_bytes(name).with_context(|| too_long("pool", name))?;
+        let drain_timeout = seconds(pool.drain_timeout)?;
         let (index, is_new) = self.registry.pools.put(name.to_owned()).context("ek_pool is full")?;
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
@@ -109,7 +108,7 @@ impl Applier {
             });
         }
         record.state().set(ENTRY_ACTIVE);
-        record.drain_timeout().set(seconds(pool.drain_timeout)?);
+        record.drain_timeout().set(drain_timeout);
         let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
         for (&member, &weight) in &pool.members {
             let (record, comes) = self.put_backend(index, member, weight)?;
@@ -119,6 +118,15 @@ impl Applier {
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
         self.registry.model.pools.insert(name.to_owned(), pool.clone());
         Ok(())
+    }
+
+    /// How many of the pool's members have no index yet.
+    pub(super) fn new_members(&self, name: &str, pool: &model::Pool) -> usize {
+        let index = self.registry.pools.get(&name.to_owned());
+        let is_known = |&&member: &&SocketAddr| {
+            index.and_then(|index| self.registry.backends.get(&(index, member))).is_some()
+        };
+        pool.members.len() - pool.members.keys().filter(is_known).count()
     }
 
     /// The member's record, and whether it was not a member just before.
@@ -148,11 +156,7 @@ impl Applier {
         let slots = slots_of(&self.tables, pool, |member| backends.get(&(index, member)))
             .context("a member has no index")?;
         let count = u32::try_from(slots.len())?;
-        let Some(first) = ranges.take(count) else {
-            bail!(
-                "pool {name:?}: ek_slot has no room for the {count} slots of its weights; give its members weights with a common divisor"
-            );
-        };
+        let first = ranges.take(count).with_context(|| no_slots(name, count))?;
         for (slot, backend) in (first..).zip(slots) {
             self.tables.slot.get(slot).context("ek_slot")?.write(backend);
         }
@@ -206,19 +210,23 @@ impl Applier {
             .with_context(|| too_long("load balancer", &listener.load_balancer))?;
         let idle_timeout = u32::try_from(listener.idle_timeout.as_secs())?;
         let Self { tables, registry } = self;
+        let known = registry.listeners.get(key);
+        ensure!(known.is_some() || registry.listeners.has_room_for(1), "ek_listener is full");
+        let old = known.map(|index| tables.listener.get(&index, 0)).transpose()?;
+        let old_list = old.map(|old| (old.access, old.access_list));
+        let stays = old_list.filter(|list| registry.access.of(*list) == listener.access);
+        let (access, access_list) = match stays {
+            Some(list) => list,
+            None => registry.access.put(&mut tables.access, &listener.access)?,
+        };
         let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
             tables.listener_stat.set(index, zeros, 0)?;
             tables.limits().begin(index)?;
         }
-        tables.limits().put(index, &listener.limits)?;
         let bandwidth = registry.bandwidths.put(tables.limits(), index, listener)?;
-        let old = tables.listener.get(&index, 0)?;
-        let old_list = (old.access, old.access_list);
-        let stays = !is_new && registry.access.of(old_list) == listener.access;
-        let (access, access_list) =
-            if stays { old_list } else { registry.access.put(&mut tables.access, &listener.access)? };
+        tables.limits().put(index, &listener.limits)?;
         let record = Listener {
             pool,
             idle_timeout,
@@ -235,7 +243,7 @@ impl Applier {
         };
         tables.listener.set(index, record, 0)?;
         tables.service.insert(record.service, index, 0).context("ek_service")?;
-        if !stays && !is_new {
+        if let (None, Some(old_list)) = (stays, old_list) {
             registry.changed_lists.note(index as u16, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
         }
@@ -274,6 +282,12 @@ fn seconds(time: Option<Duration>) -> Result<u32> {
 
 fn cpus() -> Result<usize> {
     nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))
+}
+
+pub(super) fn no_slots(pool: &str, count: u32) -> String {
+    format!(
+        "pool {pool:?}: ek_slot has no room for the {count} slots of its weights while others rest that were changed a moment ago: try again in some seconds"
+    )
 }
 
 fn too_long(what: &str, name: &str) -> String {

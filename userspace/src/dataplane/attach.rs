@@ -5,6 +5,9 @@
 //! native XDP itself, and nobody would count it.
 
 use std::{
+    fmt::Display,
+    fs,
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -48,7 +51,7 @@ pub fn attach(
     }
     for name in pins.linked()? {
         if !interfaces.iter().any(|interface| interface.name == name) {
-            std::fs::remove_file(pins.link(&name))?;
+            fs::remove_file(pins.link(&name))?;
             tracing::info!("{name} is no longer in host.interfaces: XDP detached");
         }
     }
@@ -68,9 +71,13 @@ fn attach_all(
         let path = pins.link(&interface.name);
         // What this start itself attached a moment ago is not in `interface.xdp`, and is native.
         let there = path.exists().then_some(interface.xdp.unwrap_or(Mode::Native));
+        let put = |link: XdpLink| {
+            let id = program.attach_to_link(link)?;
+            program.take_link(id).map(drop)
+        };
         match there {
-            Some(now) if now == mode && swap(program, pins, interface)? => continue,
-            Some(now) if now != mode => std::fs::remove_file(&path)?,
+            Some(now) if now == mode && swap(&path, put)? => continue,
+            Some(now) if now != mode => fs::remove_file(&path)?,
             _ => {}
         }
         if let Some(refusal) = attach_new(program, pins, interface, mode, unfinished)? {
@@ -92,26 +99,24 @@ pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     }
 }
 
-/// Swaps the program inside the interface's pinned link. `false` if there is none, or its interface is gone.
-fn swap(program: &mut Xdp, pins: &PinDir, interface: &Interface) -> Result<bool> {
-    let path = pins.link(&interface.name);
+/// Swaps the program inside the link that is pinned at `path` by `put`, which shall not keep the link: only the pin shall
+/// hold it, so that it ends with the pin. `false` if there is none, or its interface is gone.
+pub(super) fn swap<L>(path: &Path, put: impl FnOnce(L) -> Result<(), ProgramError>) -> Result<bool>
+where
+    L: TryFrom<FdLink, Error: Display>,
+{
     if !path.exists() {
         return Ok(false);
     }
-    let pinned: FdLink =
-        PinnedLink::from_pin(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?.into();
-    let link = XdpLink::try_from(pinned).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    match program.attach_to_link(link) {
-        Ok(id) => {
-            // Only the pin shall hold the link, so that it ends with the pin.
-            drop(program.take_link(id)?);
-            Ok(true)
-        }
+    let pinned = PinnedLink::from_pin(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let link = L::try_from(pinned.into()).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    match put(link) {
+        Ok(()) => Ok(true),
         Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
-            std::fs::remove_file(&path)?;
+            fs::remove_file(path)?;
             Ok(false)
         }
-        Err(error) => bail!("cannot swap the XDP program on {}: {}", interface.name, reason(&error)),
+        Err(error) => bail!("cannot swap the program in {}: {}", path.display(), reason(&error)),
     }
 }
 

@@ -40,7 +40,6 @@ use crate::{
     health::checker::{Checker, Target},
     host::{Host, Timeouts},
     model::{ListenerKey, Model},
-    plan::plan,
 };
 
 /// How long to wait for backends' MACs before their sessions may come.
@@ -168,19 +167,20 @@ impl Daemon {
     /// Looks whether the data path can follow another configuration.
     ///
     /// # Errors
-    /// `[host]` differs or a VIP cannot be ours.
+    /// `[host]` differs, a VIP cannot be ours, or a table has no room.
     pub async fn check(&self, configuration: &Configuration) -> Result<()> {
         if let Some(refusal) = self.host.refuse(&configuration.host) {
             bail!(refusal);
         }
         self.refuse_a_new_family(&configuration.model)?;
+        self.applier.check(&configuration.model)?;
         self.own.check_vips(&configuration.model.vips).await
     }
 
     /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
     ///
     /// # Errors
-    /// A table is full; the changes up to there are made.
+    /// A table cannot be written; the changes up to there are made.
     pub async fn reconfigure(&mut self, configuration: &Configuration) -> Result<usize> {
         let followed = self.follow(&configuration.model).await;
         // Sessions look again whether their client may stay.
@@ -335,11 +335,7 @@ impl Daemon {
     async fn follow(&mut self, model: &Model) -> Result<usize> {
         self.sync_neighbours(model).await?;
         self.neighbours.wait_until_resolved(ARP_PATIENCE).await?;
-        let changes = plan(&self.applier.registry.model, model);
-        for change in &changes {
-            self.applier.apply(change)?;
-        }
-        Ok(changes.len())
+        self.applier.follow(model)
     }
 
     fn bump_generation(&self) -> Result<()> {

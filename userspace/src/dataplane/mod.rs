@@ -7,7 +7,7 @@
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
-//!   → apply    a plan's changes, one by one, into the maps
+//!   → apply    a plan's changes, one by one, into the maps   (room: whether they find any)
 //!   → sweep    idle sessions end       (expiry, drain, guests: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
@@ -41,6 +41,7 @@ pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;
+pub mod room;
 pub mod seats;
 pub mod sessions;
 pub mod slots;

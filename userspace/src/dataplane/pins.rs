@@ -102,12 +102,19 @@ impl PinDir {
         Ok(names.map(|name| name.replace(DOT, ".")).collect())
     }
 
-    /// Whether anything of this version is pinned.
+    /// Whether a data path of any version is pinned.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.names()?.is_empty())
+    pub fn is_loaded(&self) -> Result<bool> {
+        Ok(!self.versions()?.is_empty())
+    }
+
+    fn versions(&self) -> Result<Vec<PathBuf>> {
+        let is_version =
+            |name: &String| name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
+        let names = directory(&self.root)?;
+        Ok(names.into_iter().filter(is_version).map(|name| self.root.join(name)).collect())
     }
 
     /// Makes the directory, if the file system is the right one.
@@ -164,11 +171,7 @@ impl PinDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn remove_all_versions(&self) -> Result<()> {
-        for name in directory(&self.root)? {
-            if name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok()) {
-                remove_pins(&self.root.join(name))?;
-            }
-        }
+        self.versions()?.iter().try_for_each(|version| remove_pins(version))?;
         self.remove()
     }
 
@@ -242,13 +245,25 @@ fn directory(path: &Path) -> Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
+/// Removes a pin that may be gone already.
+///
+/// # Errors
+/// It cannot be removed.
+pub(super) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn remove_pins(version: &Path) -> Result<()> {
     let mut names = directory(version)?;
     // Links first: no packet shall meet a program without its maps.
     names.sort_by_key(|name| !name.starts_with(LINK));
     for name in names {
-        let path = version.join(name);
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        remove_if_there(&version.join(name))?;
     }
     match fs::remove_dir(version) {
         Err(error) if error.kind() != ErrorKind::NotFound => {

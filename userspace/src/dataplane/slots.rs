@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 /// Ranges of slots.
+#[derive(Clone)]
 pub struct SlotRanges {
     capacity: u32,
     /// Taken ranges, resting ones included: first → count.
@@ -37,6 +38,17 @@ impl SlotRanges {
         if count == 0 {
             return Some(0);
         }
+        let first = self.first_free(count)?;
+        self.taken.insert(first, count);
+        Some(first)
+    }
+
+    /// Whether [`Self::take`] would find a range of `count` slots, and so one of fewer.
+    pub fn has_room_for(&self, count: u32) -> bool {
+        self.first_free(count).is_some()
+    }
+
+    fn first_free(&self, count: u32) -> Option<u32> {
         let mut first = 0;
         for (&start, &len) in &self.taken {
             if start - first >= count {
@@ -44,10 +56,7 @@ impl SlotRanges {
             }
             first = start + len;
         }
-        (self.capacity - first >= count).then(|| {
-            self.taken.insert(first, count);
-            first
-        })
+        (self.capacity - first >= count).then_some(first)
     }
 
     /// A range that is no longer used; it becomes free at the second [`Self::rest`] from now.

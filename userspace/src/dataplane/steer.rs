@@ -4,7 +4,6 @@
 use std::{
     fs::{self, File},
     os::fd::{AsFd, AsRawFd},
-    path::Path,
 };
 
 use anyhow::{Context, Result, anyhow};
@@ -15,7 +14,11 @@ use aya::{
 use nix::errno::Errno;
 use xdp_ebpf::abi::Service;
 
-use super::{load::Unfinished, pins::PinDir, registry::service};
+use super::{
+    load::Unfinished,
+    pins::{PinDir, remove_if_there},
+    registry::service,
+};
 use crate::model::ListenerKey;
 
 /// Attaches the program to this network namespace; there is no moment without one, if an earlier process has left one.
@@ -57,11 +60,4 @@ pub fn remove(sockets: &mut SockHash<MapData, Service>, key: &ListenerKey) -> Re
         }
         removed => removed.with_context(|| format!("ek_socket: {} {}", key.vip, key.port)),
     }
-}
-
-fn remove_if_there(path: &Path) -> Result<()> {
-    if path.exists() {
-        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    Ok(())
 }

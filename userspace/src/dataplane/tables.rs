@@ -80,7 +80,7 @@ impl Tables {
         };
         Ok(Self {
             config,
-            addresses: Addresses { v4: buckets(pins, map::ADDRESS)?, v6: buckets(pins, map::ADDRESS6)? },
+            addresses: addresses(pins)?,
             service: HashMap::try_from(Map::HashMap(open(pins, map::SERVICE)?)).context(map::SERVICE)?,
             access: LpmTrie::try_from(Map::LpmTrie(open(pins, map::ACCESS)?)).context(map::ACCESS)?,
             listener: array(pins, map::LISTENER)?,
@@ -142,6 +142,14 @@ impl Tables {
         }
         Ok(sum)
     }
+}
+
+/// Opens the pinned maps of addresses alone.
+///
+/// # Errors
+/// As [`Tables::open`].
+pub fn addresses(pins: &PinDir) -> Result<Addresses> {
+    Ok(Addresses { v4: buckets(pins, map::ADDRESS)?, v6: buckets(pins, map::ADDRESS6)? })
 }
 
 /// How many entries a map has.

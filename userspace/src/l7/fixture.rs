@@ -32,6 +32,9 @@ use crate::{
 /// Long enough for anything that happens at all.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// What a PROXY protocol header of version 2 begins with.
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+
 /// What a test may want different.
 pub(super) struct Settings {
     pub(super) edge: Edge,
@@ -197,6 +200,17 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
         bytes.extend(&chunk[..length]);
         Some(())
     };
+    // A PROXY protocol header of version 2 has an empty line in it.
+    while bytes.len() < 16 && PROXY_V2.starts_with(&bytes[..bytes.len().min(PROXY_V2.len())]) {
+        more(stream, &mut bytes)?;
+    }
+    if bytes.starts_with(PROXY_V2) {
+        let length = 16 + usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+        while bytes.len() < length {
+            more(stream, &mut bytes)?;
+        }
+        bytes.drain(..length);
+    }
     loop {
         let end = |bytes: &[u8], end: &[u8]| bytes.windows(end.len()).position(|part| part == end);
         while end(&bytes, b"\r\n\r\n").is_none() {

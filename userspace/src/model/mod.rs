@@ -193,14 +193,14 @@ impl Default for Algorithm {
 pub enum Change {
     /// A pool is new or has other members or weights: this is all of it.
     PutPool(String, Pool),
-    /// A VIP appears.
-    AddVip(IpAddr),
-    /// A listener is new or changed.
-    PutListener(ListenerKey, Listener),
     /// A listener goes; its sessions go on.
     RemoveListener(ListenerKey),
     /// A VIP goes.
     RemoveVip(IpAddr),
+    /// A VIP appears.
+    AddVip(IpAddr),
+    /// A listener is new or changed.
+    PutListener(ListenerKey, Listener),
     /// A pool goes; its sessions go on.
     RemovePool(String),
 }

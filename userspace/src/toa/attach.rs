@@ -18,6 +18,7 @@ use super::{
     pins::PinDir,
     receiver::Receiver,
     sys,
+    trusted::Trusted,
 };
 
 /// In the order in which they are attached: nothing is read before it can be answered.
@@ -48,15 +49,25 @@ pub fn attach(receiver: &Receiver, cgroup: &Cgroup) -> Result<Attached> {
     HOOKS.iter().map(|&(name, hook)| link(receiver, cgroup, name, hook)).collect::<Result<_>>().map(Attached)
 }
 
-/// Attaches the receiver until its pins are removed.
+/// Attaches the receiver until its pins are removed, with these networks as those that are trusted.
 ///
 /// # Errors
-/// The kernel refuses, or another cgroup is attached to by these pins. A first start leaves nothing behind then.
-pub fn attach_pinned(receiver: &Receiver, cgroup: &Cgroup, pins: &PinDir) -> Result<Before> {
+/// Another cgroup is attached to by these pins; what is there goes on as it was. Or the kernel refuses; a first start
+/// leaves nothing behind then.
+pub fn attach_pinned(
+    receiver: &mut Receiver,
+    trusted: &[Trusted],
+    cgroup: &Cgroup,
+    pins: &PinDir,
+) -> Result<Before> {
+    for (name, _) in HOOKS {
+        refuse_another(&pins.path(name), cgroup)?;
+    }
+    receiver.trusted()?.replace(trusted)?;
     let mut fresh = Vec::new();
     let mut before = Before::Nothing;
     for (name, hook) in HOOKS {
-        match pinned(&pins.path(name), cgroup)? {
+        match pinned(&pins.path(name))? {
             Some(old) => {
                 before = Before::Receiver;
                 sys::swap(old.as_fd(), receiver.program(name)?)
@@ -78,24 +89,36 @@ fn link(receiver: &Receiver, cgroup: &Cgroup, name: &str, hook: bpf_attach_type)
         .with_context(|| format!("cannot attach {name} to {}", cgroup.path().display()))
 }
 
-/// The link at `path`, if there is one that is attached to `cgroup`. One whose cgroup is gone is removed.
-fn pinned(path: &Path, cgroup: &Cgroup) -> Result<Option<OwnedFd>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let link = sys::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    match cgroup_id(&link)? {
-        id if id == cgroup.id() => Ok(Some(link)),
-        0 => {
-            fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-            Ok(None)
-        }
-        other => bail!(
+fn refuse_another(path: &Path, cgroup: &Cgroup) -> Result<()> {
+    match link_at(path)? {
+        Some((_, other)) if other != 0 && other != cgroup.id() => bail!(
             "{} is attached to {}: detach it first, or name another directory with --pin",
             path.parent().and_then(Path::parent).unwrap_or(path).display(),
             cgroup::path_of(other).map_or_else(|| "another cgroup".into(), |path| path.display().to_string())
         ),
+        _ => Ok(()),
     }
+}
+
+/// The link at `path`, if there is one. One whose cgroup is gone is removed.
+fn pinned(path: &Path) -> Result<Option<OwnedFd>> {
+    match link_at(path)? {
+        Some((_, 0)) => {
+            fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+            Ok(None)
+        }
+        found => Ok(found.map(|(link, _)| link)),
+    }
+}
+
+/// The link at `path`, if there is one, and the number of its cgroup; 0 if that is gone.
+fn link_at(path: &Path) -> Result<Option<(OwnedFd, u64)>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let link = sys::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let cgroup = cgroup_id(&link)?;
+    Ok(Some((link, cgroup)))
 }
 
 /// The number of the cgroup that a pinned receiver is attached to; 0 if that is gone.

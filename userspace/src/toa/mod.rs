@@ -9,7 +9,7 @@
 //! connections, report   what can be seen
 //! ```
 //!
-//! `bin/evenkeel-toa.rs` is the command. Nothing here uses the rest of this crate but `bpf`.
+//! `bin/evenkeel-toa.rs` is the command. Nothing here uses the rest of this crate but `bpf` and `privileges`.
 
 pub mod attach;
 pub mod cgroup;

@@ -3,14 +3,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use aya::{
     Btf, Ebpf, EbpfLoader,
     maps::{LpmTrie, MapData, PerCpuArray},
     programs::{Program, ProgramError},
-    util::KernelVersion,
 };
-use caps::{CapSet, Capability};
+use caps::Capability;
 use xdp_ebpf::receiver::{Counters, map, program};
 
 use super::{
@@ -18,10 +17,11 @@ use super::{
     report::{self, Total},
     trusted::TrustedMap,
 };
-use crate::bpf;
+use crate::{
+    bpf,
+    privileges::{TOO_OLD, is_kernel_too_old, require},
+};
 
-/// The oldest kernel that is supported. Older ones may do; where they do not, this is the way out.
-const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 6, 0);
 /// The iterator's kind, as the kernel calls it.
 const OVER_SOCKET_STORAGE: &str = "bpf_sk_storage_map";
 
@@ -37,7 +37,7 @@ impl Receiver {
         let object = bpf::toa_object().context(
             "this binary was built without its BPF programs: run `cargo xtask setup`, then build again",
         )?;
-        check_privileges()?;
+        require(NEEDED)?;
         let mut loader = EbpfLoader::new();
         for name in MAPS {
             if let Some(pins) = pins {
@@ -97,22 +97,9 @@ impl Receiver {
 /// Maps and programs in general, programs for cgroups, programs that read kernel memory.
 const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
 
-fn check_privileges() -> Result<()> {
-    let effective = caps::read(None, CapSet::Effective).context("cannot read this process's capabilities")?;
-    let missing = NEEDED.iter().filter(|capability| !effective.contains(capability));
-    let missing: Vec<_> = missing.map(ToString::to_string).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    bail!("this needs root, or the capabilities that are missing: {}", missing.join(", "))
-}
-
-/// What to do about a kernel that refuses.
-fn way_out() -> &'static str {
-    match KernelVersion::current() {
-        Ok(kernel) if kernel < OLDEST_KERNEL => "; this kernel is too old: Linux 6.6 or newer is needed",
-        _ => "",
-    }
+/// What to do about a kernel that refuses. Older ones than those that are supported may do.
+fn way_out() -> String {
+    if is_kernel_too_old().unwrap_or(false) { format!("; {TOO_OLD}") } else { String::new() }
 }
 
 fn load(program: &mut Program, btf: &Btf) -> Result<(), ProgramError> {

@@ -10,6 +10,9 @@ use xdp_ebpf::receiver::{MAX_TRUSTED, mapped};
 /// Bits in front of an IPv4 address in its IPv6 form.
 const MAPPED: u32 = 96;
 
+/// The most networks: half of what the map takes, because new ones are there before the old ones go.
+const MOST: usize = MAX_TRUSTED as usize / 2;
+
 /// A network of balancers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trusted(IpNet);
@@ -76,19 +79,19 @@ impl<T> TrustedMap<T>
 where
     T: std::borrow::BorrowMut<MapData>,
 {
-    /// Makes exactly these networks trusted. A network that is in both lists is trusted all the time.
+    /// Makes exactly these networks trusted. An address that is in both lists is trusted all the time.
     ///
     /// # Errors
     /// There are too many.
     pub fn replace(&mut self, networks: &[Trusted]) -> Result<()> {
-        if networks.len() > MAX_TRUSTED as usize {
-            bail!("--trusted has {} networks, and there is room for {MAX_TRUSTED}", networks.len());
-        }
-        for gone in self.networks()?.iter().filter(|old| !networks.contains(old)) {
-            self.0.remove(&gone.key())?;
+        if networks.len() > MOST {
+            bail!("--trusted has {} networks, and there is room for {MOST}", networks.len());
         }
         for network in networks {
             self.0.insert(&network.key(), 1, 0)?;
+        }
+        for gone in self.networks()?.iter().filter(|old| !networks.contains(old)) {
+            self.0.remove(&gone.key())?;
         }
         Ok(())
     }
@@ -114,6 +117,26 @@ mod tests {
             assert_eq!(Trusted::from_key(network.key()).unwrap(), network);
         }
         assert_eq!(" 192.0.2.1".parse::<Trusted>().unwrap(), "192.0.2.1/32".parse().unwrap());
+    }
+
+    /// The map is too small for both lists, so whichever goes or comes first is to be seen.
+    #[test]
+    fn what_was_trusted_stays_until_all_that_is_to_be_is_there() {
+        const NO_PREALLOC: u32 = 1;
+        if !caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_BPF).unwrap() {
+            return;
+        }
+        let networks =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Trusted>>();
+        let (narrow, wide) = (networks(&["100.64.0.0/28"]), networks(&["100.64.0.0/27", "2001:db8::/64"]));
+        for (capacity, fits) in [(2, false), (3, true)] {
+            let mut map: TrustedMap<MapData> = LpmTrie::create(capacity, NO_PREALLOC).unwrap().into();
+            map.replace(&narrow).unwrap();
+            assert_eq!(map.replace(&wide).is_ok(), fits);
+            let mut there = map.networks().unwrap();
+            there.sort();
+            assert!(if fits { there == wide } else { there.contains(&narrow[0]) }, "{there:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{progress, workspace};
+use crate::progress;
 
 /// Whom it is for.
 pub const NAME: &str = "demo.example";
@@ -15,13 +15,12 @@ pub const NAME: &str = "demo.example";
 const FILE: &str = "demo.crt";
 const KEY: &str = "demo.key";
 
-/// Makes it and its key in `directory`. Whether there is a program for that.
+/// Makes it and its key in `directory`.
 ///
 /// # Errors
-/// If the program fails.
-pub fn make(directory: &Path) -> Result<bool> {
-    let Some(openssl) = workspace::program("openssl") else { return Ok(false) };
-    let mut command = Command::new(openssl);
+/// If `openssl` fails.
+pub fn make(directory: &Path) -> Result<()> {
+    let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
     command.args(["-days", "30", "-subj", "/CN=Evenkeel demo", "-addext"]);
     command.arg(format!("subjectAltName=DNS:{NAME}")).arg("-out").arg(path(directory));
@@ -30,7 +29,7 @@ pub fn make(directory: &Path) -> Result<bool> {
     if !output.status.success() {
         bail!("openssl makes no certificate: {}", progress::tail(&output, 5));
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Where it is, for clients to trust it.

@@ -102,22 +102,15 @@ impl Demo {
         let curl = format!("ip netns exec {client} curl");
         progress::line("try yourself", format_args!("{curl} http://{a}.{b}.{c}.{d}/  (Layer 4)"));
         progress::line("", format_args!("{curl} http://{a}.{b}.{c}.{d}:{HTTP_PORT}/  (Layer 7)"));
-        if self.balancer.has_https {
-            let trust = certificate::path(&self.balancer.directory);
-            let name = certificate::NAME;
-            progress::line(
-                "",
-                format_args!(
-                    "{curl} --cacert {} --resolve {name}:443:{a}.{b}.{c}.{d} https://{name}/",
-                    trust.display()
-                ),
-            );
-        } else {
-            progress::line(
-                "",
-                "(no HTTPS: openssl is not installed; `cargo xtask setup` as root installs it)",
-            );
-        }
+        let trust = certificate::path(&self.balancer.directory);
+        let name = certificate::NAME;
+        progress::line(
+            "",
+            format_args!(
+                "{curl} --cacert {} --resolve {name}:443:{a}.{b}.{c}.{d} https://{name}/",
+                trust.display()
+            ),
+        );
         progress::line("or over IPv6", format_args!("ip netns exec {client} curl http://[{VIP6}]/"));
         if workspace::program("curl").is_none() {
             progress::line("", "(curl is not installed; `cargo xtask setup` as root installs it)");
@@ -176,7 +169,6 @@ struct Balancer {
     /// Removes what it leaves in the kernel, from inside its namespace.
     unload: Command,
     directory: PathBuf,
-    has_https: bool,
 }
 
 impl Balancer {
@@ -188,10 +180,8 @@ impl Balancer {
         let directory = env::temp_dir().join(&name);
         fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let file = directory.join("evenkeel.toml");
-        let has_https = certificate::make(&directory)?;
-        let https =
-            if has_https { format!("{HTTPS}\n{}", certificate::configuration()) } else { String::new() };
-        fs::write(&file, configuration(network, &https))
+        certificate::make(&directory)?;
+        fs::write(&file, configuration(network))
             .with_context(|| format!("cannot write {}", file.display()))?;
         let pins = Path::new(BPFFS).join(name);
         let mut command = network.balancer.command(&program.to_string_lossy());
@@ -201,7 +191,7 @@ impl Balancer {
         unload.arg("unload").arg("--pin-dir").arg(&pins);
         unload.process_group(0);
         let process = Process::spawn(command)?;
-        let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory, has_https };
+        let mut balancer = Self { program: program.to_owned(), pins, process, unload, directory };
         balancer.process.wait_for_output(READY, START)?;
         progress::line("balancer", format_args!("forwards; its configuration is {}", file.display()));
         for line in balancer.process.log().lines().filter(|line| !line.contains(READY)) {
@@ -260,8 +250,9 @@ fn is_orphan(name: &str) -> bool {
     owner.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
 }
 
-/// The demo's configuration; `https` is the HTTPS listener with its certificate, or empty.
-fn configuration(network: &Network, https: &str) -> String {
+/// The demo's configuration.
+fn configuration(network: &Network) -> String {
+    let certificate = certificate::configuration();
     let ([a, b, c, d], port) = VIP;
     let members = network.backends.iter().zip(WEIGHTS).map(|(host, weight)| {
         let address = host.address();
@@ -289,7 +280,15 @@ name = "pages"
 protocol = "http"
 port = {HTTP_PORT}
 pool = "pages"
-{https}
+
+[[load_balancer.listener]]
+name = "secure"
+protocol = "https"
+port = 443
+pool = "pages"
+certificates = ["demo"]
+
+{certificate}
 [[pool]]
 name = "web"
 health = {{ protocol = "http", path = "/", interval = "1s", timeout = "1s" }}
@@ -301,13 +300,3 @@ health = {{ protocol = "http", path = "/", interval = "1s", timeout = "1s" }}
 {members}"#
     )
 }
-
-/// The HTTPS listener.
-const HTTPS: &str = r#"
-[[load_balancer.listener]]
-name = "secure"
-protocol = "https"
-port = 443
-pool = "pages"
-certificates = ["demo"]
-"#;

@@ -26,12 +26,22 @@ fn what_the_maps_have_no_room_for_is_refused() {
     );
     assert_eq!(pools(&[pool(0, 258, 255, 255)]), [""; 0], "255 divides them all");
 
-    let enough: Vec<_> = (0..32).map(|n| pool(n, 257, 253, 255)).collect();
+    let enough: Vec<_> = (0..16).map(|n| pool(n, 257, 253, 255)).collect();
     assert_eq!(pools(&enough), [""; 0]);
-    let too_many: Vec<_> = (0..33).map(|n| pool(n, 257, 253, 255)).collect();
+    let too_many: Vec<_> = (0..17).map(|n| pool(n, 257, 253, 255)).collect();
     let said = pools(&too_many);
     assert_eq!(said.len(), 1);
-    assert!(said[0].contains("of weight in all pools"), "{said:?}");
+    assert!(said[0].contains("slots in all pools"), "{said:?}");
+    assert!(said[0].ends_with("room for 1048576, and for as many more while they change"), "{said:?}");
+}
+
+/// Slots that a change brings lie beside those whose place they take.
+#[test]
+fn pools_by_source_hash_leave_room_for_their_next_slots() {
+    let hashed = |n| pool(n, 2, 1, 1).replace("[[pool]]", "[[pool]]\nalgorithm = 'source-hash'");
+    let with = |count| said(&format!("{BASE}{}", (0..count).map(hashed).collect::<String>()));
+    assert_eq!(with(64), [""; 0]);
+    assert_eq!(with(65).len(), 1);
 }
 
 #[test]
@@ -53,11 +63,13 @@ fn listeners_are_counted_once_for_each_vip() {
         let listeners: String = (0..count).map(listener).collect();
         said(&format!("{BASE}[[load_balancer]]\nname = 'many'\nvip = [{}]\n{listeners}", vips.join(",")))
     };
-    assert_eq!(listeners(127), [""; 0]);
+    assert_eq!(listeners(63), [""; 0]);
     assert_eq!(
-        listeners(129),
-        ["533: load_balancer.listener: makes 16385 listeners, one for each VIP; there is \
-        room for 16384"]
+        listeners(65),
+        [
+            "277: load_balancer.listener: makes 8193 listeners, one for each VIP; there is room for 8192, and for as many \
+        more while they change"
+        ]
     );
 }
 
@@ -95,7 +107,7 @@ fn networks_are_counted_once_for_each_vip() {
         with(8192),
         [
             "25: load_balancer.listener: makes 524352 networks in access lists, counted for each VIP; there is room for \
-        524288"
+        524288, and for as many more while they change"
         ]
     );
 }

@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_SLOTS,
-        slot_parts,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_LISTENERS,
+        MAX_SLOTS, Service, slot_parts,
     },
     shared::Shared,
 };
@@ -31,20 +31,27 @@ use crate::{
         wide::{endpoint, wide},
     },
     model::{Access, Algorithm, Limits, Model, Protocol, WhenDown},
-    plan::plan,
 };
 
 const ENTRIES: u32 = 256;
 /// `linux/bpf.h`; tries want it.
 const BPF_F_NO_PREALLOC: u32 = 1;
 
-fn tables() -> Result<Tables, MapError> {
+/// Empty maps; `None` without the right to make them.
+fn tables() -> Option<Tables> {
+    let may = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_BPF).unwrap();
+    may.then(|| new_tables().unwrap())
+}
+
+fn new_tables() -> Result<Tables, MapError> {
     fn array<T: Pod>() -> Result<Array<MapData, T>, MapError> {
         Array::create(ENTRIES, 0)
     }
     const DEVMAP: u32 = 14;
     const SOCKHASH: u32 = 18;
-    let socket = MapData::create(aya_obj::Map::new_from_params(SOCKHASH, 8, 4, ENTRIES, 0), "socket", None)?;
+    let key = size_of::<Service>() as u32;
+    let socket =
+        MapData::create(aya_obj::Map::new_from_params(SOCKHASH, key, 4, ENTRIES, 0), "socket", None)?;
     let device = MapData::create(aya_obj::Map::new_from_params(DEVMAP, 4, 8, ENTRIES, 0), "device", None)?;
     Ok(Tables {
         config: Mapping::of_zeros(1),
@@ -225,13 +232,11 @@ proptest! {
 
     #[test]
     fn the_maps_follow_the_model(steps in collection::vec((models(), any::<Index>(), 0..4u8), 1..8)) {
-        let Ok(tables) = tables() else { return Ok(()) };
+        let Some(tables) = tables() else { return Ok(()) };
         let mut applier = Applier { tables, registry: Registry::empty() };
         let mut session = None;
         for (model, pick, passes) in steps {
-            for change in plan(&applier.registry.model, &model) {
-                applier.apply(&change).unwrap();
-            }
+            applier.follow(&model).unwrap();
             check(&mut applier, &model);
             let snapshot = |(index, record): (u32, Shared<'_, Backend>)| (index, record.snapshot());
             let there: Vec<_> =
@@ -249,9 +254,7 @@ proptest! {
             }
             check(&mut applier, &model);
         }
-        for change in plan(&applier.registry.model, &Model::default()) {
-            applier.apply(&change).unwrap();
-        }
+        applier.follow(&Model::default()).unwrap();
         for _ in 0..6 {
             applier.settle(&Census::default()).unwrap();
         }
@@ -259,4 +262,113 @@ proptest! {
         prop_assert!(applier.tables.pool.iter().all(|(_, p)| p.snapshot().state == ENTRY_FREE));
         prop_assert_eq!(applier.registry.slots.take(1 << 16), Some(0), "every slot is free again");
     }
+}
+
+/// `count` members with these weights.
+fn pool(weights: &[u16]) -> model::Pool {
+    let member = |(host, &weight): (u8, &u16)| (SocketAddr::from(([192, 0, 2, host], 80)), weight);
+    model::Pool { members: (1..).zip(weights).map(member).collect(), ..model::Pool::default() }
+}
+
+fn listener(port: u16) -> (ListenerKey, model::Listener) {
+    let listener = model::Listener {
+        access: Access::default(),
+        limits: Limits::default(),
+        when_down: WhenDown::default(),
+        name: "web".into(),
+        load_balancer: "shop".into(),
+        pool: Some("web".into()),
+        idle_timeout: Duration::from_secs(1),
+        http: None,
+    };
+    (ListenerKey { vip: [203, 0, 113, 1].into(), port, protocol: Protocol::Tcp }, listener)
+}
+
+#[test]
+fn a_pool_that_finds_no_slots_stays_as_it_was() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    applier.apply(&Change::PutPool("web".into(), pool(&[1, 2]))).unwrap();
+    applier.registry.slots.take(MAX_SLOTS - 3 - 4).unwrap();
+    let records = |applier: &Applier| {
+        let backends: Vec<_> = applier.tables.backend.iter().map(|(_, record)| record.snapshot()).collect();
+        (backends, applier.tables.pool.get(0).unwrap().snapshot().block, applier.registry.model.clone())
+    };
+    let before = records(&applier);
+    for weights in [&[2, 3][..], &[1, 1, 3]] {
+        let refused = applier.apply(&Change::PutPool("web".into(), pool(weights)));
+        assert!(refused.unwrap_err().to_string().contains("ek_slot has no room for the 5 slots"));
+        assert!(records(&applier) == before, "{weights:?}");
+    }
+    let other = applier.apply(&Change::PutPool("other".into(), pool(&[2, 3])));
+    assert!(other.is_err() && applier.registry.pools.get(&"other".into()).is_none());
+    applier.apply(&Change::PutPool("web".into(), pool(&[3, 1]))).unwrap();
+}
+
+#[test]
+fn a_listener_whose_access_list_finds_no_room_stays_as_it_was() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    applier.apply(&Change::PutPool("web".into(), pool(&[1]))).unwrap();
+    let (key, old) = listener(80);
+    applier.apply(&Change::PutListener(key, old.clone())).unwrap();
+    let network = |n: u32| IpNet::new(std::net::Ipv4Addr::from(n).into(), 32).unwrap();
+    let access = Access { allow: None, deny: (0..=ENTRIES).map(network).collect() };
+    let limits = Limits { bandwidth_mbit: Some(1), connections: Some(1), connections_per_second: Some(1) };
+    let new = model::Listener { access, limits, ..old.clone() };
+    assert!(applier.apply(&Change::PutListener(key, new.clone())).is_err());
+    let record = applier.tables.listener.get(&0, 0).unwrap();
+    assert_eq!(applier.tables.limits().of(0, &record), Limits::default());
+    assert_eq!(applier.registry.model.listeners[&key], old);
+    let (other, _) = listener(81);
+    assert!(applier.apply(&Change::PutListener(other, new)).is_err());
+    assert!(applier.registry.listeners.get(&other).is_none(), "no index for what is not there");
+}
+
+/// A place in the address table takes four, and `config/` sees to it that those of one file find room.
+#[test]
+fn vips_that_go_make_room_for_those_that_come() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    let same = |address: &u32| xdp_ebpf::abi::address_bucket(address.to_be_bytes()) == 7;
+    let mut vips = (0..).filter(same).map(|address| IpAddr::from(address.to_be_bytes()));
+    let mut model = |port| {
+        let (key, listener) = listener(port);
+        let vips: std::collections::BTreeSet<_> = vips.by_ref().take(4).collect();
+        let listeners = vips.iter().map(|&vip| (ListenerKey { vip, ..key }, listener.clone())).collect();
+        Model { vips, listeners, pools: [("web".to_owned(), pool(&[1]))].into() }
+    };
+    for port in [80, 81] {
+        let model = model(port);
+        applier.follow(&model).unwrap();
+        check(&mut applier, &model);
+    }
+}
+
+#[test]
+fn what_finds_no_room_as_a_whole_changes_nothing() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    let pools = |weights: &[&[u16]]| {
+        let pools = (0..).zip(weights).map(|(number, weights)| (format!("pool{number}"), pool(weights)));
+        Model { pools: pools.collect(), ..Model::default() }
+    };
+    let old = pools(&[&[1, 2], &[1, 2]]);
+    applier.follow(&old).unwrap();
+    applier.registry.slots.take(MAX_SLOTS - 6 - 8).unwrap();
+    let refused = applier.follow(&pools(&[&[2, 3], &[2, 3]])).unwrap_err().to_string();
+    assert!(refused.contains("\"pool1\": ek_slot has no room for the 5 slots"), "{refused}");
+    check(&mut applier, &old);
+
+    for port in 1..=u16::try_from(MAX_LISTENERS).unwrap() {
+        applier.registry.listeners.put(listener(port).0).unwrap();
+    }
+    let mut new = pools(&[&[2, 3], &[1, 2]]);
+    let (key, listener) = listener(u16::MAX);
+    new.vips.insert(key.vip);
+    new.listeners.insert(key, model::Listener { pool: Some("pool0".into()), ..listener });
+    let refused = applier.check(&new).unwrap_err().to_string();
+    assert!(refused.starts_with("ek_listener has no room for 1 more listeners"), "{refused}");
+    assert!(applier.follow(&new).is_err());
+    check(&mut applier, &old);
 }

@@ -95,6 +95,19 @@ impl Addresses {
         }
     }
 
+    /// Takes these addresses from all interfaces where we put them.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn remove_all_of(&self, addresses: &BTreeSet<Ipv6Addr>) -> Result<()> {
+        for ((address, _), message) in self.there().await? {
+            if is_ours(&message) && addresses.contains(&address) {
+                self.remove(address, message).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn remove(&self, address: Ipv6Addr, message: AddressMessage) -> Result<()> {
         match self.handle.address().del(message).execute().await {
             Err(error) if errno(&error) != Some(libc::EADDRNOTAVAIL) => {

@@ -1,7 +1,10 @@
 //! Listens to netlink for changes that make a known next hop wrong: routes, addresses, links, and neighbours that got
 //! another MAC. Neighbours flip between reachable and stale all the time; that is not news.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+};
 
 use anyhow::{Context, Result};
 use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
@@ -18,7 +21,7 @@ use rtnetlink::{
 
 use super::{
     PROTOCOL, addresses,
-    interfaces::{Interface, from_message},
+    interfaces::{self, Interface, from_message},
     neighbours::{self, neighbour},
 };
 
@@ -38,8 +41,13 @@ pub enum News {
 
 /// A stream of [`News`].
 pub struct Monitor {
+    handle: Handle,
     messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
     known: Known,
+    /// The kernel had no room for messages; what they said is to be read.
+    has_missed: bool,
+    /// What was read then.
+    read: VecDeque<News>,
 }
 
 impl Monitor {
@@ -59,23 +67,47 @@ impl Monitor {
         let (connection, _, messages) =
             rtnetlink::new_multicast_connection(&groups).context("cannot listen to netlink")?;
         tokio::spawn(connection);
-        let mut known = Known::default();
-        for neighbour in neighbours::all(handle).await? {
-            known.moved(&neighbour);
-        }
-        Ok(Self { messages, known })
+        Ok(Self {
+            known: Known::read(handle).await?,
+            handle: handle.clone(),
+            messages,
+            has_missed: false,
+            read: VecDeque::new(),
+        })
     }
 
-    /// Waits for the next change. `None` when the connection ended.
+    /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up.
     pub async fn next(&mut self) -> Option<News> {
         loop {
-            let (message, _) = self.messages.next().await?;
-            if let NetlinkPayload::InnerMessage(message) = message.payload
-                && let Some(news) = self.known.news(&message)
-            {
+            if self.has_missed {
+                if let Err(error) = self.read_all().await {
+                    tracing::warn!("cannot read what netlink had no room for: {error:#}");
+                    self.read.push_back(News::Routes);
+                }
+                self.has_missed = false;
+            }
+            if let Some(news) = self.read.pop_front() {
                 return Some(news);
             }
+            let (message, _) = self.messages.next().await?;
+            match message.payload {
+                NetlinkPayload::InnerMessage(message) => {
+                    if let Some(news) = self.known.news(&message) {
+                        return Some(news);
+                    }
+                }
+                NetlinkPayload::Overrun(_) => self.has_missed = true,
+                _ => {}
+            }
         }
+    }
+
+    /// All that may have changed, as it is.
+    async fn read_all(&mut self) -> Result<()> {
+        self.known = Known::read(&self.handle).await?;
+        let links = interfaces::all(&self.handle).await?;
+        self.read = links.into_iter().map(News::Link).chain([News::Routes]).collect();
+        Ok(())
     }
 }
 
@@ -85,6 +117,14 @@ struct Known {
 }
 
 impl Known {
+    async fn read(handle: &Handle) -> Result<Self> {
+        let mut known = Self::default();
+        for neighbour in neighbours::all(handle).await? {
+            known.moved(&neighbour);
+        }
+        Ok(known)
+    }
+
     fn news(&mut self, message: &RouteNetlinkMessage) -> Option<News> {
         use RouteNetlinkMessage as M;
         match message {
@@ -118,7 +158,11 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_route::{neighbour::NeighbourAddress, route::RouteMessage};
+    use futures::channel::mpsc::unbounded;
+    use rtnetlink::{
+        packet_core::NetlinkHeader,
+        packet_route::{neighbour::NeighbourAddress, route::RouteMessage},
+    };
 
     use super::*;
 
@@ -148,5 +192,25 @@ mod tests {
         assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route.clone())), Some(News::Routes));
         route.header.protocol = RouteProtocol::Other(PROTOCOL);
         assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route)), None);
+    }
+
+    #[tokio::test]
+    async fn what_netlink_had_no_room_for_is_read() {
+        let (sender, messages) = unbounded();
+        let handle = super::super::connect().unwrap();
+        let (known, read) = (Known::default(), VecDeque::new());
+        let mut monitor = Monitor { handle, messages, known, has_missed: false, read };
+        let overrun = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Overrun(Vec::new()));
+        sender.unbounded_send((overrun, SocketAddr::new(0, 0))).unwrap();
+        drop(sender);
+        let mut news = Vec::new();
+        while let Some(next) = monitor.next().await {
+            news.push(next);
+        }
+        assert_eq!(news.pop(), Some(News::Routes));
+        assert!(
+            news.iter().any(|news| matches!(news, News::Link(link) if link.name == "lo" && link.mtu > 0)),
+            "{news:?}"
+        );
     }
 }

@@ -40,7 +40,8 @@ impl Neighbours {
     }
 
     /// Has the kernel keep the next hops towards these backends resolved, and those of earlier ones no longer. A
-    /// backend without a route has none; the data path counts what it drops for that.
+    /// backend without a route has none; the data path counts what it drops for that. A next hop whose MAC somebody has
+    /// set stays theirs.
     ///
     /// # Errors
     /// Netlink fails.
@@ -49,8 +50,11 @@ impl Neighbours {
         for &backend in backends {
             wanted.extend(self.next_hop(backend).await);
         }
-        for (hop, message) in self.ours().await? {
-            if !wanted.remove(&hop)
+        for (hop, message) in entries(&self.handle).await? {
+            if is_set(&message) {
+                wanted.remove(&hop);
+            } else if is_ours(&message)
+                && !wanted.remove(&hop)
                 && let Err(error) = self.handle.neighbours().del(message).execute().await
             {
                 tracing::debug!("cannot let go of neighbour {}: {}", hop.1, reason(&error));
@@ -125,11 +129,29 @@ impl Neighbours {
     }
 
     async fn ours(&self) -> Result<Vec<(Hop, NeighbourMessage)>> {
-        let all = all(&self.handle).await?;
-        let ours = |message: &NeighbourMessage| {
-            message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
-        };
-        Ok(all.into_iter().filter(ours).filter_map(|message| Some((neighbour(&message)?, message))).collect())
+        let mut entries = entries(&self.handle).await?;
+        entries.retain(|(_, message)| is_ours(message) && !is_set(message));
+        Ok(entries)
+    }
+}
+
+async fn entries(handle: &Handle) -> Result<Vec<(Hop, NeighbourMessage)>> {
+    let all = all(handle).await?;
+    Ok(all.into_iter().filter_map(|message| Some((neighbour(&message)?, message))).collect())
+}
+
+fn is_ours(message: &NeighbourMessage) -> bool {
+    message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
+}
+
+/// Whether somebody else says what the MAC is: an administrator, a routing daemon, or the kernel for a device without ARP.
+/// Nothing is asked for it then. An entry that was ours may have become theirs, and keeps our mark.
+fn is_set(message: &NeighbourMessage) -> bool {
+    match message.header.state {
+        NeighbourState::Permanent => true,
+        // So are ours on such a device.
+        NeighbourState::Noarp => !is_ours(message),
+        _ => message.header.flags.contains(NeighbourFlags::ExtLearned),
     }
 }
 

@@ -42,7 +42,17 @@ impl Own {
         self.addresses.sync(&v6, interfaces).await
     }
 
-    /// Has it answer for none.
+    /// Has it no longer answer for these on our behalf.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn remove(&self, addresses: &BTreeSet<IpAddr>) -> Result<()> {
+        let (v4, v6) = by_family(addresses);
+        self.routes.remove_all_of(&v4).await?;
+        self.addresses.remove_all_of(&v6).await
+    }
+
+    /// Has it answer for none; those of other data paths in this namespace are not spared.
     ///
     /// # Errors
     /// The kernel refuses.

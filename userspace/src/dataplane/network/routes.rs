@@ -78,6 +78,19 @@ impl Routes {
         Ok(())
     }
 
+    /// Removes our routes of these addresses.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub async fn remove_all_of(&self, addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
+        for route in self.local().await? {
+            if route.ours && addresses.contains(&route.address) {
+                self.remove(route).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn remove(&self, route: LocalRoute) -> Result<()> {
         let removed = self.handle.route().del(route.message).execute().await;
         match removed {
