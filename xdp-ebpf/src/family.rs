@@ -78,8 +78,8 @@ impl Address for [u8; 4] {
 /// Bytes 8 to 11 of an IPv4 address in 16, the first one lowest.
 const MAPPED: u64 = 0xffff_0000;
 
-/// 2^64 over the golden ratio.
-const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+/// 2^64 over the golden ratio: what every hash of 64 bits multiplies by.
+pub(crate) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {

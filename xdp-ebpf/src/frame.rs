@@ -273,7 +273,7 @@ struct Headers6([[u8; 8]; 6], [u8; 4], [u8; 2]);
 #[repr(C)]
 struct Extension {
     next_header: u8,
-    /// In units of eight bytes, the first eight not counted; 0 in a fragment header.
+    /// In units of eight bytes, the first eight not counted; means nothing in a fragment header.
     len: u8,
     /// Routing: type and segments left. Fragment: offset in units of eight bytes times eight, and M.
     word: U16,
@@ -312,7 +312,7 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
                 next = FRAGMENT;
                 break;
             }
-            fragment = [extension.id.get(), word.into()];
+            fragment = [extension.id.get(), u32::from(extension.len) << 16 | u32::from(word)];
         }
         len = end;
     }
@@ -361,7 +361,7 @@ fn put_back<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Res
         let frame = packet.at_mut::<Frame<Ipv6, Extension>>(0).ok_or(Event::DropInternal)?;
         frame.l4 = Extension {
             next_header: frame.ip.next_header,
-            len: 0,
+            len: (word >> 16) as u8,
             word: (word as u16).into(),
             id: id.into(),
         };

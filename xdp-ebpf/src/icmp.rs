@@ -136,6 +136,10 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
         return Err(Event::DropTtl);
     }
     let out = tables.interface(u32::from(half.interface().get())).ok_or(Event::DropInternal)?;
+    if out.index == 0 {
+        // It was taken out of the configuration.
+        return Err(Event::DropInterface);
+    }
     if half.flags().get() & FLAG_MIXED != 0 {
         let peer = match direction {
             Direction::In => F::Other::reverse(tables, half.peer().get()),

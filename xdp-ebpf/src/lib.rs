@@ -15,7 +15,7 @@
 //!   → limit      may one more come, or one more packet?
 //!   → open       take a local port, resolve next hops (→ next_hop), claim both halves; or refuse: tell the client so
 //!   → icmp       neither TCP nor UDP: ping (→ echo), or an error about a session? → icmp_error: errors that we write ourselves
-//!   → tcp_state  what the segment does to its session
+//!   → tcp_state  what the segment does to its session, → connection: and to the number of connections
 //!   → toa        strip forged options, insert the client's address, lower the MSS
 //!   → rewrite    addresses, ports, MACs, TTL, checksums
 //!   → verdict    the outcome becomes an XDP action and a counter
@@ -36,6 +36,7 @@ pub mod access;
 pub mod admit;
 pub mod bench;
 pub mod checksum;
+pub mod connection;
 pub mod echo;
 pub mod family;
 pub mod fragment;

@@ -5,7 +5,7 @@ use crate::{
         ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
         address_bucket, plane_of,
     },
-    family::{Address, Family},
+    family::{Address, Family, MIX},
     parse::Segment,
     shared::Shared,
     tables::Tables,
@@ -69,7 +69,6 @@ impl Buckets {
     /// Hashes the tuple with the seed of this table, which keeps strangers from filling a bucket on purpose.
     #[inline(always)]
     pub fn of<F: Family>(config: &Config, segment: &Segment<F>) -> Self {
-        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
         let ports = u64::from(u32::from(segment.sport) << 16 | u32::from(segment.dport));
         let mut hash = (segment.src.keyed(config.seed) ^ ports).wrapping_mul(MIX);
         hash ^= hash >> 32;
@@ -178,8 +177,8 @@ pub fn reverse<'a, F: Family, T: Tables>(
     local: u32,
     segment: &Segment<F>,
 ) -> Result<Shared<'a, Half<F>>, Event> {
-    let plane = plane_of(segment.src, segment.sport, config.plane_mask);
-    let index = config.reverse_index(local, plane, segment.dport);
+    let plane = plane_of(segment.src, segment.sport, config.plane_mask_of::<F>());
+    let index = config.reverse_index::<F>(local, plane, segment.dport);
     let half = F::reverse(tables, index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport

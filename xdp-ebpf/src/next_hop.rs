@@ -8,9 +8,9 @@
 use zerocopy::transmute;
 
 use crate::{
-    abi::NEXT_HOPS,
+    abi::{Interface, NEXT_HOPS},
     admit::Picked,
-    family::{Address, Family},
+    family::{Address, Family, MIX},
     packet::Packet,
     tables::{ANY_SOURCE, Hop, Route, Tables},
     verdict::Event,
@@ -77,6 +77,13 @@ pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
     Ok(Hop::new(slot, ethernet.src.into()))
 }
 
+/// How a packet ends that is larger than the interface's MTU. One that was taken out of the configuration has an empty
+/// slot, whose MTU is zero: nobody is to be told so small a size.
+#[inline(always)]
+pub const fn too_large_for(out: &Interface) -> Event {
+    if out.index == 0 { Event::DropInterface } else { Event::DropOverMtu }
+}
+
 /// The way of a packet from `src` to `dst` (16 bytes each, IPv4 mapped), as [`Tables::route`] says or has said.
 #[inline(always)]
 fn look_up<T: Tables>(tables: &T, src: [u8; 16], dst: [u8; 16]) -> Result<Route, Event> {
@@ -106,7 +113,6 @@ fn look_up<T: Tables>(tables: &T, src: [u8; 16], dst: [u8; 16]) -> Result<Route,
 /// Where the answer for these ends is kept.
 #[inline(always)]
 fn index_of([src, dst]: [[u64; 2]; 2]) -> u32 {
-    const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
     let [src, dst] = [src, dst].map(|[high, low]| high.wrapping_mul(MIX) ^ low);
     let mixed = (src.rotate_left(32) ^ dst).wrapping_mul(MIX);
     (mixed >> (u64::BITS - NEXT_HOPS.trailing_zeros())) as u32

@@ -7,6 +7,7 @@ use crate::{
     abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
     admit::Picked,
     checksum::Sum,
+    connection,
     family::{Address, Family},
     fragment, limit,
     lookup::{self, Buckets, Found, Place},
@@ -111,12 +112,13 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
                 return Err(event);
             }
         };
-        self.fill(forward, &local);
-        self.tables.count(Event::SessionOpened);
-        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
+        // Before anybody can find the session, and so count it off.
         if let Some(load) = self.tables.load(self.picked.backend().into()) {
             load.value().add(1);
         }
+        self.fill(forward, &local);
+        self.tables.count(Event::SessionOpened);
+        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
         Ok(())
     }
 
@@ -134,6 +136,12 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             return Err(Event::DropRace);
         }
         if from == LIVE {
+            if connection::end(*half) {
+                // A packet brought it back from its reset meanwhile.
+                let (backend, listener) = (half.backend().get(), half.listener().get());
+                let (load, limit) = (self.tables.load(backend.into()), self.tables.limit(listener.into()));
+                connection::count(load, limit, connection::LESS);
+            }
             self.recycle(half).ok_or(Event::DropInternal)?;
         }
         Ok((index, half))
@@ -159,7 +167,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     /// has none left, of one of the next.
     #[inline(always)]
     fn take_port(&self) -> Result<Local<'a, B>, Event> {
-        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask);
+        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask_of::<B>());
         let addresses = self.config.local_addresses_of::<B>();
         let mut number = self.buckets.spread();
         let mut untried = addresses.min(LOCAL_ADDRESSES_TRIED);
@@ -181,7 +189,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             if !ring.head().swap_if(head, head.wrapping_add(1)) {
                 continue;
             }
-            let index = self.config.reverse_index(number, plane, port).ok_or(Event::DropInternal)?;
+            let index = self.config.reverse_index::<B>(number, plane, port).ok_or(Event::DropInternal)?;
             let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
             if !half.state().swap_if(FREE, CLAIMED) {
                 return Err(Event::DropPortBusy);

@@ -156,6 +156,9 @@ impl<F: Family> Leg<'_, F> {
     }
 
     /// The interface that the packet leaves by with this many bytes from the IP header on, if it may.
+    ///
+    /// # Errors
+    /// [`Event::DropTtl`], or what [`next_hop::too_large_for`] says.
     #[inline(always)]
     pub fn interface<'t, T: Tables>(
         &self,
@@ -168,7 +171,7 @@ impl<F: Family> Leg<'_, F> {
         }
         let out = tables.interface(u32::from(self.half.interface().get())).ok_or(Event::DropInternal)?;
         if leaves_with > out.mtu {
-            return Err(Event::DropOverMtu);
+            return Err(next_hop::too_large_for(out));
         }
         Ok(out)
     }

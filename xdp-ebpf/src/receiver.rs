@@ -10,6 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::{
     family::{Family, V4, V6},
     toa::KIND,
+    wire::{MAX_OPTIONS, OPTION_END as END, OPTION_NOP as NOP},
 };
 
 /// Version of everything in this file; part of the pins' path.
@@ -43,11 +44,6 @@ pub const MAX_TRUSTED: u32 = 4096;
 const LEN_V4: usize = V4::TOA_LEN;
 /// Bytes of the option with an IPv6 address.
 pub const LEN_V6: usize = V6::TOA_LEN;
-/// A TCP header has room for this many bytes of options.
-pub const MAX_OPTIONS: usize = 40;
-
-const END: u8 = 0;
-const NOP: u8 = 1;
 
 /// Address and port; IPv4 as `::ffff:a.b.c.d`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]

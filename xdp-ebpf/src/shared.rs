@@ -7,10 +7,10 @@
     reason = "the one place that reads and writes memory shared with other CPUs and userspace"
 )]
 
-use core::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use core::{marker::PhantomData, mem::offset_of, ops::Deref, ptr::NonNull};
 
 use crate::{
-    abi::{Common, Half},
+    abi::{Common, ENDED, Half},
     family::Family,
 };
 
@@ -155,6 +155,40 @@ impl Field<'_, u32> {
         }
     }
 
+    /// Sets these bits and returns what was there before, atomically.
+    #[inline(always)]
+    pub fn set_bits(&self, bits: u32) -> u32 {
+        #[cfg(target_arch = "bpf")]
+        {
+            use core::intrinsics::{AtomicOrdering::SeqCst, atomic_or};
+            // SAFETY: `Shared::new`'s contract.
+            unsafe { atomic_or::<u32, u32, { SeqCst }>(self.value, bits) }
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+            // SAFETY: `Shared::new`'s contract; every record aligns its `u32`s.
+            unsafe { AtomicU32::from_ptr(self.value) }.fetch_or(bits, SeqCst)
+        }
+    }
+
+    /// Clears these bits, atomically.
+    #[inline(always)]
+    pub fn clear_bits(&self, bits: u32) {
+        #[cfg(target_arch = "bpf")]
+        {
+            use core::intrinsics::{AtomicOrdering::SeqCst, atomic_and};
+            // SAFETY: `Shared::new`'s contract.
+            let _ = unsafe { atomic_and::<u32, u32, { SeqCst }>(self.value, !bits) };
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+            // SAFETY: `Shared::new`'s contract; every record aligns its `u32`s.
+            unsafe { AtomicU32::from_ptr(self.value) }.fetch_and(!bits, SeqCst);
+        }
+    }
+
     /// Writes it after all earlier writes (a release store).
     #[inline(always)]
     pub fn publish(&self, value: u32) {
@@ -208,6 +242,54 @@ impl Field<'_, u64> {
             unsafe { AtomicU64::from_ptr(self.value) }.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
         }
     }
+}
+
+/// Where `flags` and `tcp` lie in a half's [`Common`].
+const FLAGS: usize = offset_of!(Common, flags);
+const TCP: usize = offset_of!(Common, tcp);
+
+/// What several CPUs change in a byte at the same moment. BPF's atomics are of whole words, so the byte changes in the
+/// aligned word that it lies in, whose other bytes stay what they are.
+impl<'a> Shared<'a, Common> {
+    /// The word with the byte at this offset.
+    #[inline(always)]
+    fn word_with(&self, byte: usize) -> Field<'a, u32> {
+        // SAFETY: the word is inside the record, which its `u32`s align.
+        unsafe { Field::new(self.record.as_ptr().cast::<u8>().add(byte & !3).cast()) }
+    }
+
+    /// Sets these [`Common::flags`], atomically; returns those that were set before.
+    #[inline(always)]
+    pub fn set_flags(&self, flags: u8) -> u8 {
+        (self.word_with(FLAGS).set_bits(u32::from(flags) << shift(FLAGS)) >> shift(FLAGS)) as u8
+    }
+
+    /// Clears these [`Common::flags`], atomically.
+    #[inline(always)]
+    pub fn clear_flags(&self, flags: u8) {
+        self.word_with(FLAGS).clear_bits(u32::from(flags) << shift(FLAGS));
+    }
+
+    /// Compare and swap of [`Common::tcp`]. Whether it was `old` and is `new` now.
+    #[inline(always)]
+    pub fn swap_tcp_if(&self, old: u8, new: u8) -> bool {
+        let word = self.word_with(TCP);
+        let there = word.get();
+        (there >> shift(TCP)) as u8 == old
+            && word.swap_if(there, there ^ (u32::from(old ^ new) << shift(TCP)))
+    }
+
+    /// Sets [`Common::tcp`] to [`ENDED`] and returns what it was, atomically.
+    #[inline(always)]
+    pub fn end_tcp(&self) -> u8 {
+        (self.word_with(TCP).set_bits(u32::from(ENDED) << shift(TCP)) >> shift(TCP)) as u8
+    }
+}
+
+/// The lowest bit of the byte at this offset in its word.
+#[inline(always)]
+const fn shift(byte: usize) -> usize {
+    8 * if cfg!(target_endian = "little") { byte % 4 } else { 3 - byte % 4 }
 }
 
 impl Shared<'_, u32> {

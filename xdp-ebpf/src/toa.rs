@@ -16,14 +16,14 @@ use crate::{
     parse::Segment,
     tables::Tables,
     verdict::Event,
-    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, TCP_LEN, Tcp},
+    wire::{
+        ETHERNET_LEN, Flags, Frame, IpHeader, MAX_OPTIONS, OPTION_END as END, OPTION_NOP as NOP, TCP_LEN, Tcp,
+    },
 };
 
 /// Option kind of TOA.
 pub const KIND: u8 = 254;
 
-const END: u8 = 0;
-const NOP: u8 = 1;
 const MSS: u8 = 2;
 const FAST_OPEN: u8 = 34;
 

@@ -6,11 +6,10 @@ use crate::{
         Common, Config, DYING, ENTRY_REMOVED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD,
         Half, LIVE, PROTOCOL_UDP,
     },
-    access,
+    access, connection,
     family::{Address, Family},
     fragment, limit,
     lookup::{self, Buckets, Owner},
-    open,
     packet::Packet,
     parse::{self, Segment},
     pipeline::Leg,
@@ -80,6 +79,15 @@ impl<'a, F: Family> Unsettled<'a, F> {
         Ok(Self { half, peer: peer.ok_or(Event::DropInternal)?, direction })
     }
 
+    /// The forward half and the reverse half.
+    #[inline(always)]
+    fn halves(&self) -> (Shared<'a, Common>, Shared<'a, Common>) {
+        match self.direction {
+            Direction::In => (*self.half, self.peer()),
+            Direction::Out => (self.peer(), *self.half),
+        }
+    }
+
     /// The other half but for its addresses.
     #[inline(always)]
     fn peer(&self) -> Shared<'a, Common> {
@@ -143,7 +151,11 @@ impl<'a, F: Family> Unsettled<'a, F> {
         };
         let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
         if access::lets_in(tables, listener, client) {
-            self.half.flags().set(self.half.flags().get() & !FLAG_LIMITED | limit::flag(listener));
+            if limit::flag(listener) == 0 {
+                self.half.clear_flags(FLAG_LIMITED);
+            } else {
+                self.half.set_flags(FLAG_LIMITED);
+            }
             return Ok(());
         }
         self.end(tables);
@@ -169,11 +181,11 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// Ends the session; the sweeper gives its local port back.
     #[inline(always)]
     fn end<T: Tables>(&self, tables: &T) {
-        let over = open::is_over(*self.half);
-        self.peer().state().swap_if(LIVE, DYING);
-        if self.half.state().swap_if(LIVE, DYING) && !over {
-            self.count_connection(tables, u32::MAX);
+        let (forward, reverse) = self.halves();
+        if forward.state().swap_if(LIVE, DYING) && connection::end(forward) {
+            self.count(tables, connection::LESS);
         }
+        reverse.state().swap_if(LIVE, DYING);
     }
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.
@@ -198,58 +210,56 @@ impl<'a, F: Family> Unsettled<'a, F> {
         tables.count(Event::NextHopRenewed);
     }
 
-    /// Moves the session's state on. Data in an established session changes nothing and costs two comparisons.
+    /// Moves the session's state on. Data in an established session changes nothing and costs three comparisons.
     #[inline(always)]
     fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) {
-        let state = self.half.tcp().get();
-        if segment.protocol == PROTOCOL_UDP {
-            if self.direction == Direction::Out && state != State::Established as u8 {
-                self.half.tcp().set(State::Established as u8);
-                self.peer().tcp().set(State::Established as u8);
+        let is_reset = segment.flags.any(Flags::RST);
+        if is_reset {
+            self.half.set_flags(FLAG_RESET);
+            self.peer().set_flags(FLAG_RESET);
+        } else if self.half.flags().get() & FLAG_RESET != 0 {
+            // Whatever the session's state: a reset that moved nothing must not keep it unsettled.
+            self.half.clear_flags(FLAG_RESET);
+        } else if self.half.tcp().get() == State::Established as u8
+            && !segment.flags.any(Flags::SYN.and(Flags::FIN))
+        {
+            return;
+        }
+        let (forward, reverse) = self.halves();
+        let step = connection::step(forward, |before| {
+            if segment.protocol == PROTOCOL_UDP {
+                return if self.direction == Direction::Out { State::Established } else { before };
             }
-            return;
+            let after = tcp_state::next(before, self.direction, segment.flags);
+            if before == State::Close && !is_reset {
+                return tcp_state::revived(after, false, self.peer().flags().get() & FLAG_RESET != 0);
+            }
+            after
+        });
+        let Some(step) = step else { return };
+        let after = step.after;
+        if let Some(change) = step.change() {
+            self.count(tables, change);
         }
-        let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
-        if quiet && state == State::Established as u8 {
-            return;
-        }
-        let Some(before) = State::from_u8(state) else { return };
-        let mut after = tcp_state::next(before, self.direction, segment.flags);
-        if segment.flags.any(Flags::RST) {
-            self.half.flags().set(self.half.flags().get() | FLAG_RESET);
-            self.peer().flags().set(self.peer().flags().get() | FLAG_RESET);
-        } else if before == State::Close {
-            self.half.flags().set(self.half.flags().get() & !FLAG_RESET);
-            after = tcp_state::revived(after, false, self.peer().flags().get() & FLAG_RESET != 0);
+        if reverse.tcp().get() != after as u8 {
+            reverse.tcp().set(after as u8);
         }
         if after == State::SynRecv && segment.flags.opens() && self.direction == Direction::In {
             self.begin_toa(segment);
         }
-        if after != before {
-            self.half.tcp().set(after as u8);
-            self.peer().tcp().set(after as u8);
-            if after.is_over() != before.is_over() {
-                self.count_connection(tables, if after.is_over() { u32::MAX } else { 1 });
-            }
-        }
     }
 
-    /// Adds to what the member and the listener have; `u32::MAX` takes one away.
     #[inline(always)]
-    fn count_connection<T: Tables>(&self, tables: &T, amount: u32) {
-        if let Some(load) = tables.load(self.half.backend().get().into()) {
-            load.value().add(amount);
-        }
-        if let Some(limit) = tables.limit(self.half.listener().get().into()) {
-            limit.connections().add(amount);
-        }
+    fn count<T: Tables>(&self, tables: &T, change: u32) {
+        let (backend, listener) = (self.half.backend().get(), self.half.listener().get());
+        connection::count(tables.load(backend.into()), tables.limit(listener.into()), change);
     }
 
     /// A SYN, the first or a later one with another sequence number: TOA from here on.
     #[inline(always)]
     fn begin_toa(&self, segment: &Segment<F>) {
-        self.half.flags().set(self.half.flags().get() | FLAG_TOA);
-        self.peer().flags().set(self.peer().flags().get() | FLAG_TOA);
+        self.half.set_flags(FLAG_TOA);
+        self.peer().set_flags(FLAG_TOA);
         self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 
@@ -269,7 +279,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let may_tell = first || now.wrapping_sub(self.half.last_seen().get()) < config.jiffies_hz / TELLING;
         let added = toa::outgoing(packet, tables, segment, mtu, may_tell);
         if added == Err(Event::DropOverMtu) && first {
-            self.half.flags().set(flags | FLAG_TOLD);
+            // The backend's side may have ended TOA meanwhile: this flag alone would stay for good.
+            if self.half.set_flags(FLAG_TOLD) & FLAG_TOA == 0 {
+                self.half.clear_flags(FLAG_TOLD);
+            }
             self.half.last_seen().set(now);
         }
         added
@@ -290,8 +303,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if segment.payload_len() > 0
             || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
         {
-            self.half.flags().set(self.half.flags().get() & !FLAG_TOA);
-            self.peer().flags().set(self.peer().flags().get() & !(FLAG_TOA | FLAG_TOLD));
+            self.half.clear_flags(FLAG_TOA);
+            self.peer().clear_flags(FLAG_TOA | FLAG_TOLD);
         }
         Ok(())
     }

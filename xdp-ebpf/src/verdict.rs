@@ -113,11 +113,12 @@ events! {
     drop_no_route => DropNoRoute in Drop,
     /// The next hop's MAC is not known (yet).
     drop_no_neighbour => DropNoNeighbour in Drop,
-    /// The route leads through an interface that is not in the configuration.
+    /// The route leads through an interface that is not in the configuration, or no longer.
     drop_interface => DropInterface in Drop,
-    /// The packet is larger than the MTU of the interface it has to leave by, and IPv4 without DF.
+    /// The packet is larger than the MTU of the interface it has to leave by, and its sender is not told: IPv4 without
+    /// DF, a fragment, or an ICMP error.
     drop_over_mtu => DropOverMtu in Drop,
-    /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one.
+    /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one, or for VLAN tags.
     drop_no_headroom => DropNoHeadroom in Drop,
     /// An IPv4 datagram without a checksum for an IPv6 backend, or from one: IPv6 demands it (RFC 8200, 8.1).
     drop_no_checksum => DropNoChecksum in Drop,

@@ -19,6 +19,10 @@ pub const TCP_LEN: usize = 20;
 pub const UDP_LEN: usize = 8;
 /// The most bytes of options a TCP header can hold.
 pub const MAX_OPTIONS: usize = 40;
+/// TCP option kind 0: behind it comes none (RFC 9293, 3.2).
+pub const OPTION_END: u8 = 0;
+/// TCP option kind 1: one byte that says nothing.
+pub const OPTION_NOP: u8 = 1;
 
 /// Ethernet II.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

@@ -2,7 +2,7 @@
 //! `commands/run` drives it.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     os::fd::AsFd,
     time::{Duration, Instant},
@@ -59,7 +59,6 @@ pub struct Daemon {
     health: Health,
     clock: Clock,
     sweeper: Sweeper,
-    drained: HashSet<u16>,
     resets: ResetSocket,
     handle: Handle,
     own: Own,
@@ -104,7 +103,6 @@ impl Daemon {
         let mut daemon = Self {
             timeouts: configuration.timeouts,
             sweeper: Sweeper::default(),
-            drained: HashSet::new(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
             own,
@@ -205,13 +203,17 @@ impl Daemon {
             registry.listeners.removed_keys().filter(|(key, _)| !registry.model.vips.contains(&key.vip));
         let unreachable = without_vip.map(|(_, index)| index as u16).collect();
         let now = self.clock.now()?;
+        let hz = tables.sessions.config.jiffies_hz;
+        // Anew for every part: what it was before a change of the configuration would end sessions that may stay.
+        let members = registry.backends.iter().map(|(_, index)| index);
+        let drained = drain::due((&tables.pool, &tables.backend), members, now, hz);
         let limits = Limits {
             now,
-            hz: tables.sessions.config.jiffies_hz,
+            hz,
             timeouts: &self.timeouts,
             idle: &registry.idle,
             removed: &removed,
-            drained: &self.drained,
+            drained: &drained,
             unreachable: &unreachable,
             changed_lists: &registry.changed_lists,
             limit: &tables.limit,
@@ -226,10 +228,6 @@ impl Daemon {
         }
         if let Some(census) = census? {
             self.applier.settle(&census)?;
-            let Applier { tables, registry } = &self.applier;
-            let members = registry.backends.iter().map(|(_, index)| index);
-            self.drained =
-                drain::due((&tables.pool, &tables.backend), members, now, tables.sessions.config.jiffies_hz);
             self.health.refill(&mut self.applier)?;
         }
         Ok(())

@@ -16,8 +16,10 @@ pub struct Geometry {
     pub port_base: u16,
     /// How many local ports, 1–65536.
     pub port_count: u32,
-    /// Planes per local address: a power of two up to [`MAX_PLANES`].
+    /// Planes per IPv4 local address: a power of two up to [`MAX_PLANES`].
     pub planes: u32,
+    /// The same per IPv6 local address.
+    pub planes6: u32,
     /// Buckets of the forward table of a family that clients may come by: a power of two.
     pub forward_buckets: u32,
     /// Whether IPv4 clients may come.
@@ -27,19 +29,28 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The smallest tables that hold `max_sessions`: as few planes as offer that many ports, and forward tables that
-    /// are at most half full. A family of which there is neither a VIP nor a local address has no tables to speak of.
+    /// The smallest tables that hold `max_sessions`, all of which may be of one family: as few planes as offer that
+    /// many ports with the family's local addresses alone, and forward tables that are at most half full. A family of
+    /// which there is neither a VIP nor a local address has no tables to speak of.
     pub fn new(host: &Host, vips: &BTreeSet<IpAddr>) -> Self {
         let (first, last) = host.local_ports.clone().into_inner();
         let port_count = u32::from(last.saturating_sub(first)) + 1;
-        let per_plane = host.local_addresses.len().max(1) as u64 * u64::from(port_count);
-        let planes = u64::from(host.max_sessions).div_ceil(per_plane).next_power_of_two();
+        let v4 = host.local_addresses.iter().filter(|address| address.is_ipv4()).count();
+        let planes = |addresses: usize| {
+            let per_plane = addresses as u64 * u64::from(port_count);
+            let planes = match per_plane {
+                0 => 1,
+                _ => u64::from(host.max_sessions).div_ceil(per_plane).next_power_of_two(),
+            };
+            planes.min(MAX_PLANES.into()) as u32
+        };
         let has = |is_one: fn(&IpAddr) -> bool| host.local_addresses.iter().chain(vips).any(is_one);
         Self {
             local_addresses: host.local_addresses.clone(),
             port_base: first,
             port_count,
-            planes: planes.min(MAX_PLANES.into()) as u32,
+            planes: planes(v4),
+            planes6: planes(host.local_addresses.len() - v4),
             forward_buckets: (host.max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
             has_v4: has(IpAddr::is_ipv4),
             has_v6: has(IpAddr::is_ipv6),
@@ -58,23 +69,19 @@ impl Geometry {
         self.port_count.next_power_of_two()
     }
 
-    /// Planes of all local addresses together.
-    pub fn plane_count(&self) -> u32 {
-        self.local_addresses.len() as u32 * self.planes
-    }
-
     /// The maps whose size depends on the host, with their number of entries; none is empty, which the kernel does not
     /// allow.
     pub fn map_sizes(&self) -> [(&'static str, u32); 6] {
         let config = self.config(0, 0);
-        let reverse = |addresses: u32| (addresses * self.planes * self.port_count).max(1);
+        let planes = config.local_addresses * self.planes;
+        let planes6 = config.local_addresses6 * self.planes6;
         [
             (map::FORWARD, (config.forward_mask + 1) * BUCKET),
             (map::FORWARD6, (config.forward6_mask + 1) * BUCKET),
-            (map::REVERSE, reverse(config.local_addresses)),
-            (map::REVERSE6, reverse(config.local_addresses6)),
-            (map::PLANE, self.plane_count()),
-            (map::PORT, self.plane_count() * self.ring_size()),
+            (map::REVERSE, (planes * self.port_count).max(1)),
+            (map::REVERSE6, (planes6 * self.port_count).max(1)),
+            (map::PLANE, planes + planes6),
+            (map::PORT, (planes + planes6) * self.ring_size()),
         ]
     }
 
@@ -90,17 +97,20 @@ impl Geometry {
             local_addresses: v4,
             local_addresses6: self.local_addresses.len() as u32 - v4,
             plane_mask: self.planes - 1,
+            plane_mask6: self.planes6 - 1,
             port_base: self.port_base.into(),
             port_count: self.port_count,
             ring_mask: self.ring_size() - 1,
             jiffies_hz,
-            reserved: [0; 4],
+            reserved: [0; 3],
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use xdp_ebpf::family::V4;
+
     use super::*;
 
     fn geometry(
@@ -141,7 +151,7 @@ mod tests {
         for local in 0..3 {
             for plane in 0..geometry.planes {
                 for port in 4000..=4002 {
-                    let index = config.reverse_index(local, plane, port).unwrap();
+                    let index = config.reverse_index::<V4>(local, plane, port).unwrap();
                     assert!(!std::mem::replace(&mut seen[index as usize], true));
                 }
             }
@@ -170,7 +180,27 @@ mod tests {
         assert_eq!(sizes(&[v4], &["192.0.2.2"]), [2048, 4, 2000, 1, 2, 2048]);
         assert_eq!(sizes(&[v4], &["2001:db8::2"]), [2048, 2048, 2000, 1, 2, 2048]);
         assert_eq!(sizes(&[v6], &["2001:db8::2"]), [4, 2048, 1, 2000, 2, 2048]);
-        assert_eq!(sizes(&[v4, v6], &[]), [2048, 2048, 1000, 1000, 2, 2048]);
+        assert_eq!(sizes(&[v4, v6], &[]), [2048, 2048, 2000, 2000, 4, 4096]);
+    }
+
+    /// However many local addresses the other has.
+    #[test]
+    fn each_family_has_ports_for_all_sessions() {
+        let v4 = |n: u8| IpAddr::from([100, 64, 0, n]);
+        let v6 = |n: u8| IpAddr::from([0x2001, 0xDB8, 0x64, 0, 0, 0, 0, n.into()]);
+        for (fours, sixes, planes) in [(1, 16, (16, 2)), (16, 1, (2, 16)), (1, 1, (16, 16)), (3, 0, (8, 1))] {
+            let local_addresses = (0..fours).map(v4).chain((0..sixes).map(v6)).collect();
+            let host = Host {
+                interfaces: vec![],
+                local_addresses,
+                local_ports: 1024..=65535,
+                max_sessions: 1 << 20,
+            };
+            let geometry = Geometry::new(&host, &BTreeSet::new());
+            assert_eq!((geometry.planes, geometry.planes6), planes, "{fours} and {sixes}");
+            let reverse: u32 = geometry.map_sizes()[2..4].iter().map(|(_, size)| size).sum();
+            assert!(reverse <= 2 * (2 << 20), "{reverse}: no more than twice what each family needs");
+        }
     }
 
     #[test]

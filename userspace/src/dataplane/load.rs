@@ -166,12 +166,9 @@ pub fn load(
     clock.pin(&clock_pin).with_context(|| format!("cannot pin {}", clock_pin.display()))?;
     let clock = Clock::open(pins)?;
 
+    let mut tables = Tables::open(pins)?;
     if origin == Origin::New {
-        initialise(&Tables::open(pins)?, &geometry, clock.measure_rate()?)?;
-    }
-    let tables = Tables::open(pins)?;
-    if origin == Origin::New {
-        tables.sessions.fill_ports(&geometry.local_addresses)?;
+        initialise(&mut tables, &geometry, clock.measure_rate()?)?;
     }
     program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
     let mut programs = Programs(ebpf);
@@ -201,8 +198,9 @@ fn loader<T>(
     load(&mut loader)
 }
 
-/// Writes what is fixed for the life of the tables.
-fn initialise(tables: &Tables, geometry: &Geometry, jiffies_hz: u32) -> Result<()> {
+/// Writes what is fixed for the life of the tables, `ek_config` last: by that a later start knows that the tables are
+/// whole.
+fn initialise(tables: &mut Tables, geometry: &Geometry, jiffies_hz: u32) -> Result<()> {
     for is_of_family in [IpAddr::is_ipv4, IpAddr::is_ipv6] {
         let addresses = geometry.local_addresses.iter().filter(|address| is_of_family(address));
         for (index, &address) in (0..).zip(addresses) {
@@ -211,7 +209,11 @@ fn initialise(tables: &Tables, geometry: &Geometry, jiffies_hz: u32) -> Result<(
     }
     let mut seed = [0; 8];
     random(&mut seed).context("no random numbers")?;
-    tables.config()?.write(geometry.config(u64::from_ne_bytes(seed), jiffies_hz));
+    tables.sessions.config = geometry.config(u64::from_ne_bytes(seed), jiffies_hz);
+    tables.sessions.fill_ports(&geometry.local_addresses)?;
+    // The ports must be there before the word that vouches for them.
+    std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
+    tables.config()?.write(tables.sessions.config);
     Ok(())
 }
 

@@ -62,7 +62,10 @@ impl Sessions {
                 let port = u16::try_from(base + offset).context("a local port is over 65535")?;
                 self.ring_entry(index, position)?.write(port);
             }
-            let local = index / (self.config.plane_mask + 1);
+            let local = match index.checked_sub(self.planes_of_v4()) {
+                None => index / (self.config.plane_mask + 1),
+                Some(index) => self.config.local_addresses + index / (self.config.plane_mask6 + 1),
+            };
             if let Some(&address) = local_addresses.get(local as usize) {
                 plane.address().set(wide(address));
             }
@@ -156,6 +159,8 @@ impl Sessions {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use xdp_ebpf::family::Family;
+
     use super::*;
     use crate::{dataplane::geometry::Geometry, host::Host};
 
@@ -189,6 +194,11 @@ pub(super) mod tests {
         };
         sessions.fill_ports(&local_addresses).unwrap();
         sessions
+    }
+
+    /// A plane's index in `ek_plane`, and that of a port of it in the family's reverse table.
+    pub fn place<F: Family>(config: &Config, local: u32, plane: u32, port: u16) -> (u32, u32) {
+        (config.plane_index::<F>(local, plane), config.reverse_index::<F>(local, plane, port).unwrap())
     }
 
     /// Takes the next port of a plane, as the XDP program does.
@@ -230,12 +240,12 @@ pub(super) mod tests {
         let config = sessions.config;
         while (0..sessions.plane.entries()).any(|plane| take(&sessions, plane).is_some()) {}
         for (version, local) in [Version::V4, Version::V6].into_iter().flat_map(|v| [(v, 0), (v, 1)]) {
-            for plane in 0..=config.plane_mask {
+            let planes = if version == Version::V4 { config.plane_mask } else { config.plane_mask6 };
+            for plane in 0..=planes {
                 for port in 4000..=4002 {
-                    let index = config.reverse_index(local, plane, port).unwrap();
-                    let ring = match version {
-                        Version::V4 => config.plane_index::<family::V4>(local, plane),
-                        Version::V6 => config.plane_index::<family::V6>(local, plane),
+                    let (ring, index) = match version {
+                        Version::V4 => place::<family::V4>(&config, local, plane, port),
+                        Version::V6 => place::<family::V6>(&config, local, plane, port),
                     };
                     sessions.free_port_of(sessions.reverse.position(version, index)).unwrap();
                     assert_eq!(take(&sessions, ring), Some(port), "{version:?} {local} {plane}");

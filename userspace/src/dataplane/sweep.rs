@@ -13,6 +13,8 @@ use std::{
 use anyhow::Result;
 use xdp_ebpf::{
     abi::{Common, DYING, FREE, LIVE, Limit},
+    connection,
+    shared::Shared,
     tcp_state::State,
 };
 
@@ -60,13 +62,12 @@ pub struct Limits<'a> {
 }
 
 impl Limits<'_> {
-    /// A connection less for its backend and its listener.
-    fn count_off(&self, half: &Common) {
-        if let Some(load) = self.load.get(half.backend.into()) {
-            load.value().add(u32::MAX);
-        }
-        if let Some(limit) = self.limit.get(half.listener.into()) {
-            xdp_ebpf::limit::leave(limit);
+    /// Ends the session of a forward half that is no longer live: a connection less for its backend and its listener, if
+    /// it still was one.
+    fn end(&self, forward: Shared<'_, Common>) {
+        if connection::end(forward) {
+            let (load, limit) = (forward.backend().get(), forward.listener().get());
+            connection::count(self.load.get(load.into()), self.limit.get(limit.into()), connection::LESS);
         }
     }
 }
@@ -109,7 +110,7 @@ impl Sweeper {
             let Some(forward) = sessions.forward.get(position) else { break };
             match forward.common().state().get() {
                 LIVE => self.expire(sessions, position, forward, limits, resets),
-                DYING => self.free(sessions, position, forward, resets)?,
+                DYING => self.free(sessions, position, forward, limits, resets)?,
                 _ => {}
             }
         }
@@ -154,9 +155,7 @@ impl Sweeper {
         }
         reverse.common().state().swap_if(LIVE, DYING);
         self.dying.insert(position);
-        if !state.is_over() {
-            limits.count_off(&there);
-        }
+        limits.end(forward.common());
         if decision == Decision::ExpireWithResets {
             resets.extend(for_both_ends(forward, reverse));
         }
@@ -169,6 +168,7 @@ impl Sweeper {
         sessions: &Sessions,
         position: u32,
         forward: AnyHalf<'_>,
+        limits: &Limits<'_>,
         resets: &mut Vec<Reset>,
     ) -> Result<()> {
         let there = forward.common().snapshot();
@@ -179,7 +179,7 @@ impl Sweeper {
             let reverse = reverse.filter(|reverse| reverse.peer_in(&sessions.forward) == position);
             if let Some(reverse) = reverse
                 && Protocol::from_number(there.protocol) != Some(Protocol::Udp)
-                && !State::from_u8(there.tcp).is_none_or(State::is_over)
+                && !State::from_u8(reverse.common().tcp().get()).is_none_or(State::is_over)
             {
                 resets.extend(for_both_ends(forward, reverse));
             }
@@ -196,6 +196,8 @@ impl Sweeper {
             }
         }
         self.dying.remove(&position);
+        // Done before, unless the process that did the first step was killed right behind it.
+        limits.end(forward.common());
         forward.common().state().swap_if(DYING, FREE);
         Ok(())
     }
@@ -238,7 +240,15 @@ impl Sweeper {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, net::IpAddr};
+    use std::{
+        collections::BTreeSet,
+        net::IpAddr,
+        sync::{
+            Barrier,
+            atomic::{AtomicBool, Ordering::SeqCst},
+        },
+        thread,
+    };
 
     use xdp_ebpf::{
         abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
@@ -249,7 +259,7 @@ mod tests {
     use crate::{
         dataplane::{
             halves::Version,
-            sessions::tests::{on_plain_memory, take},
+            sessions::tests::{on_plain_memory, place, take},
         },
         model::Access,
     };
@@ -306,12 +316,12 @@ mod tests {
         last_seen: u32,
     ) -> Opened {
         let config = sessions.config;
-        let ring = match backend {
-            Version::V4 => config.plane_index::<family::V4>(1, config.plane_mask),
-            Version::V6 => config.plane_index::<family::V6>(1, config.plane_mask),
+        let place = |port| match backend {
+            Version::V4 => place::<family::V4>(&config, 1, config.plane_mask, port),
+            Version::V6 => place::<family::V6>(&config, 1, config.plane_mask6, port),
         };
-        let port = take(sessions, ring).expect("a free port");
-        let peer = config.reverse_index(1, config.plane_mask, port).unwrap();
+        let port = take(sessions, place(4000).0).expect("a free port");
+        let peer = place(port).1;
         let opened = Opened {
             forward: sessions.forward.position(client, index),
             reverse: sessions.reverse.position(backend, peer),
@@ -334,8 +344,18 @@ mod tests {
     }
 
     fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
+        counted_pass(sweeper, sessions, now, &Mapping::of_zeros(16), &Mapping::of_zeros(16))
+    }
+
+    fn counted_pass(
+        sweeper: &mut Sweeper,
+        sessions: &Sessions,
+        now: u32,
+        load: &Mapping<u32>,
+        limit: &Mapping<Limit>,
+    ) -> (Census, Vec<Reset>) {
         let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-        let (removed, load, limit) = (HashSet::from([REMOVED]), Mapping::of_zeros(16), Mapping::of_zeros(16));
+        let removed = HashSet::from([REMOVED]);
         let mut changed_lists = ChangedLists::default();
         changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
         let limits = Limits {
@@ -347,8 +367,8 @@ mod tests {
             drained: &HashSet::from([DRAINED]),
             unreachable: &HashSet::from([UNREACHABLE]),
             changed_lists: &changed_lists,
-            limit: &limit,
-            load: &load,
+            limit,
+            load,
         };
         let mut resets = Vec::new();
         let mut calls = 0;
@@ -516,5 +536,57 @@ mod tests {
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 1000 * HZ);
         assert!(resets.is_empty());
         assert_eq!(session.states(&sessions), (LIVE, CLAIMED));
+    }
+
+    /// A reset and its revival by packets, over and over on two CPUs, while the sweeper ends the sessions.
+    #[test]
+    fn whatever_happens_at_once_a_connection_is_counted_off_once() {
+        const SESSIONS: u32 = 16;
+        const ROUNDS: usize = 200;
+        let sessions = on_plain_memory(2, 1024);
+        let (load, limit) = (Mapping::<u32>::of_zeros(16), Mapping::<Limit>::of_zeros(16));
+        let member = u32::from(DRAINED);
+        let half = |index| sessions.forward.get(index).unwrap();
+        for round in 0..ROUNDS {
+            for index in 0..SESSIONS {
+                let common = Common {
+                    state: LIVE,
+                    tcp: State::Established as u8,
+                    backend: DRAINED,
+                    listener: 6,
+                    peer: index,
+                    ..Common::default()
+                };
+                half(index).write(common, address(Version::V4, 1), address(Version::V4, 2));
+                let reverse = sessions.reverse.get(index).unwrap();
+                reverse.write(common, address(Version::V4, 3), address(Version::V4, 4));
+            }
+            load.get(member).unwrap().write(SESSIONS);
+            limit.get(6).unwrap().connections().set(SESSIONS);
+            let (barrier, is_over) = (Barrier::new(3), AtomicBool::new(false));
+            let packets = |from: State, to: State| {
+                barrier.wait();
+                while !is_over.load(SeqCst) {
+                    for forward in (0..SESSIONS).map(|index| half(index).common()) {
+                        let step = connection::step(forward, |state| if state == from { to } else { state });
+                        if let Some(change) = step.and_then(connection::Step::change) {
+                            connection::count(load.get(member), limit.get(6), change);
+                        }
+                    }
+                }
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| packets(State::Established, State::Close));
+                scope.spawn(|| packets(State::Close, State::Established));
+                barrier.wait();
+                let mut sweeper = Sweeper::default();
+                while (0..SESSIONS).any(|index| half(index).common().state().get() == LIVE) {
+                    counted_pass(&mut sweeper, &sessions, 100, &load, &limit);
+                }
+                is_over.store(true, SeqCst);
+            });
+            let counts = (load.get(member).unwrap().snapshot(), limit.get(6).unwrap().snapshot().connections);
+            assert_eq!(counts, (0, 0), "round {round}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::shared::shared_fields;
 pub struct Taken {
     /// VLAN tags, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
     pub tags: [u32; 2],
-    /// Identification, and offset word, of an IPv6 fragment header; both 0 for none.
+    /// Identification, and offset word with the reserved byte above it, of an IPv6 fragment header; both 0 for none.
     pub fragment: [u32; 2],
 }
 

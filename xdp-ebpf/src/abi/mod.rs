@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {
@@ -174,7 +174,8 @@ pub const PROTOCOL_UDP: u8 = 17;
 pub struct Config {
     /// Seed of the flow hash, random per start of the tables.
     pub seed: u64,
-    /// Bumped on a change of routes or neighbours: halves with another number look for their next hop again.
+    /// Bumped on a change of routes or neighbours and on every reload: halves with another number look for their next
+    /// hop again, and whether their client may stay.
     pub generation: u32,
     /// Buckets in `ek_forward`, less one.
     pub forward_mask: u32,
@@ -184,8 +185,10 @@ pub struct Config {
     pub local_addresses: u32,
     /// How many IPv6 local addresses there are.
     pub local_addresses6: u32,
-    /// Planes per local address, less one; planes are a power of two.
+    /// Planes per IPv4 local address, less one; planes are a power of two.
     pub plane_mask: u32,
+    /// The same per IPv6 local address.
+    pub plane_mask6: u32,
     /// First local port.
     pub port_base: u32,
     /// How many local ports there are per plane.
@@ -195,7 +198,7 @@ pub struct Config {
     /// Jiffies per second.
     pub jiffies_hz: u32,
     /// Zero.
-    pub reserved: [u32; 4],
+    pub reserved: [u32; 3],
 }
 
 shared_fields! { Config { generation: u32, jiffies_hz: u32, } }
@@ -213,19 +216,26 @@ impl Config {
         if F::VERSION == 4 { self.local_addresses } else { self.local_addresses6 }
     }
 
+    /// Planes per local address of this family, less one.
+    #[inline(always)]
+    pub const fn plane_mask_of<F: Family>(&self) -> u32 {
+        if F::VERSION == 4 { self.plane_mask } else { self.plane_mask6 }
+    }
+
     /// The index in `ek_plane` of plane `plane` of the family's local address `local`.
     #[inline(always)]
     pub const fn plane_index<F: Family>(&self, local: u32, plane: u32) -> u32 {
-        let before = if F::VERSION == 4 { 0 } else { self.local_addresses };
-        (before + local) * (self.plane_mask + 1) + plane
+        let before = if F::VERSION == 4 { 0 } else { self.local_addresses * (self.plane_mask + 1) };
+        before + local * (self.plane_mask_of::<F>() + 1) + plane
     }
 
     /// The index in the family's reverse table of `port` in plane `plane` of local address `local`, if it is one of
     /// the local ports.
     #[inline(always)]
-    pub fn reverse_index(&self, local: u32, plane: u32, port: u16) -> Option<u32> {
+    pub fn reverse_index<F: Family>(&self, local: u32, plane: u32, port: u16) -> Option<u32> {
         let offset = u32::from(port).wrapping_sub(self.port_base);
-        (offset < self.port_count).then(|| (local * (self.plane_mask + 1) + plane) * self.port_count + offset)
+        let planes = self.plane_mask_of::<F>() + 1;
+        (offset < self.port_count).then(|| (local * planes + plane) * self.port_count + offset)
     }
 }
 

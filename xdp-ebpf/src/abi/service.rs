@@ -3,7 +3,10 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{NAME_LEN, SERVICE_HINTS};
-use crate::{family::Address, shared::shared_fields};
+use crate::{
+    family::{Address, MIX},
+    shared::shared_fields,
+};
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
 pub const ENTRY_FREE: u8 = 0;
@@ -72,7 +75,6 @@ impl Service {
     /// Where `ek_service_hint` may know its listener.
     #[inline(always)]
     pub fn hint_index(&self) -> u32 {
-        const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
         let ports = u64::from(self.port) << 8 | u64::from(self.protocol);
         let mixed = (self.vip.folded() ^ ports.wrapping_mul(MIX)).wrapping_mul(MIX);
         (mixed >> (u64::BITS - SERVICE_HINTS.trailing_zeros())) as u32

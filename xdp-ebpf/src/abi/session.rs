@@ -15,6 +15,8 @@ pub const CLAIMED: u32 = 1;
 pub const LIVE: u32 = 2;
 /// [`Common::state`]: closed; readers pass over it; the sweeper frees it.
 pub const DYING: u32 = 3;
+/// [`Common::tcp`] of a forward half that was taken out of [`LIVE`]: every bit is set, and nothing moves it any more.
+pub const ENDED: u8 = u8::MAX;
 
 /// [`Common::flags`]: client segments get a TOA option and lose forged ones (forward half), or the backend's
 /// acknowledgements are watched for the end of that (reverse half).
@@ -95,8 +97,9 @@ pub struct Common {
     pub backend: u16,
     /// Index in `ek_listener`.
     pub listener: u16,
-    /// [`crate::tcp_state::State`] as a number; the same in both halves. A UDP session is `None` until the backend
-    /// has answered and `Established` from then on.
+    /// [`crate::tcp_state::State`] as a number, or [`ENDED`]. The forward half's is the session's and moves atomically
+    /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
+    /// backend has answered and `Established` from then on.
     pub tcp: u8,
     /// IP protocol.
     pub protocol: u8,
@@ -130,7 +133,7 @@ pub struct Plane {
 
 shared_fields! { Plane { head: u32, address: [u8; 16], tail: u32, } }
 
-/// The plane of a backend: its connections take their local ports there. `plane_mask` as in [`super::Config`].
+/// The plane of a backend: its connections take their local ports there. `plane_mask` as [`super::Config::plane_mask_of`].
 #[inline(always)]
 pub fn plane_of<A: Address>(address: A, port: u16, plane_mask: u32) -> u32 {
     let folded = address.folded();

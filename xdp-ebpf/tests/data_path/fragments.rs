@@ -315,6 +315,14 @@ fn pieces_for_layer_7_and_pieces_of_pings_go_up() {
     }
 }
 
+/// The reserved byte of a fragment header means nothing (RFC 8200, 4.5), and stays what it is.
+#[test]
+fn what_goes_up_keeps_its_whole_fragment_header() {
+    let mut first = piece(&answer(&Cast::IPV6, &[7; 100]), 9, 0, &[7; 64]);
+    first[41] = 0xA5;
+    assert_stopped(&World::new(), Side::Back, &first, Event::PassLocalOther);
+}
+
 #[test]
 fn a_piece_that_does_not_fit_with_its_fragment_header_is_dropped_by_name() {
     let cast = Cast::IPV6;

@@ -6,7 +6,10 @@ use testbed::{
     Datagram, Segment,
     cases::{BACK, Cast, FRONT, Message as Says, Side, frame, icmp_error, tagged, with_options},
 };
-use xdp_ebpf::verdict::{Event, Outcome};
+use xdp_ebpf::{
+    abi::Interface,
+    verdict::{Event, Outcome},
+};
 
 use crate::{
     icmp::Message,
@@ -169,6 +172,28 @@ fn tcp_sent(cast: &Cast, side: Side) -> Vec<u8> {
 fn about(cast: &Cast, side: Side, quoted: &[u8]) -> Vec<u8> {
     let ([_, us], ..) = ends(cast, side);
     icmp_error(side, us.ip(), Says::TimeExceeded, quoted)
+}
+
+/// As a restart with fewer interfaces leaves the slot.
+#[test]
+fn nobody_hears_the_size_of_an_interface_that_is_gone() {
+    for (cast, side) in Cast::ALL.into_iter().flat_map(|cast| [(cast, Side::Front), (cast, Side::Back)]) {
+        let mut world = connected(&cast);
+        let ([source, destination], ..) = ends(&cast, side);
+        let mut data = Segment::new(source, destination);
+        (data.tcp.ack, data.payload) = (true, b"data".to_vec());
+        let data = frame(side, &data.packet().unwrap());
+        let packets = [data, about(&cast, side, &tcp_sent(&cast, side))];
+        for packet in &packets {
+            let outcome = world.send(side, packet).0;
+            assert_eq!(outcome, Outcome::Redirect(1 - side as u8), "{cast:?} {side:?}");
+        }
+        world.tables.interfaces[1 - side as usize] = Interface::default();
+        for packet in &packets {
+            let outcome = world.send(side, packet).0;
+            assert_eq!(outcome, Outcome::Stop(Event::DropInterface), "{cast:?} {side:?}");
+        }
+    }
 }
 
 /// The checksum from its definition (RFC 1071).

@@ -8,7 +8,7 @@ use testbed::{
     cases::{BACK, Cast, Side, frame},
 };
 use xdp_ebpf::{
-    abi::{Common, DYING, ENTRY_REMOVED, FREE, LIVE},
+    abi::{Common, DYING, ENTRY_REMOVED, FLAG_MIXED, FREE, LIVE},
     admit,
     family::V4,
     host::HostPacket,
@@ -216,6 +216,53 @@ fn both_halves_follow_the_session_and_a_forged_reset_is_undone() {
         world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"here".to_vec()));
         assert_eq!(states(&world), [(LIVE, State::Established); 2]);
         assert_eq!(load(&world), 1, "not over after all");
+    }
+}
+
+/// What the backend does not believe before the session is established, and what it does not believe later.
+#[test]
+fn a_reset_that_nobody_believed_leaves_nothing_behind() {
+    for cast in Cast::ALL {
+        let world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        world.forward(Side::Back, &cast.syn_ack());
+        for _ in 0..2 {
+            world.forward(Side::Front, &cast.from_client(|s| s.tcp.rst = true));
+            world.forward(Side::Front, &cast.ack(b"question"));
+            world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"answer".to_vec()));
+            assert_eq!(states(&world), [(LIVE, State::Established); 2], "{cast:?}");
+            let flags = world.halves().into_iter().map(|half| half.flags & !FLAG_MIXED);
+            assert_eq!(flags.max(), Some(0), "{cast:?}: it is settled again");
+            assert_eq!(load(&world), 1);
+        }
+    }
+}
+
+/// The reverse half's copy of the state is late when the CPUs of both directions write it at the same moment.
+#[test]
+fn a_late_copy_of_the_state_misleads_nobody() {
+    for cast in Cast::ALL {
+        let world = World::new();
+        world.forward(Side::Front, &cast.syn());
+        world.forward(Side::Back, &cast.syn_ack());
+        world.forward(Side::Front, &cast.ack(b""));
+        let set_copy = |state: State| {
+            let (four, six) = (&world.tables.reverse, &world.tables.reverse6);
+            match cast.backend.is_ipv4() {
+                true => (0..64).for_each(|n| four.shared(n).unwrap().tcp().set(state as u8)),
+                false => (0..64).for_each(|n| six.shared(n).unwrap().tcp().set(state as u8)),
+            }
+        };
+        set_copy(State::SynRecv);
+        world.forward(Side::Back, &cast.from_backend(|s| s.payload = b"hello".to_vec()));
+        assert_eq!(states(&world), [(LIVE, State::Established); 2], "{cast:?}");
+        world.forward(Side::Front, &cast.from_client(|s| s.tcp.rst = true));
+        assert_eq!(load(&world), 0);
+        set_copy(State::CloseWait);
+        world.forward(Side::Back, &cast.from_backend(|s| s.tcp.fin = true));
+        world.forward(Side::Back, &cast.from_backend(|s| s.tcp.rst = true));
+        assert_eq!(states(&world), [(LIVE, State::Close); 2], "{cast:?}");
+        assert_eq!(load(&world), 0, "it was over before");
     }
 }
 
