@@ -12,7 +12,12 @@ use aya::{
 use aya_log::EbpfLogger;
 use xdp_ebpf::abi::{Config, map};
 
-use super::{clock::Clock, geometry::Geometry, pins::PinDir, tables::Tables};
+use super::{
+    clock::Clock,
+    geometry::Geometry,
+    pins::{PinDir, remove_if_there},
+    tables::Tables,
+};
 
 /// The XDP program's name in the object.
 const PROGRAM: &str = "evenkeel";
@@ -296,13 +301,4 @@ fn first_line(error: &dyn std::error::Error) -> String {
         cause = source.source();
     }
     text.lines().next().unwrap_or_default().to_owned()
-}
-
-fn remove_if_there(path: &std::path::Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
