@@ -26,7 +26,7 @@ use pingora::{
     tls::ssl::SslRef,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Sleep, sleep, timeout},
 };
 
@@ -241,7 +241,8 @@ impl AsyncWrite for Watched {
 #[async_trait]
 impl Shutdown for Watched {
     async fn shutdown(&mut self) {
-        self.inner.shutdown().await;
+        // By way of `in_time`; the client may have gone first.
+        let _ = AsyncWriteExt::shutdown(self).await;
     }
 }
 
@@ -305,11 +306,12 @@ impl Peek for Watched {}
 #[cfg(test)]
 mod tests {
     use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::sleep,
+        io::{AsyncReadExt, duplex},
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
+    use crate::l7::{fixture::DEADLINE, stream::ClientStream};
 
     const PATIENCE: Duration = Duration::from_millis(400);
     const BYTES: usize = 1024;
@@ -329,6 +331,17 @@ mod tests {
     async fn a_client_that_takes_nothing_is_given_up() {
         let error = sent_to(async |_| {}).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    /// Nor is its connection kept for what could not be sent.
+    #[tokio::test]
+    async fn its_connection_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, client) = listener.accept().await.unwrap();
+        let mut watched = Watched::new(Box::new(ClientStream::new(socket, client)), PATIENCE);
+        while watched.write_all(&[0; BYTES]).await.is_ok() {}
+        timeout(DEADLINE, Shutdown::shutdown(&mut watched)).await.unwrap();
     }
 
     #[tokio::test]
