@@ -65,7 +65,9 @@ impl Echo {
             let body = body(&head, &mut input)?;
             let sum: u64 = body.iter().map(|&byte| u64::from(byte)).sum();
             let text = format!("{name}\n{head}body of {} bytes, sum {sum}\n", body.len());
-            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())?;
+            let sent = if head.starts_with("HEAD ") { "" } else { &text };
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{sent}", text.len());
+            stream.write_all(answer.as_bytes())?;
         }
         Ok(())
     }
