@@ -1,0 +1,344 @@
+//! Sessions of all pairs of families on plain memory, swept: what ends, who is told, which ports come back, what counts.
+
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    sync::{
+        Barrier,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use xdp_ebpf::{
+    abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
+    family,
+};
+
+use super::*;
+use crate::{
+    dataplane::{
+        halves::Version,
+        sessions::tests::{on_plain_memory, place, take},
+    },
+    model::Access,
+};
+
+const HZ: u32 = 250;
+/// The index of a removed backend.
+const REMOVED: u16 = 9;
+/// The index of a backend that has drained for long enough.
+const DRAINED: u16 = 10;
+/// The index of a listener without its VIP.
+const UNREACHABLE: u16 = 11;
+/// The index of a listener whose list lets nobody in any more.
+const CLOSED: u16 = 12;
+/// The client's family and the backend's.
+type Pair = (Version, Version);
+const PAIRS: [Pair; 4] = [
+    (Version::V4, Version::V4),
+    (Version::V6, Version::V6),
+    (Version::V6, Version::V4),
+    (Version::V4, Version::V6),
+];
+
+fn address(version: Version, last: u8) -> IpAddr {
+    match version {
+        Version::V4 => [192, 0, 2, last].into(),
+        Version::V6 => [0x2001, 0xDB8, 0, 0, 0, 0, 0, last.into()].into(),
+    }
+}
+
+/// Both halves of a session by their positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Opened {
+    forward: u32,
+    reverse: u32,
+}
+
+impl Opened {
+    fn halves(self, sessions: &Sessions) -> [AnyHalf<'_>; 2] {
+        [sessions.forward.get(self.forward).unwrap(), sessions.reverse.get(self.reverse).unwrap()]
+    }
+
+    fn states(self, sessions: &Sessions) -> (u32, u32) {
+        let [forward, reverse] = self.halves(sessions).map(|half| half.common().state().get());
+        (forward, reverse)
+    }
+}
+
+/// Opens a session at `index` of its forward table, as the XDP program does, with the second local address.
+fn open(sessions: &Sessions, (client, backend): Pair, index: u32, state: State, last_seen: u32) -> Opened {
+    let config = sessions.config;
+    let place = |port| match backend {
+        Version::V4 => place::<family::V4>(&config, 1, config.plane_mask, port),
+        Version::V6 => place::<family::V6>(&config, 1, config.plane_mask6, port),
+    };
+    let port = take(sessions, place(4000).0).expect("a free port");
+    let peer = place(port).1;
+    let opened = Opened {
+        forward: sessions.forward.position(client, index),
+        reverse: sessions.reverse.position(backend, peer),
+    };
+    let common = Common {
+        state: LIVE,
+        last_seen,
+        tcp: state as u8,
+        backend: 5,
+        listener: 6,
+        flags: if client == backend { 0 } else { FLAG_MIXED },
+        ..Common::default()
+    };
+    let [forward, reverse] = opened.halves(sessions);
+    let there = Common { peer, sport: 40000, dport: 80, ack: 11, ..common };
+    forward.write(there, address(client, 1), address(client, 2));
+    let back = Common { peer: index, sport: 8080, dport: port, ack: 22, ..common };
+    reverse.write(back, address(backend, 3), address(backend, 4));
+    opened
+}
+
+fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
+    counted_pass(sweeper, sessions, now, &Mapping::of_zeros(16), &Mapping::of_zeros(16))
+}
+
+fn counted_pass(
+    sweeper: &mut Sweeper,
+    sessions: &Sessions,
+    now: u32,
+    load: &Mapping<u32>,
+    limit: &Mapping<Limit>,
+) -> (Census, Vec<Reset>) {
+    let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
+    let removed = HashSet::from([REMOVED]);
+    let mut changed_lists = ChangedLists::default();
+    changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
+    let limits = Limits {
+        now,
+        hz: HZ,
+        timeouts: &timeouts,
+        idle: &idle,
+        removed: &removed,
+        drained: &HashSet::from([DRAINED]),
+        unreachable: &HashSet::from([UNREACHABLE]),
+        changed_lists: &changed_lists,
+        limit,
+        load,
+    };
+    let mut resets = Vec::new();
+    let mut calls = 0;
+    loop {
+        calls += 1;
+        if let Some(census) = sweeper.part(sessions, &limits, &mut resets).unwrap() {
+            assert_eq!(calls, PARTS);
+            return (census, resets);
+        }
+    }
+}
+
+#[test]
+fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
+    for pair in PAIRS {
+        let sessions = on_plain_memory(2, 12);
+        let start = u32::MAX - 100;
+        let session = open(&sessions, pair, 9, State::Established, start);
+        let states = || session.states(&sessions);
+        let mut sweeper = Sweeper::default();
+
+        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ - 1));
+        assert_eq!((states(), resets.len()), ((LIVE, LIVE), 0), "{pair:?}");
+        assert_eq!((census.backends[&5], census.listeners[&6]), (1, 1));
+
+        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
+        assert_eq!(states(), (DYING, DYING));
+        let ends: Vec<_> = resets.iter().map(|r| (r.from.ip(), r.to.ip(), r.to.port(), r.sequence)).collect();
+        assert_eq!(
+            ends,
+            [
+                (address(pair.0, 2), address(pair.0, 1), 40000, 11),
+                (address(pair.1, 4), address(pair.1, 3), 8080, 22)
+            ],
+            "each end hears it from whom it talks to"
+        );
+        assert_eq!(census.backends[&5], 1);
+        assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);
+
+        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
+        assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
+        assert_eq!(census.backends[&5], 1, "it was still there when the pass came by");
+        assert_eq!(sessions.free_ports(), sessions.total_ports());
+
+        assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
+        assert_eq!(sessions.free_ports(), sessions.total_ports(), "a port is given back once");
+    }
+}
+
+/// Indexes say little: both tables have them.
+#[test]
+fn sessions_of_both_families_with_the_same_indexes_are_four_sessions() {
+    let sessions = on_plain_memory(2, 12);
+    let opened: Vec<_> = [(0, PAIRS[0]), (0, PAIRS[1]), (1, PAIRS[2]), (1, PAIRS[3])]
+        .map(|(index, pair)| open(&sessions, pair, index, State::Established, 0))
+        .into();
+    let found: Vec<_> = sessions.live().map(|s| (s.client.is_ipv4(), s.backend.is_ipv4())).collect();
+    assert_eq!(found, [(true, true), (true, false), (false, false), (false, true)]);
+    opened[0].halves(&sessions)[1].common().state().set(DYING);
+    opened[3].halves(&sessions)[0].common().state().set(DYING);
+    assert_eq!(sessions.live().count(), 2);
+}
+
+#[test]
+fn traffic_in_either_direction_keeps_a_session() {
+    for pair in PAIRS {
+        let sessions = on_plain_memory(2, 12);
+        let session = open(&sessions, pair, 0, State::Established, 0);
+        session.halves(&sessions)[1].common().last_seen().set(80 * HZ);
+        let (_, resets) = pass(&mut Sweeper::default(), &sessions, 100 * HZ);
+        assert!(resets.is_empty());
+        assert_eq!(sessions.live().count(), 1);
+    }
+}
+
+#[test]
+fn udp_leaves_a_removed_backend_at_once_and_tcp_stays() {
+    for (pair, (protocol, left)) in
+        PAIRS.into_iter().flat_map(|pair| [(pair, (PROTOCOL_UDP, 0)), (pair, (PROTOCOL_TCP, 1))])
+    {
+        let sessions = on_plain_memory(2, 12);
+        let [forward, _] = open(&sessions, pair, 3, State::Established, 100).halves(&sessions);
+        forward.common().write(Common { protocol, backend: REMOVED, ..forward.common().snapshot() });
+        let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
+        assert_eq!((sessions.live().count(), resets.len()), (left, 0));
+    }
+}
+
+#[test]
+fn whoever_must_go_is_told() {
+    for (pair, (backend, listener)) in PAIRS
+        .into_iter()
+        .flat_map(|pair| [(DRAINED, 6), (5, UNREACHABLE), (5, CLOSED)].map(|indexes| (pair, indexes)))
+    {
+        for (protocol, state, left, resets) in [
+            (PROTOCOL_TCP, State::Established, 0, 2),
+            (PROTOCOL_TCP, State::FinWait, 0, 2),
+            (PROTOCOL_UDP, State::Established, 0, 0),
+            // Both ends know already.
+            (PROTOCOL_TCP, State::TimeWait, 1, 0),
+        ] {
+            let sessions = on_plain_memory(2, 12);
+            let [forward, _] = open(&sessions, pair, 3, state, 100).halves(&sessions);
+            forward.common().write(Common { protocol, backend, listener, ..forward.common().snapshot() });
+            let (_, told) = pass(&mut Sweeper::default(), &sessions, 101);
+            let expected = (left, resets);
+            assert_eq!((sessions.live().count(), told.len()), expected, "{backend} {listener} {state:?}");
+        }
+    }
+}
+
+#[test]
+fn closed_sessions_end_without_resets() {
+    let sessions = on_plain_memory(2, 12);
+    open(&sessions, PAIRS[0], 3, State::TimeWait, 0);
+    let mut sweeper = Sweeper::default();
+    let (_, resets) = pass(&mut sweeper, &sessions, 1000 * HZ);
+    assert!(resets.is_empty());
+    pass(&mut sweeper, &sessions, 1000 * HZ);
+    assert_eq!(sessions.free_ports(), sessions.total_ports());
+}
+
+#[test]
+fn sessions_that_the_program_closed_are_told_at_first_sight_and_freed_at_the_second() {
+    for (pair, (state, told)) in
+        PAIRS.into_iter().flat_map(|pair| [(pair, (State::TimeWait, 0)), (pair, (State::Established, 2))])
+    {
+        let sessions = on_plain_memory(2, 12);
+        let session = open(&sessions, pair, 3, state, 0);
+        for half in session.halves(&sessions) {
+            half.common().state().set(DYING);
+        }
+        let mut sweeper = Sweeper::default();
+        assert_eq!(pass(&mut sweeper, &sessions, 0).1.len(), told);
+        assert_eq!(session.states(&sessions).0, DYING);
+        assert_eq!(pass(&mut sweeper, &sessions, 0).1, []);
+        assert_eq!(session.states(&sessions).0, FREE);
+        assert_eq!(sessions.free_ports(), sessions.total_ports());
+    }
+}
+
+#[test]
+fn the_port_of_a_session_whose_slot_was_given_away_comes_back_once() {
+    for pair in PAIRS {
+        let sessions = on_plain_memory(2, 12);
+        let old = open(&sessions, pair, 3, State::TimeWait, 0);
+        old.halves(&sessions)[1].common().state().set(DYING);
+        let new = open(&sessions, pair, 3, State::Established, 0);
+        assert_ne!(old.reverse, new.reverse);
+        let mut sweeper = Sweeper::default();
+        for (states, free) in [((DYING, LIVE), 2), ((FREE, LIVE), 1), ((FREE, LIVE), 1)] {
+            pass(&mut sweeper, &sessions, 0);
+            assert_eq!((old.states(&sessions).1, new.states(&sessions).1), states);
+            assert_eq!(sessions.free_ports(), sessions.total_ports() - free);
+        }
+    }
+}
+
+#[test]
+fn a_session_being_opened_is_left_alone() {
+    let sessions = on_plain_memory(2, 12);
+    let session = open(&sessions, PAIRS[0], 3, State::Established, 0);
+    session.halves(&sessions)[1].common().state().set(CLAIMED);
+    let (_, resets) = pass(&mut Sweeper::default(), &sessions, 1000 * HZ);
+    assert!(resets.is_empty());
+    assert_eq!(session.states(&sessions), (LIVE, CLAIMED));
+}
+
+/// A reset and its revival by packets, over and over on two CPUs, while the sweeper ends the sessions.
+#[test]
+fn whatever_happens_at_once_a_connection_is_counted_off_once() {
+    const SESSIONS: u32 = 16;
+    const ROUNDS: usize = 200;
+    let sessions = on_plain_memory(2, 1024);
+    let (load, limit) = (Mapping::<u32>::of_zeros(16), Mapping::<Limit>::of_zeros(16));
+    let member = u32::from(DRAINED);
+    let half = |index| sessions.forward.get(index).unwrap();
+    for round in 0..ROUNDS {
+        for index in 0..SESSIONS {
+            let common = Common {
+                state: LIVE,
+                tcp: State::Established as u8,
+                backend: DRAINED,
+                listener: 6,
+                peer: index,
+                ..Common::default()
+            };
+            half(index).write(common, address(Version::V4, 1), address(Version::V4, 2));
+            let reverse = sessions.reverse.get(index).unwrap();
+            reverse.write(common, address(Version::V4, 3), address(Version::V4, 4));
+        }
+        load.get(member).unwrap().write(SESSIONS);
+        limit.get(6).unwrap().connections().set(SESSIONS);
+        let (barrier, is_over) = (Barrier::new(3), AtomicBool::new(false));
+        let packets = |from: State, to: State| {
+            barrier.wait();
+            while !is_over.load(SeqCst) {
+                for forward in (0..SESSIONS).map(|index| half(index).common()) {
+                    let step = connection::step(forward, |state| if state == from { to } else { state });
+                    if let Some(change) = step.and_then(connection::Step::change) {
+                        connection::count(load.get(member), limit.get(6), change);
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| packets(State::Established, State::Close));
+            scope.spawn(|| packets(State::Close, State::Established));
+            barrier.wait();
+            let mut sweeper = Sweeper::default();
+            while (0..SESSIONS).any(|index| half(index).common().state().get() == LIVE) {
+                counted_pass(&mut sweeper, &sessions, 100, &load, &limit);
+            }
+            is_over.store(true, SeqCst);
+        });
+        let counts = (load.get(member).unwrap().snapshot(), limit.get(6).unwrap().snapshot().connections);
+        assert_eq!(counts, (0, 0), "round {round}");
+    }
+}

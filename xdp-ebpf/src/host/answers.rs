@@ -1,0 +1,140 @@
+//! What the maps of a test answer.
+
+use super::HostTables;
+use crate::{
+    abi::*,
+    family::{V4, V6},
+    shared::Shared,
+    tables::{Direction, News, Route, Tables},
+    verdict::Event,
+};
+
+impl Tables for HostTables {
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
+    }
+    fn generation(&self) -> u32 {
+        self.config.generation
+    }
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
+        self.addresses.get(bucket as usize)
+    }
+    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>> {
+        self.addresses6.get(bucket as usize)
+    }
+    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
+        self.forward.shared(index)
+    }
+    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        self.forward6.shared(index)
+    }
+    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
+        self.reverse.shared(index)
+    }
+    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
+        self.reverse6.shared(index)
+    }
+    fn service(&self, key: &Service) -> Option<u32> {
+        self.services.get(&(key.vip, key.port, key.protocol)).copied()
+    }
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+        self.service_hints.shared(index)
+    }
+    fn listener(&self, index: u32) -> Option<&Listener> {
+        self.listeners.get(index as usize)
+    }
+    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
+        self.limits.shared(index)
+    }
+    fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
+        self.bandwidths.shared(index)
+    }
+    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
+        self.pools.shared(index)
+    }
+    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>> {
+        self.cursors.shared(pool)
+    }
+    fn slot(&self, index: u32) -> Option<u32> {
+        self.slots.get(index as usize).copied()
+    }
+    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
+        self.loads.shared(backend)
+    }
+    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32> {
+        let covers = |network: [u8; 16], len: u32| {
+            let differing = u128::from_be_bytes(network) ^ u128::from_be_bytes(address);
+            differing.checked_shr(128 - len).unwrap_or(0) == 0
+        };
+        let of_list =
+            self.access.iter().filter(|(of, network, len, _)| *of == list && covers(*network, *len));
+        of_list.max_by_key(|(.., len, _)| *len).map(|(.., value)| *value)
+    }
+    fn sticky(&self, key: &StickyKey) -> Option<Sticky> {
+        self.sticky.borrow().get(key).copied()
+    }
+    fn stick(&self, key: &StickyKey, sticky: &Sticky) {
+        self.sticky.borrow_mut().insert(*key, *sticky);
+    }
+    fn fragment(&self, key: &FragmentKey) -> Option<Fragment> {
+        self.fragments.borrow().get(key).copied()
+    }
+    fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
+        self.fragments.borrow_mut().insert(*key, *fragment);
+    }
+    fn taken(&self) -> Option<Shared<'_, Taken>> {
+        self.taken.shared(0)
+    }
+    fn backend(&self, index: u32) -> Option<&Backend> {
+        self.backends.get(index as usize)
+    }
+    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>> {
+        self.planes.shared(index)
+    }
+    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
+        self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
+    }
+    fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>> {
+        self.next_hops.shared(index)
+    }
+    fn interface(&self, slot: u32) -> Option<&Interface> {
+        static UNUSED: Interface =
+            Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
+        (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
+    }
+    fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
+        self.route_lookups.set(self.route_lookups.get() + 1);
+        self.routes.get(&dst).copied().unwrap_or(Route::None)
+    }
+    fn jiffies(&self) -> u64 {
+        self.now.get().into()
+    }
+    fn count(&self, event: Event) {
+        *self.counts.borrow_mut().entry(event.name()).or_default() += 1;
+    }
+    fn count_session(&self, listener: u32, backend: u32) {
+        self.listener_stats.borrow_mut().entry(listener).or_default().sessions += 1;
+        self.stats.borrow_mut().entry(backend).or_default()[0] += 1;
+    }
+    fn count_refused(&self, listener: u32, reason: Event) {
+        *self.listener_stats.borrow_mut().entry(listener).or_default().refused_for(reason) += 1;
+    }
+    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+        self.count_traffic(listener, direction, 1, bytes);
+        let column = if direction == Direction::In { 1 } else { 2 };
+        self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
+    }
+    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
+        let mut listeners = self.listener_stats.borrow_mut();
+        let stat = listeners.entry(listener).or_default();
+        let (packets_sum, bytes_sum) = match direction {
+            Direction::In => (&mut stat.packets_in, &mut stat.bytes_in),
+            Direction::Out => (&mut stat.packets_out, &mut stat.bytes_out),
+        };
+        *packets_sum += u64::from(packets);
+        *bytes_sum += u64::from(bytes);
+    }
+    fn tell(&self, news: News) {
+        self.news.borrow_mut().push(news);
+    }
+}

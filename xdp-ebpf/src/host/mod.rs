@@ -1,0 +1,25 @@
+//! The host's side of the two traits, for tests: a packet in a vector, maps in vectors, a clock that is set by hand.
+//!
+//! `packet` is the one trait; `tables` the maps and how a test fills them, `answers` the other trait, by those maps, and
+//! `records` what stands for an array map.
+
+mod answers;
+mod packet;
+mod records;
+mod tables;
+
+use std::net::IpAddr;
+
+use crate::family::Address;
+
+pub use packet::HostPacket;
+pub use records::Records;
+pub use tables::HostTables;
+
+/// The 16 bytes of the cold records.
+pub fn wide(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.octets().wide(),
+        IpAddr::V6(address) => address.octets().wide(),
+    }
+}

@@ -1,0 +1,233 @@
+//! The maps of a test, and how it fills them.
+
+use core::cell::{Cell, RefCell};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    vec,
+    vec::Vec,
+};
+
+use super::{Records, wide};
+use crate::{
+    abi::*,
+    family::{Family, V4, V6},
+    tables::{Hop, Mac, News, Route},
+    verdict::Event,
+};
+
+/// Maps of vectors, in the sizes of [`HostTables::new`].
+pub struct HostTables {
+    /// `ek_config`.
+    pub config: Config,
+    /// `ek_address`.
+    pub addresses: Vec<AddressBucket<V4>>,
+    /// `ek_address6`.
+    pub addresses6: Vec<AddressBucket<V6>>,
+    /// `ek_forward`.
+    pub forward: Records<Half<V4>>,
+    /// `ek_forward6`.
+    pub forward6: Records<Half<V6>>,
+    /// `ek_reverse`.
+    pub reverse: Records<Half<V4>>,
+    /// `ek_reverse6`.
+    pub reverse6: Records<Half<V6>>,
+    /// `ek_service`.
+    pub services: BTreeMap<([u8; 16], u16, u8), u32>,
+    /// `ek_listener`.
+    pub listeners: Vec<Listener>,
+    /// `ek_limit`.
+    pub limits: Records<Limit>,
+    /// `ek_bandwidth`.
+    pub bandwidths: Records<Bandwidth>,
+    /// `ek_pool`.
+    pub pools: Records<Pool>,
+    /// `ek_cursor`.
+    pub cursors: Records<u64>,
+    /// `ek_slot`.
+    pub slots: Vec<u32>,
+    /// `ek_load`.
+    pub loads: Records<u32>,
+    /// `ek_access`: list, network, prefix length, value; in any order.
+    pub access: Vec<(u32, [u8; 16], u32, u32)>,
+    /// `ek_fragment`.
+    pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
+    /// `ek_taken`.
+    pub taken: Records<Taken>,
+    /// `ek_sticky`.
+    pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
+    /// `ek_backend`.
+    pub backends: Vec<Backend>,
+    /// `ek_plane`.
+    pub planes: Records<Plane>,
+    /// `ek_port`.
+    pub ports: RefCell<Vec<u16>>,
+    /// `ek_interface`.
+    pub interfaces: Vec<Interface>,
+    /// `ek_service_hint`.
+    pub service_hints: Records<u32>,
+    /// `ek_next_hop`.
+    pub next_hops: Records<NextHop>,
+    /// How often the routing table was asked.
+    pub route_lookups: Cell<u32>,
+    /// The routing table: by destination.
+    pub routes: BTreeMap<[u8; 16], Route>,
+    /// `jiffies_64`.
+    pub now: Cell<u32>,
+    /// `ek_counter`.
+    pub counts: RefCell<BTreeMap<&'static str, u64>>,
+    /// `ek_backend_stat`, as sessions, packets in and packets out.
+    pub stats: RefCell<BTreeMap<u32, [u64; 3]>>,
+    /// `ek_listen_stat`.
+    pub listener_stats: RefCell<BTreeMap<u32, ListenerStat>>,
+    /// What was told.
+    pub news: RefCell<Vec<News>>,
+}
+
+impl HostTables {
+    /// Empty tables for these local addresses with `ports` local ports from `port_base` on, one plane each, and
+    /// `buckets` (a power of two) forward buckets of each family.
+    pub fn new(local_addresses: &[IpAddr], port_base: u16, ports: u32, buckets: u32) -> Self {
+        let ring = ports.next_power_of_two();
+        let (four, six): (Vec<IpAddr>, Vec<IpAddr>) = local_addresses.iter().partition(|a| a.is_ipv4());
+        let config = Config {
+            seed: 0x5eed,
+            forward_mask: buckets - 1,
+            forward6_mask: buckets - 1,
+            local_addresses: four.len() as u32,
+            local_addresses6: six.len() as u32,
+            port_base: u32::from(port_base),
+            port_count: ports,
+            ring_mask: ring - 1,
+            jiffies_hz: 250,
+            ..Config::default()
+        };
+        let count = local_addresses.len() as u32;
+        let mut tables = Self {
+            config,
+            addresses: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
+            addresses6: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
+            forward: Records::new(buckets * BUCKET, Half::default()),
+            forward6: Records::new(buckets * BUCKET, Half::default()),
+            reverse: Records::new(config.local_addresses * ports, Half::default()),
+            reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
+            services: BTreeMap::new(),
+            listeners: Vec::new(),
+            limits: Records::new(16, Limit::default()),
+            bandwidths: Records::new(16, Bandwidth::default()),
+            pools: Records::new(
+                16,
+                Pool {
+                    block: 0,
+                    sticky: 0,
+                    drain_timeout: 0,
+                    state: ENTRY_ACTIVE,
+                    reserved: [0; 7],
+                    name: [0; NAME_LEN],
+                },
+            ),
+            cursors: Records::new(16, 0),
+            slots: Vec::new(),
+            loads: Records::new(16, 0),
+            access: Vec::new(),
+            fragments: RefCell::default(),
+            taken: Records::new(1, Taken::default()),
+            sticky: RefCell::default(),
+            backends: Vec::new(),
+            planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
+            ports: RefCell::default(),
+            interfaces: Vec::new(),
+            service_hints: Records::new(SERVICE_HINTS, 0),
+            next_hops: Records::new(NEXT_HOPS, NextHop::default()),
+            route_lookups: Cell::new(0),
+            routes: BTreeMap::new(),
+            now: Cell::new(1000),
+            counts: RefCell::default(),
+            stats: RefCell::default(),
+            listener_stats: RefCell::default(),
+            news: RefCell::default(),
+        };
+        for addresses in [&four, &six] {
+            for (index, address) in addresses.iter().enumerate() {
+                tables.own(*address, ADDRESS_LOCAL, index as u32);
+            }
+        }
+        for (index, address) in four.iter().chain(&six).enumerate() {
+            if let Some(plane) = tables.planes.shared(index as u32) {
+                plane.address().set(wide(*address));
+            }
+            let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
+            tables.ports.borrow_mut().extend(ring);
+        }
+        tables
+    }
+
+    /// Adds an address to `ek_address` or `ek_address6`.
+    pub fn own(&mut self, address: IpAddr, kind: u32, index: u32) {
+        match address {
+            IpAddr::V4(address) => own(&mut self.addresses, address.octets(), kind, index),
+            IpAddr::V6(address) => own(&mut self.addresses6, address.octets(), kind, index),
+        }
+    }
+
+    /// Adds a listener with a pool of its own (same index) and these backends, each once in the slots.
+    pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
+        self.own(vip.ip(), ADDRESS_VIP, 0);
+        let index = self.listeners.len() as u32;
+        let service = Service::new(wide(vip.ip()), vip.port(), protocol);
+        self.services.insert((service.vip, service.port, protocol), index);
+        self.listeners.push(Listener {
+            pool: index,
+            idle_timeout: 300,
+            access: ACCESS_OPEN,
+            access_list: index,
+            bandwidth: NO_BANDWIDTH,
+            service,
+            state: ENTRY_ACTIVE,
+            kind: LISTENER_FORWARD,
+            when_down: WHEN_DOWN_DROP,
+            reserved: [0; 1],
+            name: [0; NAME_LEN],
+            load_balancer: [0; NAME_LEN],
+        });
+        let base = self.slots.len() as u32;
+        for backend in backends {
+            self.slots.push(slot_of(self.backends.len() as u16, 1));
+            self.backends.push(Backend {
+                address: wide(backend.ip()),
+                port: backend.port(),
+                weight: 1,
+                pool: index,
+                state: ENTRY_ACTIVE,
+                health: HEALTH_UNCHECKED,
+                ..Backend::default()
+            });
+        }
+        if let Some(pool) = self.pools.shared(index) {
+            pool.block().set(Pool::block_of(base, backends.len() as u32, ALGORITHM_ROUND_ROBIN));
+        }
+    }
+
+    /// Adds an interface with MTU 1500 and a route to `destination` through it.
+    pub fn connect(&mut self, interface: u32, mac: [u8; 6], destination: IpAddr, next_hop: [u8; 6]) {
+        let known = self.interfaces.iter().position(|known| known.index == interface);
+        let slot = known.unwrap_or_else(|| {
+            let (index, device) = (interface, interface);
+            self.interfaces.push(Interface { index, device, mtu: 1500, mac, ..Interface::default() });
+            self.interfaces.len() - 1
+        });
+        self.routes.insert(wide(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
+    }
+
+    /// How often an event was counted.
+    pub fn counted(&self, event: Event) -> u64 {
+        self.counts.borrow().get(event.name()).copied().unwrap_or_default()
+    }
+}
+
+fn own<F: Family>(buckets: &mut [AddressBucket<F>], address: F::Address, kind: u32, index: u32) {
+    let Some(bucket) = buckets.get_mut(address_bucket(address) as usize) else { return };
+    if let Some(entry) = bucket.entries.iter_mut().find(|entry| entry.kind == ADDRESS_NONE) {
+        *entry = AddressEntry { address, kind, index, reserved: F::EntryPadding::default() };
+    }
+}
