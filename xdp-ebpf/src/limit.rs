@@ -10,6 +10,7 @@
 
 use crate::{
     abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, NO_BANDWIDTH},
+    connection,
     shared::{Field, Shared},
     tables::Tables,
     verdict::Event,
@@ -147,7 +148,7 @@ pub fn take_turn(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
 /// A connection is over, or was not opened.
 #[inline(always)]
 pub fn leave(limit: Shared<'_, Limit>) {
-    limit.connections().add(u32::MAX);
+    connection::count(None, Some(limit), connection::LESS);
 }
 
 #[cfg(test)]

@@ -113,9 +113,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             }
         };
         // Before anybody can find the session, and so count it off.
-        if let Some(load) = self.tables.load(self.picked.backend().into()) {
-            load.value().add(1);
-        }
+        let load = self.tables.load(self.picked.backend().into());
+        connection::count(load, None, connection::MORE);
         self.fill(forward, &local);
         self.tables.count(Event::SessionOpened);
         self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
