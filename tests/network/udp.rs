@@ -1,6 +1,9 @@
 //! Does UDP work: answers from a real server, in proportion, and sessions that end or move?
 
-use std::{net::UdpSocket, time::Duration};
+use std::{
+    net::{TcpListener, UdpSocket},
+    time::Duration,
+};
 
 use testbed::{Host, Process, wait_for};
 
@@ -93,30 +96,65 @@ fn sink(host: &Host) -> UdpSocket {
     socket
 }
 
+/// How many datagrams have come.
+fn received(sink: &UdpSocket) -> usize {
+    std::iter::from_fn(|| sink.recv(&mut [0; 16]).ok()).count()
+}
+
+/// The member, of two, that a client's datagrams go to, and the other.
+fn steady(client: &UdpSocket, sinks: &[UdpSocket]) -> [usize; 2] {
+    for _ in 0..10 {
+        client.send(b"datagram").unwrap();
+    }
+    let counts = [received(&sinks[0]), received(&sinks[1])];
+    assert!(counts == [10, 0] || counts == [0, 10], "{counts:?}");
+    if counts[0] > 0 { [0, 1] } else { [1, 0] }
+}
+
+/// Keeps sending until some comes there.
+fn moves_to(client: &UdpSocket, sink: &UdpSocket) {
+    wait_for("the other member", DEADLINE, || {
+        client.send(b"datagram").unwrap();
+        received(sink) > 0
+    })
+    .unwrap();
+}
+
 #[test]
 fn one_client_stays_with_one_member_until_that_is_removed() {
     let mut balancer = Balancer::start(settings(vec![1, 1]));
     let sinks: Vec<UdpSocket> = balancer.network.backends.iter().map(sink).collect();
     let client = socket(&balancer);
-    let received = |n: usize| std::iter::from_fn(|| sinks[n].recv(&mut [0; 16]).ok()).count();
-    for _ in 0..10 {
-        client.send(b"datagram").unwrap();
-    }
-    let counts = [received(0), received(1)];
-    assert!(counts == [10, 0] || counts == [0, 10], "{counts:?}");
-
-    let first = usize::from(counts[0] == 0);
+    let [first, other] = steady(&client, &sinks);
     balancer.settings.weights.remove(first);
     let gone = balancer.network.backends.remove(first);
     balancer.reload();
-    let other = 1 - first;
-    wait_for("the other member", DEADLINE, || {
-        client.send(b"datagram").unwrap();
-        received(other) > 0
-    })
-    .unwrap();
-    assert_eq!(received(first), 0);
+    moves_to(&client, &sinks[other]);
+    assert_eq!(received(&sinks[first]), 0);
     drop(gone);
+}
+
+/// Its packets would keep the session for ever, from a port that never changes, as a log's.
+#[test]
+fn or_is_down_while_another_is_not() {
+    let pool =
+        "health = { protocol = \"tcp\", port = 9000, interval = \"1s\", timeout = \"1s\", retries = 1 }";
+    let balancer = Balancer::start(Settings { pool, ..settings(vec![1, 1]) });
+    let sinks: Vec<UdpSocket> = balancer.network.backends.iter().map(sink).collect();
+    let port = |host: &Host| host.enter(|| TcpListener::bind((host.address(), 9000))).unwrap().unwrap();
+    let mut ports: Vec<_> = balancer.network.backends.iter().map(|host| Some(port(host))).collect();
+    wait_for("both up", DEADLINE, || (0..2).all(|n| balancer.member(n)["health"] == "up")).unwrap();
+    let client = socket(&balancer);
+    let [first, other] = steady(&client, &sinks);
+    ports[first] = None;
+    moves_to(&client, &sinks[other]);
+    assert_eq!(balancer.member(first)["health"], "down");
+
+    // With nobody else, it stays where it is.
+    ports[other] = None;
+    wait_for("nobody up", DEADLINE, || balancer.member(other)["health"] == "down").unwrap();
+    sinks.iter().for_each(|sink| _ = received(sink));
+    assert_eq!(steady(&client, &sinks), [other, first]);
 }
 
 #[test]

@@ -162,7 +162,7 @@ impl Balancer {
 
     fn note_health(&mut self, news: &[Target]) {
         warn(self.daemon.note_health(news));
-        self.layer7.note_health(|pool, member| self.daemon.is_up(pool, member));
+        self.layer7.note_health(|pool, member| self.daemon.verdict(pool, member));
     }
 }
 

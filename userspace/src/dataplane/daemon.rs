@@ -37,7 +37,10 @@ use super::{
 };
 use crate::{
     config::Configuration,
-    health::checker::{Checker, Target},
+    health::{
+        checker::{Checker, Target},
+        judge::Verdict,
+    },
     host::{Host, Timeouts},
     model::{ListenerKey, Model},
 };
@@ -198,21 +201,22 @@ impl Daemon {
     pub fn sweep(&mut self) -> Result<()> {
         let tables = &self.applier.tables;
         let registry = &self.applier.registry;
-        let removed = registry.backends.removed().map(|index| index as u16).collect();
+        let members = || registry.backends.iter().map(|(_, index)| index);
+        let removed = registry.backends.removed().map(|index| index as u16);
+        let abandoned = removed.chain(Health::abandoned(tables, members())).collect();
         let without_vip =
             registry.listeners.removed_keys().filter(|(key, _)| !registry.model.vips.contains(&key.vip));
         let unreachable = without_vip.map(|(_, index)| index as u16).collect();
         let now = self.clock.now()?;
         let hz = tables.sessions.config.jiffies_hz;
         // Anew for every part: what it was before a change of the configuration would end sessions that may stay.
-        let members = registry.backends.iter().map(|(_, index)| index);
-        let drained = drain::due((&tables.pool, &tables.backend), members, now, hz);
+        let drained = drain::due((&tables.pool, &tables.backend), members(), now, hz);
         let limits = Limits {
             now,
             hz,
             timeouts: &self.timeouts,
             idle: &registry.idle,
-            removed: &removed,
+            abandoned: &abandoned,
             drained: &drained,
             unreachable: &unreachable,
             changed_lists: &registry.changed_lists,
@@ -268,9 +272,9 @@ impl Daemon {
         Some(Seats::new(self.applier.tables.limit.clone(), index))
     }
 
-    /// Whether a pool's member is well, as far as is known; one whose first check is not over is not.
-    pub fn is_up(&self, pool: &str, member: SocketAddr) -> bool {
-        self.health.is_up(&self.applier, pool, member)
+    /// What a pool's member is taken for; `None` while its first check is not over.
+    pub fn verdict(&self, pool: &str, member: SocketAddr) -> Option<Verdict> {
+        self.health.verdict(&self.applier, pool, member)
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.

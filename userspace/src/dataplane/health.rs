@@ -12,11 +12,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use xdp_ebpf::{
-    abi::{Backend, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP},
+    abi::{Backend, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, Pool},
     shared::Shared,
 };
 
-use super::apply::Applier;
+use super::{apply::Applier, tables::Tables};
 use crate::health::{
     check,
     checker::{Checker, Target},
@@ -63,12 +63,27 @@ impl Health {
         members.all(|record| standing(&record).verdict.is_some())
     }
 
-    /// Whether a pool's member is well, as far as is known; nobody else's is.
-    pub fn is_up(&self, applier: &Applier, pool: &str, member: SocketAddr) -> bool {
+    /// What a pool's member is taken for; `None` too if it is not there.
+    pub fn verdict(&self, applier: &Applier, pool: &str, member: SocketAddr) -> Option<Verdict> {
         let registry = &applier.registry;
         let index =
             registry.pools.get(&pool.to_owned()).and_then(|pool| registry.backends.get(&(pool, member)));
-        index.and_then(|index| applier.tables.backend.get(index)).is_some_and(|record| !was_down(&record))
+        index.and_then(|index| applier.tables.backend.get(index)).and_then(|record| taken_for(&record))
+    }
+
+    /// Members that are down while their pool has others for new sessions, by index in `ek_backend`.
+    pub fn abandoned<'a>(
+        tables: &'a Tables,
+        members: impl Iterator<Item = u32>,
+    ) -> impl Iterator<Item = u16> {
+        members
+            .filter(|&index| {
+                let Some(record) = tables.backend.get(index) else { return false };
+                let pool = tables.pool.get(record.pool().get());
+                taken_for(&record) == Some(Verdict::Down)
+                    && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
+            })
+            .map(|index| index as u16)
     }
 
     /// Follows the standings of these targets.
@@ -82,7 +97,7 @@ impl Health {
             let Some(verdict) = standing.verdict else { continue };
             for &index in members {
                 let record = applier.tables.backend.get(index).context("ek_backend")?;
-                if was_down(&record) != (verdict == Verdict::Down) {
+                if taken_for(&record) != Some(verdict) {
                     self.stale.insert(record.snapshot().pool);
                 }
                 put(&record, verdict, standing.last_failure);
@@ -124,7 +139,7 @@ pub fn begin(
     let other_question = old.map(question).is_some_and(|old| Some(old) != new.map(question));
     let health = match new {
         None => HEALTH_UNCHECKED,
-        Some(_) if is_new || (other_question && was_down(record)) => HEALTH_DOWN,
+        Some(_) if is_new || (other_question && taken_for(record) != Some(Verdict::Up)) => HEALTH_DOWN,
         Some(_) if other_question => HEALTH_UNCHECKED,
         Some(_) => return,
     };
@@ -133,9 +148,14 @@ pub fn begin(
     record.detail().set(0);
 }
 
-/// Whether new sessions pass by this member, whatever its weight.
-pub fn was_down(record: &Shared<'_, Backend>) -> bool {
-    record.health().get() == HEALTH_DOWN
+/// What a member is taken for: one that is not checked is well. `None` if nothing is known of it yet: it takes new
+/// sessions only while nobody of its pool is known to be well.
+pub fn taken_for(record: &Shared<'_, Backend>) -> Option<Verdict> {
+    match record.health().get() {
+        HEALTH_DOWN if record.reason().get() == 0 => None,
+        HEALTH_DOWN => Some(Verdict::Down),
+        _ => Some(Verdict::Up),
+    }
 }
 
 fn put(record: &Shared<'_, Backend>, verdict: Verdict, failure: Option<Failure>) {
@@ -153,8 +173,8 @@ fn standing(record: &Shared<'_, Backend>) -> Standing {
     let last_failure = Failure::from_numbers(record.reason().get(), record.detail().get());
     let verdict = match record.health().get() {
         HEALTH_UP => Some(Verdict::Up),
-        HEALTH_DOWN if last_failure.is_some() => Some(Verdict::Down),
-        _ => None,
+        HEALTH_UNCHECKED => None,
+        _ => taken_for(record),
     };
     Standing { verdict, last_failure }
 }
@@ -207,34 +227,35 @@ mod tests {
         let (tcp, slower, udp) = (check(Probe::Tcp, 5), check(Probe::Tcp, 9), check(Probe::Udp, 5));
         let elsewhere = check::Health { port: Some(9), ..tcp.clone() };
         let failure = Some(Failure::Refused);
-        let known = |verdict| (Some(verdict), failure);
+        let (up, down) = (Some(Verdict::Up), Some(Verdict::Down));
+        let known = |verdict| (verdict, failure);
         let nothing = (None, None);
-        // Old check, new check, and for a member that was up and one that was down what is known and whether new
-        // sessions pass by.
-        for (old, new, was_up, was_down_before) in [
-            (Some(&tcp), Some(&tcp), (known(Verdict::Up), false), (known(Verdict::Down), true)),
-            (Some(&tcp), Some(&slower), (known(Verdict::Up), false), (known(Verdict::Down), true)),
-            (None, Some(&tcp), (known(Verdict::Up), false), (known(Verdict::Down), true)),
-            (Some(&tcp), Some(&udp), (nothing, false), (nothing, true)),
-            (Some(&tcp), Some(&elsewhere), (nothing, false), (nothing, true)),
-            (Some(&tcp), None, (nothing, false), (nothing, false)),
-            (None, None, (nothing, false), (nothing, false)),
+        // Old check, new check, and for a member that was up and one that was down what is known and what it is taken
+        // for.
+        for (old, new, was_up, was_down) in [
+            (Some(&tcp), Some(&tcp), (known(up), up), (known(down), down)),
+            (Some(&tcp), Some(&slower), (known(up), up), (known(down), down)),
+            (None, Some(&tcp), (known(up), up), (known(down), down)),
+            (Some(&tcp), Some(&udp), (nothing, up), (nothing, None)),
+            (Some(&tcp), Some(&elsewhere), (nothing, up), (nothing, None)),
+            (Some(&tcp), None, (nothing, up), (nothing, up)),
+            (None, None, (nothing, up), (nothing, up)),
         ] {
-            for (verdict, expected) in [(Verdict::Up, was_up), (Verdict::Down, was_down_before)] {
+            for (verdict, expected) in [(Verdict::Up, was_up), (Verdict::Down, was_down)] {
                 let memory = Mapping::<Backend>::of_zeros(1);
                 let record = memory.get(0).unwrap();
                 put(&record, verdict, failure);
                 begin(&record, false, old, new);
                 let Standing { verdict: now, last_failure } = standing(&record);
                 assert_eq!(
-                    ((now, last_failure), was_down(&record)),
+                    ((now, last_failure), taken_for(&record)),
                     expected,
                     "{old:?} → {new:?}, {verdict:?}"
                 );
                 begin(&record, true, old, new);
                 assert_eq!(
-                    (standing(&record).verdict, was_down(&record)),
-                    (None, new.is_some()),
+                    (standing(&record).verdict, taken_for(&record)),
+                    (None, if new.is_some() { None } else { up }),
                     "a new member"
                 );
             }

@@ -18,7 +18,7 @@ use xdp_ebpf::abi::{
 use super::{
     access::AccessLists,
     guests::ChangedLists,
-    health::was_down,
+    health::taken_for,
     indexes::Indexes,
     limits::Bandwidths,
     slots::SlotRanges,
@@ -26,6 +26,7 @@ use super::{
     wide::{endpoint, narrow, wide},
 };
 use crate::{
+    health::judge::Verdict,
     maglev,
     model::{self, Algorithm, ListenerKey, Model, Protocol, WhenDown},
     schedule::smooth_wrr,
@@ -214,20 +215,25 @@ impl Registry {
     }
 }
 
-/// The pool's slots as its algorithm reads them, by `index_of` each member, without members that are down or have no
-/// weight; `None` if a member has no index.
+/// The pool's slots as its algorithm reads them, by `index_of` each member, without members that have no weight and
+/// those that are not known to be well, unless nobody is: then those of which nothing is known. `None` if a member has
+/// no index.
 pub fn slots_of(
     tables: &Tables,
     pool: &model::Pool,
     index_of: impl Fn(SocketAddr) -> Option<u32>,
 ) -> Option<Vec<u32>> {
-    let (mut members, mut slots) = (Vec::new(), Vec::new());
+    let (mut verdicts, mut slots) = (Vec::new(), Vec::new());
     for (&member, &weight) in &pool.members {
         let index = index_of(member)?;
-        let is_down = tables.backend.get(index).is_none_or(|record| was_down(&record));
-        members.push((member, if is_down { 0 } else { weight }));
+        verdicts.push(taken_for(&tables.backend.get(index)?));
         slots.push(slot_of(u16::try_from(index).ok()?, weight));
     }
+    let members = pool.members.iter().zip(verdicts);
+    let is_up = |((_, weight), verdict): ((_, &u16), _)| *weight > 0 && verdict == Some(Verdict::Up);
+    let wanted = members.clone().any(is_up).then_some(Verdict::Up);
+    let weight = |weight, verdict| if verdict == wanted { weight } else { 0 };
+    let members: Vec<_> = members.map(|((member, &of), verdict)| (*member, weight(of, verdict))).collect();
     let weights = members.iter().map(|(_, weight)| *weight);
     let order = match pool.algorithm {
         Algorithm::WeightedRoundRobin { .. } => smooth_wrr(&weights.collect::<Vec<_>>()),

@@ -45,9 +45,9 @@ pub struct Limits<'a> {
     pub timeouts: &'a Timeouts,
     /// Idle timeouts of established sessions by listener index.
     pub idle: &'a HashMap<u16, Duration>,
-    /// Backends that were removed, by index in `ek_backend`: their UDP sessions end at once, so that the next
-    /// datagram finds another member, since nothing else would tell a client to come again.
-    pub removed: &'a HashSet<u16>,
+    /// Backends that were removed, or are down while there are others, by index in `ek_backend`: their UDP sessions end
+    /// at once, so that the next datagram finds another member, since nothing else would tell a client to come again.
+    pub abandoned: &'a HashSet<u16>,
     /// Backends whose sessions have stayed for as long as they may, by index in `ek_backend`.
     pub drained: &'a HashSet<u16>,
     /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
@@ -146,7 +146,7 @@ impl Sweeper {
             || limits.unreachable.contains(&there.listener)
             || limits.changed_lists.shut_out(there.listener, forward.src().ip());
         let decision = match protocol {
-            Protocol::Udp if must_go || limits.removed.contains(&there.backend) => Decision::Expire,
+            Protocol::Udp if must_go || limits.abandoned.contains(&there.backend) => Decision::Expire,
             Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };

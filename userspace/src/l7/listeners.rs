@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     dataplane::daemon::Daemon,
+    health::judge::Verdict,
     model::{self, ListenerKey, Model},
 };
 
@@ -189,10 +190,10 @@ impl Layer7 {
         self.ending.len() < before
     }
 
-    /// Follows what is known of the members' health; `is_up` says it of a pool's member.
-    pub fn note_health(&self, is_up: impl Fn(&str, SocketAddr) -> bool) {
+    /// Follows what is known of the members' health; `verdict` says it of a pool's member.
+    pub fn note_health(&self, verdict: impl Fn(&str, SocketAddr) -> Option<Verdict>) {
         for (name, pool) in &*self.pools {
-            pool.note_health(|member| is_up(name, member));
+            pool.note_health(|member| verdict(name, member));
         }
     }
 

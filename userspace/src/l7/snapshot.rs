@@ -15,9 +15,12 @@ use super::{
     route::Routes,
     tls::{Profile, member::MemberTls},
 };
-use crate::model::{
-    self, ListenerKey, Model,
-    http::{HttpListener, HttpPool},
+use crate::{
+    health::judge::Verdict,
+    model::{
+        self, ListenerKey, Model,
+        http::{HttpListener, HttpPool},
+    },
 };
 
 /// A listener's settings, policies and pools.
@@ -50,7 +53,7 @@ pub struct Pool {
     pub balancer: Balancer,
     settings: model::Pool,
     /// What the balancer was told last.
-    verdicts: Mutex<BTreeMap<SocketAddr, bool>>,
+    verdicts: Mutex<BTreeMap<SocketAddr, Option<Verdict>>>,
 }
 
 /// Pools by name.
@@ -76,12 +79,12 @@ impl Pool {
     }
 
     /// Follows what is known of the members' health.
-    pub fn note_health(&self, is_up: impl Fn(SocketAddr) -> bool) {
+    pub fn note_health(&self, verdict: impl Fn(SocketAddr) -> Option<Verdict>) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
         for &member in self.settings.members.keys() {
-            let up = is_up(member);
-            if verdicts.insert(member, up) != Some(up) {
-                self.balancer.set_health(member, up, Now::read());
+            let verdict = verdict(member);
+            if verdicts.insert(member, verdict) != Some(verdict) {
+                self.balancer.set_health(member, verdict, Now::read());
             }
         }
     }

@@ -15,8 +15,8 @@ use ipnet::IpNet;
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_LISTENERS,
-        MAX_SLOTS, Service, slot_parts,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, HEALTH_DOWN,
+        HEALTH_UP, MAX_LISTENERS, MAX_SLOTS, Service, slot_parts,
     },
     shared::Shared,
 };
@@ -30,6 +30,7 @@ use crate::{
         sessions::Sessions,
         wide::{endpoint, wide},
     },
+    health::check::{Health, Probe},
     model::{Access, Algorithm, Limits, Model, Protocol, WhenDown},
 };
 
@@ -303,6 +304,39 @@ fn a_pool_that_finds_no_slots_stays_as_it_was() {
     let other = applier.apply(&Change::PutPool("other".into(), pool(&[2, 3])));
     assert!(other.is_err() && applier.registry.pools.get(&"other".into()).is_none());
     applier.apply(&Change::PutPool("web".into(), pool(&[3, 1]))).unwrap();
+}
+
+/// So a new pool serves at once, and nobody waits for the first checks of a new one among others.
+#[test]
+fn those_of_whom_nothing_is_known_take_connections_while_nobody_is_known_to_be_well() {
+    let Some(tables) = tables() else { return };
+    let mut applier = Applier { tables, registry: Registry::empty() };
+    let second = Duration::from_secs(1);
+    let health = Health { probe: Probe::Tcp, port: None, interval: second, timeout: second, retries: 3 };
+    let checked = model::Pool { health: Some(health), ..pool(&[1, 1, 0]) };
+    applier.apply(&Change::PutPool("web".into(), checked)).unwrap();
+    let hosts = |applier: &Applier| {
+        let mut hosts: Vec<_> = picks(&applier.tables, 0).into_keys().map(|member| member.ip()).collect();
+        hosts.sort();
+        hosts.into_iter().map(|host| host.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let abandoned = |applier: &Applier| health::Health::abandoned(&applier.tables, 0..3).collect::<Vec<_>>();
+    assert_eq!(hosts(&applier), "192.0.2.1 192.0.2.2");
+    for (member, health, serve, left) in [
+        (0, HEALTH_DOWN, "192.0.2.2", &[0][..]),
+        // It has no weight.
+        (2, HEALTH_UP, "192.0.2.2", &[0]),
+        (0, HEALTH_UP, "192.0.2.1", &[]),
+        (0, HEALTH_DOWN, "192.0.2.2", &[0]),
+        (1, HEALTH_DOWN, "", &[]),
+        (1, HEALTH_UP, "192.0.2.2", &[0]),
+    ] {
+        let record = applier.tables.backend.get(member).unwrap();
+        record.health().set(health);
+        record.reason().set(1);
+        applier.refill(0, "web").unwrap();
+        assert_eq!((&*hosts(&applier), &*abandoned(&applier)), (serve, left), "{member} {health}");
+    }
 }
 
 #[test]

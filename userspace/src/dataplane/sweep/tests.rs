@@ -25,8 +25,8 @@ use crate::{
 };
 
 const HZ: u32 = 250;
-/// The index of a removed backend.
-const REMOVED: u16 = 9;
+/// The index of a backend that was removed, or is down.
+const ABANDONED: u16 = 9;
 /// The index of a backend that has drained for long enough.
 const DRAINED: u16 = 10;
 /// The index of a listener without its VIP.
@@ -109,7 +109,7 @@ fn counted_pass(
     limit: &Mapping<Limit>,
 ) -> (Census, Vec<Reset>) {
     let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
-    let removed = HashSet::from([REMOVED]);
+    let abandoned = HashSet::from([ABANDONED]);
     let mut changed_lists = ChangedLists::default();
     changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
     let limits = Limits {
@@ -117,7 +117,7 @@ fn counted_pass(
         hz: HZ,
         timeouts: &timeouts,
         idle: &idle,
-        removed: &removed,
+        abandoned: &abandoned,
         drained: &HashSet::from([DRAINED]),
         unreachable: &HashSet::from([UNREACHABLE]),
         changed_lists: &changed_lists,
@@ -199,13 +199,13 @@ fn traffic_in_either_direction_keeps_a_session() {
 }
 
 #[test]
-fn udp_leaves_a_removed_backend_at_once_and_tcp_stays() {
+fn udp_leaves_an_abandoned_backend_at_once_and_tcp_stays() {
     for (pair, (protocol, left)) in
         PAIRS.into_iter().flat_map(|pair| [(pair, (PROTOCOL_UDP, 0)), (pair, (PROTOCOL_TCP, 1))])
     {
         let sessions = on_plain_memory(2, 12);
         let [forward, _] = open(&sessions, pair, 3, State::Established, 100).halves(&sessions);
-        forward.common().write(Common { protocol, backend: REMOVED, ..forward.common().snapshot() });
+        forward.common().write(Common { protocol, backend: ABANDONED, ..forward.common().snapshot() });
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
         assert_eq!((sessions.live().count(), resets.len()), (left, 0));
     }

@@ -11,9 +11,12 @@ use std::{
 };
 
 use super::Load;
-use crate::model::{
-    Pool,
-    sticky::{Ejection, Sticky},
+use crate::{
+    health::judge::Verdict,
+    model::{
+        Pool,
+        sticky::{Ejection, Sticky},
+    },
 };
 
 /// How much longer a member rests at most if it fails again and again.
@@ -93,7 +96,7 @@ impl Drop for Connection {
 pub(super) struct Standing {
     pub(super) member: Arc<Member>,
     pub(super) weight: u16,
-    is_up: bool,
+    verdict: Option<Verdict>,
     pub(super) slow_start: SlowStart,
     ejected_until: Option<Instant>,
     /// It is removed; clients that stick to it may go on until then.
@@ -112,7 +115,7 @@ pub(super) enum SlowStart {
 }
 
 impl Standing {
-    fn new(address: SocketAddr, is_up: bool, slow_start: SlowStart) -> Self {
+    fn new(address: SocketAddr, slow_start: SlowStart) -> Self {
         let member = Member {
             address,
             requests: AtomicU32::new(0),
@@ -121,13 +124,20 @@ impl Standing {
             ejections: AtomicU32::new(0),
             credit: AtomicU64::new(0),
         };
-        Self { member: Arc::new(member), weight: 0, is_up, slow_start, ejected_until: None, leaves_at: None }
+        Self {
+            member: Arc::new(member),
+            weight: 0,
+            verdict: None,
+            slow_start,
+            ejected_until: None,
+            leaves_at: None,
+        }
     }
 
-    /// Takes a verdict of the health checker.
-    pub(super) fn judge(&mut self, is_up: bool, now: Instant) {
-        self.is_up = is_up;
-        if is_up && self.slow_start == SlowStart::Waiting {
+    /// Takes what is known of its health.
+    pub(super) fn judge(&mut self, verdict: Option<Verdict>, now: Instant) {
+        self.verdict = verdict;
+        if self.is_up() && self.slow_start == SlowStart::Waiting {
             self.slow_start = SlowStart::Since(now);
         }
     }
@@ -145,7 +155,12 @@ impl Standing {
 
     /// Whether its checks are good, or there are none.
     pub(super) fn is_up(&self) -> bool {
-        self.is_up
+        self.verdict == Some(Verdict::Up)
+    }
+
+    /// Whether nothing is known of its health yet.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.verdict.is_none()
     }
 
     /// Whether it rests because it failed.
@@ -192,11 +207,11 @@ pub(super) fn take_over(
     let mut standings = BTreeMap::new();
     for (&address, &weight) in &pool.members {
         let standing = known.remove(&address);
-        let mut standing = standing.unwrap_or_else(|| Standing::new(address, !is_checked, slow_start));
+        let mut standing = standing.unwrap_or_else(|| Standing::new(address, slow_start));
         standing.weight = weight;
         standing.leaves_at = None;
         if !is_checked {
-            standing.judge(true, now);
+            standing.judge(Some(Verdict::Up), now);
         }
         standings.insert(address, standing);
     }

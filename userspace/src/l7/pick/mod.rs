@@ -37,9 +37,12 @@ use serde::{Deserialize, Serialize};
 
 pub use self::member::Connection;
 use self::{member::Standing, order::Order, secret::Secret, sticky::Stickiness, view::View};
-use crate::model::{
-    Pool,
-    sticky::{Ejection, Sticky},
+use crate::{
+    health::judge::Verdict,
+    model::{
+        Pool,
+        sticky::{Ejection, Sticky},
+    },
 };
 
 /// A moment, by both clocks: cookies outlive a restart and go to other hosts, so they need the calendar's.
@@ -113,7 +116,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// For the pool `name`, which takes over from `previous`, the pool of this name until now. A pool that is checked
-    /// picks a new member after the first [`Balancer::set_health`] that finds it well.
+    /// picks a new member after the first [`Balancer::set_health`] that finds it well, or while nobody is known to be.
     ///
     /// Whoever calls this must be the one who calls `set_health`: verdicts given to `previous` meanwhile are lost.
     pub fn new(name: &str, pool: &Pool, secret: &Secret, previous: Option<&Balancer>, now: Now) -> Self {
@@ -181,11 +184,11 @@ impl Balancer {
         }
     }
 
-    /// Tells a verdict of the health checker.
-    pub fn set_health(&self, member: SocketAddr, is_up: bool, now: Now) {
+    /// Tells what is known of a member's health.
+    pub fn set_health(&self, member: SocketAddr, verdict: Option<Verdict>, now: Now) {
         let mut standings = self.lock();
         if let Some(standing) = standings.get_mut(&member) {
-            standing.judge(is_up, now.instant);
+            standing.judge(verdict, now.instant);
             self.renew(&standings, now.instant);
         }
     }

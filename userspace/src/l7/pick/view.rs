@@ -59,11 +59,15 @@ impl View {
         drains: bool,
         now: Instant,
     ) -> Self {
+        let takes_part = || standings.values().filter(|standing| standing.takes_part());
+        // While nobody is known to be well, those of whom nothing is known are better than none.
+        let nobody = !takes_part().any(Standing::is_up);
+        let is_well = |standing: &Standing| standing.is_up() || (nobody && standing.is_unknown());
         // If all that are well rest, they do not: a member that fails sometimes is better than none.
-        let rest = standings.values().any(|s| s.is_up() && s.takes_part() && !s.is_ejected(now));
+        let rest = takes_part().any(|standing| is_well(standing) && !standing.is_ejected(now));
         let well = || {
-            let up = standings.values().filter(|standing| standing.is_up() && !standing.is_gone(now));
-            up.filter(|standing| !rest || !standing.is_ejected(now))
+            let well = standings.values().filter(|standing| is_well(standing) && !standing.is_gone(now));
+            well.filter(|standing| !rest || !standing.is_ejected(now))
         };
         let member = |standing: &Standing| Arc::clone(&standing.member);
         let open: Vec<Open> = well()

@@ -39,7 +39,15 @@ const ALGORITHMS: [Algorithm; 3] = [
 /// Without rest: weights and verdicts of the members.
 #[derive(Default)]
 struct Model {
-    members: BTreeMap<u8, (u16, bool)>,
+    members: BTreeMap<u8, (u16, Option<bool>)>,
+}
+
+impl Model {
+    /// Those with weight of whom this is known.
+    fn of(&self, verdict: Option<bool>) -> Vec<u8> {
+        let of = self.members.iter().filter(|(_, (weight, known))| *weight > 0 && *known == verdict);
+        of.map(|(host, _)| *host).collect()
+    }
 }
 
 fn made(members: &BTreeMap<u8, u16>, algorithm: usize) -> Pool {
@@ -62,23 +70,23 @@ proptest! {
         for event in events {
             match event {
                 Event::Change(members, algorithm) => {
-                    let verdict = |host| model.members.get(host).is_some_and(|&(_, is_up)| is_up);
+                    let verdict = |host| model.members.get(host).and_then(|&(_, verdict)| verdict);
                     let next = members.iter().map(|(host, &weight)| (*host, (weight, verdict(host)))).collect();
                     model.members = next;
                     world.change(&made(&members, algorithm));
                 }
                 Event::Judge(host, up) => {
                     world.judge(host, up);
-                    if let Some((_, is_up)) = model.members.get_mut(&host) {
-                        *is_up = up;
+                    if let Some((_, verdict)) = model.members.get_mut(&host) {
+                        *verdict = Some(up);
                     }
                 }
                 Event::Fail(host) => world.balancer.report(address(host), Outcome::Failed, world.now),
                 Event::Answer(host) => world.balancer.report(address(host), Outcome::Answered, world.now),
                 Event::Wait(seconds) => world.wait(seconds),
                 Event::Pick(tried) => {
-                    let well: Vec<u8> =
-                        model.members.iter().filter(|(_, (weight, up))| *weight > 0 && *up).map(|(h, _)| *h).collect();
+                    let up = model.of(Some(true));
+                    let well = if up.is_empty() { model.of(None) } else { up };
                     let taking_part = model.members.values().filter(|(weight, _)| *weight > 0).count();
                     let tried: Vec<u8> = tried.into_iter().collect();
                     let picked = world.pick_with(&HeaderMap::new(), &tried);

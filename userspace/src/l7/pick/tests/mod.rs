@@ -79,7 +79,8 @@ impl World {
     }
 
     fn judge(&self, host: u8, is_up: bool) {
-        self.balancer.set_health(address(host), is_up, self.now);
+        let verdict = if is_up { Verdict::Up } else { Verdict::Down };
+        self.balancer.set_health(address(host), Some(verdict), self.now);
     }
 
     fn pick_with(&self, headers: &HeaderMap, tried: &[u8]) -> Option<Picked> {

@@ -146,7 +146,11 @@ fn sources_of_either_family() {
 fn checks_decide_who_is_picked() {
     let mut pool = checked(pool(&[1, 1]));
     let mut world = World::new(&pool);
-    assert_eq!(world.pick(&[]), None, "nobody was found well yet");
+    assert_eq!(world.shares(4), [(1, 2), (2, 2)].into(), "nothing is known of anybody yet");
+    world.judge(1, false);
+    assert_eq!(world.shares(4), [(2, 4)].into());
+    world.judge(2, false);
+    assert_eq!(world.pick(&[]), None);
     world.judge(1, true);
     assert_eq!(world.shares(4), [(1, 4)].into());
     world.judge(2, true);
