@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{ErrorKind, Write, stdout},
+    io::{self, BufWriter, ErrorKind, Write, stdout},
 };
 
 use anyhow::{Context, Result};
@@ -45,12 +45,21 @@ pub fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
 }
 
 pub fn json(value: &impl Serialize) -> Result<()> {
-    print(serde_json::to_string_pretty(value)?)
+    to_stdout(|out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        writeln!(out)
+    })
 }
 
-/// Prints to stdout. A reader that went away (`| head`) has seen enough.
+/// Prints a line or more.
 pub fn print(text: impl Display) -> Result<()> {
-    match writeln!(stdout().lock(), "{text}") {
+    to_stdout(|out| writeln!(out, "{text}"))
+}
+
+/// Prints what is written, as it comes. A reader that went away (`| head`) has seen enough.
+pub fn to_stdout(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print"),
     }

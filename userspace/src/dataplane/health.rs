@@ -72,10 +72,7 @@ impl Health {
     }
 
     /// Members that are down while their pool has others for new sessions, by index in `ek_backend`.
-    pub fn abandoned<'a>(
-        tables: &'a Tables,
-        members: impl Iterator<Item = u32>,
-    ) -> impl Iterator<Item = u16> {
+    pub fn abandoned(tables: &Tables, members: impl Iterator<Item = u32>) -> impl Iterator<Item = u16> {
         members
             .filter(|&index| {
                 let Some(record) = tables.backend.get(index) else { return false };

@@ -292,14 +292,14 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     Ok((pools, rows))
 }
 
-/// Every session.
+/// Every session, read when its turn comes.
 ///
 /// # Errors
 /// A map or the clock cannot be read.
-pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
+pub fn sessions<'t>(tables: &'t Tables, clock: &Clock) -> Result<impl Iterator<Item = Session> + use<'t>> {
     let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
-    let rows = tables.sessions.live().map(|session| {
+    Ok(tables.sessions.live().map(move |session| {
         let (there, back) = (session.forward, session.reverse);
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
@@ -316,8 +316,7 @@ pub fn sessions(tables: &Tables, clock: &Clock) -> Result<Vec<Session>> {
             packets_in: there.packets,
             packets_out: back.packets,
         }
-    });
-    Ok(rows.collect())
+    }))
 }
 
 /// Every counter.
