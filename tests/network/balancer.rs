@@ -162,9 +162,15 @@ impl Balancer {
 
     /// Starts the daemon and waits until it forwards.
     pub fn run(&mut self) {
+        self.run_as(&[]);
+    }
+
+    /// The same, by way of another program, which is what these words begin with.
+    pub fn run_as(&mut self, way: &[&str]) {
         let config = self.config();
         let words = [self.program.as_path(), "run".as_ref(), "--config".as_ref(), &config];
-        let mut words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        let mut words: Vec<&str> =
+            way.iter().copied().chain(words.iter().map(|word| word.to_str().unwrap())).collect();
         words.extend(["--pin-dir", self.pins.to_str().unwrap()]);
         words.extend(["--state-dir", self.directory.path().to_str().unwrap()]);
         let mut process = self.network.balancer.spawn(&words).unwrap();

@@ -15,10 +15,12 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
-//! `privileges` is what those need who load programs, `bpf` has the programs.
+//! `privileges` is what those need who load programs, `bpf` has the programs, `authorities` the CAs of this host.
 //!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
+#[cfg(feature = "l7")]
+pub mod authorities;
 pub mod bpf;
 #[cfg(feature = "l7")]
 pub mod config;

@@ -214,6 +214,8 @@ fn members_are_checked_over_tls() {
     let mut balancer = Balancer::start(Settings { pool: right, listener: cas, ..http(1) });
     let directory = tempfile::tempdir().unwrap();
     let server = tls_server(&balancer, directory.path(), &certificates);
+    let get =
+        |balancer: &Balancer| balancer.client(&["curl", "-sS", "--max-time", "20", "http://203.0.113.10/"]);
     let health_becomes = |balancer: &Balancer, health: &str, reason: Option<&str>| {
         let is = || {
             let member = balancer.member(0);
@@ -234,6 +236,12 @@ fn members_are_checked_over_tls() {
         balancer.reload();
         health_becomes(&balancer, health, reason);
     }
+    balancer.end();
+    let environment = format!("SSL_CERT_FILE={}", certificates.path("ca.crt"));
+    balancer.run_as(&["env", &environment]);
+    health_becomes(&balancer, "up", None);
+    assert!(get(&balancer).contains("backend1"), "the host trusts the CA now, and requests go by that, too");
+
     balancer.settings.pool = pool("verify = false");
     balancer.reload();
     health_becomes(&balancer, "up", None);

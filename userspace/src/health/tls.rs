@@ -4,21 +4,21 @@ use std::{io, pin::Pin, sync::LazyLock};
 
 use openssl::{
     error::ErrorStack,
-    ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVerifyMode},
+    ssl::{Ssl, SslContext, SslMethod, SslVerifyMode},
     x509::{X509, store::X509StoreBuilder},
 };
 use pingora::tls::tokio_ssl::SslStream;
 use tokio::net::TcpStream;
 
 use super::{failure::Failure, probe::ProbeError};
-use crate::model::tls::{MemberTls, MemberTrust};
+use crate::{
+    authorities,
+    model::tls::{MemberTls, MemberTrust},
+};
 
-/// Whom this host trusts, which takes long to read.
-static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> = LazyLock::new(|| {
-    let mut context = SslContext::builder(SslMethod::tls_client())?;
-    context.set_default_verify_paths()?;
-    Ok(verified(context))
-});
+/// Trusts whom this host trusts.
+static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> =
+    LazyLock::new(|| trusting(authorities::of_host().iter().cloned()));
 
 /// Makes the handshake on a new connection.
 ///
@@ -41,13 +41,9 @@ fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
     let mut session = match &settings.verify {
         MemberTrust::System => Ssl::new(SYSTEM.as_ref().map_err(Clone::clone)?)?,
         MemberTrust::Authorities(authorities) => {
-            let mut store = X509StoreBuilder::new()?;
-            for der in &authorities.certificates {
-                store.add_cert(X509::from_der(der)?)?;
-            }
-            let mut context = SslContext::builder(SslMethod::tls_client())?;
-            context.set_cert_store(store.build());
-            Ssl::new(&verified(context))?
+            let certificates = authorities.certificates.iter().map(|der| X509::from_der(der));
+            let context = trusting(certificates.collect::<Result<Vec<_>, _>>()?)?;
+            Ssl::new(&context)?
         }
         MemberTrust::Anyone => Ssl::new(&SslContext::builder(SslMethod::tls_client())?.build())?,
     };
@@ -59,7 +55,13 @@ fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
     Ok(session)
 }
 
-fn verified(mut context: SslContextBuilder) -> SslContext {
+fn trusting(authorities: impl IntoIterator<Item = X509>) -> Result<SslContext, ErrorStack> {
+    let mut store = X509StoreBuilder::new()?;
+    for authority in authorities {
+        store.add_cert(authority)?;
+    }
+    let mut context = SslContext::builder(SslMethod::tls_client())?;
+    context.set_cert_store(store.build());
     context.set_verify(SslVerifyMode::PEER);
-    context.build()
+    Ok(context.build())
 }

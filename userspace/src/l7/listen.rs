@@ -35,6 +35,7 @@ use super::{
     tls::Acceptor,
 };
 use crate::{
+    authorities,
     dataplane::seats::{Seat, Seats},
     model::ListenerKey,
 };
@@ -163,6 +164,7 @@ fn settings(threads: usize) -> ServerConf {
         threads,
         upstream_keepalive_pool_size: IDLE_MEMBER_CONNECTIONS,
         max_retries: TRIES,
+        ca_file: authorities::file_with_one(),
         ..ServerConf::default()
     }
 }

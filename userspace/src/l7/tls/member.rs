@@ -9,7 +9,10 @@ use anyhow::{Result, bail};
 use openssl::x509::{X509, X509VerifyResult};
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::model::tls::{Authorities, MemberTls as Settings, MemberTrust};
+use crate::{
+    authorities,
+    model::tls::{Authorities, MemberTls as Settings, MemberTrust},
+};
 
 /// A pool's settings, ready for connections.
 #[derive(Debug)]
@@ -30,7 +33,8 @@ impl MemberTls {
                 authorities.certificates.hash(&mut group);
                 Some(Arc::new(roots(authorities)?))
             }
-            MemberTrust::System | MemberTrust::Anyone => None,
+            MemberTrust::System => Some(authorities::of_host()),
+            MemberTrust::Anyone => None,
         };
         Ok(Self {
             server_name: settings.server_name.clone(),
