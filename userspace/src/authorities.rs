@@ -22,7 +22,7 @@ pub fn of_host() -> Authorities {
 }
 
 /// Path of a file with only one of them, if there is one. Pingora reads one for every listener, though whom a member is
-/// trusted by goes with each connection: all of them are 2 MB and 20 ms.
+/// trusted by goes with each connection: all of them are 2 MB and 20 ms. (Where `SSL_CERT_FILE` is set, OpenSSL still does.)
 pub fn file_with_one() -> Option<String> {
     static ONE: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
         let pem = of_host().first()?.to_pem().ok()?;

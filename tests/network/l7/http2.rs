@@ -177,7 +177,7 @@ fn digits(bytes: &[u8]) -> String {
 #[test]
 fn what_would_be_another_request_in_http1_reaches_no_member() {
     let (certificates, settings) = https(1, "limits = { head_bytes = 2048 }", "protocol = \"http\"");
-    let balancer = Balancer::start(settings);
+    let mut balancer = Balancer::start(settings);
     let echo = Echo::start(&balancer.network.backends[0]);
     let ask = |fields: &[(&str, &str)], body: Option<&[u8]>| {
         let mut peer = Peer::connect(&balancer, &certificates, &[]);
@@ -238,6 +238,17 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
     let large: Vec<_> = (0..20).map(|_| ("x-filler", filler.as_str())).collect();
     assert_eq!(ask(&large, None), Heard::Status("431".into()));
     wait_for("its count", DEADLINE, || row(&balancer)["refused"]["too_large"] == 1).unwrap();
+
+    // What was encrypted is not told of as if it had not been.
+    let mut peer = Peer::connect(&balancer, &certificates, &[]);
+    let mut ask = |stream| {
+        peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &request(&[])));
+        peer.hear(stream)
+    };
+    assert_eq!(ask(1), Heard::Ok);
+    (balancer.settings.protocol, balancer.settings.listener) = ("http", String::new());
+    balancer.reload();
+    assert_eq!(ask(3), Heard::Status("421".into()));
 }
 
 /// A stream of frames that cost the client nothing. The daemon's memory stays as it is, and others are served.

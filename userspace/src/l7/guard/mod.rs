@@ -53,6 +53,9 @@ use super::{edge::Edge, exchange::Refused, linger, snapshot::Snapshot};
 
 /// The most bytes of empty lines before a request.
 const MOST_BLANK: usize = 32;
+/// A client then asks again on another connection (RFC 9110 section 15.5.20).
+const MISDIRECTED: u16 = 421;
+
 /// A proxy with the guard before it.
 pub struct Guard<P> {
     proxy: Arc<HttpProxy<P>>,
@@ -322,6 +325,10 @@ impl Edge {
         session.set_read_timeout(Some(self.limits.body));
         if !session.is_http2() {
             return Ok(());
+        }
+        if !self.https {
+            // HTTP/2 is spoken over TLS only: the connection is from when the listener did that.
+            return Error::e_explain(ErrorType::HTTPStatus(MISDIRECTED), "the listener speaks HTTP now");
         }
         // Of HTTP/1 the connection itself goes by it.
         session.set_write_timeout(Some(self.limits.send));
