@@ -196,7 +196,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             let address = B::Address::from_wide(ring.address().get()).ok_or(Event::DropInternal)?;
             return Ok(Local { address, port, reverse: (index, half) });
         }
-        Err(Event::DropNoPort)
+        // With an address left to try, other CPUs were faster each time.
+        Err(if untried == 0 { Event::DropNoPort } else { Event::DropRace })
     }
 
     /// Writes both halves and lets them live, the reverse one first: a reply cannot come before the SYN is sent.
@@ -204,14 +205,16 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     fn fill(&self, (forward_index, forward): Found<'a, F>, local: &Local<'a, B>) {
         let (segment, member) = (self.segment, &self.member);
         let (reverse_index, reverse) = local.reverse;
-        self.fill_half(reverse, forward_index, self.hops.to_client);
+        let listener = self.tables.listener(self.picked.listener().into());
+        let flags = listener.map_or(0, limit::flag) | if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED };
+        self.fill_half(reverse, forward_index, self.hops.to_client, flags);
         reverse.src().set(member.address);
         reverse.sport().set(member.port);
         reverse.dst().set(local.address);
         reverse.dport().set(local.port);
         reverse.new_sport().set(segment.dport);
         reverse.new_dport().set(segment.sport);
-        self.fill_half(forward, reverse_index, self.hops.to_backend);
+        self.fill_half(forward, reverse_index, self.hops.to_backend, flags);
         forward.src().set(segment.src);
         forward.sport().set(segment.sport);
         forward.dst().set(segment.dst);
@@ -242,11 +245,10 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
 
     /// What both halves begin with. Field by field: whole, a half would stand on the stack first, and there is no room.
     #[inline(always)]
-    fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop) {
+    fn fill_half<G: Family>(&self, half: Shared<'_, Half<G>>, peer: u32, hop: Hop, flags: u8) {
         half.next_hop().set(hop.mac().into());
         half.interface().set(hop.slot());
-        let limited = self.tables.listener(self.picked.listener().into()).map_or(0, limit::flag);
-        half.flags().set(limited | if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED });
+        half.flags().set(flags);
         half.ack().set(0);
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());

@@ -105,7 +105,7 @@ events! {
     drop_no_port => DropNoPort in Drop,
     /// The session table has no room for this flow: raise max_sessions.
     drop_table_full => DropTableFull in Drop,
-    /// Another CPU took the same slot for a session at the same moment; the client asks again.
+    /// Another CPU took the same slot or port for a session at the same moment; the client asks again.
     drop_race => DropRace in Drop,
     /// A port from the ring was still in use; should never count.
     drop_port_busy => DropPortBusy in Drop,
