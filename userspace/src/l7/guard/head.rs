@@ -13,6 +13,8 @@ use crate::model::edge::Limits;
 
 /// The most headers that Pingora takes.
 const MAX_HEADERS: usize = 256;
+/// The longest name of DNS without the dot at its end. Policies look at each part of a name: longer ones could cost a lot.
+const MAX_NAME: usize = 253;
 
 /// The length of a head at the beginning of `bytes`, the empty line at its end included; `None` if the end is not
 /// there yet. `from` bytes were searched before.
@@ -154,7 +156,9 @@ fn check_host(host: &[u8]) -> Result<(), Refusal> {
     let authority = Authority::try_from(host).map_err(|_| Refusal::BadHost)?;
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
     let good_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    if authority.as_str().contains('@') || authority.host().is_empty() || !good_port {
+    let name = authority.host();
+    let good_name = !name.is_empty() && name.strip_suffix('.').unwrap_or(name).len() <= MAX_NAME;
+    if authority.as_str().contains('@') || !good_name || !good_port {
         return Err(Refusal::BadHost);
     }
     Ok(())
@@ -179,5 +183,68 @@ pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
     match rest.iter().rposition(|&byte| byte == b' ') {
         Some(last) if rest[last + 1..].starts_with(b"HTTP/") => [method, &rest[..last], &rest[last + 1..]],
         _ => [method, rest, b""],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::HOST;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Policies for wildcards look a name up from each of its dots on.
+    #[test]
+    fn hosts_are_no_longer_than_names_can_be() {
+        let name = |length: usize| "a.".repeat(length / 2) + ["", "a"][length % 2];
+        let limits = Limits::default();
+        for (host, expected) in [
+            (name(253), Ok(())),
+            (name(253) + ":65535", Ok(())),
+            (name(254) + ":65535", Ok(())),
+            (name(255), Err(Refusal::BadHost)),
+            (name(256), Err(Refusal::BadHost)),
+            ("a".repeat(254), Err(Refusal::BadHost)),
+            (name(20_000), Err(Refusal::BadHost)),
+            ("[2001:db8:1111:2222:3333:4444:5555:6666]:65535".into(), Ok(())),
+        ] {
+            let checked = |text: &str| check(text.as_bytes(), &limits).map(|_| ());
+            assert_eq!(checked(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")), expected, "{host}");
+            assert_eq!(checked(&format!("GET http://{host}/ HTTP/1.0\r\n\r\n")), expected, "{host}");
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.set_uri(format!("https://{host}/").parse().unwrap());
+            assert_eq!(check_stream(&stream, &limits), expected, "{host}");
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.insert_header(HOST, host.as_str()).unwrap();
+            assert_eq!(check_stream(&stream, &limits), expected, "{host}");
+        }
+    }
+
+    proptest! {
+        /// However a head is cut into pieces, its end is found where it is.
+        #[test]
+        fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
+            let bytes = bytes.as_bytes();
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.push(bytes.len());
+            cuts.sort_unstable();
+            let mut searched = 0;
+            let mut found = None;
+            for cut in cuts {
+                found = found.or_else(|| end(&bytes[..cut], searched));
+                searched = cut;
+            }
+            // The first empty line that something stands before.
+            let text = str::from_utf8(bytes).unwrap();
+            let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
+            prop_assert_eq!(found, ends.into_iter().flatten().min());
+        }
+
+        #[test]
+        fn no_bytes_make_the_checks_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = check(&bytes, &Limits::default());
+            let [method, target, version] = first_line(&bytes);
+            prop_assert!(method.len() + target.len() + version.len() <= bytes.len());
+        }
     }
 }

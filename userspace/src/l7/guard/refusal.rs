@@ -15,7 +15,7 @@ pub enum Refusal {
     NoHost,
     /// More than one Host.
     SeveralHosts,
-    /// A Host that is no host with an optional port.
+    /// A Host that is no host with an optional port, or is longer than a name can be.
     BadHost,
     /// A Content-Length that is no number, or more than one.
     BadLength,

@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proptest::prelude::*;
 use tokio::time::sleep_until;
 
-use super::{head, poll_reach};
+use super::poll_reach;
 use crate::{
     l7::fixture::{DEADLINE, Front, Settings, close, length},
     model::edge::{Edge, Limits},
@@ -376,32 +375,4 @@ fn a_refused_client_gets_its_answer_while_it_still_sends() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.ends_with("no Host\n"), "{answer}");
-}
-
-proptest! {
-    /// However a head is cut into pieces, its end is found where it is.
-    #[test]
-    fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
-        let bytes = bytes.as_bytes();
-        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-        cuts.push(bytes.len());
-        cuts.sort_unstable();
-        let mut searched = 0;
-        let mut found = None;
-        for cut in cuts {
-            found = found.or_else(|| head::end(&bytes[..cut], searched));
-            searched = cut;
-        }
-        // The first empty line that something stands before.
-        let text = str::from_utf8(bytes).unwrap();
-        let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
-        prop_assert_eq!(found, ends.into_iter().flatten().min());
-    }
-
-    #[test]
-    fn no_bytes_make_the_checks_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = head::check(&bytes, &Limits::default());
-        let [method, target, version] = head::first_line(&bytes);
-        prop_assert!(method.len() + target.len() + version.len() <= bytes.len());
-    }
 }
