@@ -1,7 +1,7 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use http::uri::Authority;
+use http::{header::COOKIE, uri::Authority};
 use pingora::http::RequestHeader;
 
 use super::{
@@ -84,7 +84,9 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.method == http::Method::CONNECT {
         return Err(Refusal::Connect);
     }
-    if request.headers.len() > usize::from(limits.headers) {
+    // A client may send each cookie in a field of its own.
+    let cookies = request.headers.get_all(COOKIE).iter().count();
+    if request.headers.len() - cookies.saturating_sub(1) > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
     if size(request) > limits.head_bytes as usize {
@@ -188,7 +190,7 @@ pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
 
 #[cfg(test)]
 mod tests {
-    use http::header::HOST;
+    use http::header::{HOST, HeaderName};
     use proptest::prelude::*;
 
     use super::*;
@@ -218,6 +220,23 @@ mod tests {
             stream.insert_header(HOST, host.as_str()).unwrap();
             assert_eq!(check_stream(&stream, &limits), expected, "{host}");
         }
+    }
+
+    /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
+    #[test]
+    fn cookies_of_http2_are_one_header_however_many() {
+        let limits = Limits { headers: 3, ..Limits::default() };
+        let checked = |names: &[HeaderName]| {
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.set_uri("https://a/".parse().unwrap());
+            names.iter().for_each(|name| _ = stream.append_header(name.clone(), "a=1").unwrap());
+            check_stream(&stream, &limits)
+        };
+        let other = || HeaderName::from_static("x-other");
+        assert_eq!(checked(&[other(), other(), other()]), Ok(()));
+        assert_eq!(checked(&[COOKIE, other(), COOKIE, COOKIE, other(), COOKIE]), Ok(()));
+        assert_eq!(checked(&[other(), other(), other(), COOKIE]), Err(Refusal::TooMany));
+        assert_eq!(checked(&[other(), other(), other(), other()]), Err(Refusal::TooMany));
     }
 
     proptest! {
