@@ -13,6 +13,8 @@ use crate::model::edge::Limits;
 
 /// The most headers that Pingora takes.
 const MAX_HEADERS: usize = 256;
+/// The longest target that Pingora takes.
+const MAX_TARGET: usize = 65_534;
 /// The longest name of DNS without the dot at its end. Policies look at each part of a name: longer ones could cost a lot.
 const MAX_NAME: usize = 253;
 
@@ -127,6 +129,9 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     };
     if method == b"CONNECT" {
         return Err(Refusal::Connect);
+    }
+    if target.len() > MAX_TARGET {
+        return Err(Refusal::TooLarge);
     }
     check_target(target, method == b"OPTIONS")?;
     Ok(modern)

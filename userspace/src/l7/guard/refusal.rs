@@ -5,7 +5,7 @@
 pub enum Refusal {
     /// The head was not there in time.
     Late,
-    /// The head is larger than allowed.
+    /// The head is larger than allowed, or its target than Pingora takes.
     TooLarge,
     /// It has more header lines than allowed.
     TooMany,

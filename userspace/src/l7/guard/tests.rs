@@ -262,6 +262,24 @@ fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
     assert_eq!((row.refused["too_large"], row.refused["too_many_headers"]), (3, 1));
 }
 
+/// Longer targets than Pingora takes, though the listener takes such heads.
+#[test]
+fn a_target_that_is_too_long_is_said_to_be() {
+    let limits = Limits { head_bytes: 256 * 1024, ..Limits::default() };
+    let edge = Edge { limits, ..Edge::default() };
+    let front = Front::start(Settings { edge, ..Settings::default() });
+    for (begin, length, expected) in
+        [("/", 65_534, 200), ("/", 65_535, 431), ("http://a/", 65_534, 200), ("http://a/", 65_535, 431)]
+    {
+        let target = format!("{begin}{}", "a".repeat(length - begin.len()));
+        let answer =
+            front.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
+        assert_eq!(status(&answer), expected, "{begin}, {length}: {answer}");
+    }
+    let row = front.wait_for("all", |row| row.requests == 4);
+    assert_eq!(row.refused["too_large"], 2);
+}
+
 #[test]
 fn one_connection_carries_many_requests_and_what_each_took_is_counted() {
     let front = Front::start(Settings::default());
