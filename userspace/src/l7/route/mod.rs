@@ -36,7 +36,7 @@ use crate::model::policy::{Action, Domain, PathMatch, Pattern, Policy};
 /// What policies look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The Host header or `:authority`, as it came; empty if there is none.
+    /// The Host header or `:authority`, as it came; the VIP if there is none.
     pub host: &'a str,
     /// Path and query, as they came.
     pub target: &'a str,
