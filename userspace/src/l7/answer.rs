@@ -1,6 +1,6 @@
 //! What happens to a request: a member answers it, or this process does.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
 use pingora::{
@@ -33,14 +33,14 @@ pub enum Decision {
 /// # Errors
 /// None that is known: statuses are checked with the configuration.
 pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Result<Decision> {
-    // Empty if it does not say.
-    let host = target::authority(request).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default();
+    let host = target::authority(request).and_then(|host| str::from_utf8(host).ok());
+    let host = host.map_or_else(|| Cow::from(snapshot.edge.host()), Cow::from);
     let path = target::path(request);
-    let elsewhere = |redirect| elsewhere(redirect, host, &path);
+    let elsewhere = |redirect| elsewhere(redirect, &host, &path);
     if let Some(redirect) = &snapshot.http.redirect {
         return elsewhere(redirect);
     }
-    let head = Head { host, target: &String::from_utf8_lossy(&path), headers: &request.headers };
+    let head = Head { host: &host, target: &String::from_utf8_lossy(&path), headers: &request.headers };
     let pool = match snapshot.routes.decide(&head).map(|policy| &policy.action) {
         None => snapshot.default_pool(),
         Some(Action::Pool(name)) => snapshot.pools.get(name),

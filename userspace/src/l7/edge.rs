@@ -1,7 +1,12 @@
 //! What a listener does at its edge towards the clients, ready for use: its settings, log and counters. One for each
 //! VIP, in its snapshot; a changed configuration puts another in its place, and the next request goes by that.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Result;
 
@@ -92,6 +97,20 @@ impl Edge {
         self.counters.set_log(self.log.clone());
         self.counters.set_pools(self.pools.clone());
     }
+
+    /// Whom a request is for that names no host: the address that it came to.
+    pub fn host(&self) -> String {
+        vip(self.vip, self.https)
+    }
+}
+
+/// An address as it stands in a URL, with the port if it is not the scheme's.
+fn vip(address: SocketAddr, https: bool) -> String {
+    match address.ip() {
+        _ if address.port() != if https { 443 } else { 80 } => address.to_string(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }
 
 /// The pools that a listener's policies name.
@@ -101,4 +120,22 @@ fn pools(http: &HttpListener) -> Vec<String> {
         Action::Reject(_) | Action::Redirect(_) => None,
     });
     pools.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vip_names_its_port_if_that_is_not_the_schemes() {
+        for (address, https, expected) in [
+            ("192.0.2.1:80", false, "192.0.2.1"),
+            ("192.0.2.1:80", true, "192.0.2.1:80"),
+            ("192.0.2.1:443", true, "192.0.2.1"),
+            ("[2001:db8::1]:443", true, "[2001:db8::1]"),
+            ("[2001:db8::1]:8080", false, "[2001:db8::1]:8080"),
+        ] {
+            assert_eq!(vip(address.parse().unwrap(), https), expected);
+        }
+    }
 }

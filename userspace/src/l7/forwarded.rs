@@ -16,13 +16,17 @@ const PROTO: &str = "X-Forwarded-Proto";
 const PORT: &str = "X-Forwarded-Port";
 const FORWARDED_HOST: &str = "X-Forwarded-Host";
 /// By which a client can say where it comes from, or how; in lower case.
-const CLAIMS: [&str; 6] = [
+const CLAIMS: [&str; 10] = [
     "forwarded",
-    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
     "x-forwarded-for",
-    "x-forwarded-proto",
-    "x-forwarded-port",
     "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-ssl",
+    "x-real-ip",
 ];
 
 impl Edge {
@@ -96,7 +100,9 @@ mod tests {
     const ALL: Forwarded = Forwarded { address: ForwardedFor::Append, proto: true, port: true, host: true };
     const FORGED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\n\
                           X-Forwarded-Host: evil\r\nX-Real-IP: 192.0.2.2\r\nForwarded: for=192.0.2.3\r\n\
-                          X_Forwarded_For: 192.0.2.4\r\n";
+                          X_Forwarded_For: 192.0.2.4\r\nX-Forwarded-Ssl: on\r\nX-Client-IP: 192.0.2.5\r\n\
+                          X-Cluster-Client-IP: 192.0.2.6\r\nTrue-Client-IP: 192.0.2.7\r\n\
+                          X_Client_IP: 192.0.2.8\r\n";
 
     /// Lines of the request's head that the member sees and that say where it comes from, in lower case and order.
     fn seen(forwarded: Forwarded, headers: &str) -> Vec<String> {
@@ -110,7 +116,7 @@ mod tests {
         let sent = front.sent().to_lowercase();
         let mut lines: Vec<_> = sent
             .lines()
-            .filter(|line| line.contains("forwarded") || line.starts_with("x-real-ip"))
+            .filter(|line| line.contains("forwarded") || line.contains("-ip: ") || line.contains("_ip: "))
             .map(str::to_owned)
             .collect();
         lines.sort();
@@ -130,10 +136,14 @@ mod tests {
     fn what_is_told_besides_is_true_whatever_the_client_says() {
         let told = [
             "forwarded: for=192.0.2.3",
+            "true-client-ip: 192.0.2.7",
+            "x-client-ip: 192.0.2.5",
+            "x-cluster-client-ip: 192.0.2.6",
             "x-forwarded-for: 192.0.2.1, 127.0.0.1",
             "x-forwarded-host: shop.example:8080",
             "x-forwarded-port: 80",
             "x-forwarded-proto: http",
+            "x-forwarded-ssl: on",
             "x-real-ip: 192.0.2.2",
         ];
         assert_eq!(seen(ALL, FORGED), told);

@@ -212,7 +212,7 @@ impl ProxyHttp for Proxy {
         request.exchange.answered(response.status.as_u16());
         request.report(Outcome::Answered);
         if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
-            pool.balancer.on_response(picked.member, &response.headers, Now::read());
+            pool.balancer.on_response(picked, &response.headers, Now::read());
             if let Some(cookie) = picked.set_cookie.take() {
                 response.append_header(header::SET_COOKIE, cookie)?;
             }

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -96,22 +96,13 @@ pub async fn connect(member: &PingoraAddr, first: &[u8], patience: Duration) -> 
 pub fn to_origin(request: &mut RequestHeader, edge: &Edge) -> Result<()> {
     if request.uri.authority().is_none() && !request.headers.contains_key(HOST) {
         let host = target::authority(request).map(<[u8]>::to_vec);
-        request.insert_header(HOST, host.unwrap_or_else(|| vip(edge.vip, edge.https).into()))?;
+        request.insert_header(HOST, host.unwrap_or_else(|| edge.host().into()))?;
     }
     if !matches!(request.raw_path(), [b'/' | b'*', ..]) {
         let path = target::path(request).into_owned();
         request.set_raw_path(&path)?;
     }
     Ok(())
-}
-
-/// An address as it stands in a URL, with the port if it is not the scheme's.
-fn vip(address: SocketAddr, https: bool) -> String {
-    match address.ip() {
-        _ if address.port() != if https { 443 } else { 80 } => address.to_string(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    }
 }
 
 /// Has the connection made anew and not kept, whatever others there are.
@@ -128,19 +119,6 @@ mod tests {
     use tokio::{io::AsyncReadExt, net::TcpListener};
 
     use super::*;
-
-    #[test]
-    fn a_vip_names_its_port_if_that_is_not_the_schemes() {
-        for (address, https, expected) in [
-            ("192.0.2.1:80", false, "192.0.2.1"),
-            ("192.0.2.1:80", true, "192.0.2.1:80"),
-            ("192.0.2.1:443", true, "192.0.2.1"),
-            ("[2001:db8::1]:443", true, "[2001:db8::1]"),
-            ("[2001:db8::1]:8080", false, "[2001:db8::1]:8080"),
-        ] {
-            assert_eq!(vip(address.parse().unwrap(), https), expected);
-        }
-    }
 
     /// Pingora sets nothing on a tunnel's connection, and what is not sent anything never fails.
     #[tokio::test]

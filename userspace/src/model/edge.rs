@@ -67,7 +67,7 @@ pub enum ForwardedFor {
     /// The client's address is added at its end.
     #[default]
     Append,
-    /// The client's address takes its place, and nothing else that a client says of where it comes from gets through.
+    /// The client's address takes its place, and other headers by which clients say where they come from are removed.
     Replace,
     /// It goes on as it is.
     Keep,

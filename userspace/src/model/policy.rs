@@ -179,11 +179,6 @@ impl Pattern {
     pub fn text(&self) -> &str {
         &self.text
     }
-
-    /// The expression with its anchors, for a set of them; a dot there has to match newlines too.
-    pub fn anchored(&self) -> &str {
-        self.regex.as_str()
-    }
 }
 
 fn anchored(text: &str) -> String {

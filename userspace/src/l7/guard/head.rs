@@ -1,7 +1,7 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use http::uri::Authority;
+use http::{header::COOKIE, uri::Authority};
 use pingora::http::RequestHeader;
 
 use super::{
@@ -13,6 +13,10 @@ use crate::model::edge::Limits;
 
 /// The most headers that Pingora takes.
 const MAX_HEADERS: usize = 256;
+/// The longest target that Pingora takes.
+const MAX_TARGET: usize = 65_534;
+/// The longest name of DNS without the dot at its end. Policies look at each part of a name: longer ones could cost a lot.
+const MAX_NAME: usize = 253;
 
 /// The length of a head at the beginning of `bytes`, the empty line at its end included; `None` if the end is not
 /// there yet. `from` bytes were searched before.
@@ -82,7 +86,9 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.method == http::Method::CONNECT {
         return Err(Refusal::Connect);
     }
-    if request.headers.len() > usize::from(limits.headers) {
+    // A client may send each cookie in a field of its own.
+    let cookies = request.headers.get_all(COOKIE).iter().count();
+    if request.headers.len() - cookies.saturating_sub(1) > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
     if size(request) > limits.head_bytes as usize {
@@ -124,6 +130,9 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     if method == b"CONNECT" {
         return Err(Refusal::Connect);
     }
+    if target.len() > MAX_TARGET {
+        return Err(Refusal::TooLarge);
+    }
     check_target(target, method == b"OPTIONS")?;
     Ok(modern)
 }
@@ -154,7 +163,9 @@ fn check_host(host: &[u8]) -> Result<(), Refusal> {
     let authority = Authority::try_from(host).map_err(|_| Refusal::BadHost)?;
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
     let good_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    if authority.as_str().contains('@') || authority.host().is_empty() || !good_port {
+    let name = authority.host();
+    let good_name = !name.is_empty() && name.strip_suffix('.').unwrap_or(name).len() <= MAX_NAME;
+    if authority.as_str().contains('@') || !good_name || !good_port {
         return Err(Refusal::BadHost);
     }
     Ok(())
@@ -179,5 +190,85 @@ pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
     match rest.iter().rposition(|&byte| byte == b' ') {
         Some(last) if rest[last + 1..].starts_with(b"HTTP/") => [method, &rest[..last], &rest[last + 1..]],
         _ => [method, rest, b""],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::header::{HOST, HeaderName};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Policies for wildcards look a name up from each of its dots on.
+    #[test]
+    fn hosts_are_no_longer_than_names_can_be() {
+        let name = |length: usize| "a.".repeat(length / 2) + ["", "a"][length % 2];
+        let limits = Limits::default();
+        for (host, expected) in [
+            (name(253), Ok(())),
+            (name(253) + ":65535", Ok(())),
+            (name(254) + ":65535", Ok(())),
+            (name(255), Err(Refusal::BadHost)),
+            (name(256), Err(Refusal::BadHost)),
+            ("a".repeat(254), Err(Refusal::BadHost)),
+            (name(20_000), Err(Refusal::BadHost)),
+            ("[2001:db8:1111:2222:3333:4444:5555:6666]:65535".into(), Ok(())),
+        ] {
+            let checked = |text: &str| check(text.as_bytes(), &limits).map(|_| ());
+            assert_eq!(checked(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")), expected, "{host}");
+            assert_eq!(checked(&format!("GET http://{host}/ HTTP/1.0\r\n\r\n")), expected, "{host}");
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.set_uri(format!("https://{host}/").parse().unwrap());
+            assert_eq!(check_stream(&stream, &limits), expected, "{host}");
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.insert_header(HOST, host.as_str()).unwrap();
+            assert_eq!(check_stream(&stream, &limits), expected, "{host}");
+        }
+    }
+
+    /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
+    #[test]
+    fn cookies_of_http2_are_one_header_however_many() {
+        let limits = Limits { headers: 3, ..Limits::default() };
+        let checked = |names: &[HeaderName]| {
+            let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
+            stream.set_uri("https://a/".parse().unwrap());
+            names.iter().for_each(|name| _ = stream.append_header(name.clone(), "a=1").unwrap());
+            check_stream(&stream, &limits)
+        };
+        let other = || HeaderName::from_static("x-other");
+        assert_eq!(checked(&[other(), other(), other()]), Ok(()));
+        assert_eq!(checked(&[COOKIE, other(), COOKIE, COOKIE, other(), COOKIE]), Ok(()));
+        assert_eq!(checked(&[other(), other(), other(), COOKIE]), Err(Refusal::TooMany));
+        assert_eq!(checked(&[other(), other(), other(), other()]), Err(Refusal::TooMany));
+    }
+
+    proptest! {
+        /// However a head is cut into pieces, its end is found where it is.
+        #[test]
+        fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
+            let bytes = bytes.as_bytes();
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.push(bytes.len());
+            cuts.sort_unstable();
+            let mut searched = 0;
+            let mut found = None;
+            for cut in cuts {
+                found = found.or_else(|| end(&bytes[..cut], searched));
+                searched = cut;
+            }
+            // The first empty line that something stands before.
+            let text = str::from_utf8(bytes).unwrap();
+            let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
+            prop_assert_eq!(found, ends.into_iter().flatten().min());
+        }
+
+        #[test]
+        fn no_bytes_make_the_checks_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = check(&bytes, &Limits::default());
+            let [method, target, version] = first_line(&bytes);
+            prop_assert!(method.len() + target.len() + version.len() <= bytes.len());
+        }
     }
 }

@@ -5,7 +5,7 @@
 pub enum Refusal {
     /// The head was not there in time.
     Late,
-    /// The head is larger than allowed.
+    /// The head is larger than allowed, or its target than Pingora takes.
     TooLarge,
     /// It has more header lines than allowed.
     TooMany,
@@ -15,7 +15,7 @@ pub enum Refusal {
     NoHost,
     /// More than one Host.
     SeveralHosts,
-    /// A Host that is no host with an optional port.
+    /// A Host that is no host with an optional port, or is longer than a name can be.
     BadHost,
     /// A Content-Length that is no number, or more than one.
     BadLength,

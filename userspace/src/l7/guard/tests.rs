@@ -9,10 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use proptest::prelude::*;
 use tokio::time::sleep_until;
 
-use super::{head, poll_reach};
+use super::poll_reach;
 use crate::{
     l7::fixture::{DEADLINE, Front, Settings, close, length},
     model::edge::{Edge, Limits},
@@ -263,6 +262,24 @@ fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
     assert_eq!((row.refused["too_large"], row.refused["too_many_headers"]), (3, 1));
 }
 
+/// Longer targets than Pingora takes, though the listener takes such heads.
+#[test]
+fn a_target_that_is_too_long_is_said_to_be() {
+    let limits = Limits { head_bytes: 256 * 1024, ..Limits::default() };
+    let edge = Edge { limits, ..Edge::default() };
+    let front = Front::start(Settings { edge, ..Settings::default() });
+    for (begin, length, expected) in
+        [("/", 65_534, 200), ("/", 65_535, 431), ("http://a/", 65_534, 200), ("http://a/", 65_535, 431)]
+    {
+        let target = format!("{begin}{}", "a".repeat(length - begin.len()));
+        let answer =
+            front.ask(format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes());
+        assert_eq!(status(&answer), expected, "{begin}, {length}: {answer}");
+    }
+    let row = front.wait_for("all", |row| row.requests == 4);
+    assert_eq!(row.refused["too_large"], 2);
+}
+
 #[test]
 fn one_connection_carries_many_requests_and_what_each_took_is_counted() {
     let front = Front::start(Settings::default());
@@ -376,32 +393,4 @@ fn a_refused_client_gets_its_answer_while_it_still_sends() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n") && answer.ends_with("no Host\n"), "{answer}");
-}
-
-proptest! {
-    /// However a head is cut into pieces, its end is found where it is.
-    #[test]
-    fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
-        let bytes = bytes.as_bytes();
-        let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-        cuts.push(bytes.len());
-        cuts.sort_unstable();
-        let mut searched = 0;
-        let mut found = None;
-        for cut in cuts {
-            found = found.or_else(|| head::end(&bytes[..cut], searched));
-            searched = cut;
-        }
-        // The first empty line that something stands before.
-        let text = str::from_utf8(bytes).unwrap();
-        let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
-        prop_assert_eq!(found, ends.into_iter().flatten().min());
-    }
-
-    #[test]
-    fn no_bytes_make_the_checks_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = head::check(&bytes, &Limits::default());
-        let [method, target, version] = head::first_line(&bytes);
-        prop_assert!(method.len() + target.len() + version.len() <= bytes.len());
-    }
 }

@@ -324,7 +324,7 @@ mod tests {
             watched.write_all(&[0; BYTES]).await?;
             watched.flush().await
         };
-        tokio::join!(sending, client(&mut end)).0
+        timeout(DEADLINE, async { tokio::join!(sending, client(&mut end)).0 }).await.unwrap()
     }
 
     #[tokio::test]
@@ -340,8 +340,11 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (socket, client) = listener.accept().await.unwrap();
         let mut watched = Watched::new(Box::new(ClientStream::new(socket, client)), PATIENCE);
-        while watched.write_all(&[0; BYTES]).await.is_ok() {}
-        timeout(DEADLINE, Shutdown::shutdown(&mut watched)).await.unwrap();
+        let ended = timeout(DEADLINE, async {
+            while watched.write_all(&[0; BYTES]).await.is_ok() {}
+            Shutdown::shutdown(&mut watched).await;
+        });
+        ended.await.unwrap();
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{
     hash::BuildHasher,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use lru::LruCache;
@@ -18,10 +18,12 @@ pub(super) struct Learnt {
     members: Mutex<LruCache<u64, Entry>>,
 }
 
+/// Who has the clients with one value.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    member: SocketAddr,
-    ends: Instant,
+pub(super) struct Entry {
+    pub(super) member: SocketAddr,
+    /// Until when it is remembered.
+    pub(super) ends: Instant,
 }
 
 impl Learnt {
@@ -35,8 +37,8 @@ impl Learnt {
         self.most
     }
 
-    /// The member that set a value.
-    pub(super) fn member(&self, value: &str, now: Instant) -> Option<SocketAddr> {
+    /// Who has the clients with a value.
+    pub(super) fn of(&self, value: &str, now: Instant) -> Option<Entry> {
         let key = self.hasher.hash_one(value);
         let mut members = self.lock();
         let entry = *members.get(&key)?;
@@ -44,16 +46,24 @@ impl Learnt {
             members.pop(&key);
             return None;
         }
-        Some(entry.member)
+        Some(entry)
     }
 
     /// A member set a value, or its client came again.
-    pub(super) fn learn(&self, value: &str, member: SocketAddr, time: Duration, now: Instant) {
+    pub(super) fn learn(&self, value: &str, entry: Entry) {
         let key = self.hasher.hash_one(value);
         let mut members = self.lock();
-        members.put(key, Entry { member, ends: now + time });
+        members.put(key, entry);
         while members.len() > self.most {
             members.pop_lru();
+        }
+    }
+
+    /// A client with a value got another member. If nobody set the value, it is not remembered: clients may make up any.
+    pub(super) fn change(&self, value: &str, entry: Entry, now: Instant) {
+        let key = self.hasher.hash_one(value);
+        if let Some(known) = self.lock().get_mut(&key).filter(|known| known.ends > now) {
+            *known = entry;
         }
     }
 

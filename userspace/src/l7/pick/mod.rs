@@ -36,7 +36,13 @@ use http::{HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 
 pub use self::member::Connection;
-use self::{member::Standing, order::Order, secret::Secret, sticky::Stickiness, view::View};
+use self::{
+    member::Standing,
+    order::Order,
+    secret::Secret,
+    sticky::{Known, Stickiness},
+    view::View,
+};
 use crate::{
     health::judge::Verdict,
     model::{
@@ -80,6 +86,8 @@ pub struct Picked {
     pub member: SocketAddr,
     /// A `Set-Cookie` header to add to the answer.
     pub set_cookie: Option<HeaderValue>,
+    /// When the client has to leave it, if it takes no new ones and the client has the application's cookie.
+    pub until: Option<Instant>,
     /// Counts as a request at the member until it is dropped.
     pub connection: Connection,
 }
@@ -145,10 +153,11 @@ impl Balancer {
     pub fn pick(&self, request: &Request<'_>, tried: &[SocketAddr], now: Now) -> Option<Picked> {
         let view = self.view(now.instant);
         if let Some(sticky) = &self.sticky
-            && let Some((member, set_cookie)) = sticky.known(request, &view, now)
+            && let Some(Known { member, set_cookie, until }) = sticky.known(request, &view, now)
             && !tried.contains(&member.address)
         {
-            return Some(Picked { member: member.address, set_cookie, connection: Connection::new(member) });
+            let connection = Connection::new(member);
+            return Some(Picked { member: member.address, set_cookie, until, connection });
         }
         let open = self.order.pick(&view, request.client, tried, |open| {
             self.slow_start.is_none_or(|ramp| open.takes_its_turn(ramp, now.instant))
@@ -156,13 +165,14 @@ impl Balancer {
         let member = &open.member;
         let set_cookie =
             self.sticky.as_ref().and_then(|sticky| sticky.introduce(member.address, request, now));
-        Some(Picked { member: member.address, set_cookie, connection: Connection::new(member) })
+        let connection = Connection::new(member);
+        Some(Picked { member: member.address, set_cookie, until: None, connection })
     }
 
-    /// Remembers what an answer's `Set-Cookie` says about who answers this client.
-    pub fn on_response(&self, member: SocketAddr, headers: &HeaderMap, now: Now) {
+    /// Remembers what the `Set-Cookie` of this member's answer says about who answers this client.
+    pub fn on_response(&self, picked: &Picked, headers: &HeaderMap, now: Now) {
         if let Some(sticky) = &self.sticky {
-            sticky.learn(member, headers, now.instant);
+            sticky.learn(picked, headers, now.instant);
         }
     }
 

@@ -8,7 +8,14 @@ use std::{
 
 use http::{HeaderMap, HeaderValue};
 
-use super::{Now, Request, cookie::Issuer, learnt::Learnt, member::Member, secret::Secret, view::View};
+use super::{
+    Now, Picked, Request,
+    cookie::Issuer,
+    learnt::{Entry, Learnt},
+    member::Member,
+    secret::Secret,
+    view::View,
+};
 use crate::{
     l7::cookies,
     model::sticky::{Sticky, StickyBy},
@@ -25,6 +32,15 @@ pub(super) struct Stickiness {
 enum By {
     Balancer(Issuer),
     Application { name: String, time: Duration, learnt: Arc<Learnt> },
+}
+
+/// The member that a client has already.
+pub(super) struct Known<'v> {
+    pub(super) member: &'v Arc<Member>,
+    /// A newer cookie, if it is time for one.
+    pub(super) set_cookie: Option<HeaderValue>,
+    /// See [`Picked::until`].
+    pub(super) until: Option<Instant>,
 }
 
 impl Stickiness {
@@ -55,34 +71,32 @@ impl Stickiness {
         self.drain
     }
 
-    /// The member that a client has, if it can answer, and a newer cookie if it is time for one.
-    pub(super) fn known<'v>(
-        &self,
-        request: &Request<'_>,
-        view: &'v View,
-        now: Now,
-    ) -> Option<(&'v Arc<Member>, Option<HeaderValue>)> {
+    /// The member that a client has, if it can answer.
+    pub(super) fn known<'v>(&self, request: &Request<'_>, view: &'v View, now: Now) -> Option<Known<'v>> {
         match &self.by {
             By::Balancer(issuer) => {
                 let said = issuer.read(request, now)?;
                 let kept = view.kept(said.member)?;
                 let is_due = said.is_old && !kept.drains;
-                let cookie = is_due.then(|| issuer.issue(said.member, request, now)).flatten();
-                Some((&kept.member, cookie))
+                let set_cookie = is_due.then(|| issuer.issue(said.member, request, now)).flatten();
+                Some(Known { member: &kept.member, set_cookie, until: None })
             }
             By::Application { name, time, learnt } => {
                 cookies::sent(request.headers, name).find_map(|value| {
-                    let kept = view.kept(learnt.member(value, now.instant)?)?;
+                    let Entry { member, ends } = learnt.of(value, now.instant)?;
+                    let kept = view.kept(member)?;
                     if !kept.drains {
-                        learnt.learn(value, kept.member.address, *time, now.instant);
+                        learnt.learn(value, Entry { member, ends: now.instant + *time });
                     }
-                    Some((&kept.member, None))
+                    let until = kept.drains.then_some(ends);
+                    Some(Known { member: &kept.member, set_cookie: None, until })
                 })
             }
         }
     }
 
-    /// The cookie for a client that has just got this member.
+    /// The cookie for a client that has just got this member. A client with the application's cookie has this member from
+    /// now on: the application may adopt the value that it is sent, and set no other.
     pub(super) fn introduce(
         &self,
         member: SocketAddr,
@@ -91,16 +105,22 @@ impl Stickiness {
     ) -> Option<HeaderValue> {
         match &self.by {
             By::Balancer(issuer) => issuer.issue(member, request, now),
-            By::Application { .. } => None,
+            By::Application { name, time, learnt } => {
+                let entry = Entry { member, ends: now.instant + *time };
+                cookies::sent(request.headers, name)
+                    .for_each(|value| learnt.change(value, entry, now.instant));
+                None
+            }
         }
     }
 
     /// Remembers the cookie that a member's answer sets.
-    pub(super) fn learn(&self, member: SocketAddr, headers: &HeaderMap, now: Instant) {
+    pub(super) fn learn(&self, picked: &Picked, headers: &HeaderMap, now: Instant) {
         if let By::Application { name, time, learnt } = &self.by
             && let Some(value) = cookies::set(headers, name)
         {
-            learnt.learn(value, member, *time, now);
+            let ends = picked.until.unwrap_or(now + *time);
+            learnt.learn(value, Entry { member: picked.member, ends });
         }
     }
 

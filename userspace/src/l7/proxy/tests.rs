@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     l7::fixture::{Front, Settings, close},
-    model::policy::{Action, Condition, Domain, PathMatch, Policy},
+    model::policy::{Action, Condition, Domain, PathMatch, Policy, Redirect, RedirectTo},
 };
 
 fn front() -> Front {
@@ -21,12 +21,17 @@ fn front() -> Front {
 
 /// A front that rejects what is for this domain, or this path.
 fn rejecting(domain: Option<&str>, path: Option<&str>) -> Front {
+    with_policy(domain, path, Action::Reject(403))
+}
+
+/// A front that does this with what is for this domain, or this path.
+fn with_policy(domain: Option<&str>, path: Option<&str>, action: Action) -> Front {
     let condition = Condition {
         domain: domain.map(|name| Domain::Exact(name.into())),
         path: path.map(|path| PathMatch::Exact(path.into())),
         ..Condition::default()
     };
-    let policies = vec![Policy { name: "no".into(), condition, action: Action::Reject(403) }];
+    let policies = vec![Policy { name: "only".into(), condition, action }];
     Front::start(Settings { policies, ..Settings::default() })
 }
 
@@ -63,6 +68,19 @@ fn a_member_is_told_a_host_even_if_the_client_named_none() {
         assert!(sent.starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{target}: {sent}");
         assert!(sent.contains(&format!("\r\nHost: {host}\r\n")), "{target}: {sent}");
     }
+}
+
+/// It meant the address that it came to.
+#[test]
+fn a_client_that_named_no_host_is_sent_elsewhere_at_the_vip() {
+    let secure = || RedirectTo::Listener { name: "secure".into(), port: 443 };
+    let front = with_policy(None, Some("/x"), Action::Redirect(Redirect { status: 301, to: secure() }));
+    let answer = front.ask(b"GET /x?y HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 301"), "{answer}");
+    assert!(answer.to_lowercase().contains("\r\nlocation: https://203.0.113.10/x?y\r\n"), "{answer}");
+    // Policies take it for the same.
+    let answer = rejecting(Some("203.0.113.10"), None).ask(b"GET / HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }
 
 /// RFC 9112 section 6.1: no Transfer-Encoding for a client of HTTP/1.0.

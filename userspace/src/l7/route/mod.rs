@@ -13,29 +13,30 @@
 //! with header or cookie **rules**, then the one without. A policy whose rules do not hold leaves the request to the next
 //! in that order.
 //!
-//! Domains and exact paths are hash lookups, prefixes a binary search (`prefix`), regular expressions one pass of a set,
-//! so the number of policies hardly matters.
+//! Domains and exact paths are hash lookups, prefixes a binary search (`prefix`), regular expressions one walk over the path
+//! that says which could match (`regexes`), so the number of policies hardly matters.
 
 mod host;
 mod path;
 mod prefix;
 pub mod redirect;
+mod regexes;
 mod rule;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
+use aho_corasick::BuildError;
 use http::HeaderMap;
-use regex::{RegexSet, RegexSetBuilder};
 
-use self::{path::Readings, prefix::Prefixes};
+use self::{path::Readings, prefix::Prefixes, regexes::Regexes};
 use crate::model::policy::{Action, Domain, PathMatch, Pattern, Policy};
 
 /// What policies look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The Host header or `:authority`, as it came; empty if there is none.
+    /// The Host header or `:authority`, as it came; the VIP if there is none.
     pub host: &'a str,
     /// Path and query, as they came.
     pub target: &'a str,
@@ -55,8 +56,8 @@ impl Routes {
     /// Of policies of which no two have the same condition, in the order of the file.
     ///
     /// # Errors
-    /// The regular expressions of one domain make no set together.
-    pub fn build(policies: &[Policy]) -> Result<Self, regex::Error> {
+    /// The regular expressions of one domain are too many together.
+    pub fn build(policies: &[Policy]) -> Result<Self, BuildError> {
         let mut domains: HashMap<Option<&Domain>, Gathered<'_>> = HashMap::new();
         for (number, policy) in policies.iter().enumerate() {
             domains.entry(policy.condition.domain.as_ref()).or_default().add(number, policy);
@@ -111,7 +112,7 @@ type Numbers = Vec<usize>;
 struct Paths {
     exact: HashMap<String, Numbers>,
     prefixes: Option<Prefixes<Numbers>>,
-    regexes: Option<(RegexSet, Vec<Numbers>)>,
+    regexes: Option<Regexes<Numbers>>,
     /// Those without a path.
     rest: Numbers,
 }
@@ -121,12 +122,7 @@ impl Paths {
     fn candidates(&self, path: &str) -> impl Iterator<Item = &usize> {
         let exact = self.exact.get(path).into_iter();
         let prefixes = self.prefixes.iter().flat_map(move |prefixes| prefixes.of(path));
-        let regexes = self.regexes.iter().flat_map(move |(set, numbers)| {
-            let matches = Some(set.matches(path));
-            // Without this, going through thousands that do not match would be most of the work.
-            let matches = matches.filter(|matches| matches.matched_any());
-            matches.into_iter().flatten().filter_map(|matched| numbers.get(matched))
-        });
+        let regexes = self.regexes.iter().flat_map(move |regexes| regexes.of(path));
         exact.chain(prefixes).chain(regexes).flatten().chain(&self.rest)
     }
 }
@@ -151,28 +147,23 @@ impl<'a> Gathered<'a> {
         numbers.push(number);
     }
 
-    fn build(mut self, policies: &[Policy]) -> Result<Paths, regex::Error> {
+    fn build(mut self, policies: &[Policy]) -> Result<Paths, BuildError> {
         let has_no_rules =
             |&number: &usize| policies.get(number).is_some_and(|p| p.condition.rules.is_empty());
         let lists =
             self.exact.values_mut().chain(self.prefixes.values_mut()).chain(self.regexes.values_mut());
         lists.chain([&mut self.rest]).for_each(|numbers| numbers.sort_by_key(has_no_rules));
         let prefixes = (!self.prefixes.is_empty()).then(|| Prefixes::new(self.prefixes));
-        Ok(Paths { exact: self.exact, prefixes, regexes: set(self.regexes)?, rest: self.rest })
+        Ok(Paths { exact: self.exact, prefixes, regexes: in_order(self.regexes)?, rest: self.rest })
     }
 }
 
 /// Regular expressions in the order in which they first come in the file.
-fn set(regexes: HashMap<&Pattern, Numbers>) -> Result<Option<(RegexSet, Vec<Numbers>)>, regex::Error> {
+fn in_order(regexes: HashMap<&Pattern, Numbers>) -> Result<Option<Regexes<Numbers>>, BuildError> {
     let mut regexes: Vec<_> = regexes.into_iter().collect();
     if regexes.is_empty() {
         return Ok(None);
     }
     regexes.sort_by_key(|(_, numbers)| numbers.iter().min().copied());
-    // Each pattern is limited in size already.
-    let set = RegexSetBuilder::new(regexes.iter().map(|(pattern, _)| pattern.anchored()))
-        .dot_matches_new_line(true)
-        .size_limit(usize::MAX)
-        .build()?;
-    Ok(Some((set, regexes.into_iter().map(|(_, numbers)| numbers).collect())))
+    Regexes::new(regexes.into_iter().map(|(pattern, numbers)| (pattern.clone(), numbers))).map(Some)
 }

@@ -240,11 +240,17 @@ fn a_member_that_comes_back_while_it_drains_is_itself() {
 }
 
 impl World {
-    /// An answer of this member sets the application's cookie.
+    /// An answer of this member to a new client sets the application's cookie.
     fn answer(&self, host: u8, set_cookie: &str) {
+        let mut picked = (0..100).filter_map(|_| self.pick_with(&HeaderMap::new(), &[]));
+        self.answer_to(&picked.find(|picked| super::host(picked) == host).unwrap(), set_cookie);
+    }
+
+    /// The answer to this request sets it.
+    fn answer_to(&self, picked: &Picked, set_cookie: &str) {
         let headers =
             [(header::SET_COOKIE, HeaderValue::from_str(set_cookie).unwrap())].into_iter().collect();
-        self.balancer.on_response(address(host), &headers, self.now);
+        self.balancer.on_response(picked, &headers, self.now);
     }
 }
 
@@ -296,7 +302,31 @@ fn what_is_learnt_is_kept_across_a_change_and_is_bounded() {
     pool.members.remove(&address(2));
     pool.members.insert(address(3), 1);
     world.change(&pool);
-    assert_eq!(only(&world, "session=a"), None, "it is gone");
+    assert!(matches!(only(&world, "session=a"), Some(1 | 3)), "it is gone");
+}
+
+/// The application may take the value that it is sent for a session of its own, and then sets none.
+#[test]
+fn a_client_whose_member_cannot_be_used_stays_with_the_next() {
+    for tried in [false, true] {
+        let mut world = World::new(&checked(application(pool(&[1, 1, 1]), 3, false)));
+        (1..=3).for_each(|host| world.judge(host, true));
+        for value in ["a", "b", "c"] {
+            world.answer(1, &format!("session={value}"));
+        }
+        world.judge(1, tried);
+        let session = cookie("session=made-up; session=a; session=b");
+        let next = host(&world.pick_with(&session, if tried { &[1] } else { &[] }).unwrap());
+        assert_ne!(next, 1);
+        assert_eq!(only(&world, "session=a"), Some(next), "tried: {tried}");
+        assert_eq!(only(&world, "session=b"), Some(next), "tried: {tried}");
+        world.judge(1, true);
+        assert_eq!(only(&world, "session=a"), Some(next), "also when the first one is back");
+        assert_eq!(only(&world, "session=c"), Some(1));
+        assert_eq!(only(&world, "session=made-up"), None, "nobody has set it");
+        world.wait(TIME);
+        assert_eq!(only(&world, "session=a"), None, "its time is over");
+    }
 }
 
 #[test]
@@ -310,4 +340,23 @@ fn a_draining_members_clients_end_with_their_cookies_time() {
     assert_eq!(only(&world, "session=a"), Some(1));
     world.wait(1);
     assert_eq!(only(&world, "session=a"), None);
+}
+
+#[test]
+fn they_do_so_too_if_it_sets_one_with_each_answer() {
+    for renewed in ["a", "b"] {
+        let mut pool = application(pool(&[1, 1, 1]), 3, true);
+        let mut world = World::new(&pool);
+        world.answer(1, "session=a");
+        pool.members.insert(address(1), 0);
+        world.change(&pool);
+        world.wait(TIME - 1);
+        let picked = world.pick_with(&cookie("session=a"), &[]).unwrap();
+        assert_eq!(host(&picked), 1);
+        world.answer_to(&picked, &format!("session={renewed}"));
+        let session = format!("session={renewed}");
+        assert_eq!(only(&world, &session), Some(1));
+        world.wait(1);
+        assert_eq!(only(&world, &session), None);
+    }
 }
