@@ -46,6 +46,7 @@ mod tests {
             ("/a", None, None, "/a"),
             ("*", Some("c"), Some("c"), "*"),
             ("http://d:81/a//b?c", Some("d:81"), Some("d:81"), "/a//b?c"),
+            ("http://d/", Some("c"), Some("d"), "/"),
             ("HTTPS://d", None, Some("d"), "/"),
             ("http://d?a=/b", None, Some("d"), "/?a=/b"),
             ("/a/http://d/", None, None, "/a/http://d/"),
