@@ -182,7 +182,8 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
 }
 
 /// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, nothing but 100
-/// for `/continue`, `/wait` a little later, and `/chunked` without a length.
+/// for `/continue`, `/wait` a little later, `/chunked` without a length, and `/hop` with headers that are for one
+/// connection.
 fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
@@ -257,7 +258,14 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
             true => "Transfer-Encoding: chunked\r\n\r\n3\r\nok\n\r\n0\r\n\r\n",
             false => "Content-Length: 3\r\n\r\nok\n",
         };
-        let answer = format!("HTTP/1.1 {status} Fine\r\n{body}");
+        let hop = match head.contains(" /hop ") {
+            true => {
+                "Connection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=300\r\nUpgrade: h2,h2c\r\n\
+                 Proxy-Connection: close\r\n"
+            }
+            false => "",
+        };
+        let answer = format!("HTTP/1.1 {status} Fine\r\n{hop}{body}");
         stream.write_all(answer.as_bytes()).ok()?;
     }
 }

@@ -14,6 +14,7 @@
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → tunnel   the same for WebSockets
+//!   → hop_by_hop  what of a member's answer is not for the client
 //!   → linger   how a connection ends whose client still sends
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
@@ -35,6 +36,7 @@ pub mod failure;
 mod fixture;
 pub mod forwarded;
 pub mod guard;
+mod hop_by_hop;
 mod linger;
 pub mod listen;
 pub mod listeners;

@@ -29,6 +29,7 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
+    hop_by_hop,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
     proxy_protocol,
@@ -205,9 +206,12 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
-        } else if response.status.is_informational() {
-            // The answer is still to come.
-            return Ok(());
+        } else {
+            hop_by_hop::remove(response);
+            if response.status.is_informational() {
+                // The answer is still to come.
+                return Ok(());
+            }
         }
         request.exchange.answered(response.status.as_u16());
         request.report(Outcome::Answered);

@@ -77,6 +77,17 @@ fn a_client_of_http_1_0_gets_an_answer_of_unknown_length_as_it_is() {
     );
 }
 
+/// RFC 9110 section 7.6.1.
+#[test]
+fn what_a_member_says_of_its_connection_does_not_reach_the_client() {
+    let answer = front().ask(b"GET /hop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert!(answer.contains("\r\ncontent-length: 3\r\n"), "{answer}");
+    for name in ["x-mine", "keep-alive", "upgrade", "proxy-connection"] {
+        assert!(!answer.contains(name), "{answer}");
+    }
+}
+
 /// RFC 9110 section 15.2: no interim answers for a client of HTTP/1.0.
 #[test]
 fn a_client_of_http_1_0_is_not_told_to_continue() {
