@@ -15,6 +15,7 @@
 //!   → upstream how its member is spoken to
 //!   → tunnel   the same for WebSockets
 //!   → hop_by_hop  what of a member's answer is not for the client
+//!   → http_1_0 what a client of HTTP/1.0 must not get
 //!   → linger   how a connection ends whose client still sends
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
@@ -37,6 +38,7 @@ mod fixture;
 pub mod forwarded;
 pub mod guard;
 mod hop_by_hop;
+mod http_1_0;
 mod linger;
 pub mod listen;
 pub mod listeners;

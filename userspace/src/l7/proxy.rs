@@ -14,7 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{StatusCode, Version, header};
+use http::{StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result, RetryType,
     http::{RequestHeader, ResponseHeader},
@@ -29,7 +29,7 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
-    hop_by_hop,
+    hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
     proxy_protocol,
@@ -111,10 +111,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
-        if session.req_header().version == Version::HTTP_10 {
-            // It knows of one answer only.
-            session.set_ignore_info_resp(true);
-        }
+        http_1_0::prepare(session);
         request.snapshot.edge.admit(session)
     }
 
@@ -224,18 +221,13 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// HTTP/1.0 knows no chunks: where the length is not known, the answer ends with the connection.
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         _request: &mut Request,
     ) -> Result<()> {
-        if session.req_header().version == Version::HTTP_10
-            && response.remove_header(&header::TRANSFER_ENCODING).is_some()
-        {
-            session.set_keepalive(None);
-        }
+        http_1_0::end(session, response);
         Ok(())
     }
 

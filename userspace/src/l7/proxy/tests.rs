@@ -10,6 +10,9 @@ use std::{
     thread,
 };
 
+use bytes::Bytes;
+use h2::server::SendResponse;
+
 use crate::{
     l7::fixture::{Front, Settings, close},
     model::policy::{Action, Condition, Domain, PathMatch, Policy},
@@ -68,13 +71,18 @@ fn a_member_is_told_a_host_even_if_the_client_named_none() {
 /// RFC 9112 section 6.1: no Transfer-Encoding for a client of HTTP/1.0.
 #[test]
 fn a_client_of_http_1_0_gets_an_answer_of_unknown_length_as_it_is() {
-    let answer =
-        front().ask(b"GET /chunked HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").to_lowercase();
-    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
-    assert!(
-        !answer.contains("transfer-encoding") && answer.contains("\r\nconnection: close\r\n"),
-        "{answer}"
-    );
+    let http2 = http2_member(|mut respond| {
+        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        body.send_data("ok\n".into(), true).unwrap();
+    });
+    for http2_members in [None, Some(vec![http2])] {
+        let front = Front::start(Settings { http2_members, ..Settings::default() });
+        let answer = front.ask(b"GET /chunked HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        let answer = answer.to_lowercase();
+        assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+        assert!(!answer.contains("transfer-encoding"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
 }
 
 /// RFC 9110 section 7.6.1.
@@ -146,6 +154,18 @@ fn a_member_that_refuses_a_request_on_a_used_connection_is_asked_on_another() {
 
 /// A member that speaks HTTP/2 and refuses one of the requests that `asked` counts, from 0.
 fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
+    http2_member(move |mut respond| {
+        if asked.fetch_add(1, SeqCst) == which {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        } else {
+            let answer = http::Response::builder().header("content-length", "0");
+            respond.send_response(answer.body(()).unwrap(), true).unwrap();
+        }
+    })
+}
+
+/// A member that speaks HTTP/2 and answers each request so.
+fn http2_member(answer: impl Fn(SendResponse<Bytes>) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -154,16 +174,11 @@ fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((socket, _)) = listener.accept().await {
-                let asked = asked.clone();
+                let answer = answer.clone();
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(socket).await.unwrap();
-                    while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        if asked.fetch_add(1, SeqCst) == which {
-                            respond.send_reset(h2::Reason::REFUSED_STREAM);
-                        } else {
-                            let answer = http::Response::builder().header("content-length", "0");
-                            respond.send_response(answer.body(()).unwrap(), true).unwrap();
-                        }
+                    while let Some(Ok((_, respond))) = connection.accept().await {
+                        answer(respond);
                     }
                 });
             }
