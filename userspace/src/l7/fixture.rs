@@ -27,6 +27,7 @@ use crate::{
         edge::{Edge, ProxyVersion},
         http::{HttpListener, HttpPool, HttpTimeouts},
         policy::Policy,
+        sticky::Ejection,
     },
 };
 
@@ -172,7 +173,12 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
         algorithm: Algorithm::default(),
         health: None,
         drain_timeout: None,
-        http: Some(HttpPool { proxy_protocol: settings.to_members, http2, ..HttpPool::default() }),
+        http: Some(HttpPool {
+            proxy_protocol: settings.to_members,
+            http2,
+            ejection: Some(Ejection::default()),
+            ..HttpPool::default()
+        }),
     };
     Model {
         vips: [key.vip].into(),

@@ -203,6 +203,8 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
+            // How the tunnel ends says nothing of the member.
+            request.report(Outcome::Answered);
         } else {
             hop_by_hop::remove(response);
             if response.status.is_informational() {
@@ -211,7 +213,6 @@ impl ProxyHttp for Proxy {
             }
         }
         request.exchange.answered(response.status.as_u16());
-        request.report(Outcome::Answered);
         if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
             pool.balancer.on_response(picked.member, &response.headers, Now::read());
             if let Some(cookie) = picked.set_cookie.take() {
@@ -302,6 +303,9 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
         request.exchange.finish(session, error, &request.snapshot.edge);
+        if error.is_none() && !session.was_upgraded() {
+            request.report(Outcome::Answered);
+        }
         // What follows is nothing of the member's.
         request.picked = None;
         if !request.is_cut && exchange::answer(session).is_some() {

@@ -187,6 +187,30 @@ fn http2_member(answer: impl Fn(SendResponse<Bytes>) + Clone + Send + 'static) -
     address
 }
 
+/// Not even if the heads of its answers are good.
+#[test]
+fn a_member_that_breaks_off_its_answers_gets_no_more_requests_for_a_while() {
+    let [broken, whole] = [true, false].map(|is_short| {
+        let asked = Arc::<AtomicUsize>::default();
+        let count = asked.clone();
+        let member = http2_member(move |mut respond| {
+            count.fetch_add(1, SeqCst);
+            let head = http::Response::builder().header("content-length", "5").body(()).unwrap();
+            let body = if is_short { "hell" } else { "hello" };
+            respond.send_response(head, false).unwrap().send_data(body.into(), true).unwrap();
+        });
+        (member, asked)
+    });
+    let members = vec![broken.0, whole.0];
+    let front = Front::start(Settings { http2_members: Some(members), ..Settings::default() });
+    for _ in 0..40 {
+        let answer = front.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let asked = [broken.1, whole.1].map(|asked| asked.load(SeqCst));
+    assert!(asked[0] < asked[1] && asked[0] + asked[1] == 40, "{asked:?}");
+}
+
 #[test]
 fn a_client_that_goes_after_100_has_had_no_answer() {
     let front = front();
