@@ -128,7 +128,8 @@ impl ProxyHttp for Proxy {
                     // It may not come at all: whoever expects 100 has the answer by now.
                     session.set_keepalive(None);
                 }
-                session.write_response_header(response, true).await?;
+                let written = session.write_response_header(response, true).await;
+                written.map_err(|error| error.into_down())?;
             }
         }
         Ok(true)

@@ -10,9 +10,13 @@ use std::{
     thread,
 };
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::server::SendResponse;
+use pingora::proxy::{ProxyHttp, Session};
+use tokio::io::AsyncWriteExt;
 
+use super::{CLIENT_GONE, Proxy, exchange, failure};
 use crate::{
     l7::fixture::{Front, Settings, close},
     model::policy::{Action, Condition, Domain, PathMatch, Policy},
@@ -222,6 +226,24 @@ fn a_client_that_goes_after_100_has_had_no_answer() {
     close(&client);
     let row = front.wait_for("the request's end", |row| row.requests == 1);
     assert_eq!(row.http_499, 1, "{row:?}");
+}
+
+/// It has closed the connection as soon as it had asked.
+#[test]
+fn a_client_that_is_gone_before_an_answer_of_ours_is_no_error_of_ours() {
+    let front = rejecting(None, Some("/x"));
+    let proxy = Proxy::new(Arc::new(ArcSwap::from(front.listening.snapshot())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut client, ours) = tokio::io::duplex(256);
+        client.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut session = Session::new_h1(Box::new(ours));
+        session.downstream_session.read_request().await.unwrap();
+        drop(client);
+        let error = proxy.request_filter(&mut session, &mut proxy.new_ctx()).await.unwrap_err();
+        assert!(exchange::answer(&session).is_none());
+        assert_eq!(failure::status(&error), CLIENT_GONE, "{error}");
+    });
 }
 
 /// A connection that is closed while data waits is reset, and the client may never see its answer.
