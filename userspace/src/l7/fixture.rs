@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -73,6 +76,8 @@ pub(super) struct Front {
     pub(super) member: SocketAddr,
     /// Everything that the member was sent, by connection.
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Connections that the member has.
+    open: Arc<AtomicUsize>,
     edges: Edges,
     pub(super) listening: Listening,
     _threads: Threads,
@@ -80,7 +85,8 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn start(settings: Settings) -> Self {
-        let (member, sent) = member();
+        let open = Arc::<AtomicUsize>::default();
+        let (member, sent) = member(open.clone());
         let key = key();
         let limit = Arc::new(Mapping::<Limit>::of_zeros(1));
         limit.get(0).unwrap().max_connections().set(settings.most);
@@ -95,7 +101,7 @@ impl Front {
         let address = socket.local_addr().unwrap();
         let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
         listening.seat(|| Some(Seats::new(limit, 0)));
-        Self { address, member, sent, edges, listening, _threads: threads }
+        Self { address, member, sent, open, edges, listening, _threads: threads }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -123,6 +129,11 @@ impl Front {
     /// The same by connection.
     pub(super) fn connections(&self) -> Vec<Vec<u8>> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// How many connections the member has.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(SeqCst)
     }
 
     pub(super) fn row(&self) -> ListenerRow {
@@ -190,13 +201,14 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
 /// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, nothing but 100
 /// for `/continue`, `/wait` a little later, `/chunked` without a length, and `/hop` with headers that are for one
 /// connection.
-fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+fn member(open: Arc<AtomicUsize>) -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
     let all = sent.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let all = all.clone();
+            let (all, open) = (all.clone(), open.clone());
+            open.fetch_add(1, SeqCst);
             let number = {
                 let mut all = all.lock().unwrap();
                 all.push(Vec::new());
@@ -204,7 +216,8 @@ fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
             };
             // A proxy that goes ends the thread.
             thread::spawn(move || {
-                serve(&mut stream.unwrap(), |bytes| all.lock().unwrap()[number].extend(bytes))
+                serve(&mut stream.unwrap(), |bytes| all.lock().unwrap()[number].extend(bytes));
+                open.fetch_sub(1, SeqCst);
             });
         }
     });
