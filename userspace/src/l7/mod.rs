@@ -13,6 +13,7 @@
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
+//!   → progress the same on a connection of its own
 //!   → tunnel   the same for WebSockets
 //!   → hop_by_hop  what of a member's answer is not for the client
 //!   → http_1_0 what a client of HTTP/1.0 must not get
@@ -45,6 +46,7 @@ pub mod listeners;
 pub mod log;
 pub mod metrics;
 pub mod pick;
+mod progress;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod route;

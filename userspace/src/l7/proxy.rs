@@ -32,6 +32,7 @@ use super::{
     hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
+    progress::Progress,
     proxy_protocol,
     snapshot::{Pool, Snapshot},
     tunnel, upstream,
@@ -56,6 +57,8 @@ pub struct Request {
     exchange: Exchange,
     /// Whether the member that it is sent to has begun to answer.
     is_answered: bool,
+    /// That of the member's connection, if it has one of its own.
+    progress: Option<Progress>,
     /// Whether it needs a new connection: the one that was kept was closed.
     is_stale: bool,
     /// Whether its answer ends before it is whole.
@@ -92,6 +95,7 @@ impl ProxyHttp for Proxy {
             tried: Vec::new(),
             exchange: Exchange::default(),
             is_answered: false,
+            progress: None,
             is_stale: false,
             is_cut: false,
             status: NO_MEMBER,
@@ -160,10 +164,8 @@ impl ProxyHttp for Proxy {
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
         }
-        if tunnel::is_wanted(session.req_header()) {
-            peer.options.read_timeout = Some(http.timeouts.tunnel);
-            tunnel::prepare(&mut peer, http.timeouts.connect);
-        }
+        request.progress =
+            tunnel::is_wanted(session.req_header()).then(|| tunnel::prepare(&mut peer, &http.timeouts));
         request.exchange.trying(member);
         request.tried.push(picked.member);
         request.picked = Some(picked);
@@ -204,6 +206,7 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
+            request.progress.iter().for_each(Progress::waive);
             // How the tunnel ends says nothing of the member.
             request.report(Outcome::Answered);
         } else {
@@ -259,6 +262,10 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("member {}", peer._address));
+        let has_ended = request.progress.as_ref().is_some_and(Progress::has_ended);
+        if has_ended && *error.esource() == ErrorSource::Upstream {
+            error.etype = ErrorType::ReadTimedout;
+        }
         if is_late(session, &error) {
             error.as_down();
         }

@@ -15,7 +15,7 @@ use pingora::{
         ALPN, TcpKeepalive,
         l4::{ext::set_tcp_keepalive, socket::SocketAddr as PingoraAddr},
     },
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
@@ -57,6 +57,8 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
     options.idle_timeout = Some(if pool.http.proxy_protocol.is_some() { IDLE_OF_ONE_CLIENT } else { IDLE });
+    // `tunnel` has its own.
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     options.tcp_keepalive = Some(KEEPALIVE);
     if let Some(tls) = &pool.tls {
         tls.apply(&mut peer);

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -103,7 +104,7 @@ fn what_a_member_says_of_its_connection_does_not_reach_the_client() {
 /// RFC 9110 section 15.2: no interim answers for a client of HTTP/1.0.
 #[test]
 fn a_client_of_http_1_0_is_not_told_to_continue() {
-    let front = Front::start(Settings { read: std::time::Duration::from_millis(50), ..Settings::default() });
+    let front = Front::start(Settings { read: Duration::from_millis(50), ..Settings::default() });
     let answer = front.ask(b"GET /continue HTTP/1.0\r\nHost: a\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
 }
@@ -125,6 +126,28 @@ fn another_upgrade_is_a_request_like_any_other() {
         }
     }
     assert_eq!(front.connections().len(), 1);
+}
+
+/// Else any client could have a slow member hold its request for as long as a WebSocket may rest.
+#[test]
+fn a_member_has_no_more_time_to_open_a_websocket_than_for_any_answer() {
+    let front = Front::start(Settings { read: Duration::from_millis(50), ..Settings::default() });
+    let answer = front.ask(websocket("/continue", "keep-alive, Upgrade").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 100 ") && answer.contains("HTTP/1.1 504 "), "{answer}");
+}
+
+/// RFC 9110 section 7.8: the sender of Upgrade names it in Connection.
+#[test]
+fn an_upgrade_that_connection_does_not_name_goes_no_further() {
+    let front = front();
+    let answer = front.ask(websocket("/", "close").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let sent = front.sent();
+    assert!(sent.starts_with("GET / ") && !sent.contains("pgrade") && !sent.contains("websocket"), "{sent}");
+}
+
+fn websocket(path: &str, connection: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: WebSocket\r\n\r\n")
 }
 
 /// RFC 9113 section 8.7: such a request was not looked at, so it may be made again whatever it is.
