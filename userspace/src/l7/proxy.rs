@@ -40,6 +40,8 @@ use super::{
 
 /// There is nobody to ask.
 const NO_MEMBER: u16 = 503;
+/// There are no tunnels to such members.
+const NO_TUNNEL: ErrorType = ErrorType::HTTPStatus(501);
 
 /// A listener's requests.
 pub struct Proxy {
@@ -123,6 +125,9 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
         match answer::decide(&request.snapshot, session.req_header())? {
             Decision::Forward(pool) => {
+                if pool.http.http2 && tunnel::is_wanted(session.req_header()) {
+                    return Error::e_explain(NO_TUNNEL, "no WebSocket goes to members that speak HTTP/2");
+                }
                 request.exchange.for_pool(&pool.name);
                 request.pool = Some(pool);
                 return Ok(false);

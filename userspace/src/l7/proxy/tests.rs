@@ -146,6 +146,14 @@ fn an_upgrade_that_connection_does_not_name_goes_no_further() {
     assert!(sent.starts_with("GET / ") && !sent.contains("pgrade") && !sent.contains("websocket"), "{sent}");
 }
 
+/// Members that are spoken to in HTTP/2 would answer a request like any other.
+#[test]
+fn a_websocket_for_members_that_speak_http_2_is_refused() {
+    let front = Front::start(Settings { http2_members: Some(Vec::new()), ..Settings::default() });
+    let answer = front.ask(websocket("/", "Upgrade").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+}
+
 fn websocket(path: &str, connection: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: WebSocket\r\n\r\n")
 }
