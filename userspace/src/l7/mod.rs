@@ -13,7 +13,7 @@
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
-//!   → progress the same on a connection of its own
+//!   → progress the same for what may take long to send
 //!   → tunnel   the same for WebSockets
 //!   → hop_by_hop  what of a member's answer is not for the client
 //!   → http_1_0 what a client of HTTP/1.0 must not get

@@ -1,5 +1,6 @@
 //! Connections to members that carry one request only and end when nothing moves on them any more, neither way. They take
-//! the place of Pingora's deadline where that does not fit.
+//! the place of Pingora's deadline where that does not fit: in HTTP/2 it runs from a request's head to its answer's,
+//! however much of the request is still on its way.
 
 use std::{
     io,
@@ -13,6 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use pingora::{
     Result,
     connectors::L4Connect,
@@ -21,6 +23,7 @@ use pingora::{
         stream::Stream,
         virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream},
     },
+    proxy::Session,
     upstreams::peer::HttpPeer,
 };
 use tokio::{
@@ -30,6 +33,22 @@ use tokio::{
 
 use super::upstream;
 use crate::model::http::HttpTimeouts;
+
+/// A body of so many bytes may share its connection: whoever takes longer for that than a member may for its answer is
+/// too slow.
+const SHORT: u64 = 64 * 1024;
+
+/// Whether it may take long to send this request's body. Calls of gRPC do not say how long they are, but mostly are
+/// short, and too many for connections of their own.
+pub fn is_needed(session: &mut Session) -> bool {
+    if session.as_mut().is_body_empty() {
+        return false;
+    }
+    let headers = &session.req_header().headers;
+    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    length.is_none_or(|length| length > SHORT) && !headers.get(CONTENT_TYPE).is_some_and(is_grpc)
+}
 
 /// Has such a connection made to `peer`, in whatever way connections to it are made: it ends when nothing has moved for
 /// `timeouts.read`.

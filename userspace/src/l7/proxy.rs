@@ -14,6 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures::FutureExt;
 use http::{StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result, RetryType,
@@ -32,7 +33,7 @@ use super::{
     hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
-    progress::Progress,
+    progress::{self, Progress},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
     tunnel, upstream,
@@ -169,8 +170,13 @@ impl ProxyHttp for Proxy {
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
         }
-        request.progress =
-            tunnel::is_wanted(session.req_header()).then(|| tunnel::prepare(&mut peer, &http.timeouts));
+        request.progress = if tunnel::is_wanted(session.req_header()) {
+            Some(tunnel::prepare(&mut peer, &http.timeouts))
+        } else if pool.http.http2 && progress::is_needed(session) {
+            Some(progress::demand(&mut peer, &http.timeouts))
+        } else {
+            None
+        };
         request.exchange.trying(member);
         request.tried.push(picked.member);
         request.picked = Some(picked);
@@ -271,7 +277,8 @@ impl ProxyHttp for Proxy {
         if has_ended && *error.esource() == ErrorSource::Upstream {
             error.etype = ErrorType::ReadTimedout;
         }
-        if is_late(session, &error) {
+        // Not if it has sent more than the member took.
+        if is_late(session, &error) && !(has_ended && has_more(session)) {
             error.as_down();
         }
         request.exchange.failed(&error);
@@ -350,6 +357,11 @@ fn is_late(session: &mut Session, error: &Error) -> bool {
         && *error.etype() == ErrorType::ReadTimedout
         && !tunnel::is_wanted(session.req_header())
         && !session.is_body_done()
+}
+
+/// Whether more of the request's body is there.
+fn has_more(session: &mut Session) -> bool {
+    matches!(session.read_request_body().now_or_never(), Some(Ok(Some(_))))
 }
 
 /// Whether a member has said, or shown by the way in which it ended the connection, that it did not look at the request

@@ -4,11 +4,11 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -201,6 +201,11 @@ fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
 
 /// A member that speaks HTTP/2 and answers each request so.
 fn http2_member(answer: impl Fn(SendResponse<Bytes>) + Clone + Send + 'static) -> SocketAddr {
+    http2_reader(move |_, respond| answer(respond))
+}
+
+/// The same, of one that looks at the request's body.
+fn http2_reader(answer: impl Fn(h2::RecvStream, SendResponse<Bytes>) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -212,8 +217,8 @@ fn http2_member(answer: impl Fn(SendResponse<Bytes>) + Clone + Send + 'static) -
                 let answer = answer.clone();
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(socket).await.unwrap();
-                    while let Some(Ok((_, respond))) = connection.accept().await {
-                        answer(respond);
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        answer(request.into_body(), respond);
                     }
                 });
             }
@@ -257,6 +262,56 @@ fn a_client_that_goes_after_100_has_had_no_answer() {
     close(&client);
     let row = front.wait_for("the request's end", |row| row.requests == 1);
     assert_eq!(row.http_499, 1, "{row:?}");
+}
+
+/// Long enough that it does not share a connection.
+const LONG: usize = 100_000;
+
+fn upload(length: usize) -> String {
+    format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+}
+
+/// From one part of a request to the next is as long as from one part of an answer to the next.
+#[test]
+fn an_upload_may_take_long_if_it_goes_on() {
+    let member = http2_reader(|mut body, mut respond| {
+        tokio::spawn(async move {
+            while let Some(part) = body.data().await {
+                body.flow_control().release_capacity(part.unwrap().len()).unwrap();
+            }
+            respond.send_response(http::Response::new(()), true).unwrap();
+        });
+    });
+    let read = Duration::from_secs(2);
+    let front = Front::start(Settings { read, http2_members: Some(vec![member]), ..Settings::default() });
+    let (mut client, began) = (front.connect(), Instant::now());
+    let parts = 100;
+    client.write_all(upload(parts * LONG).as_bytes()).unwrap();
+    for part in 0..parts {
+        client.write_all(&[0; LONG]).unwrap();
+        thread::sleep((read * 3 / 2 * part as u32 / parts as u32).saturating_sub(began.elapsed()));
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn of_an_upload_that_does_not_go_on_the_one_who_stopped_is_told() {
+    let held = Arc::<Mutex<Vec<_>>>::default();
+    let member = http2_reader(move |body, respond| held.lock().unwrap().push((body, respond)));
+    let read = Duration::from_millis(300);
+    let front = Front::start(Settings { read, http2_members: Some(vec![member]), ..Settings::default() });
+    for (sent, status) in [(10, "408"), (2 * LONG, "504")] {
+        let mut client = front.connect();
+        client.write_all(upload(2 * LONG).as_bytes()).unwrap();
+        client.write_all(&vec![0; sent]).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{sent}: {answer}");
+    }
+    let row = front.wait_for("both", |row| row.requests == 2);
+    assert_eq!(row.member_failures, 1, "{row:?}");
 }
 
 /// It has closed the connection as soon as it had asked.
