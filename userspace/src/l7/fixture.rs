@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +30,7 @@ use crate::{
         edge::{Edge, ProxyVersion},
         http::{HttpListener, HttpPool, HttpTimeouts},
         policy::Policy,
+        sticky::Ejection,
     },
 };
 
@@ -72,6 +76,8 @@ pub(super) struct Front {
     pub(super) member: SocketAddr,
     /// Everything that the member was sent, by connection.
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// Connections that the member has.
+    open: Arc<AtomicUsize>,
     edges: Edges,
     pub(super) listening: Listening,
     _threads: Threads,
@@ -79,7 +85,8 @@ pub(super) struct Front {
 
 impl Front {
     pub(super) fn start(settings: Settings) -> Self {
-        let (member, sent) = member();
+        let open = Arc::<AtomicUsize>::default();
+        let (member, sent) = member(open.clone());
         let key = key();
         let limit = Arc::new(Mapping::<Limit>::of_zeros(1));
         limit.get(0).unwrap().max_connections().set(settings.most);
@@ -94,7 +101,7 @@ impl Front {
         let address = socket.local_addr().unwrap();
         let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
         listening.seat(|| Some(Seats::new(limit, 0)));
-        Self { address, member, sent, edges, listening, _threads: threads }
+        Self { address, member, sent, open, edges, listening, _threads: threads }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -122,6 +129,11 @@ impl Front {
     /// The same by connection.
     pub(super) fn connections(&self) -> Vec<Vec<u8>> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// How many connections the member has.
+    pub(super) fn open(&self) -> usize {
+        self.open.load(SeqCst)
     }
 
     pub(super) fn row(&self) -> ListenerRow {
@@ -172,7 +184,12 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
         algorithm: Algorithm::default(),
         health: None,
         drain_timeout: None,
-        http: Some(HttpPool { proxy_protocol: settings.to_members, http2, ..HttpPool::default() }),
+        http: Some(HttpPool {
+            proxy_protocol: settings.to_members,
+            http2,
+            ejection: Some(Ejection::default()),
+            ..HttpPool::default()
+        }),
     };
     Model {
         vips: [key.vip].into(),
@@ -182,14 +199,16 @@ pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
 }
 
 /// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, nothing but 100
-/// for `/continue`, `/wait` a little later, and `/chunked` without a length.
-fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+/// for `/continue`, `/wait` a little later, `/chunked` without a length, and `/hop` with headers that are for one
+/// connection.
+fn member(open: Arc<AtomicUsize>) -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (address, sent) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Vec<u8>>>>::default());
     let all = sent.clone();
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let all = all.clone();
+            let (all, open) = (all.clone(), open.clone());
+            open.fetch_add(1, SeqCst);
             let number = {
                 let mut all = all.lock().unwrap();
                 all.push(Vec::new());
@@ -197,7 +216,8 @@ fn member() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
             };
             // A proxy that goes ends the thread.
             thread::spawn(move || {
-                serve(&mut stream.unwrap(), |bytes| all.lock().unwrap()[number].extend(bytes))
+                serve(&mut stream.unwrap(), |bytes| all.lock().unwrap()[number].extend(bytes));
+                open.fetch_sub(1, SeqCst);
             });
         }
     });
@@ -257,7 +277,14 @@ fn serve(stream: &mut TcpStream, mut note: impl FnMut(&[u8])) -> Option<()> {
             true => "Transfer-Encoding: chunked\r\n\r\n3\r\nok\n\r\n0\r\n\r\n",
             false => "Content-Length: 3\r\n\r\nok\n",
         };
-        let answer = format!("HTTP/1.1 {status} Fine\r\n{body}");
+        let hop = match head.contains(" /hop ") {
+            true => {
+                "Connection: close, X-Mine\r\nX-Mine: 1\r\nKeep-Alive: timeout=300\r\nUpgrade: h2,h2c\r\n\
+                 Proxy-Connection: close\r\n"
+            }
+            false => "",
+        };
+        let answer = format!("HTTP/1.1 {status} Fine\r\n{hop}{body}");
         stream.write_all(answer.as_bytes()).ok()?;
     }
 }

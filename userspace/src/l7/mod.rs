@@ -13,7 +13,10 @@
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
+//!   → progress the same for what may take long to send
 //!   → tunnel   the same for WebSockets
+//!   → hop_by_hop  what of a member's answer is not for the client
+//!   → http_1_0 what a client of HTTP/1.0 must not get
 //!   → linger   how a connection ends whose client still sends
 //!   → failure  what the client is told when that does not work
 //!   → exchange what came of it, for log and metrics
@@ -35,12 +38,15 @@ pub mod failure;
 mod fixture;
 pub mod forwarded;
 pub mod guard;
+mod hop_by_hop;
+mod http_1_0;
 mod linger;
 pub mod listen;
 pub mod listeners;
 pub mod log;
 pub mod metrics;
 pub mod pick;
+mod progress;
 pub mod proxy;
 pub mod proxy_protocol;
 pub mod route;

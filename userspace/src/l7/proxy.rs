@@ -14,7 +14,8 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::{StatusCode, Version, header};
+use futures::FutureExt;
+use http::{StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result, RetryType,
     http::{RequestHeader, ResponseHeader},
@@ -29,8 +30,10 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
+    hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
+    progress::{self, Progress},
     proxy_protocol,
     snapshot::{Pool, Snapshot},
     tunnel, upstream,
@@ -38,6 +41,8 @@ use super::{
 
 /// There is nobody to ask.
 const NO_MEMBER: u16 = 503;
+/// There are no tunnels to such members.
+const NO_TUNNEL: ErrorType = ErrorType::HTTPStatus(501);
 
 /// A listener's requests.
 pub struct Proxy {
@@ -55,6 +60,8 @@ pub struct Request {
     exchange: Exchange,
     /// Whether the member that it is sent to has begun to answer.
     is_answered: bool,
+    /// That of the member's connection, if it has one of its own.
+    progress: Option<Progress>,
     /// Whether it needs a new connection: the one that was kept was closed.
     is_stale: bool,
     /// Whether its answer ends before it is whole.
@@ -91,6 +98,7 @@ impl ProxyHttp for Proxy {
             tried: Vec::new(),
             exchange: Exchange::default(),
             is_answered: false,
+            progress: None,
             is_stale: false,
             is_cut: false,
             status: NO_MEMBER,
@@ -110,10 +118,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
-        if session.req_header().version == Version::HTTP_10 {
-            // It knows of one answer only.
-            session.set_ignore_info_resp(true);
-        }
+        http_1_0::prepare(session);
         request.snapshot.edge.admit(session)
     }
 
@@ -121,6 +126,9 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
         match answer::decide(&request.snapshot, session.req_header())? {
             Decision::Forward(pool) => {
+                if pool.http.http2 && tunnel::is_wanted(session.req_header()) {
+                    return Error::e_explain(NO_TUNNEL, "no WebSocket goes to members that speak HTTP/2");
+                }
                 request.exchange.for_pool(&pool.name);
                 request.pool = Some(pool);
                 return Ok(false);
@@ -130,7 +138,8 @@ impl ProxyHttp for Proxy {
                     // It may not come at all: whoever expects 100 has the answer by now.
                     session.set_keepalive(None);
                 }
-                session.write_response_header(response, true).await?;
+                let written = session.write_response_header(response, true).await;
+                written.map_err(|error| error.into_down())?;
             }
         }
         Ok(true)
@@ -161,10 +170,13 @@ impl ProxyHttp for Proxy {
         if let Some(version) = pool.http.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
         }
-        if tunnel::is_wanted(session.req_header()) {
-            peer.options.read_timeout = Some(http.timeouts.tunnel);
-            tunnel::prepare(&mut peer, http.timeouts.connect);
-        }
+        request.progress = if tunnel::is_wanted(session.req_header()) {
+            Some(tunnel::prepare(&mut peer, &http.timeouts))
+        } else if pool.http.http2 && progress::is_needed(session) {
+            Some(progress::demand(&mut peer, &http.timeouts))
+        } else {
+            None
+        };
         request.exchange.trying(member);
         request.tried.push(picked.member);
         request.picked = Some(picked);
@@ -205,12 +217,17 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
-        } else if response.status.is_informational() {
-            // The answer is still to come.
-            return Ok(());
+            request.progress.iter().for_each(Progress::waive);
+            // How the tunnel ends says nothing of the member.
+            request.report(Outcome::Answered);
+        } else {
+            hop_by_hop::remove(response);
+            if response.status.is_informational() {
+                // The answer is still to come.
+                return Ok(());
+            }
         }
         request.exchange.answered(response.status.as_u16());
-        request.report(Outcome::Answered);
         if let (Some(pool), Some(picked)) = (&request.pool, &mut request.picked) {
             pool.balancer.on_response(picked, &response.headers, Now::read());
             if let Some(cookie) = picked.set_cookie.take() {
@@ -220,18 +237,13 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
-    /// HTTP/1.0 knows no chunks: where the length is not known, the answer ends with the connection.
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
         _request: &mut Request,
     ) -> Result<()> {
-        if session.req_header().version == Version::HTTP_10
-            && response.remove_header(&header::TRANSFER_ENCODING).is_some()
-        {
-            session.set_keepalive(None);
-        }
+        http_1_0::end(session, response);
         Ok(())
     }
 
@@ -261,7 +273,12 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("member {}", peer._address));
-        if is_late(session, &error) {
+        let has_ended = request.progress.as_ref().is_some_and(Progress::has_ended);
+        if has_ended && *error.esource() == ErrorSource::Upstream {
+            error.etype = ErrorType::ReadTimedout;
+        }
+        // Not if it has sent more than the member took.
+        if is_late(session, &error) && !(has_ended && has_more(session)) {
             error.as_down();
         }
         request.exchange.failed(&error);
@@ -306,6 +323,9 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
         request.exchange.finish(session, error, &request.snapshot.edge);
+        if error.is_none() && !session.was_upgraded() {
+            request.report(Outcome::Answered);
+        }
         // What follows is nothing of the member's.
         request.picked = None;
         if !request.is_cut && exchange::answer(session).is_some() {
@@ -337,6 +357,11 @@ fn is_late(session: &mut Session, error: &Error) -> bool {
         && *error.etype() == ErrorType::ReadTimedout
         && !tunnel::is_wanted(session.req_header())
         && !session.is_body_done()
+}
+
+/// Whether more of the request's body is there.
+fn has_more(session: &mut Session) -> bool {
+    matches!(session.read_request_body().now_or_never(), Some(Ok(Some(_))))
 }
 
 /// Whether a member has said, or shown by the way in which it ended the connection, that it did not look at the request

@@ -4,13 +4,14 @@
 //! read the member's 101 before, takes it for the end of the tunnel: the connection closes before its first word. A
 //! member that answers at once wins that race now and then. So what a member says is read one turn later here than what
 //! it was sent, and then the end of the body comes first.
+//!
+//! Pingora also knows one deadline only for all that a member says, so that until the tunnel is open is the connection's.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -24,41 +25,45 @@ use pingora::{
         stream::Stream,
         virt::{VirtualSockOpt, VirtualSocket, VirtualSocketStream},
     },
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::upstream;
+use super::{
+    hop_by_hop,
+    progress::{self, Progress},
+};
+use crate::model::http::HttpTimeouts;
 
-/// Whether a request asks for a tunnel: of the protocols that it could ask for, Pingora lets no other one through.
+/// Whether a request asks for a tunnel: of the protocols that it could ask for, only WebSocket goes on to members.
 pub fn is_wanted(request: &RequestHeader) -> bool {
     let protocol = request.headers.get(UPGRADE);
     request.version == Version::HTTP_11
         && protocol.is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && hop_by_hop::options(&request.headers).any(|option| option.eq_ignore_ascii_case(b"upgrade"))
 }
 
-/// Has a connection of its own made to `peer`, in whatever way connections to it are made; `patience` is for that.
-pub fn prepare(peer: &mut HttpPeer, patience: Duration) {
-    let usual = peer.options.custom_l4.take();
-    peer.options.custom_l4 = Some(Arc::new(Connector { usual, patience }));
-    upstream::renew(peer);
+/// Has a connection made to `peer` on which a tunnel may be asked for. It may rest once that is open, of which the caller
+/// tells what this returns.
+pub fn prepare(peer: &mut HttpPeer, timeouts: &HttpTimeouts) -> Progress {
+    let progress = progress::demand(peer, timeouts);
+    let options = &mut peer.options;
+    options.read_timeout = Some(timeouts.tunnel);
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::default();
+    options.custom_l4 = options.custom_l4.take().map(|usual| Arc::new(Connector { usual }) as _);
+    progress
 }
 
 #[derive(Debug)]
 struct Connector {
-    usual: Option<Arc<dyn L4Connect + Send + Sync>>,
-    patience: Duration,
+    usual: Arc<dyn L4Connect + Send + Sync>,
 }
 
 #[async_trait]
 impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
-        let stream = match &self.usual {
-            Some(usual) => usual.connect(address).await?,
-            None => upstream::connect(address, b"", self.patience).await?.into(),
-        };
-        let socket = Box::new(ReadsLater { stream, has_written: false });
-        Ok(VirtualSocketStream::new(socket).into())
+        let stream = self.usual.connect(address).await?;
+        Ok(VirtualSocketStream::new(Box::new(ReadsLater { stream, has_written: false })).into())
     }
 }
 

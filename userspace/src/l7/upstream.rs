@@ -15,7 +15,7 @@ use pingora::{
         ALPN, TcpKeepalive,
         l4::{ext::set_tcp_keepalive, socket::SocketAddr as PingoraAddr},
     },
-    upstreams::peer::HttpPeer,
+    upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
@@ -25,6 +25,8 @@ use crate::model::http::HttpTimeouts;
 /// How long an unused connection to a member is kept: less than what most servers keep theirs for, so that it is ours
 /// to close and no request meets a closed one.
 const IDLE: Duration = Duration::from_secs(50);
+/// The same if it can be used for one client's connection only, since it began with that one's PROXY protocol header.
+const IDLE_OF_ONE_CLIENT: Duration = Duration::from_secs(5);
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: usize = 100;
 /// When a member on whose connection nothing moves is asked whether it is still there: it is given up after 90 s.
@@ -54,7 +56,9 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPee
     options.total_connection_timeout = Some(timeouts.connect);
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
-    options.idle_timeout = Some(IDLE);
+    options.idle_timeout = Some(if pool.http.proxy_protocol.is_some() { IDLE_OF_ONE_CLIENT } else { IDLE });
+    // `tunnel` has its own.
+    options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     options.tcp_keepalive = Some(KEEPALIVE);
     if let Some(tls) = &pool.tls {
         tls.apply(&mut peer);

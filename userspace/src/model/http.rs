@@ -45,7 +45,7 @@ pub struct HttpTimeouts {
     pub read: Duration,
     /// For the member to take the next part of the request.
     pub write: Duration,
-    /// For the next bytes from either side once a WebSocket is open, and for the member's answer that opens it.
+    /// For the next bytes from either side once a WebSocket is open.
     pub tunnel: Duration,
 }
 

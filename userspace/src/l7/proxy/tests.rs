@@ -4,12 +4,20 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
+    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use pingora::proxy::{ProxyHttp, Session};
+use tokio::io::AsyncWriteExt;
+
+use super::{CLIENT_GONE, Proxy, exchange, failure};
 use crate::{
     l7::fixture::{Front, Settings, close},
     model::policy::{Action, Condition, Domain, PathMatch, Policy, Redirect, RedirectTo},
@@ -86,19 +94,35 @@ fn a_client_that_named_no_host_is_sent_elsewhere_at_the_vip() {
 /// RFC 9112 section 6.1: no Transfer-Encoding for a client of HTTP/1.0.
 #[test]
 fn a_client_of_http_1_0_gets_an_answer_of_unknown_length_as_it_is() {
-    let answer =
-        front().ask(b"GET /chunked HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").to_lowercase();
-    assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
-    assert!(
-        !answer.contains("transfer-encoding") && answer.contains("\r\nconnection: close\r\n"),
-        "{answer}"
-    );
+    let http2 = http2_member(|mut respond| {
+        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        body.send_data("ok\n".into(), true).unwrap();
+    });
+    for http2_members in [None, Some(vec![http2])] {
+        let front = Front::start(Settings { http2_members, ..Settings::default() });
+        let answer = front.ask(b"GET /chunked HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
+        let answer = answer.to_lowercase();
+        assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+        assert!(!answer.contains("transfer-encoding"), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+/// RFC 9110 section 7.6.1.
+#[test]
+fn what_a_member_says_of_its_connection_does_not_reach_the_client() {
+    let answer = front().ask(b"GET /hop HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").to_lowercase();
+    assert!(answer.starts_with("http/1.1 200") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    assert!(answer.contains("\r\ncontent-length: 3\r\n"), "{answer}");
+    for name in ["x-mine", "keep-alive", "upgrade", "proxy-connection"] {
+        assert!(!answer.contains(name), "{answer}");
+    }
 }
 
 /// RFC 9110 section 15.2: no interim answers for a client of HTTP/1.0.
 #[test]
 fn a_client_of_http_1_0_is_not_told_to_continue() {
-    let front = Front::start(Settings { read: std::time::Duration::from_millis(50), ..Settings::default() });
+    let front = Front::start(Settings { read: Duration::from_millis(50), ..Settings::default() });
     let answer = front.ask(b"GET /continue HTTP/1.0\r\nHost: a\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 504"), "{answer}");
 }
@@ -120,6 +144,36 @@ fn another_upgrade_is_a_request_like_any_other() {
         }
     }
     assert_eq!(front.connections().len(), 1);
+}
+
+/// Else any client could have a slow member hold its request for as long as a WebSocket may rest.
+#[test]
+fn a_member_has_no_more_time_to_open_a_websocket_than_for_any_answer() {
+    let front = Front::start(Settings { read: Duration::from_millis(50), ..Settings::default() });
+    let answer = front.ask(websocket("/continue", "keep-alive, Upgrade").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 100 ") && answer.contains("HTTP/1.1 504 "), "{answer}");
+}
+
+/// RFC 9110 section 7.8: the sender of Upgrade names it in Connection.
+#[test]
+fn an_upgrade_that_connection_does_not_name_goes_no_further() {
+    let front = front();
+    let answer = front.ask(websocket("/", "close").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let sent = front.sent();
+    assert!(sent.starts_with("GET / ") && !sent.contains("pgrade") && !sent.contains("websocket"), "{sent}");
+}
+
+/// Members that are spoken to in HTTP/2 would answer a request like any other.
+#[test]
+fn a_websocket_for_members_that_speak_http_2_is_refused() {
+    let front = Front::start(Settings { http2_members: Some(Vec::new()), ..Settings::default() });
+    let answer = front.ask(websocket("/", "Upgrade").as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+}
+
+fn websocket(path: &str, connection: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\nUpgrade: WebSocket\r\n\r\n")
 }
 
 /// RFC 9113 section 8.7: such a request was not looked at, so it may be made again whatever it is.
@@ -153,6 +207,23 @@ fn a_member_that_refuses_a_request_on_a_used_connection_is_asked_on_another() {
 
 /// A member that speaks HTTP/2 and refuses one of the requests that `asked` counts, from 0.
 fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
+    http2_member(move |mut respond| {
+        if asked.fetch_add(1, SeqCst) == which {
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+        } else {
+            let answer = http::Response::builder().header("content-length", "0");
+            respond.send_response(answer.body(()).unwrap(), true).unwrap();
+        }
+    })
+}
+
+/// A member that speaks HTTP/2 and answers each request so.
+fn http2_member(answer: impl Fn(SendResponse<Bytes>) + Clone + Send + 'static) -> SocketAddr {
+    http2_reader(move |_, respond| answer(respond))
+}
+
+/// The same, of one that looks at the request's body.
+fn http2_reader(answer: impl Fn(h2::RecvStream, SendResponse<Bytes>) + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -161,22 +232,41 @@ fn refusing(which: usize, asked: Arc<AtomicUsize>) -> SocketAddr {
         runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((socket, _)) = listener.accept().await {
-                let asked = asked.clone();
+                let answer = answer.clone();
                 tokio::spawn(async move {
                     let mut connection = h2::server::handshake(socket).await.unwrap();
-                    while let Some(Ok((_, mut respond))) = connection.accept().await {
-                        if asked.fetch_add(1, SeqCst) == which {
-                            respond.send_reset(h2::Reason::REFUSED_STREAM);
-                        } else {
-                            let answer = http::Response::builder().header("content-length", "0");
-                            respond.send_response(answer.body(()).unwrap(), true).unwrap();
-                        }
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        answer(request.into_body(), respond);
                     }
                 });
             }
         });
     });
     address
+}
+
+/// Not even if the heads of its answers are good.
+#[test]
+fn a_member_that_breaks_off_its_answers_gets_no_more_requests_for_a_while() {
+    let [broken, whole] = [true, false].map(|is_short| {
+        let asked = Arc::<AtomicUsize>::default();
+        let count = asked.clone();
+        let member = http2_member(move |mut respond| {
+            count.fetch_add(1, SeqCst);
+            let head = http::Response::builder().header("content-length", "5").body(()).unwrap();
+            let body = if is_short { "hell" } else { "hello" };
+            respond.send_response(head, false).unwrap().send_data(body.into(), true).unwrap();
+        });
+        (member, asked)
+    });
+    let members = vec![broken.0, whole.0];
+    let front = Front::start(Settings { http2_members: Some(members), ..Settings::default() });
+    for _ in 0..40 {
+        let answer = front.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let asked = [broken.1, whole.1].map(|asked| asked.load(SeqCst));
+    assert!(asked[0] < asked[1] && asked[0] + asked[1] == 40, "{asked:?}");
 }
 
 #[test]
@@ -190,6 +280,74 @@ fn a_client_that_goes_after_100_has_had_no_answer() {
     close(&client);
     let row = front.wait_for("the request's end", |row| row.requests == 1);
     assert_eq!(row.http_499, 1, "{row:?}");
+}
+
+/// Long enough that it does not share a connection.
+const LONG: usize = 100_000;
+
+fn upload(length: usize) -> String {
+    format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n")
+}
+
+/// From one part of a request to the next is as long as from one part of an answer to the next.
+#[test]
+fn an_upload_may_take_long_if_it_goes_on() {
+    let member = http2_reader(|mut body, mut respond| {
+        tokio::spawn(async move {
+            while let Some(part) = body.data().await {
+                body.flow_control().release_capacity(part.unwrap().len()).unwrap();
+            }
+            respond.send_response(http::Response::new(()), true).unwrap();
+        });
+    });
+    let read = Duration::from_secs(2);
+    let front = Front::start(Settings { read, http2_members: Some(vec![member]), ..Settings::default() });
+    let (mut client, began) = (front.connect(), Instant::now());
+    let parts = 100;
+    client.write_all(upload(parts * LONG).as_bytes()).unwrap();
+    for part in 0..parts {
+        client.write_all(&[0; LONG]).unwrap();
+        thread::sleep((read * 3 / 2 * part as u32 / parts as u32).saturating_sub(began.elapsed()));
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+}
+
+#[test]
+fn of_an_upload_that_does_not_go_on_the_one_who_stopped_is_told() {
+    let held = Arc::<Mutex<Vec<_>>>::default();
+    let member = http2_reader(move |body, respond| held.lock().unwrap().push((body, respond)));
+    let read = Duration::from_millis(300);
+    let front = Front::start(Settings { read, http2_members: Some(vec![member]), ..Settings::default() });
+    for (sent, status) in [(10, "408"), (2 * LONG, "504")] {
+        let mut client = front.connect();
+        client.write_all(upload(2 * LONG).as_bytes()).unwrap();
+        client.write_all(&vec![0; sent]).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{sent}: {answer}");
+    }
+    let row = front.wait_for("both", |row| row.requests == 2);
+    assert_eq!(row.member_failures, 1, "{row:?}");
+}
+
+/// It has closed the connection as soon as it had asked.
+#[test]
+fn a_client_that_is_gone_before_an_answer_of_ours_is_no_error_of_ours() {
+    let front = rejecting(None, Some("/x"));
+    let proxy = Proxy::new(Arc::new(ArcSwap::from(front.listening.snapshot())));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut client, ours) = tokio::io::duplex(256);
+        client.write_all(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut session = Session::new_h1(Box::new(ours));
+        session.downstream_session.read_request().await.unwrap();
+        drop(client);
+        let error = proxy.request_filter(&mut session, &mut proxy.new_ctx()).await.unwrap_err();
+        assert!(exchange::answer(&session).is_none());
+        assert_eq!(failure::status(&error), CLIENT_GONE, "{error}");
+    });
 }
 
 /// A connection that is closed while data waits is reset, and the client may never see its answer.

@@ -140,6 +140,19 @@ fn members_get_a_header_on_each_connection_and_each_client_connections_of_its_ow
     }
 }
 
+/// Nobody else can use it.
+#[test]
+fn a_connection_to_a_member_does_not_long_outlive_its_clients() {
+    let front = Front::start(Settings { to_members: Some(ProxyVersion::V2), ..Settings::default() });
+    front.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let end = Instant::now() + DEADLINE;
+    while front.open() > 0 {
+        assert!(Instant::now() < end, "still open");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(front.connections().len(), 1);
+}
+
 proptest! {
     /// Nor do they make it read on for ever: what is left over tells that it stopped.
     #[test]
