@@ -323,7 +323,9 @@ impl ProxyHttp for Proxy {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, request: &mut Request) {
         request.exchange.finish(session, error, &request.snapshot.edge);
-        if error.is_none() && !session.was_upgraded() {
+        // Whoever streams has clients that leave before the end.
+        let is_left = |error: &Error| request.is_answered && *error.esource() == ErrorSource::Downstream;
+        if error.is_none_or(is_left) && !session.was_upgraded() {
             request.report(Outcome::Answered);
         }
         // What follows is nothing of the member's.
