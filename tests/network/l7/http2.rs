@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -63,15 +63,20 @@ struct Peer(SslStream<TcpStream>);
 impl Peer {
     /// A connection that has sent the preface and these settings.
     fn connect(balancer: &Balancer, certificates: &Certificates, settings: &[u8]) -> Self {
-        let mut peer = Self::open(balancer, certificates);
+        Self::connect_at(VIP, balancer, certificates, settings)
+    }
+
+    /// The same elsewhere.
+    fn connect_at(at: SocketAddr, balancer: &Balancer, certificates: &Certificates, settings: &[u8]) -> Self {
+        let mut peer = Self::open(at, balancer, certificates);
         let preface = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, settings)[..]].concat();
         assert!(peer.send(&preface));
         peer
     }
 
     /// One that has said nothing but that it will speak HTTP/2.
-    fn open(balancer: &Balancer, certificates: &Certificates) -> Self {
-        let stream = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
+    fn open(at: SocketAddr, balancer: &Balancer, certificates: &Certificates) -> Self {
+        let stream = balancer.network.client().enter(|| TcpStream::connect(at)).unwrap().unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
         let mut connector = SslConnector::builder(SslMethod::tls_client()).unwrap();
@@ -304,7 +309,7 @@ fn floods_end_and_others_do_not_notice_them() {
         }
         println!("{what}: {sent} frames, {} KB more", memory().saturating_sub(before));
     }
-    let mut other = Peer::open(&balancer, &certificates);
+    let mut other = Peer::open(VIP, &balancer, &certificates);
     other.send(b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n");
     assert_eq!(other.hear(1), Heard::End(None), "this is another protocol");
     assert!(memory() < before + 128 * 1024, "{} KB, {before} before", memory());
@@ -361,4 +366,28 @@ fn a_stream_that_stands_still_ends_and_no_member_is_blamed() {
     assert_eq!(deaf.hear(1), Heard::Reset);
     let row = row(&balancer);
     assert_eq!(row["member_failures"], 0, "{row}");
+}
+
+/// One that does not even say that it has heard that it is to leave.
+#[test]
+fn a_listener_that_is_removed_waits_for_no_client_that_only_stays() {
+    let (certificates, settings) = https(1, "", "protocol = \"http\"");
+    let secure = "[[load_balancer.listener]]\nname = \"secure\"\nprotocol = \"https\"\nport = 443\npool = \"web\"\n\
+                  idle_timeout = \"2s\"\nread_timeout = \"2s\"\n";
+    let listener = format!("{secure}{}", settings.listener);
+    let mut balancer = Balancer::start(Settings { protocol: "http", listener, ..settings });
+    let _echo = Echo::start(&balancer.network.backends[0]);
+    let at = SocketAddr::new(VIP.ip(), 443);
+    let mut peer = Peer::connect_at(at, &balancer, &certificates, &[]);
+    peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(&[])));
+    assert_eq!(peer.hear(1), Heard::Ok);
+    balancer.settings.listener = String::new();
+    balancer.reload();
+    let is_gone = |balancer: &Balancer| {
+        let listeners = balancer.ask("status")["listeners"].clone();
+        listeners.as_array().unwrap().iter().all(|listener| listener["name"] != "secure")
+    };
+    assert!(!is_gone(&balancer), "it has a connection");
+    wait_for("the end of the listener", DEADLINE, || is_gone(&balancer)).unwrap();
+    drop(peer);
 }

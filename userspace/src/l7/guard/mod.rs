@@ -44,7 +44,7 @@ use pingora::{
 };
 use tokio::{
     io::AsyncWriteExt,
-    time::{Sleep, sleep_until, timeout, timeout_at},
+    time::{Sleep, sleep, sleep_until, timeout, timeout_at},
 };
 
 pub use self::watched::Traffic;
@@ -89,7 +89,12 @@ where
         let mut stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
             if stream.preface(edge.head).await {
-                self.proxy.process_new(stream, ending).await;
+                let traffic = stream.traffic().clone();
+                let patience = edge.idle.max(self.snapshot.load().http.timeouts.read);
+                tokio::select! {
+                    _ = self.proxy.process_new(stream, ending) => {}
+                    () = forsaken(ending, &traffic, patience) => {}
+                }
             }
         } else {
             self.http1(stream, ending).await;
@@ -168,6 +173,18 @@ where
             stream = inner;
             (idle_until, head_until) = (Instant::now() + edge.idle, None);
         }
+    }
+}
+
+/// Waits until `ending` has come and then nothing has moved for this time. Pingora asks a client of HTTP/2 to leave, and waits
+/// for its answer for ever.
+async fn forsaken(ending: &ShutdownWatch, traffic: &Traffic, patience: Duration) {
+    let _ = ending.clone().wait_for(|&stop| stop).await;
+    let moved = || (traffic.read(), traffic.written());
+    let mut before = None;
+    while before != Some(moved()) {
+        before = Some(moved());
+        sleep(patience).await;
     }
 }
 
