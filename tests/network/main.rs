@@ -21,6 +21,7 @@ mod ports;
 mod proportion;
 mod receiver;
 mod refusals;
+mod rerouting;
 mod scheduling;
 mod servers;
 mod sizes;

@@ -26,7 +26,7 @@ use super::{PROTOCOL, reason};
 const POLL: Duration = Duration::from_millis(20);
 
 /// Interface and address of a neighbour.
-type Hop = (u32, IpAddr);
+pub type Hop = (u32, IpAddr);
 
 /// The neighbours that we keep resolved.
 pub struct Neighbours {
@@ -140,7 +140,8 @@ async fn entries(handle: &Handle) -> Result<Vec<(Hop, NeighbourMessage)>> {
     Ok(all.into_iter().filter_map(|message| Some((neighbour(&message)?, message))).collect())
 }
 
-fn is_ours(message: &NeighbourMessage) -> bool {
+/// Whether this neighbour is one that we have the kernel keep resolved.
+pub fn is_ours(message: &NeighbourMessage) -> bool {
     message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
 }
 
