@@ -22,6 +22,7 @@ mod proportion;
 mod receiver;
 mod refusals;
 mod rerouting;
+mod returning;
 mod scheduling;
 mod servers;
 mod sizes;

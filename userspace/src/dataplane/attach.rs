@@ -31,7 +31,7 @@ const DETACH_PATIENCE: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
 const DETACH_POLL: Duration = Duration::from_millis(5);
 
-/// Attaches `program` to every interface and detaches it from those that have a link and are not in the list.
+/// Attaches `program` to every interface.
 ///
 /// # Errors
 /// An interface has another XDP program or takes none.
@@ -49,6 +49,14 @@ pub fn attach(
         tracing::warn!("{refusal}: all interfaces fall back to generic XDP, which is several times slower");
         attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
     }
+    Ok(())
+}
+
+/// Detaches it from those that have a link and are not in the list.
+///
+/// # Errors
+/// A pin cannot be removed.
+pub fn detach_from_others(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     for name in pins.linked()? {
         if !interfaces.iter().any(|interface| interface.name == name) {
             fs::remove_file(pins.link(&name))?;

@@ -33,7 +33,7 @@ pub enum News {
     Routes,
     /// A neighbour has another MAC, or one of ours has its first.
     Neighbour,
-    /// A link came, went or changed.
+    /// A link came, went or changed; what it is by now is to be asked.
     Link(Interface),
 }
 
@@ -132,8 +132,7 @@ impl Known {
             }
             M::NewAddress(address) => (!addresses::is_ours(address)).then_some(News::Routes),
             M::DelAddress(_) => Some(News::Routes),
-            M::NewLink(link) => Some(News::Link(from_message(link))),
-            M::DelLink(link) => Some(News::Link(Interface { running: false, ..from_message(link) })),
+            M::NewLink(link) | M::DelLink(link) => Some(News::Link(from_message(link))),
             M::NewRule(_) | M::DelRule(_) => Some(News::Routes),
             M::NewNeighbour(neighbour) => self.is_news(neighbour).then_some(News::Neighbour),
             M::DelNeighbour(message) => {
