@@ -77,6 +77,12 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     assert!(ours().starts_with("local 203.0.113.99 ") && ours().lines().count() == 1, "{}", ours());
     assert!(balancer.unload().contains("nothing was loaded"));
 
+    fs::create_dir_all(pins.join("v1")).unwrap();
+    let refusal = balancer.refusal(&Settings::default(), &pins);
+    assert!(refusal.contains("another version of Evenkeel") && refusal.contains(&unload), "{refusal}");
+    assert!(balancer.unload().contains("unloaded") && !pins.exists());
+    assert_eq!(ours(), "", "nobody can tell whose they are");
+
     let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));
     assert!(refusal.contains("is not on a BPF file system: mount one with `mount -t bpf"), "{refusal}");
 }

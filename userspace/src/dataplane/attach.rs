@@ -98,8 +98,15 @@ fn attach_all(
 /// Looks whether the interfaces can be ours, before anything is changed.
 ///
 /// # Errors
-/// One has an XDP program and no link of ours.
+/// One has an XDP program and no link of ours, or a data path of another version is there.
 pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
+    if let Some(other) = pins.other_version()? {
+        bail!(
+            "the data path of another version of Evenkeel is loaded ({}), whose sessions this one cannot take over: `evenkeel unload{}` drops it with all its sessions and lets this one start",
+            other.display(),
+            pins.option()
+        );
+    }
     match interfaces.iter().find(|interface| interface.xdp.is_some() && !pins.link(&interface.name).exists())
     {
         Some(interface) => Err(taken(&interface.name)),
