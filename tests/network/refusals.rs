@@ -88,7 +88,7 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
 }
 
 #[test]
-fn an_address_that_is_somebody_elses_is_no_vip() {
+fn an_address_that_is_somebody_elses_is_not_taken() {
     let mut balancer = Balancer::start(Settings::default());
     balancer.end();
     balancer.unload();
@@ -105,6 +105,13 @@ fn an_address_that_is_somebody_elses_is_no_vip() {
         assert!(!balancer.pins().exists());
         run(give_back);
     }
+    // On the link behind `back`, the last of these is everybody.
+    let settings = Settings { host: "local_addresses = [\"192.0.2.240/28\"]", ..Settings::default() };
+    let refusal = balancer.refusal(&settings, balancer.pins());
+    assert!(
+        refusal.starts_with("host.local_addresses: 192.0.2.255 is a broadcast address of this host"),
+        "{refusal}"
+    );
     assert_eq!(host.run(&["ip", "route", "show", "table", "local", "proto", "139"]).unwrap(), "");
     balancer.run();
 }

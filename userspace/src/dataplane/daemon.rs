@@ -21,7 +21,7 @@ use super::{
     geometry::Geometry,
     health::Health,
     load::{Origin, SessionLog, load},
-    network::{self, interfaces, monitor::News, neighbours::Neighbours, own::Own},
+    network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, own::Own},
     pins::PinDir,
     reclaim::reclaim,
     registry::Registry,
@@ -60,6 +60,7 @@ pub struct Daemon {
     handle: Handle,
     own: Own,
     neighbours: Neighbours,
+    gateways: Gateways,
     devices: Devices,
     stale_next_hops: bool,
     stale_neighbours: bool,
@@ -89,7 +90,7 @@ impl Daemon {
         let wires = interfaces::wires(&interfaces, &all);
         attach::check(pins, &wires)?;
         let own = Own::new(handle.clone());
-        own.check_vips(&configuration.model.vips).await?;
+        own.check(&configuration.model.vips, &host.local_addresses.iter().copied().collect()).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) =
@@ -104,6 +105,7 @@ impl Daemon {
             sweeper: Sweeper::default(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
+            gateways: Gateways::new(handle.clone()),
             own,
             handle,
             devices: Devices::new(host.interfaces.clone(), pins.clone(), loaded.programs, interfaces),
@@ -175,7 +177,7 @@ impl Daemon {
         }
         self.refuse_a_new_family(&configuration.model)?;
         self.applier.check(&configuration.model)?;
-        self.own.check_vips(&configuration.model.vips).await
+        self.own.check(&configuration.model.vips, &BTreeSet::new()).await
     }
 
     /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
@@ -349,12 +351,14 @@ impl Daemon {
         self.own.sync(&addresses, self.devices.present()).await
     }
 
-    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`.
+    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`; and for the
+    /// ways back to clients.
     async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
         let known = self.applier.registry.backends.iter().map(|((_, address), _)| address.ip());
         let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| member.ip());
         let backends = known.chain(coming).collect();
         self.neighbours_at = Instant::now();
-        self.neighbours.sync(&backends).await
+        let gateways = self.gateways.out_of(self.devices.present()).await;
+        self.neighbours.sync(&backends, gateways).await
     }
 }

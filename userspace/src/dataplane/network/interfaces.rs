@@ -229,14 +229,16 @@ mod tests {
     #[test]
     fn an_interface_is_known_by_its_index_and_comes_back_by_its_name() {
         let (wanted, known) = (names(&["eth0", "eth1"]), [ethernet("eth0", 2), ethernet("eth1", 3)]);
-        let indexes = |all: &[Interface]| {
-            let present = present(&wanted, &known, all);
-            present.into_iter().map(|interface| (interface.name, interface.index)).collect::<Vec<_>>()
-        };
-        let (eth0, eth1) = (("eth0".to_owned(), 2), ("eth1".to_owned(), 3));
-        assert_eq!(indexes(&known), [eth0.clone(), eth1.clone()]);
-        assert_eq!(indexes(&[ethernet("renamed", 2), ethernet("eth1", 3)]), [eth0, eth1.clone()]);
-        assert_eq!(indexes(&[ethernet("eth1", 3)]), [eth1.clone()]);
-        assert_eq!(indexes(&[ethernet("eth1", 3), ethernet("eth0", 9)]), [("eth0".to_owned(), 9), eth1]);
+        for (there, expected) in [
+            (&[("eth0", 2), ("eth1", 3)][..], &[("eth0", 2), ("eth1", 3)][..]),
+            (&[("renamed", 2), ("eth1", 3)], &[("eth0", 2), ("eth1", 3)]),
+            (&[("eth1", 3)], &[("eth1", 3)]),
+            (&[("eth1", 3), ("eth0", 9)], &[("eth0", 9), ("eth1", 3)]),
+        ] {
+            let all: Vec<_> = there.iter().map(|&(name, index)| ethernet(name, index)).collect();
+            let present = present(&wanted, &known, &all);
+            let found: Vec<_> = present.iter().map(|found| (found.name.as_str(), found.index)).collect();
+            assert_eq!(found, expected);
+        }
     }
 }

@@ -5,12 +5,14 @@
 //!   → routes    of IPv4, by local routes
 //!   → addresses of IPv6, by addresses on the interfaces
 //! neighbours  the next hops towards the backends stay resolved
+//!   → gateways  and the gateways to clients
 //! interfaces  what XDP sits on
 //!   → vlan      of a VLAN device, the wire's own
 //! monitor     word of every change that makes a known next hop wrong
 //! ```
 
 pub mod addresses;
+pub mod gateways;
 pub mod interfaces;
 pub mod monitor;
 pub mod neighbours;
@@ -27,12 +29,17 @@ use rtnetlink::Handle;
 /// ones (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.
 pub const PROTOCOL: u8 = 139;
 
-/// Opens a netlink connection; its messages are moved by a task of the current tokio runtime.
+/// The index of `lo` in every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Opens a netlink connection, on which the kernel lists only what is asked for; its messages are moved by a task of the
+/// current tokio runtime.
 ///
 /// # Errors
 /// The socket cannot be made.
 pub fn connect() -> Result<Handle> {
-    let (connection, handle, _) = rtnetlink::new_connection().context("cannot open a netlink socket")?;
+    let (connection, handle, _) =
+        rtnetlink::new_connection_with_strict_check().context("cannot open a netlink socket")?;
     tokio::spawn(connection);
     Ok(handle)
 }
