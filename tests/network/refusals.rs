@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use testbed::{Network, Size};
+use testbed::{Host, Network, Size, wait_for};
 
 use crate::{
     balancer::{Balancer, DEADLINE, Family, Settings, VIP, VIP6},
@@ -184,15 +184,18 @@ fn who_is_not_root_reads_what_is_missing() {
 fn one_interface_without_native_xdp_makes_all_generic() {
     let settings = Settings { interfaces: &["front", "bridge"], ..Settings::default() };
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
-    for words in [
-        "ip link add bridge type bridge forward_delay 0",
-        "ip address del 192.0.2.1/24 dev back",
-        "ip link set back master bridge",
-        "ip address add 192.0.2.1/24 dev bridge",
-        "ip link set bridge up",
-    ] {
-        network.balancer.run(&words.split(' ').collect::<Vec<_>>()).unwrap();
-    }
+    let make_bridge = |host: &Host| {
+        for words in [
+            "ip link add bridge type bridge forward_delay 0",
+            "ip link set back master bridge",
+            "ip address add 192.0.2.1/24 dev bridge",
+            "ip link set bridge up",
+        ] {
+            host.run(&words.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+    };
+    network.balancer.run(&["ip", "address", "del", "192.0.2.1/24", "dev", "back"]).unwrap();
+    make_bridge(&network.balancer);
     let mut balancer = Balancer::start_in(network, settings);
     assert!(balancer.log().contains("bridge refuses native XDP"), "{}", balancer.log());
     let listener = servers::listen(&balancer.network.backends[0]);
@@ -205,5 +208,11 @@ fn one_interface_without_native_xdp_makes_all_generic() {
     balancer.kill();
     balancer.run();
     assert_eq!(modes(&balancer), ["generic", "generic"]);
+    connect(&balancer, &listener);
+
+    balancer.network.balancer.run(&["ip", "link", "del", "bridge"]).unwrap();
+    wait_for("one interface", DEADLINE, || modes(&balancer) == ["generic"]).unwrap();
+    make_bridge(&balancer.network.balancer);
+    wait_for("both", DEADLINE, || modes(&balancer) == ["generic", "generic"]).unwrap();
     connect(&balancer, &listener);
 }

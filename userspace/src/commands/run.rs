@@ -79,7 +79,7 @@ async fn serve(
     options: &Options,
     pins: &PinDir,
 ) -> Result<()> {
-    let mut monitor = Monitor::new(balancer.daemon.netlink()).await?;
+    let mut monitor = Monitor::new(balancer.daemon.netlink())?;
     let mut reload = signal(SignalKind::hangup())?;
     let mut reopen = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;

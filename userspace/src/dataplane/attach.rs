@@ -43,7 +43,7 @@ pub fn attach(
 ) -> Result<()> {
     let generic = interfaces.iter().find(|interface| interface.xdp == Some(Mode::Generic));
     if let Some(interface) = generic {
-        tracing::info!("{} has generic XDP from an earlier start, so all interfaces get it", interface.name);
+        tracing::info!("{} has generic XDP already, so all interfaces get it", interface.name);
         attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
     } else if let Some(refusal) = attach_all(program, pins, interfaces, Mode::Native, unfinished)? {
         tracing::warn!("{refusal}: all interfaces fall back to generic XDP, which is several times slower");

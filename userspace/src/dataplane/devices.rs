@@ -77,10 +77,11 @@ impl Devices {
         let wires = interfaces::wires(&self.present, &all);
         if wires.iter().any(|wire| wire.xdp.is_none()) {
             let mut unfinished = Unfinished::default();
-            match self.attach(&wires, &mut unfinished) {
-                Ok(()) => unfinished.finish(),
-                Err(error) => tracing::warn!("{error:#}"),
+            if let Err(error) = self.attach(&wires, &mut unfinished) {
+                tracing::warn!("{error:#}");
+                return Ok(true);
             }
+            unfinished.finish();
         }
         for Interface { name, .. } in without(&self.present, &before) {
             tracing::info!("{name} is back");

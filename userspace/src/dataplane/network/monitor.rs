@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
+use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use rtnetlink::{
     Handle, MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
@@ -42,18 +42,30 @@ pub struct Monitor {
     handle: Handle,
     messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
     known: Known,
-    /// The kernel had no room for messages; what they said is to be read.
-    has_missed: bool,
+    /// What messages may have missed, while it is read.
+    reading: Option<BoxFuture<'static, Result<Everything>>>,
     /// What was read then.
     read: VecDeque<News>,
+}
+
+/// All that may have changed, as it is.
+struct Everything {
+    known: Known,
+    links: Vec<Interface>,
+}
+
+impl Everything {
+    async fn read(handle: Handle) -> Result<Self> {
+        Ok(Self { known: Known::read(&handle).await?, links: interfaces::all(&handle).await? })
+    }
 }
 
 impl Monitor {
     /// Starts to listen. The first news are what there is by then: it may have changed since somebody looked.
     ///
     /// # Errors
-    /// The socket cannot be made, or netlink fails.
-    pub async fn new(handle: &Handle) -> Result<Self> {
+    /// The socket cannot be made.
+    pub fn new(handle: &Handle) -> Result<Self> {
         let groups = [
             MulticastGroup::Link,
             MulticastGroup::Neigh,
@@ -67,21 +79,25 @@ impl Monitor {
         let (connection, _, messages) =
             rtnetlink::new_multicast_connection(&groups).context("cannot listen to netlink")?;
         tokio::spawn(connection);
-        let (known, read) = (Known::default(), VecDeque::new());
-        let mut monitor = Self { handle: handle.clone(), messages, known, has_missed: false, read };
-        monitor.read_all().await?;
-        Ok(monitor)
+        let reading = Some(Everything::read(handle.clone()).boxed());
+        Ok(Self { handle: handle.clone(), messages, known: Known::default(), reading, read: VecDeque::new() })
     }
 
-    /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up.
+    /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up, and nothing
+    /// begins anew.
     pub async fn next(&mut self) -> Option<News> {
         loop {
-            if self.has_missed {
-                if let Err(error) = self.read_all().await {
-                    tracing::warn!("cannot read what netlink had no room for: {error:#}");
-                    self.read.push_back(News::Routes);
+            if let Some(reading) = &mut self.reading {
+                let everything = reading.await;
+                self.reading = None;
+                match everything {
+                    Ok(Everything { known, links }) => {
+                        self.known = known;
+                        self.read.extend(links.into_iter().map(News::Link));
+                    }
+                    Err(error) => tracing::warn!("cannot read what netlink has not told: {error:#}"),
                 }
-                self.has_missed = false;
+                self.read.push_back(News::Routes);
             }
             if let Some(news) = self.read.pop_front() {
                 return Some(news);
@@ -93,18 +109,13 @@ impl Monitor {
                         return Some(news);
                     }
                 }
-                NetlinkPayload::Overrun(_) => self.has_missed = true,
+                // The kernel had no room for messages.
+                NetlinkPayload::Overrun(_) => {
+                    self.reading = Some(Everything::read(self.handle.clone()).boxed());
+                }
                 _ => {}
             }
         }
-    }
-
-    /// All that may have changed, as it is.
-    async fn read_all(&mut self) -> Result<()> {
-        self.known = Known::read(&self.handle).await?;
-        let links = interfaces::all(&self.handle).await?;
-        self.read = links.into_iter().map(News::Link).chain([News::Routes]).collect();
-        Ok(())
     }
 }
 
@@ -167,11 +178,14 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::channel::mpsc::unbounded;
     use rtnetlink::{
         packet_core::NetlinkHeader,
         packet_route::{neighbour::NeighbourAddress, route::RouteMessage, rule::RuleMessage},
     };
+    use tokio::{task::yield_now, time::timeout};
 
     use super::*;
 
@@ -237,13 +251,21 @@ mod tests {
         assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route)), None);
     }
 
+    /// The daemon gives a wait up whenever it has something else to do.
     #[tokio::test]
-    async fn the_first_news_are_what_there_is() {
-        let mut monitor = Monitor::new(&super::super::connect().unwrap()).await.unwrap();
+    async fn the_first_news_are_what_there_is_however_often_the_wait_is_given_up() {
+        let mut monitor = Monitor::new(&super::super::connect().unwrap()).unwrap();
         let mut links = Vec::new();
-        while let Some(News::Link(link)) = monitor.next().await {
-            links.push(link.name);
-        }
+        let everything = async {
+            loop {
+                match monitor.next().now_or_never() {
+                    Some(Some(News::Link(link))) => links.push(link.name),
+                    Some(_) => break,
+                    None => yield_now().await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), everything).await.unwrap();
         assert!(links.contains(&"lo".to_owned()), "{links:?}");
     }
 
@@ -252,7 +274,7 @@ mod tests {
         let (sender, messages) = unbounded();
         let handle = super::super::connect().unwrap();
         let (known, read) = (Known::default(), VecDeque::new());
-        let mut monitor = Monitor { handle, messages, known, has_missed: false, read };
+        let mut monitor = Monitor { handle, messages, known, reading: None, read };
         let overrun = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Overrun(Vec::new()));
         sender.unbounded_send((overrun, SocketAddr::new(0, 0))).unwrap();
         drop(sender);
