@@ -186,9 +186,12 @@ impl Balancer {
         let mut command = self.network.balancer.command(self.program.to_str().unwrap());
         command.arg("run").arg("--config").arg(config).arg("--pin-dir").arg(pins);
         command.arg("--state-dir").arg(self.directory.path());
-        let output = command.output().unwrap();
-        assert!(!output.status.success());
-        let text = String::from_utf8(output.stderr).unwrap();
+        let mut process = Process::spawn(command).unwrap();
+        let ended = wait_for("a refusal", DEADLINE, || process.status().unwrap().is_some());
+        ended.unwrap_or_else(|error| panic!("{error}, it said:\n{}", process.log()));
+        assert!(!process.status().unwrap().unwrap().success());
+        process.wait_for_output("evenkeel: ", DEADLINE).unwrap();
+        let text = process.log();
         let refusal = text.lines().last().unwrap_or_default().strip_prefix("evenkeel: ");
         refusal.unwrap_or_else(|| panic!("it said:\n{text}")).to_owned()
     }

@@ -21,6 +21,8 @@ mod ports;
 mod proportion;
 mod receiver;
 mod refusals;
+mod rerouting;
+mod returning;
 mod scheduling;
 mod servers;
 mod sizes;

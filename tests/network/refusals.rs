@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use testbed::{Network, Size};
+use testbed::{Host, Network, Size, wait_for};
 
 use crate::{
     balancer::{Balancer, DEADLINE, Family, Settings, VIP, VIP6},
@@ -77,12 +77,18 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
     assert!(ours().starts_with("local 203.0.113.99 ") && ours().lines().count() == 1, "{}", ours());
     assert!(balancer.unload().contains("nothing was loaded"));
 
+    fs::create_dir_all(pins.join("v1")).unwrap();
+    let refusal = balancer.refusal(&Settings::default(), &pins);
+    assert!(refusal.contains("another version of Evenkeel") && refusal.contains(&unload), "{refusal}");
+    assert!(balancer.unload().contains("unloaded") && !pins.exists());
+    assert_eq!(ours(), "", "nobody can tell whose they are");
+
     let refusal = balancer.refusal(&Settings::default(), Path::new("/run/evenkeel-test"));
     assert!(refusal.contains("is not on a BPF file system: mount one with `mount -t bpf"), "{refusal}");
 }
 
 #[test]
-fn an_address_that_is_somebody_elses_is_no_vip() {
+fn an_address_that_is_somebody_elses_is_not_taken() {
     let mut balancer = Balancer::start(Settings::default());
     balancer.end();
     balancer.unload();
@@ -99,6 +105,13 @@ fn an_address_that_is_somebody_elses_is_no_vip() {
         assert!(!balancer.pins().exists());
         run(give_back);
     }
+    // On the link behind `back`, the last of these is everybody.
+    let settings = Settings { host: "local_addresses = [\"192.0.2.240/28\"]", ..Settings::default() };
+    let refusal = balancer.refusal(&settings, balancer.pins());
+    assert!(
+        refusal.starts_with("host.local_addresses: 192.0.2.255 is a broadcast address of this host"),
+        "{refusal}"
+    );
     assert_eq!(host.run(&["ip", "route", "show", "table", "local", "proto", "139"]).unwrap(), "");
     balancer.run();
 }
@@ -171,15 +184,18 @@ fn who_is_not_root_reads_what_is_missing() {
 fn one_interface_without_native_xdp_makes_all_generic() {
     let settings = Settings { interfaces: &["front", "bridge"], ..Settings::default() };
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
-    for words in [
-        "ip link add bridge type bridge forward_delay 0",
-        "ip address del 192.0.2.1/24 dev back",
-        "ip link set back master bridge",
-        "ip address add 192.0.2.1/24 dev bridge",
-        "ip link set bridge up",
-    ] {
-        network.balancer.run(&words.split(' ').collect::<Vec<_>>()).unwrap();
-    }
+    let make_bridge = |host: &Host| {
+        for words in [
+            "ip link add bridge type bridge forward_delay 0",
+            "ip link set back master bridge",
+            "ip address add 192.0.2.1/24 dev bridge",
+            "ip link set bridge up",
+        ] {
+            host.run(&words.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+    };
+    network.balancer.run(&["ip", "address", "del", "192.0.2.1/24", "dev", "back"]).unwrap();
+    make_bridge(&network.balancer);
     let mut balancer = Balancer::start_in(network, settings);
     assert!(balancer.log().contains("bridge refuses native XDP"), "{}", balancer.log());
     let listener = servers::listen(&balancer.network.backends[0]);
@@ -192,5 +208,11 @@ fn one_interface_without_native_xdp_makes_all_generic() {
     balancer.kill();
     balancer.run();
     assert_eq!(modes(&balancer), ["generic", "generic"]);
+    connect(&balancer, &listener);
+
+    balancer.network.balancer.run(&["ip", "link", "del", "bridge"]).unwrap();
+    wait_for("one interface", DEADLINE, || modes(&balancer) == ["generic"]).unwrap();
+    make_bridge(&balancer.network.balancer);
+    wait_for("both", DEADLINE, || modes(&balancer) == ["generic", "generic"]).unwrap();
     connect(&balancer, &listener);
 }

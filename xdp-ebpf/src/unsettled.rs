@@ -188,7 +188,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
         reverse.state().swap_if(LIVE, DYING);
     }
 
-    /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer.
+    /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer. The daemon moves the
+    /// generation again when there is one.
     #[inline(always)]
     fn renew_next_hop<T: Tables>(&self, tables: &T) {
         let (src, dst) = match self.peer {

@@ -109,7 +109,7 @@ events! {
     drop_race => DropRace in Drop,
     /// A port from the ring was still in use; should never count.
     drop_port_busy => DropPortBusy in Drop,
-    /// There is no route to the backend or back to the client.
+    /// There is no route to the backend or back to the client, or net.ipv4.conf.lo.forwarding (net.ipv6… of IPv6) is off.
     drop_no_route => DropNoRoute in Drop,
     /// The next hop's MAC is not known (yet).
     drop_no_neighbour => DropNoNeighbour in Drop,

@@ -79,7 +79,7 @@ async fn serve(
     options: &Options,
     pins: &PinDir,
 ) -> Result<()> {
-    let mut monitor = Monitor::new(balancer.daemon.netlink()).await?;
+    let mut monitor = Monitor::new(balancer.daemon.netlink())?;
     let mut reload = signal(SignalKind::hangup())?;
     let mut reopen = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -108,7 +108,7 @@ async fn serve(
             _ = sweep.tick() => warn(balancer.daemon.sweep()),
             _ = refresh.tick() => balancer.refresh().await,
             news = health.next() => balancer.note_health(&news),
-            Some(news) = monitor.next() => warn(balancer.daemon.note(news)),
+            Some(news) = monitor.next() => balancer.daemon.note(&news),
             Some(()) = reload.recv() => apply_file(&mut balancer, options).await,
             Some(()) = reopen.recv() => balancer.layer7.reopen_logs(),
             () = counters.serve(&metrics) => {}

@@ -31,7 +31,7 @@ const DETACH_PATIENCE: Duration = Duration::from_secs(2);
 /// How often to look whether it has.
 const DETACH_POLL: Duration = Duration::from_millis(5);
 
-/// Attaches `program` to every interface and detaches it from those that have a link and are not in the list.
+/// Attaches `program` to every interface.
 ///
 /// # Errors
 /// An interface has another XDP program or takes none.
@@ -43,12 +43,20 @@ pub fn attach(
 ) -> Result<()> {
     let generic = interfaces.iter().find(|interface| interface.xdp == Some(Mode::Generic));
     if let Some(interface) = generic {
-        tracing::info!("{} has generic XDP from an earlier start, so all interfaces get it", interface.name);
+        tracing::info!("{} has generic XDP already, so all interfaces get it", interface.name);
         attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
     } else if let Some(refusal) = attach_all(program, pins, interfaces, Mode::Native, unfinished)? {
         tracing::warn!("{refusal}: all interfaces fall back to generic XDP, which is several times slower");
         attach_all(program, pins, interfaces, Mode::Generic, unfinished)?;
     }
+    Ok(())
+}
+
+/// Detaches it from those that have a link and are not in the list.
+///
+/// # Errors
+/// A pin cannot be removed.
+pub fn detach_from_others(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     for name in pins.linked()? {
         if !interfaces.iter().any(|interface| interface.name == name) {
             fs::remove_file(pins.link(&name))?;
@@ -90,8 +98,15 @@ fn attach_all(
 /// Looks whether the interfaces can be ours, before anything is changed.
 ///
 /// # Errors
-/// One has an XDP program and no link of ours.
+/// One has an XDP program and no link of ours, or a data path of another version is there.
 pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
+    if let Some(other) = pins.other_version()? {
+        bail!(
+            "the data path of another version of Evenkeel is loaded ({}), whose sessions this one cannot take over: `evenkeel unload{}` drops it with all its sessions and lets this one start",
+            other.display(),
+            pins.option()
+        );
+    }
     match interfaces.iter().find(|interface| interface.xdp.is_some() && !pins.link(&interface.name).exists())
     {
         Some(interface) => Err(taken(&interface.name)),

@@ -16,17 +16,12 @@ use super::{
     apply::Applier,
     attach,
     clock::Clock,
+    devices::Devices,
     drain, egress,
     geometry::Geometry,
     health::Health,
     load::{Origin, SessionLog, load},
-    network::{
-        self,
-        interfaces::{self, Interface},
-        monitor::News,
-        neighbours::Neighbours,
-        own::Own,
-    },
+    network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, own::Own},
     pins::PinDir,
     reclaim::reclaim,
     registry::Registry,
@@ -53,6 +48,8 @@ const RECLAIM_PAUSE: Duration = Duration::from_millis(20);
 const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(1);
 /// After this time neighbours are looked at even if nothing seems to have changed.
 const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(10);
+/// How often to look whether route lookups may still start at `lo`: no message tells.
+const LOOKUPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A data path and what keeps it going.
 pub struct Daemon {
@@ -66,10 +63,12 @@ pub struct Daemon {
     handle: Handle,
     own: Own,
     neighbours: Neighbours,
-    interfaces: Vec<Interface>,
+    gateways: Gateways,
+    devices: Devices,
     stale_next_hops: bool,
     stale_neighbours: bool,
     neighbours_at: Instant,
+    lookups_at: Instant,
     origin: Origin,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
@@ -89,11 +88,12 @@ impl Daemon {
     ) -> Result<Self> {
         let handle = network::connect()?;
         let host = configuration.host.clone();
-        let interfaces = interfaces::named(&handle, &host.interfaces).await?;
-        let wires = interfaces::wires(&handle, &interfaces).await?;
+        let all = interfaces::all(&handle).await?;
+        let interfaces = interfaces::named(&host.interfaces, &all)?;
+        let wires = interfaces::wires(&interfaces, &all);
         attach::check(pins, &wires)?;
         let own = Own::new(handle.clone());
-        own.check_vips(&configuration.model.vips).await?;
+        own.check(&configuration.model.vips, &host.local_addresses.iter().copied().collect()).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) =
@@ -108,12 +108,14 @@ impl Daemon {
             sweeper: Sweeper::default(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
+            gateways: Gateways::new(handle.clone()),
             own,
             handle,
-            interfaces,
+            devices: Devices::new(host.interfaces.clone(), pins.clone(), loaded.programs, interfaces),
             stale_next_hops: true,
             stale_neighbours: false,
             neighbours_at: Instant::now(),
+            lookups_at: Instant::now(),
             applier: Applier { tables: loaded.tables, registry },
             health: Health::new(checker),
             clock: loaded.clock,
@@ -130,9 +132,10 @@ impl Daemon {
         }
         let started = async {
             daemon.follow(&configuration.model).await?;
-            attach::attach(loaded.programs.forwarder()?, pins, &wires, &mut unfinished)?;
-            steer::attach(loaded.programs.steering()?, pins, &mut unfinished)?;
-            egress::attach(loaded.programs.egress()?, pins, &wires, &mut unfinished)?;
+            daemon.devices.attach(&wires, &mut unfinished)?;
+            attach::detach_from_others(pins, &wires)?;
+            egress::detach_from_others(pins, &wires)?;
+            steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
@@ -177,7 +180,7 @@ impl Daemon {
         }
         self.refuse_a_new_family(&configuration.model)?;
         self.applier.check(&configuration.model)?;
-        self.own.check_vips(&configuration.model.vips).await
+        self.own.check(&configuration.model.vips, &BTreeSet::new()).await
     }
 
     /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
@@ -278,26 +281,12 @@ impl Daemon {
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
-    ///
-    /// # Errors
-    /// A map cannot be written.
-    pub fn note(&mut self, news: News) -> Result<()> {
+    pub fn note(&mut self, news: &News) {
         match news {
             News::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
             News::Neighbour => self.stale_next_hops = true,
-            News::Link(now) => {
-                let Some(known) = self.interfaces.iter_mut().find(|known| known.index == now.index) else {
-                    return Ok(());
-                };
-                let same = (known.mtu, known.mac, known.running) == (now.mtu, now.mac, now.running);
-                if !same {
-                    (known.mtu, known.mac, known.running) = (now.mtu, now.mac, now.running);
-                    (self.stale_next_hops, self.stale_neighbours) = (true, true);
-                    interfaces::write(&mut self.applier.tables, &self.interfaces)?;
-                }
-            }
+            News::Link(link) => self.devices.note(link),
         }
-        Ok(())
     }
 
     /// Lets sessions look for their next hops again if something has changed since the last call, and keeps our
@@ -306,6 +295,9 @@ impl Daemon {
     /// # Errors
     /// Netlink fails or a map cannot be written.
     pub async fn refresh(&mut self) -> Result<()> {
+        if self.devices.refresh(&self.handle, &mut self.applier.tables).await? {
+            (self.stale_next_hops, self.stale_neighbours) = (true, true);
+        }
         if std::mem::take(&mut self.stale_next_hops) {
             self.bump_generation()?;
         }
@@ -313,8 +305,17 @@ impl Daemon {
         if (self.stale_neighbours && age >= NEIGHBOUR_INTERVAL) || age >= NEIGHBOUR_REFRESH {
             self.stale_neighbours = false;
             // An interface that goes down loses its IPv6 addresses.
-            self.sync_own().await?;
+            let owned = self.sync_own().await;
             self.sync_neighbours(&Model::default()).await?;
+            owned?;
+        }
+        if self.lookups_at.elapsed() >= LOOKUPS_INTERVAL {
+            self.lookups_at = Instant::now();
+            for switch in network::let_lookups_start_at_lo()? {
+                tracing::warn!(
+                    "{switch} was turned off, and is on again: meanwhile new sessions found no route"
+                );
+            }
         }
         Ok(())
     }
@@ -351,15 +352,17 @@ impl Daemon {
     async fn sync_own(&self) -> Result<()> {
         let vips = self.applier.registry.model.vips.iter();
         let addresses: BTreeSet<IpAddr> = vips.chain(&self.host.local_addresses).copied().collect();
-        self.own.sync(&addresses, &self.interfaces).await
+        self.own.sync(&addresses, self.devices.present()).await
     }
 
-    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`.
+    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`; and for the
+    /// ways back to clients.
     async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
         let known = self.applier.registry.backends.iter().map(|((_, address), _)| address.ip());
         let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| member.ip());
         let backends = known.chain(coming).collect();
         self.neighbours_at = Instant::now();
-        self.neighbours.sync(&backends).await
+        let gateways = self.gateways.out_of(self.devices.present()).await;
+        self.neighbours.sync(&backends, gateways).await
     }
 }

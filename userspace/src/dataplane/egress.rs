@@ -10,8 +10,7 @@ use aya::programs::{
 
 use super::{attach::swap, load::Unfinished, network::interfaces::Interface, pins::PinDir};
 
-/// Attaches `program` to these interfaces, each with a wire of its own, and detaches it from those that have a link and
-/// are not in the list.
+/// Attaches `program` to these interfaces, each with a wire of its own.
 ///
 /// # Errors
 /// An interface takes none.
@@ -37,6 +36,14 @@ pub fn attach(
         link.pin(&path).map_err(|error| anyhow!("cannot pin {}: {error}", path.display()))?;
         unfinished.add(path);
     }
+    Ok(())
+}
+
+/// Detaches it from those that have a link and are not in the list.
+///
+/// # Errors
+/// A pin cannot be removed.
+pub fn detach_from_others(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     for name in pins.with_egress()? {
         if !interfaces.iter().any(|interface| interface.name == name) {
             std::fs::remove_file(pins.egress(&name))?;

@@ -11,12 +11,12 @@
 //!   → sweep    idle sessions end       (expiry, drain, guests: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
-//!   → network  routes, neighbours and interfaces that the data path leans on
+//!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now)
 //! ```
 //!
 //! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`;
-//! `report` and `traffic` read the
-//! maps for the commands that look in.
+//! `report` and `traffic` read the maps for
+//! the commands that look in.
 
 pub mod access;
 pub mod addresses;
@@ -24,6 +24,7 @@ pub mod apply;
 pub mod attach;
 pub mod clock;
 pub mod daemon;
+pub mod devices;
 pub mod drain;
 pub mod egress;
 pub mod expiry;

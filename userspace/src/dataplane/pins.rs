@@ -102,6 +102,15 @@ impl PinDir {
         Ok(names.map(|name| name.replace(DOT, ".")).collect())
     }
 
+    /// Where a data path of another version is pinned, if one is.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn other_version(&self) -> Result<Option<PathBuf>> {
+        let ours = self.version();
+        Ok(self.versions()?.into_iter().find(|version| *version != ours))
+    }
+
     /// Whether a data path of any version is pinned.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! The interfaces of the configuration, as the kernel has them.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
-    packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached},
+    packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 use xdp_ebpf::abi;
 
@@ -24,6 +24,8 @@ pub struct Interface {
     pub tags: [u32; 2],
     /// Whether it is a VLAN's.
     pub vlan: Option<Vlan>,
+    /// Whether its frames begin as Ethernet's do.
+    pub has_ethernet: bool,
     /// Largest IP packet in bytes.
     pub mtu: u32,
     /// Its MAC; zeros if it has none of six bytes.
@@ -32,6 +34,20 @@ pub struct Interface {
     pub running: bool,
     /// How its XDP program runs, if it has one.
     pub xdp: Option<Mode>,
+}
+
+impl Interface {
+    /// What the data path is to know of it.
+    fn record(&self) -> abi::Interface {
+        abi::Interface {
+            index: self.index,
+            device: self.device,
+            mtu: self.mtu,
+            tags: self.tags,
+            mac: self.mac,
+            ..abi::Interface::default()
+        }
+    }
 }
 
 /// How an interface runs its XDP program.
@@ -64,16 +80,15 @@ pub async fn all(handle: &Handle) -> Result<Vec<Interface>> {
     Ok(messages.iter().map(from_message).collect())
 }
 
-/// The interfaces with these names, in their order.
+/// Those of `all` with these names, in their order.
 ///
 /// # Errors
-/// One is not there, or is a VLAN that the data path cannot serve.
-pub async fn named(handle: &Handle, names: &[String]) -> Result<Vec<Interface>> {
-    let all = all(handle).await?;
+/// One is not there, or the data path cannot serve it.
+pub fn named(names: &[String], all: &[Interface]) -> Result<Vec<Interface>> {
     names
         .iter()
         .map(|name| match all.iter().find(|interface| interface.name == *name) {
-            Some(interface) => vlan::on_its_wire(interface, &all),
+            Some(interface) => usable(interface, all),
             None => {
                 let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
                 bail!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
@@ -82,14 +97,37 @@ pub async fn named(handle: &Handle, names: &[String]) -> Result<Vec<Interface>> 
         .collect()
 }
 
-/// The interfaces whose wires these are, each once: where XDP sits.
-///
-/// # Errors
-/// Netlink fails.
-pub async fn wires(handle: &Handle, interfaces: &[Interface]) -> Result<Vec<Interface>> {
-    let mut wires = all(handle).await?;
-    wires.retain(|wire| interfaces.iter().any(|interface| interface.device == wire.index));
-    Ok(wires)
+/// Those of `all` that have these names by now, in their order; one that the data path cannot serve is none. Each of
+/// `known` keeps its name as long as it is there, whatever it is called.
+pub fn present(names: &[String], known: &[Interface], all: &[Interface]) -> Vec<Interface> {
+    let mut present = Vec::new();
+    for name in names {
+        let before = known.iter().find(|known| known.name == *name);
+        let same = before.and_then(|before| all.iter().find(|interface| interface.index == before.index));
+        if let Some(interface) = same.or_else(|| all.iter().find(|interface| interface.name == *name)) {
+            match usable(interface, all) {
+                Ok(interface) => present.push(Interface { name: name.clone(), ..interface }),
+                Err(error) => tracing::warn!("{error:#}"),
+            }
+        }
+    }
+    present
+}
+
+fn usable(interface: &Interface, all: &[Interface]) -> Result<Interface> {
+    if !interface.has_ethernet {
+        bail!(
+            "host.interfaces: {} is no Ethernet interface, and the data path reads what comes as Ethernet frames",
+            interface.name
+        );
+    }
+    vlan::on_its_wire(interface, all)
+}
+
+/// Those of `all` whose wires these are, each once: where XDP sits.
+pub fn wires(interfaces: &[Interface], all: &[Interface]) -> Vec<Interface> {
+    let is_one = |wire: &&Interface| interfaces.iter().any(|interface| interface.device == wire.index);
+    all.iter().filter(is_one).cloned().collect()
 }
 
 /// What a netlink message says about an interface; of a VLAN's, not yet on whose wire it is.
@@ -100,6 +138,10 @@ pub fn from_message(message: &LinkMessage) -> Interface {
         device: message.header.index,
         tags: [0; 2],
         vlan: vlan::from_message(message),
+        has_ethernet: matches!(
+            message.header.link_layer_type,
+            LinkLayerType::Ether | LinkLayerType::Loopback
+        ),
         mtu: 0,
         mac: [0; 6],
         running: message.header.flags.contains(LinkFlags::Up | LinkFlags::Running),
@@ -124,10 +166,10 @@ pub fn from_message(message: &LinkMessage) -> Interface {
 }
 
 /// Writes the interfaces into `ek_interface` and `ek_device`. One that has a slot keeps it, because sessions name it;
-/// slots of others are cleared.
+/// slots of others are cleared, and so is that of one that is gone by now.
 ///
 /// # Errors
-/// A map cannot be written.
+/// A map cannot be written, or one is gone; all others are written.
 pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
     let mut slots = Vec::new();
     for slot in tables.interface.iter() {
@@ -139,22 +181,64 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
             *free.context("ek_interface is full")? = interface.index;
         }
     }
+    let mut failed = None;
     for (slot, index) in (0..).zip(slots) {
-        let record = match interfaces.iter().find(|interface| interface.index == index) {
-            Some(interface) => {
-                tables.device.set(slot, interface.device, None, 0)?;
-                abi::Interface {
-                    index,
-                    device: interface.device,
-                    mtu: interface.mtu,
-                    tags: interface.tags,
-                    mac: interface.mac,
-                    ..abi::Interface::default()
+        let mut record = abi::Interface::default();
+        if let Some(interface) = interfaces.iter().find(|interface| interface.index == index) {
+            match tables.device.set(slot, interface.device, None, 0) {
+                Ok(()) => record = interface.record(),
+                Err(error) => {
+                    failed =
+                        Some(Error::new(error).context(format!("nothing can be sent to {}", interface.name)));
                 }
             }
-            None => abi::Interface::default(),
-        };
+        }
         tables.interface.set(slot, record, 0)?;
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(name: &str, index: u32, kind: LinkLayerType) -> Interface {
+        let mut message = LinkMessage::default();
+        (message.header.index, message.header.link_layer_type) = (index, kind);
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        from_message(&message)
+    }
+
+    fn ethernet(name: &str, index: u32) -> Interface {
+        interface(name, index, LinkLayerType::Ether)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    #[test]
+    fn frames_of_another_kind_are_refused() {
+        let all = [ethernet("eth0", 2), interface("tun0", 3, LinkLayerType::None)];
+        assert_eq!(named(&names(&["eth0"]), &all).unwrap(), all[..1]);
+        let refusal = named(&names(&["eth0", "tun0"]), &all).unwrap_err().to_string();
+        assert!(refusal.starts_with("host.interfaces: tun0 is no Ethernet interface"), "{refusal}");
+        assert_eq!(present(&names(&["eth0", "tun0"]), &[], &all), all[..1]);
+    }
+
+    #[test]
+    fn an_interface_is_known_by_its_index_and_comes_back_by_its_name() {
+        let (wanted, known) = (names(&["eth0", "eth1"]), [ethernet("eth0", 2), ethernet("eth1", 3)]);
+        for (there, expected) in [
+            (&[("eth0", 2), ("eth1", 3)][..], &[("eth0", 2), ("eth1", 3)][..]),
+            (&[("renamed", 2), ("eth1", 3)], &[("eth0", 2), ("eth1", 3)]),
+            (&[("eth1", 3)], &[("eth1", 3)]),
+            (&[("eth1", 3), ("eth0", 9)], &[("eth0", 9), ("eth1", 3)]),
+        ] {
+            let all: Vec<_> = there.iter().map(|&(name, index)| ethernet(name, index)).collect();
+            let present = present(&wanted, &known, &all);
+            let found: Vec<_> = present.iter().map(|found| (found.name.as_str(), found.index)).collect();
+            assert_eq!(found, expected);
+        }
+    }
 }

@@ -1,13 +1,11 @@
-//! Listens to netlink for changes that make a known next hop wrong: routes, addresses, links, and neighbours that got
-//! another MAC. Neighbours flip between reachable and stale all the time; that is not news.
+//! Listens to netlink for changes that make a known next hop wrong: routes and rules, addresses, links, neighbours that
+//! got another MAC, and those of ours that got one at last. Neighbours flip between reachable and stale all the time; that
+//! is not news.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use anyhow::{Context, Result};
-use futures::{StreamExt, channel::mpsc::UnboundedReceiver};
+use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use rtnetlink::{
     Handle, MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
@@ -22,7 +20,7 @@ use rtnetlink::{
 use super::{
     PROTOCOL, addresses,
     interfaces::{self, Interface, from_message},
-    neighbours::{self, neighbour},
+    neighbours::{self, Hop, is_ours, neighbour},
 };
 
 /// More neighbours than this are forgotten, all at once, and that counts as a change of all.
@@ -31,11 +29,11 @@ const REMEMBERED: usize = 65_536;
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
-    /// Routes or addresses: next hops, and with them the neighbours to keep, may be others.
+    /// Routes, rules or addresses: next hops, and with them the neighbours to keep, may be others.
     Routes,
-    /// A neighbour has another MAC.
+    /// A neighbour has another MAC, or one of ours has its first.
     Neighbour,
-    /// A link came, went or changed.
+    /// A link came, went or changed; what it is by now is to be asked.
     Link(Interface),
 }
 
@@ -44,47 +42,62 @@ pub struct Monitor {
     handle: Handle,
     messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
     known: Known,
-    /// The kernel had no room for messages; what they said is to be read.
-    has_missed: bool,
+    /// What messages may have missed, while it is read.
+    reading: Option<BoxFuture<'static, Result<Everything>>>,
     /// What was read then.
     read: VecDeque<News>,
 }
 
+/// All that may have changed, as it is.
+struct Everything {
+    known: Known,
+    links: Vec<Interface>,
+}
+
+impl Everything {
+    async fn read(handle: Handle) -> Result<Self> {
+        Ok(Self { known: Known::read(&handle).await?, links: interfaces::all(&handle).await? })
+    }
+}
+
 impl Monitor {
-    /// Starts to listen, with the neighbours that there are as those that are known.
+    /// Starts to listen. The first news are what there is by then: it may have changed since somebody looked.
     ///
     /// # Errors
     /// The socket cannot be made.
-    pub async fn new(handle: &Handle) -> Result<Self> {
+    pub fn new(handle: &Handle) -> Result<Self> {
         let groups = [
             MulticastGroup::Link,
             MulticastGroup::Neigh,
             MulticastGroup::Ipv4Ifaddr,
             MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv4Rule,
             MulticastGroup::Ipv6Ifaddr,
             MulticastGroup::Ipv6Route,
+            MulticastGroup::Ipv6Rule,
         ];
         let (connection, _, messages) =
             rtnetlink::new_multicast_connection(&groups).context("cannot listen to netlink")?;
         tokio::spawn(connection);
-        Ok(Self {
-            known: Known::read(handle).await?,
-            handle: handle.clone(),
-            messages,
-            has_missed: false,
-            read: VecDeque::new(),
-        })
+        let reading = Some(Everything::read(handle.clone()).boxed());
+        Ok(Self { handle: handle.clone(), messages, known: Known::default(), reading, read: VecDeque::new() })
     }
 
-    /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up.
+    /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up, and nothing
+    /// begins anew.
     pub async fn next(&mut self) -> Option<News> {
         loop {
-            if self.has_missed {
-                if let Err(error) = self.read_all().await {
-                    tracing::warn!("cannot read what netlink had no room for: {error:#}");
-                    self.read.push_back(News::Routes);
+            if let Some(reading) = &mut self.reading {
+                let everything = reading.await;
+                self.reading = None;
+                match everything {
+                    Ok(Everything { known, links }) => {
+                        self.known = known;
+                        self.read.extend(links.into_iter().map(News::Link));
+                    }
+                    Err(error) => tracing::warn!("cannot read what netlink has not told: {error:#}"),
                 }
-                self.has_missed = false;
+                self.read.push_back(News::Routes);
             }
             if let Some(news) = self.read.pop_front() {
                 return Some(news);
@@ -96,31 +109,28 @@ impl Monitor {
                         return Some(news);
                     }
                 }
-                NetlinkPayload::Overrun(_) => self.has_missed = true,
+                // The kernel had no room for messages.
+                NetlinkPayload::Overrun(_) => {
+                    self.reading = Some(Everything::read(self.handle.clone()).boxed());
+                }
                 _ => {}
             }
         }
-    }
-
-    /// All that may have changed, as it is.
-    async fn read_all(&mut self) -> Result<()> {
-        self.known = Known::read(&self.handle).await?;
-        let links = interfaces::all(&self.handle).await?;
-        self.read = links.into_iter().map(News::Link).chain([News::Routes]).collect();
-        Ok(())
     }
 }
 
 #[derive(Default)]
 struct Known {
-    macs: HashMap<(u32, IpAddr), Vec<u8>>,
+    macs: HashMap<Hop, Vec<u8>>,
+    /// Those of ours whose MACs the kernel has.
+    resolved: HashSet<Hop>,
 }
 
 impl Known {
     async fn read(handle: &Handle) -> Result<Self> {
         let mut known = Self::default();
         for neighbour in neighbours::all(handle).await? {
-            known.moved(&neighbour);
+            known.is_news(&neighbour);
         }
         Ok(known)
     }
@@ -133,47 +143,64 @@ impl Known {
             }
             M::NewAddress(address) => (!addresses::is_ours(address)).then_some(News::Routes),
             M::DelAddress(_) => Some(News::Routes),
-            M::NewLink(link) => Some(News::Link(from_message(link))),
-            M::DelLink(link) => Some(News::Link(Interface { running: false, ..from_message(link) })),
-            M::NewNeighbour(neighbour) => self.moved(neighbour).then_some(News::Neighbour),
+            M::NewLink(link) | M::DelLink(link) => Some(News::Link(from_message(link))),
+            M::NewRule(_) | M::DelRule(_) => Some(News::Routes),
+            M::NewNeighbour(neighbour) => self.is_news(neighbour).then_some(News::Neighbour),
+            M::DelNeighbour(message) => {
+                neighbour(message).map(|hop| self.resolved.remove(&hop));
+                None
+            }
             _ => None,
         }
     }
 
-    /// Whether a neighbour that was known with one MAC has another.
-    fn moved(&mut self, message: &NeighbourMessage) -> bool {
+    /// Whether a neighbour that was known with one MAC has another, or one of ours has a MAC again: a session that looked
+    /// for its next hop meanwhile kept the one that it had.
+    fn is_news(&mut self, message: &NeighbourMessage) -> bool {
         let mac = message.attributes.iter().find_map(|attribute| match attribute {
             NeighbourAttribute::LinkLayerAddress(mac) => Some(mac.clone()),
             _ => None,
         });
-        let (Some(hop), Some(mac)) = (neighbour(message), mac) else { return false };
+        let Some(hop) = neighbour(message) else { return false };
+        let Some(mac) = mac else {
+            self.resolved.remove(&hop);
+            return false;
+        };
+        let is_resolved_now = is_ours(message) && self.resolved.insert(hop);
         if self.macs.len() >= REMEMBERED {
             self.macs.clear();
             self.macs.insert(hop, mac);
             return true;
         }
-        self.macs.insert(hop, mac.clone()).is_some_and(|old| old != mac)
+        self.macs.insert(hop, mac.clone()).is_some_and(|old| old != mac) || is_resolved_now
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use futures::channel::mpsc::unbounded;
     use rtnetlink::{
         packet_core::NetlinkHeader,
-        packet_route::{neighbour::NeighbourAddress, route::RouteMessage},
+        packet_route::{neighbour::NeighbourAddress, route::RouteMessage, rule::RuleMessage},
     };
+    use tokio::{task::yield_now, time::timeout};
 
     use super::*;
 
-    fn seen(known: &mut Known, last: u8, mac: Option<u8>) -> Option<News> {
+    fn message(last: u8, mac: Option<u8>) -> NeighbourMessage {
         let mut message = NeighbourMessage::default();
         message.header.ifindex = 2;
         message
             .attributes
             .push(NeighbourAttribute::Destination(NeighbourAddress::Inet([192, 0, 2, last].into())));
         message.attributes.extend(mac.map(|m| NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, m])));
-        known.news(&RouteNetlinkMessage::NewNeighbour(message))
+        message
+    }
+
+    fn seen(known: &mut Known, last: u8, mac: Option<u8>) -> Option<News> {
+        known.news(&RouteNetlinkMessage::NewNeighbour(message(last, mac)))
     }
 
     #[test]
@@ -187,6 +214,36 @@ mod tests {
     }
 
     #[test]
+    fn a_neighbour_of_ours_is_news_when_it_has_a_mac_at_last() {
+        let ours = |mac| {
+            let mut message = message(1, mac);
+            message.attributes.push(NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
+            message
+        };
+        let known = &mut Known::default();
+        let mut seen = |message| known.news(&message);
+        let new = |mac| RouteNetlinkMessage::NewNeighbour(ours(mac));
+        assert_eq!(seen(new(None)), None);
+        assert_eq!(seen(new(Some(7))), Some(News::Neighbour));
+        assert_eq!(seen(new(Some(7))), None, "it has had that");
+        for lost in [new(None), RouteNetlinkMessage::DelNeighbour(ours(Some(7)))] {
+            assert_eq!(seen(lost), None);
+            assert_eq!(
+                seen(new(Some(7))),
+                Some(News::Neighbour),
+                "sessions that looked meanwhile look again"
+            );
+        }
+    }
+
+    #[test]
+    fn rules_say_which_routes_count() {
+        for message in [RouteNetlinkMessage::NewRule, RouteNetlinkMessage::DelRule] {
+            assert_eq!(Known::default().news(&message(RuleMessage::default())), Some(News::Routes));
+        }
+    }
+
+    #[test]
     fn our_own_routes_are_no_news() {
         let mut route = RouteMessage::default();
         assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route.clone())), Some(News::Routes));
@@ -194,12 +251,30 @@ mod tests {
         assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route)), None);
     }
 
+    /// The daemon gives a wait up whenever it has something else to do.
+    #[tokio::test]
+    async fn the_first_news_are_what_there_is_however_often_the_wait_is_given_up() {
+        let mut monitor = Monitor::new(&super::super::connect().unwrap()).unwrap();
+        let mut links = Vec::new();
+        let everything = async {
+            loop {
+                match monitor.next().now_or_never() {
+                    Some(Some(News::Link(link))) => links.push(link.name),
+                    Some(_) => break,
+                    None => yield_now().await,
+                }
+            }
+        };
+        timeout(Duration::from_secs(5), everything).await.unwrap();
+        assert!(links.contains(&"lo".to_owned()), "{links:?}");
+    }
+
     #[tokio::test]
     async fn what_netlink_had_no_room_for_is_read() {
         let (sender, messages) = unbounded();
         let handle = super::super::connect().unwrap();
         let (known, read) = (Known::default(), VecDeque::new());
-        let mut monitor = Monitor { handle, messages, known, has_missed: false, read };
+        let mut monitor = Monitor { handle, messages, known, reading: None, read };
         let overrun = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Overrun(Vec::new()));
         sender.unbounded_send((overrun, SocketAddr::new(0, 0))).unwrap();
         drop(sender);

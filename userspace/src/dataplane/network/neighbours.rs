@@ -1,4 +1,4 @@
-//! Keeps the next hops towards the backends resolved: a managed neighbour entry (`NTF_EXT_MANAGED`, Linux 5.16) is
+//! Keeps the next hops towards the backends, and the gateways to clients, resolved: a managed neighbour entry (`NTF_EXT_MANAGED`, Linux 5.16) is
 //! one that the kernel itself keeps fresh. The data path cannot ask for a MAC; it finds one or drops.
 
 use std::{
@@ -16,17 +16,17 @@ use rtnetlink::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
             NeighbourState,
         },
-        route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteVia},
+        route::{RouteHeader, RouteMessage, RouteProtocol},
     },
 };
 
-use super::{PROTOCOL, reason};
+use super::{LOOPBACK, PROTOCOL, gateways, reason};
 
 /// How often to look whether a neighbour is resolved.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Interface and address of a neighbour.
-type Hop = (u32, IpAddr);
+pub type Hop = (u32, IpAddr);
 
 /// The neighbours that we keep resolved.
 pub struct Neighbours {
@@ -39,14 +39,14 @@ impl Neighbours {
         Self { handle }
     }
 
-    /// Has the kernel keep the next hops towards these backends resolved, and those of earlier ones no longer. A
-    /// backend without a route has none; the data path counts what it drops for that. A next hop whose MAC somebody has
-    /// set stays theirs.
+    /// Has the kernel keep the next hops towards these backends and these gateways resolved, and those of earlier ones no
+    /// longer. A backend without a route has none; the data path counts what it drops for that. A next hop whose MAC
+    /// somebody has set stays theirs.
     ///
     /// # Errors
     /// Netlink fails.
-    pub async fn sync(&self, backends: &BTreeSet<IpAddr>) -> Result<()> {
-        let mut wanted = BTreeSet::new();
+    pub async fn sync(&self, backends: &BTreeSet<IpAddr>, gateways: BTreeSet<Hop>) -> Result<()> {
+        let mut wanted = gateways;
         for &backend in backends {
             wanted.extend(self.next_hop(backend).await);
         }
@@ -99,14 +99,17 @@ impl Neighbours {
     /// # Errors
     /// Netlink fails.
     pub async fn remove_all(&self) -> Result<()> {
-        self.sync(&BTreeSet::new()).await
+        self.sync(&BTreeSet::new(), BTreeSet::new()).await
     }
 
     async fn next_hop(&self, to: IpAddr) -> Option<Hop> {
-        let question = match to {
+        let mut question = match to {
             IpAddr::V4(to) => RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(to, 32).build(),
             IpAddr::V6(to) => RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(to, 128).build(),
         };
+        // Which route it is, the kernel says.
+        let RouteHeader { table, protocol, kind, .. } = &mut question.header;
+        (*table, *protocol, *kind) = Default::default();
         let mut answers = std::pin::pin!(self.handle.route().get(question).execute());
         hop(&answers.try_next().await.ok()??, to)
     }
@@ -140,7 +143,8 @@ async fn entries(handle: &Handle) -> Result<Vec<(Hop, NeighbourMessage)>> {
     Ok(all.into_iter().filter_map(|message| Some((neighbour(&message)?, message))).collect())
 }
 
-fn is_ours(message: &NeighbourMessage) -> bool {
+/// Whether this neighbour is one that we have the kernel keep resolved.
+pub fn is_ours(message: &NeighbourMessage) -> bool {
     message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
 }
 
@@ -178,16 +182,6 @@ fn has_mac(message: &NeighbourMessage) -> bool {
 }
 
 fn hop(route: &RouteMessage, to: IpAddr) -> Option<Hop> {
-    let mut gateway = to;
-    let mut interface = None;
-    for attribute in &route.attributes {
-        match attribute {
-            RouteAttribute::Gateway(RouteAddress::Inet(address)) => gateway = (*address).into(),
-            RouteAttribute::Gateway(RouteAddress::Inet6(address))
-            | RouteAttribute::Via(RouteVia::Inet6(address)) => gateway = (*address).into(),
-            RouteAttribute::Oif(index) => interface = Some(*index),
-            _ => {}
-        }
-    }
-    interface.filter(|&index| index != 1).map(|index| (index, gateway))
+    let interface = gateways::interface(&route.attributes).filter(|&index| index != LOOPBACK)?;
+    Some((interface, gateways::gateway(&route.attributes).unwrap_or(to)))
 }

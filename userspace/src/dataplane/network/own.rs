@@ -22,13 +22,13 @@ impl Own {
         Self { routes: Routes::new(handle.clone()), addresses: Addresses::new(handle) }
     }
 
-    /// Looks whether the VIPs can be ours.
+    /// Looks whether the VIPs and local addresses can be ours.
     ///
     /// # Errors
-    /// One is an address of this host, or somebody else made it local.
-    pub async fn check_vips(&self, vips: &BTreeSet<IpAddr>) -> Result<()> {
+    /// A VIP is an address of this host, or somebody else made it local; or one of both is a broadcast address.
+    pub async fn check(&self, vips: &BTreeSet<IpAddr>, local_addresses: &BTreeSet<IpAddr>) -> Result<()> {
         let (v4, v6) = by_family(vips);
-        self.routes.check_vips(&v4).await?;
+        self.routes.check(&v4, &by_family(local_addresses).0).await?;
         self.addresses.check_vips(&v6).await
     }
 

@@ -1,19 +1,17 @@
 //! Local routes for IPv4 VIPs and local addresses: `local <address>/32 dev lo` in table `local`, so that the kernel
 //! takes the addresses for its own and answers ARP for them.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::{collections::BTreeSet, net::Ipv4Addr, pin::pin};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
     packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
 };
 
-use super::{PROTOCOL, errno, reason};
+use super::{LOOPBACK, PROTOCOL, errno, reason};
 
-/// The index of `lo` in every network namespace.
-const LOOPBACK: u32 = 1;
 /// The table that says which addresses are the host's own.
 const TABLE_LOCAL: u8 = 255;
 
@@ -22,9 +20,11 @@ pub struct Routes {
     handle: Handle,
 }
 
+/// A route in the table `local` to one address.
 struct LocalRoute {
     address: Ipv4Addr,
-    prefix: u8,
+    /// To the host itself; else the address is a broadcast address, say.
+    is_local: bool,
     ours: bool,
     message: RouteMessage,
 }
@@ -35,17 +35,22 @@ impl Routes {
         Self { handle }
     }
 
-    /// Looks whether the VIPs can be ours.
+    /// Looks whether the VIPs and local addresses can be ours.
     ///
     /// # Errors
-    /// One is an address of this host, or somebody else made it local.
-    pub async fn check_vips(&self, vips: &BTreeSet<Ipv4Addr>) -> Result<()> {
-        for route in self.local().await? {
-            if !route.ours && route.prefix == 32 && vips.contains(&route.address) {
+    /// A VIP is an address of this host, or somebody else made it local; or one of both is a broadcast address.
+    pub async fn check(&self, vips: &BTreeSet<Ipv4Addr>, local_addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
+        for LocalRoute { address, is_local, ours, .. } in self.table().await? {
+            let is_vip = vips.contains(&address);
+            if !is_local && (is_vip || local_addresses.contains(&address)) {
+                let what = if is_vip { "VIP" } else { "host.local_addresses:" };
                 bail!(
-                    "VIP {} is local to this host already (`ip route show table local {}`): remove that address or route, or give the load balancer another VIP",
-                    route.address,
-                    route.address
+                    "{what} {address} is a broadcast address of this host (`ip route show table local {address}`), which nobody can have: take another"
+                );
+            }
+            if is_vip && !ours {
+                bail!(
+                    "VIP {address} is local to this host already (`ip route show table local {address}`): remove that address or route, or give the load balancer another VIP"
                 );
             }
         }
@@ -59,8 +64,8 @@ impl Routes {
     /// The kernel refuses.
     pub async fn sync(&self, addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
         let mut missing = addresses.clone();
-        for route in self.local().await? {
-            if route.prefix == 32 && addresses.contains(&route.address) {
+        for route in self.table().await? {
+            if route.is_local && addresses.contains(&route.address) {
                 missing.remove(&route.address);
             } else if route.ours {
                 self.remove(route).await?;
@@ -68,12 +73,12 @@ impl Routes {
         }
         for address in missing {
             let added = self.handle.route().add(ours(address)).execute().await;
-            match added {
-                Err(error) if errno(&error) != Some(libc::EEXIST) => {
-                    return Err(anyhow!("cannot make {address} local: {}", reason(&error)));
-                }
-                _ => {}
-            }
+            added.map_err(|error| {
+                anyhow!(
+                    "cannot make {address} local, `ip route show table local {address}` may say why: {}",
+                    reason(&error)
+                )
+            })?;
         }
         Ok(())
     }
@@ -83,7 +88,7 @@ impl Routes {
     /// # Errors
     /// The kernel refuses.
     pub async fn remove_all_of(&self, addresses: &BTreeSet<Ipv4Addr>) -> Result<()> {
-        for route in self.local().await? {
+        for route in self.table().await? {
             if route.ours && addresses.contains(&route.address) {
                 self.remove(route).await?;
             }
@@ -101,11 +106,23 @@ impl Routes {
         }
     }
 
-    async fn local(&self) -> Result<Vec<LocalRoute>> {
-        let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
-        let routes: Vec<_> =
-            self.handle.route().get(all).execute().try_collect().await.context("cannot list routes")?;
-        Ok(routes.into_iter().filter_map(local_route).collect())
+    async fn table(&self) -> Result<Vec<LocalRoute>> {
+        let table = RouteMessageBuilder::<Ipv4Addr>::new()
+            .table_id(TABLE_LOCAL.into())
+            .protocol(RouteProtocol::Unspec)
+            .kind(RouteType::Unspec)
+            .build();
+        let mut routes = Vec::new();
+        let mut listed = pin!(self.handle.route().get(table).execute());
+        loop {
+            match listed.try_next().await {
+                Ok(Some(message)) => routes.extend(local_route(message)),
+                Ok(None) => return Ok(routes),
+                // No interface is up yet, and there is no such table.
+                Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(routes),
+                Err(error) => bail!("cannot list the table local: {}", reason(&error)),
+            }
+        }
     }
 }
 
@@ -121,13 +138,14 @@ fn ours(address: Ipv4Addr) -> RouteMessage {
 }
 
 fn local_route(message: RouteMessage) -> Option<LocalRoute> {
-    if message.header.table != TABLE_LOCAL || message.header.kind != RouteType::Local {
+    if message.header.table != TABLE_LOCAL || message.header.destination_prefix_length != 32 {
         return None;
     }
     let address = message.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
         _ => None,
     })?;
+    let is_local = message.header.kind == RouteType::Local;
     let ours = message.header.protocol == RouteProtocol::Other(PROTOCOL);
-    Some(LocalRoute { address, prefix: message.header.destination_prefix_length, ours, message })
+    Some(LocalRoute { address, is_local, ours, message })
 }
