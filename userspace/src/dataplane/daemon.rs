@@ -78,7 +78,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Anything that keeps it from forwarding, in one line. A new data path is gone again then; one that was there
-    /// goes on as it was.
+    /// goes on, as it was unless a map or a route could not be written.
     pub async fn start(
         object: &[u8],
         pins: &PinDir,
@@ -131,12 +131,13 @@ impl Daemon {
             }
         }
         let started = async {
-            daemon.follow(&configuration.model).await?;
+            // Before the configuration: what cannot be attached leaves an earlier process's as it is.
             daemon.devices.attach(&wires, &mut unfinished)?;
-            attach::detach_from_others(pins, &wires)?;
-            egress::detach_from_others(pins, &wires)?;
             steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
+            daemon.follow(&configuration.model).await?;
+            attach::detach_from_others(pins, &wires)?;
+            egress::detach_from_others(pins, &wires)?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
             daemon.health.follow(&mut daemon.applier)

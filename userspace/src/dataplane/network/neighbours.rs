@@ -1,5 +1,6 @@
-//! Keeps the next hops towards the backends, and the gateways to clients, resolved: a managed neighbour entry (`NTF_EXT_MANAGED`, Linux 5.16) is
-//! one that the kernel itself keeps fresh. The data path cannot ask for a MAC; it finds one or drops.
+//! Keeps the next hops towards the backends, and the gateways to clients, resolved: a managed neighbour entry
+//! (`NTF_EXT_MANAGED`, Linux 5.16) is one that the kernel itself keeps fresh. The data path cannot ask for a MAC; it finds
+//! one or drops.
 
 use std::{
     collections::BTreeSet,
