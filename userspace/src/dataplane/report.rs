@@ -109,7 +109,8 @@ pub enum MemberState {
 pub enum MemberHealth {
     /// It takes new sessions.
     Up,
-    /// It takes none, whatever its weight: its checks fail, or it has not passed its first one.
+    /// It takes none, whatever its weight: its checks fail. Or it has not passed its first one, and takes some only while
+    /// nobody of its pool is known to be well.
     Down,
     /// It is not checked, or has not been yet since its pool's check changed, and so counts as well.
     Unchecked,

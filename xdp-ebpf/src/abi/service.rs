@@ -230,7 +230,7 @@ pub struct Backend {
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
-    /// looks only for a client that sticks to this member: one that is down is in no slot.
+    /// looks only for a client that sticks to this member; for all others the slots say who takes connections.
     pub health: u8,
     /// The number of the checker's last failure, also of one that it has recovered from; 0 for none.
     pub reason: u8,
