@@ -11,13 +11,10 @@ use std::{
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use openssl::x509::X509;
 
-/// What Pingora's settings for a member have.
-pub type Authorities = Arc<Box<[X509]>>;
-
 /// All of them. None if there is no such file where distributions have one, nor where `SSL_CERT_FILE` and
-/// `SSL_CERT_DIR` say; without the file, those of the directory.
-pub fn of_host() -> Authorities {
-    static ALL: LazyLock<Authorities> = LazyLock::new(|| Arc::new(read().into()));
+/// `SSL_CERT_DIR` say; without the file, those of the directory. As Pingora's settings for a member have them.
+pub fn of_host() -> Arc<Box<[X509]>> {
+    static ALL: LazyLock<Arc<Box<[X509]>>> = LazyLock::new(|| Arc::new(read().into()));
     ALL.clone()
 }
 

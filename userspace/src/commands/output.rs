@@ -29,12 +29,15 @@ pub enum Format {
     Json,
 }
 
+/// Spaces between two columns of a table.
+pub const GAP: u16 = 2;
+
 /// A table without lines; columns listed in `numbers` are set flush right.
 pub fn table<const N: usize>(header: [&str; N], numbers: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
+        column.set_padding((0, GAP));
     }
     for &number in numbers {
         if let Some(column) = table.column_mut(number) {

@@ -14,7 +14,7 @@ use evenkeel::dataplane::{
 };
 use serde::{Serialize, Serializer};
 
-use super::output::{Format, View, json, table, to_stdout};
+use super::output::{Format, GAP, View, json, table, to_stdout};
 
 /// Rows that are set in columns together.
 const PAGE: usize = 1000;
@@ -69,7 +69,7 @@ fn cells(session: &Session) -> [String; COLUMNS] {
 
 /// How wide a page's columns were, with the space behind them.
 fn widths(page: &Table) -> Vec<u16> {
-    page.column_max_content_widths().into_iter().map(|width| width + 2).collect()
+    page.column_max_content_widths().into_iter().map(|width| width + GAP).collect()
 }
 
 /// An array of what this gives; once.

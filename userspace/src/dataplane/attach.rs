@@ -52,20 +52,6 @@ pub fn attach(
     Ok(())
 }
 
-/// Detaches it from those that have a link and are not in the list.
-///
-/// # Errors
-/// A pin cannot be removed.
-pub fn detach_from_others(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
-    for name in pins.linked()? {
-        if !interfaces.iter().any(|interface| interface.name == name) {
-            fs::remove_file(pins.link(&name))?;
-            tracing::info!("{name} is no longer in host.interfaces: XDP detached");
-        }
-    }
-    Ok(())
-}
-
 /// Attaches to every interface in `mode`. What the first one says that takes no program in the driver, if one does
 /// not.
 fn attach_all(

@@ -17,7 +17,7 @@ use super::{
     attach,
     clock::Clock,
     devices::Devices,
-    drain, egress,
+    drain,
     geometry::Geometry,
     health::Health,
     load::{Origin, SessionLog, load},
@@ -136,8 +136,7 @@ impl Daemon {
             steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
             network::let_lookups_start_at_lo()?;
             daemon.follow(&configuration.model).await?;
-            attach::detach_from_others(pins, &wires)?;
-            egress::detach_from_others(pins, &wires)?;
+            daemon.devices.detach_from_others(&wires)?;
             daemon.sync_own().await?;
             // Not before: an interface may lose packets while a program comes to it, probes too.
             daemon.health.follow(&mut daemon.applier)

@@ -1,6 +1,8 @@
 //! The interfaces of the configuration as they are by now, and the programs on them. One that goes away is forgotten; what
 //! comes under its name later is another one for the kernel, and gets the programs.
 
+use std::fs;
+
 use anyhow::Result;
 use rtnetlink::Handle;
 
@@ -44,6 +46,22 @@ impl Devices {
     pub fn attach(&mut self, wires: &[Interface], unfinished: &mut Unfinished) -> Result<()> {
         attach::attach(self.programs.forwarder()?, &self.pins, wires, unfinished)?;
         egress::attach(self.programs.egress()?, &self.pins, wires, unfinished)
+    }
+
+    /// Takes the programs off all interfaces but these wires.
+    ///
+    /// # Errors
+    /// A pin cannot be removed.
+    pub fn detach_from_others(&self, wires: &[Interface]) -> Result<()> {
+        let is_other = |name: &String| !wires.iter().any(|wire| wire.name == *name);
+        for name in self.pins.linked()?.into_iter().filter(is_other) {
+            fs::remove_file(self.pins.link(&name))?;
+            tracing::info!("{name} is no longer in host.interfaces: XDP detached");
+        }
+        for name in self.pins.with_egress()?.into_iter().filter(is_other) {
+            fs::remove_file(self.pins.egress(&name))?;
+        }
+        Ok(())
     }
 
     /// Takes note of a link that came, went or changed; [`Self::refresh`] acts on it.

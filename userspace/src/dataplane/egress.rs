@@ -38,16 +38,3 @@ pub fn attach(
     }
     Ok(())
 }
-
-/// Detaches it from those that have a link and are not in the list.
-///
-/// # Errors
-/// A pin cannot be removed.
-pub fn detach_from_others(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
-    for name in pins.with_egress()? {
-        if !interfaces.iter().any(|interface| interface.name == name) {
-            std::fs::remove_file(pins.egress(&name))?;
-        }
-    }
-    Ok(())
-}
