@@ -6,20 +6,17 @@
 //! every member has its exact share to within 1 − 1/(2n − 2) for n members, and no algorithm does better for all
 //! weights. It also needs one heap operation per pick where nginx's looks at all members.
 //!
-//! `dataplane/` turns the sequence into a block of `ek_slot`.
+//! `dataplane/` turns the sequence into a block of slots.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::{
-    maglev,
-    model::{Algorithm, Pool},
-};
+use crate::{algorithm::Algorithm, maglev};
 
-/// The length of a pool's block of `ek_slot` while all its members are up; with fewer of them it is not longer.
-pub fn slots(pool: &Pool) -> u64 {
-    let weights: Vec<u16> = pool.members.values().copied().collect();
-    match pool.algorithm {
-        Algorithm::WeightedRoundRobin { .. } => period(&weights),
+/// The length of a pool's block of slots while all its members are up, by their weights; with fewer of them it is not
+/// longer.
+pub fn slots<R>(algorithm: &Algorithm<R>, weights: &[u16]) -> u64 {
+    match algorithm {
+        Algorithm::WeightedRoundRobin(_) => period(weights),
         Algorithm::SourceHash => maglev::size(weights.len()).into(),
         Algorithm::WeightedLeastConnections => weights.len() as u64,
     }
@@ -34,8 +31,7 @@ fn period(weights: &[u16]) -> u64 {
 /// The sequence of member indexes to pick, then to repeat: [`period`] long, each member in it as often as its weight
 /// over the weights' greatest common divisor says, so never with weight 0.
 ///
-/// Takes memory and time in proportion to [`period`]; the configuration limits that to
-/// [`xdp_ebpf::abi::MAX_POOL_SLOTS`].
+/// Takes memory and time in proportion to [`period`], which [`crate::capacity::Capacity::pool_slots`] limits.
 pub fn smooth_wrr(weights: &[u16]) -> Vec<u32> {
     let (divisor, period) = (divisor(weights), period(weights));
     let mut members: Vec<Member> = (0u32..)

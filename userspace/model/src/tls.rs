@@ -1,30 +1,14 @@
-//! TLS: certificates and keys, what an HTTPS listener does with them, and what a pool asks of its members.
+//! TLS: certificates and keys, versions and ciphers, and what a pool asks of its members.
 //!
-//! Checked by `l7/tls` before one of these is made: whoever has one can use it.
+//! `pki` makes certificates from PEM and checks them before one of these is made.
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
-/// TLS towards the clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tls {
-    /// Whether HTTP/2 is offered beside HTTP/1.1.
-    pub http2: bool,
-    /// Never empty. For a name that a client asks for, the first that is for exactly this name, else the first that
-    /// has a wildcard for it.
-    pub certificates: Vec<Arc<ServerCertificate>>,
-    /// For clients that ask for another name, or for none; one of `certificates`.
-    pub default_certificate: Arc<ServerCertificate>,
-    /// If given, only clients with a certificate of these are let in.
-    pub client_ca: Option<Arc<Authorities>>,
-    /// Versions and ciphers.
-    pub policy: TlsPolicy,
-}
+use crate::value::DnsName;
 
 /// A server's certificate with its key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerCertificate {
-    /// Its name in the configuration.
-    pub name: String,
     /// DER. The server's own comes first, and each is issued by the next.
     pub chain: Vec<Vec<u8>>,
     /// Of the first in the chain.
@@ -54,10 +38,7 @@ impl Staple {
 
 impl fmt::Debug for ServerCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerCertificate")
-            .field("name", &self.name)
-            .field("domains", &self.domains)
-            .finish_non_exhaustive()
+        f.debug_struct("ServerCertificate").field("domains", &self.domains).finish_non_exhaustive()
     }
 }
 
@@ -86,15 +67,13 @@ impl fmt::Debug for PrivateKey {
 /// Certificates of authorities whose certificates are trusted.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Authorities {
-    /// Their name in the configuration.
-    pub name: String,
     /// DER; never empty.
     pub certificates: Vec<Vec<u8>>,
 }
 
 impl fmt::Debug for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Authorities").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Authorities").field("certificates", &self.certificates.len()).finish()
     }
 }
 
@@ -155,19 +134,19 @@ impl TlsPolicy {
 /// TLS towards the members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberTls {
-    /// The name that is asked for (SNI). Empty if members are asked for none.
-    pub server_name: String,
-    /// Whose certificates are good.
+    /// The name that members are asked for (SNI).
+    pub server_name: Option<DnsName>,
+    /// Which members' certificates are good.
     pub verify: MemberTrust,
 }
 
 /// Which members' certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemberTrust {
-    /// Those for the server name, which is not empty then, issued by one of these.
+    /// Those for the server name, which is given then, issued by one of these.
     Authorities(Arc<Authorities>),
-    /// Those for the server name, which is not empty then, issued by an authority that this host trusts.
+    /// Those for the server name, which is given then, issued by an authority that this host trusts.
     System,
-    /// Every one: whoever can answer in a member's place can read and change everything.
+    /// Every one: whatever can answer in a member's place can read and change everything.
     Anyone,
 }

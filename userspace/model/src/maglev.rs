@@ -3,7 +3,7 @@
 //! Every member has its own order of the table's entries, from its address and port alone; members take turns, each
 //! taking the first entry of its order that is still free. So every host that has the same members has the same
 //! table, and a member that goes leaves the others' entries nearly as they were. `dataplane/` puts the table into
-//! `ek_slot`, and the XDP program looks it up by [`xdp_ebpf::abi::source_slot`].
+//! the slots that the XDP program looks up by a hash of the client's address.
 
 use std::net::{IpAddr, SocketAddr};
 

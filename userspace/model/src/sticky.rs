@@ -1,16 +1,19 @@
 //! How the clients of an HTTP pool stay with their members, and when a member rests.
-//!
-//! Read from the file by `config/picking`, put to work by `l7/pick`.
 
-use std::time::Duration;
+use crate::value::{CookieMinutes, EjectionShare, Failures, Remembered, Seconds, StickyMinutes, Token};
+
+/// For how long a client of Layer 4 stays, unless the operator says (OTC guide, table 4-3).
+pub const STICKY_MINUTES: StickyMinutes = StickyMinutes::literal(20);
+/// The same of a client with a cookie.
+pub const COOKIE_MINUTES: CookieMinutes = CookieMinutes::literal(20);
 
 /// How clients stay with the member that answered them before; round robin only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
     /// What they are known by.
     pub by: StickyBy,
-    /// For how long; whole minutes, 1 to 1440.
-    pub time: Duration,
+    /// For how long.
+    pub time: CookieMinutes,
     /// Whether clients of a member that has weight 0 or was removed go on with it until their time ends.
     pub drain: bool,
 }
@@ -21,18 +24,21 @@ pub enum StickyBy {
     /// A cookie that the balancer sets.
     BalancerCookie {
         /// Its name; one is made from the pool's if none is given.
-        name: Option<String>,
+        name: Option<Token>,
         /// To whom the browser sends it.
         same_site: SameSite,
     },
     /// A cookie that the application sets.
     ApplicationCookie {
         /// Its name.
-        name: String,
-        /// Of how many values the balancer remembers the member, at least 1; the least recently used are forgotten.
-        remembered: usize,
+        name: Token,
+        /// Of how many values the balancer remembers the member; the least recently used are forgotten.
+        remembered: Remembered,
     },
 }
+
+/// Of how many values of an application's cookie the member is remembered, unless the operator says.
+pub const REMEMBERED: Remembered = Remembered::literal(65_536);
 
 /// Whether a browser sends a cookie with requests that other sites cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,17 +69,17 @@ impl SameSite {
 /// When a member that fails requests gets none for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ejection {
-    /// After this many failures in a row, at least 1.
-    pub failures: u32,
+    /// After this many failures in a row.
+    pub failures: Failures,
     /// For how long the first time; each time that follows without a good answer between takes that much longer, up to
     /// ten times as long.
-    pub time: Duration,
-    /// How many members of a pool may rest at once, in per cent, rounded down.
-    pub share: u8,
+    pub time: Seconds,
+    /// How many members of a pool may rest at once, rounded down.
+    pub share: EjectionShare,
 }
 
 impl Default for Ejection {
     fn default() -> Self {
-        Self { failures: 5, time: Duration::from_secs(10), share: 50 }
+        Self { failures: Failures::literal(5), time: Seconds::literal(10), share: EjectionShare::literal(50) }
     }
 }

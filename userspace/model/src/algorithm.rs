@@ -1,0 +1,49 @@
+//! How a pool's members share the connections.
+
+/// How a pool's members share the connections. `R` is what only turns can have (OTC guide, table 4-3): stickiness, and
+/// at Layer 7 slow start. The other algorithms choose by something else than whose turn it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Algorithm<R> {
+    /// Smooth weighted round robin.
+    WeightedRoundRobin(R),
+    /// The fewest connections for its weight; at most [`crate::capacity::Capacity::least_members`] members.
+    WeightedLeastConnections,
+    /// Consistent hash of the client's address (Maglev).
+    SourceHash,
+}
+
+impl<R: Default> Default for Algorithm<R> {
+    fn default() -> Self {
+        Self::WeightedRoundRobin(R::default())
+    }
+}
+
+impl<R> Algorithm<R> {
+    /// Its name in files.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::WeightedRoundRobin(_) => "weighted-round-robin",
+            Self::WeightedLeastConnections => "weighted-least-connections",
+            Self::SourceHash => "source-hash",
+        }
+    }
+
+    /// What turns have, if these are turns.
+    pub const fn turns(&self) -> Option<&R> {
+        match self {
+            Self::WeightedRoundRobin(turns) => Some(turns),
+            Self::WeightedLeastConnections | Self::SourceHash => None,
+        }
+    }
+
+    /// The same algorithm without what only turns have.
+    pub const fn bare(&self) -> Algorithm<()> {
+        match self {
+            Self::WeightedRoundRobin(_) => Algorithm::WeightedRoundRobin(()),
+            Self::WeightedLeastConnections => Algorithm::WeightedLeastConnections,
+            Self::SourceHash => Algorithm::SourceHash,
+        }
+    }
+}
+
+impl Copy for Algorithm<()> {}

@@ -1,0 +1,157 @@
+//! The rules between objects: what must hold beyond what the types of their values see to. Pure.
+//!
+//! ```text
+//! references  what is named is there, and is of the right kind
+//!   → pools      members, algorithms, health monitors
+//!   → listeners  ports, policies, redirections
+//!   → addresses  no address has two roles
+//!   → room       the data path has room for all of it, and for changes of it
+//! ```
+//!
+//! A problem is told where it is, not where it leads to: what refers to an object that could not be read is not blamed.
+
+mod addresses;
+mod listeners;
+mod pools;
+mod references;
+mod room;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashSet, fmt, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::{
+    capacity::Capacity,
+    host::LocalAddresses,
+    id::{Id, Kind},
+    object::{Map, Objects},
+};
+
+/// What objects are checked against, beside each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The host's local addresses; none if they are not known, and then nothing is said about them.
+    pub local_addresses: &'a LocalAddresses,
+    /// How much of everything there may be.
+    pub capacity: &'a Capacity,
+    /// Ids of objects that are meant to be there and could not be read. References to them are good.
+    pub unread: &'a HashSet<Uuid>,
+    /// Objects that were checked with the same surroundings before: what these share with them is not looked at again
+    /// where no other object matters.
+    pub before: Option<&'a Objects>,
+}
+
+/// Something that must not be, one line when shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub at: At,
+    /// What is wrong.
+    pub reason: String,
+    /// The other place that `reason` ends with, if it does: "80 is another listener's" (that one).
+    pub other: Option<At>,
+    /// What would be right.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, reason, other, remedy } = self;
+        write!(f, "{at}: {reason}")?;
+        if let Some(other) = other {
+            write!(f, " ({other})")?;
+        }
+        write!(f, "; {remedy}")
+    }
+}
+
+/// An object, or a field of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct At {
+    /// The kind of the object: [`Kind::NAME`], or "host".
+    pub kind: &'static str,
+    /// Its id; nil for the host.
+    pub id: Uuid,
+    /// The field, as in files; empty for the object as a whole.
+    pub field: &'static str,
+    /// Which one of a list, from 0.
+    pub index: Option<usize>,
+}
+
+impl At {
+    /// An object as a whole.
+    pub fn object<T: Kind>(id: Id<T>) -> Self {
+        Self { kind: T::NAME, id: id.uuid(), field: "", index: None }
+    }
+
+    /// A field of an object.
+    pub fn field<T: Kind>(id: Id<T>, field: &'static str) -> Self {
+        Self { field, ..Self::object(id) }
+    }
+
+    /// One of a list.
+    pub fn nth(self, index: usize) -> Self {
+        Self { index: Some(index), ..self }
+    }
+
+    /// The host's local addresses.
+    pub fn local_addresses() -> Self {
+        Self { kind: "host", id: Uuid::nil(), field: "local_addresses", index: None }
+    }
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind)?;
+        if !self.id.is_nil() {
+            write!(f, " {}", self.id)?;
+        }
+        match (self.field, self.index) {
+            ("", _) => Ok(()),
+            (field, None) => write!(f, ": {field}"),
+            (field, Some(index)) => write!(f, ": {field}[{index}]"),
+        }
+    }
+}
+
+/// All that is wrong with the objects, causes before what follows from them; empty if they can be served.
+pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem> {
+    let mut check = Check { objects, surroundings, problems: Vec::new() };
+    check.references();
+    check.pools();
+    check.listeners();
+    check.addresses();
+    check.room();
+    check.problems
+}
+
+struct Check<'a> {
+    objects: &'a Objects,
+    surroundings: &'a Surroundings<'a>,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn add(&mut self, at: At, reason: impl Into<String>, remedy: impl Into<String>) {
+        let (reason, remedy) = (reason.into(), remedy.into());
+        self.problems.push(Problem { at, reason, other: None, remedy });
+    }
+
+    fn add_beside(&mut self, at: At, reason: impl Into<String>, other: At, remedy: impl Into<String>) {
+        let (reason, remedy) = (reason.into(), remedy.into());
+        self.problems.push(Problem { at, reason, other: Some(other), remedy });
+    }
+
+    /// Whether an object is the same as when it was checked before.
+    fn is_known<T>(&self, map: impl Fn(&Objects) -> &Map<T>, id: Id<T>) -> bool {
+        let before = self.surroundings.before.and_then(|before| map(before).get(&id));
+        before.zip(map(self.objects).get(&id)).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
+    }
+
+    /// Whether an object is there or is meant to be.
+    fn is_there<T>(&self, map: &Map<T>, id: Id<T>) -> bool {
+        map.contains_key(&id) || self.surroundings.unread.contains(&id.uuid())
+    }
+}

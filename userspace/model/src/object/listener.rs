@@ -1,0 +1,158 @@
+//! Listeners and their policies.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{AccessListId, CertificateId, ListenerId, LoadBalancerId, Meta, PolicyId, PoolId};
+use crate::{
+    edge::Edge,
+    http::HttpTimeouts,
+    id::Kind,
+    policy::{Action, Condition, Redirect},
+    served::{Protocol, WhenDown},
+    tls::TlsPolicy,
+    value::{ConnectionRate, MaxConnections, Port, Seconds},
+};
+
+/// A listener: a port of a load balancer, and what happens to what comes there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// What every object has.
+    pub meta: Meta,
+    /// Whose VIPs it is at.
+    pub load_balancer: LoadBalancerId,
+    /// The port of those.
+    pub port: Port,
+    /// What it speaks.
+    pub service: Service,
+    /// Where its connections go, or its requests that no policy sends elsewhere. Only HTTP needs none.
+    pub default_pool: Option<PoolId>,
+    /// How long an established TCP session, a UDP session that the backend has answered, or an HTTP client's connection
+    /// between two requests may be idle.
+    pub idle_timeout: Seconds,
+    /// Who may connect; everybody if there is none.
+    pub access_list: Option<AccessListId>,
+    /// The most connections at the same time.
+    pub max_connections: Option<MaxConnections>,
+    /// The most new connections per second in the long run; after a quiet second so many may come at once.
+    pub max_connections_per_second: Option<ConnectionRate>,
+}
+
+impl Listener {
+    /// How long it may be idle, unless the operator says: at Layer 4.
+    pub const IDLE_TIMEOUT: Seconds = Seconds::literal(300);
+    /// The same between two requests.
+    pub const HTTP_IDLE_TIMEOUT: Seconds = Seconds::literal(60);
+
+    /// Its Layer-7 settings, if it has some.
+    pub const fn http(&self) -> Option<&Http> {
+        match &self.service {
+            Service::Http { http, .. } | Service::Https { http, .. } => Some(http),
+            Service::Tcp { .. } | Service::Udp => None,
+        }
+    }
+}
+
+/// What a listener speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// TCP, forwarded at Layer 4.
+    Tcp {
+        /// What a client hears while no member takes connections.
+        when_down: WhenDown,
+    },
+    /// UDP, forwarded at Layer 4.
+    Udp,
+    /// HTTP.
+    Http {
+        /// Its settings.
+        http: Http,
+        /// Where all requests are sent instead; policies and pool do not matter then.
+        redirect: Option<Redirect<ListenerId>>,
+    },
+    /// HTTP over TLS.
+    Https {
+        /// Its settings.
+        http: Http,
+        /// Those of TLS.
+        tls: Tls,
+    },
+}
+
+impl Service {
+    /// Its name in files and tables.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp { .. } => "tcp",
+            Self::Udp => "udp",
+            Self::Http { .. } => "http",
+            Self::Https { .. } => "https",
+        }
+    }
+
+    /// What carries it.
+    pub const fn transport(&self) -> Protocol {
+        match self {
+            Self::Udp => Protocol::Udp,
+            Self::Tcp { .. } | Self::Http { .. } | Self::Https { .. } => Protocol::Tcp,
+        }
+    }
+}
+
+/// The Layer-7 settings of a listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Http {
+    /// How long it waits for what.
+    pub timeouts: HttpTimeouts,
+    /// What it does at its edge towards the clients.
+    pub edge: Edge,
+    /// Where requests go that are not for the listener's own pool, in their order.
+    pub policies: Vec<Arc<Policy>>,
+}
+
+/// The TLS settings of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Whether HTTP/2 is offered beside HTTP/1.1.
+    pub http2: bool,
+    /// Servers' certificates, never empty. For a name that a client asks for, the first that is for exactly this name,
+    /// else the first that has a wildcard for it.
+    pub certificates: Vec<CertificateId>,
+    /// For clients that ask for another name, or for none; one of `certificates`.
+    pub default_certificate: CertificateId,
+    /// If given, only clients with a certificate of these are let in.
+    pub client_ca: Option<CertificateId>,
+    /// Versions and ciphers.
+    pub policy: TlsPolicy,
+}
+
+/// A forwarding policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its own; no two policies have the same.
+    pub id: PolicyId,
+    /// What every object has.
+    pub meta: Meta,
+    /// Which requests it is for; no two policies of a listener have the same.
+    pub condition: Arc<Condition>,
+    /// What happens to them.
+    pub action: Action<ListenerId>,
+}
+
+impl Policy {
+    /// The pools that the policies of a listener send requests to.
+    pub fn pools<'a>(policies: impl IntoIterator<Item = &'a Arc<Policy>>) -> BTreeSet<PoolId> {
+        let pool = |policy: &Arc<Policy>| match policy.action {
+            Action::Pool(pool) => Some(pool),
+            Action::Reject(_) | Action::Redirect(_) => None,
+        };
+        policies.into_iter().filter_map(pool).collect()
+    }
+}
+
+impl Kind for Listener {
+    const NAME: &'static str = "listener";
+}
+
+impl Kind for Policy {
+    const NAME: &'static str = "policy";
+}

@@ -1,0 +1,133 @@
+//! Pools, and the server groups whose members they share connections among.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+
+use super::{MemberId, Meta, ServerGroupId};
+use crate::{
+    algorithm::Algorithm,
+    health::Check,
+    http::MemberHttp,
+    id::{Id, Kind},
+    sticky::{Ejection, Sticky},
+    value::{HostAddress, Name, Port, Seconds, StickyMinutes, Weight},
+};
+
+/// A pool: how connections or requests are shared among the members of a server group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// What every object has.
+    pub meta: Meta,
+    /// Whose members.
+    pub server_group: ServerGroupId,
+    /// For which listeners.
+    pub kind: PoolKind,
+}
+
+/// For which listeners a pool is, and how it shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolKind {
+    /// For TCP and UDP listeners.
+    Layer4 {
+        /// How members share the connections; by turns, for how long a client stays with its member.
+        algorithm: Algorithm<Option<StickyMinutes>>,
+        /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset. None:
+        /// until they end.
+        drain_timeout: Option<Seconds>,
+    },
+    /// For HTTP and HTTPS listeners.
+    Layer7 {
+        /// How members share the requests.
+        algorithm: Algorithm<Turns7>,
+        /// How they are spoken to.
+        http: MemberHttp,
+        /// When a member that fails rests.
+        ejection: Option<Ejection>,
+    },
+}
+
+impl PoolKind {
+    /// The algorithm, without what goes with it.
+    pub const fn algorithm(&self) -> Algorithm<()> {
+        match self {
+            Self::Layer4 { algorithm, .. } => algorithm.bare(),
+            Self::Layer7 { algorithm, .. } => algorithm.bare(),
+        }
+    }
+}
+
+/// What turns of requests may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turns7 {
+    /// How clients stay with their member.
+    pub sticky: Option<Sticky>,
+    /// For how long a new member's share grows.
+    pub slow_start: Option<Seconds>,
+}
+
+/// A list of servers that one or several pools use, and that is checked once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerGroup {
+    /// What every object has.
+    pub meta: Meta,
+    /// Its members; no two have the same address and port.
+    pub members: BTreeMap<MemberId, Arc<Member>>,
+    /// How they are checked; if they are not, all count as healthy.
+    pub monitor: Option<HealthMonitor>,
+}
+
+/// A member of a server group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What every object has.
+    pub meta: Meta,
+    /// Its address.
+    pub address: HostAddress,
+    /// The port that it serves.
+    pub port: Port,
+    /// Its share.
+    pub weight: Weight,
+    /// Whether it takes new connections; if not, it drains as with weight 0.
+    pub enabled: bool,
+    /// Whether it takes connections only while no other member does.
+    pub backup: bool,
+    /// Where it stands; for people.
+    pub zone: Name,
+    /// Where it is checked, if not at its own address.
+    pub monitor_address: Option<HostAddress>,
+    /// The port that is checked, if neither its own nor the check's.
+    pub monitor_port: Option<Port>,
+}
+
+impl Member {
+    /// Address and port.
+    pub fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.address.get(), self.port.get())
+    }
+}
+
+/// How the members of a group are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthMonitor {
+    /// Its own; no two monitors have the same.
+    pub id: Id<HealthMonitor>,
+    /// What every object has.
+    pub meta: Meta,
+    /// What is asked, and how often.
+    pub check: Arc<Check>,
+}
+
+impl Kind for Pool {
+    const NAME: &'static str = "pool";
+}
+
+impl Kind for ServerGroup {
+    const NAME: &'static str = "server group";
+}
+
+impl Kind for Member {
+    const NAME: &'static str = "member";
+}
+
+impl Kind for HealthMonitor {
+    const NAME: &'static str = "health monitor";
+}

@@ -1,0 +1,88 @@
+//! Times in whole seconds.
+
+use std::{fmt, time::Duration};
+
+use crate::invalid::Invalid;
+
+macro_rules! times {
+    ($($(#[$doc:meta])* $name:ident up to $most:literal, $refuse:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u32);
+
+        impl $name {
+            /// The longest, in seconds; the shortest is one second.
+            pub const MOST: u32 = $most;
+
+            /// Whole seconds.
+            ///
+            /// # Errors
+            /// It is none, has a fraction, or is longer than [`Self::MOST`].
+            pub fn new(time: Duration) -> Result<Self, Invalid> {
+                match u32::try_from(time.as_secs()) {
+                    Ok(seconds @ 1..=$most) if time.subsec_nanos() == 0 => Ok(Self(seconds)),
+                    _ => Err($refuse(time)),
+                }
+            }
+
+            /// The same, known to be good when this is compiled.
+            pub const fn literal(seconds: u32) -> Self {
+                assert!(seconds >= 1 && seconds <= $most, "out of range");
+                Self(seconds)
+            }
+
+            /// How many.
+            pub const fn get(self) -> u32 {
+                self.0
+            }
+
+            /// As a duration.
+            pub const fn duration(self) -> Duration {
+                Duration::from_secs(self.0 as u64)
+            }
+        }
+
+        impl fmt::Display for $name {
+            /// As the configuration has it, such as `5m`.
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                humantime::format_duration(self.duration()).fmt(f)
+            }
+        }
+    )*};
+}
+
+times! {
+    /// One second to one day.
+    Seconds up to 86_400, |time| Invalid::new(
+        format!("{} is not a time in whole seconds from 1s to 1day", humantime::format_duration(time)),
+        "use one such as \"300s\", \"5m\" or \"1h\"",
+    );
+    /// The interval or the timeout of a health check, 1 s to 50 s (OTC guide, table 4-5).
+    CheckTime up to 50, |_| Invalid::new("longer than a health check may have", "use \"1s\" to \"50s\"");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_seconds_within_the_bounds() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        let second = Duration::from_secs(1);
+        for (time, good) in [
+            (Duration::ZERO, false),
+            (second / 2, false),
+            (second, true),
+            (second * 3 / 2, false),
+            (day, true),
+            (day + second, false),
+            (Duration::MAX, false),
+        ] {
+            assert_eq!(Seconds::new(time).is_ok(), good, "{time:?}");
+        }
+        assert_eq!(Seconds::literal(300).to_string(), "5m");
+        assert!(CheckTime::new(50 * second).is_ok());
+        assert!(CheckTime::new(51 * second).is_err());
+        assert!(CheckTime::new(Duration::ZERO).is_err());
+    }
+}
