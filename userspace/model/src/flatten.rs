@@ -154,6 +154,7 @@ impl Flatten<'_> {
                 Service::Tcp { when_down } => when_down,
                 _ => WhenDown::default(),
             },
+            drains: false,
             http,
         };
         Some(Arc::new(flat))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xdp_ebpf::tcp_state::State;
 
-use crate::{host::Timeouts, model::Protocol};
+
 
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use model::host::Host;
 use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
-
-use crate::host::Host;
 
 /// What the sizes follow from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,25 +34,27 @@ impl Geometry {
     pub fn new(host: &Host, vips: &BTreeSet<IpAddr>) -> Self {
         let (first, last) = host.local_ports.clone().into_inner();
         let port_count = u32::from(last.saturating_sub(first)) + 1;
-        let v4 = host.local_addresses.iter().filter(|address| address.is_ipv4()).count();
+        let local_addresses: Vec<IpAddr> = host.local_addresses.iter().collect();
+        let v4 = local_addresses.iter().filter(|address| address.is_ipv4()).count();
+        let max_sessions = host.max_sessions.get();
         let planes = |addresses: usize| {
             let per_plane = addresses as u64 * u64::from(port_count);
             let planes = match per_plane {
                 0 => 1,
-                _ => u64::from(host.max_sessions).div_ceil(per_plane).next_power_of_two(),
+                _ => u64::from(max_sessions).div_ceil(per_plane).next_power_of_two(),
             };
             planes.min(MAX_PLANES.into()) as u32
         };
-        let has = |is_one: fn(&IpAddr) -> bool| host.local_addresses.iter().chain(vips).any(is_one);
+        let has = |is_one: fn(&IpAddr) -> bool| local_addresses.iter().chain(vips).any(is_one);
         Self {
-            local_addresses: host.local_addresses.clone(),
             port_base: first,
             port_count,
             planes: planes(v4),
-            planes6: planes(host.local_addresses.len() - v4),
-            forward_buckets: (host.max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
+            planes6: planes(local_addresses.len() - v4),
+            forward_buckets: (max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
             has_v4: has(IpAddr::is_ipv4),
             has_v6: has(IpAddr::is_ipv6),
+            local_addresses,
         }
     }
 

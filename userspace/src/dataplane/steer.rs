@@ -12,6 +12,7 @@ use aya::{
     programs::{SkLookup, links::FdLink},
 };
 use nix::errno::Errno;
+use model::served::ListenerKey;
 use xdp_ebpf::abi::Service;
 
 use super::{
@@ -19,7 +20,6 @@ use super::{
     pins::{PinDir, remove_if_there},
     registry::service,
 };
-use crate::model::ListenerKey;
 
 /// Attaches the program to this network namespace; there is no moment without one, if an earlier process has left one.
 ///

@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
+use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
     abi::{Common, DYING, FREE, LIVE, Limit},
     connection,
@@ -26,7 +27,6 @@ use super::{
     reset::{Reset, for_both_ends},
     sessions::Sessions,
 };
-use crate::{host::Timeouts, model::Protocol};
 
 /// Into how many parts a pass is split.
 pub const PARTS: u32 = 4;

@@ -5,17 +5,14 @@ use std::{
     net::SocketAddr,
 };
 
+use model::health::{Check, Probe};
 use nix::errno::Errno;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 
-use super::{
-    check::{Health, Probe},
-    failure::Failure,
-    http, udp,
-};
+use super::{failure::Failure, http, udp};
 
 /// Why a probe was not good.
 #[derive(Debug)]
@@ -26,14 +23,14 @@ pub enum ProbeError {
     Local(io::Error),
 }
 
-/// Asks `address` once. The port of `health` is not looked at.
+/// Asks `address` once. The port of `check` is not looked at.
 ///
 /// # Errors
 /// It is not well, or could not be asked.
-pub async fn probe(address: SocketAddr, health: &Health) -> Result<(), ProbeError> {
-    let deadline = Instant::now() + health.timeout;
+pub async fn probe(address: SocketAddr, check: &Check) -> Result<(), ProbeError> {
+    let deadline = Instant::now() + check.pace.timeout().duration();
     let answer = async {
-        match &health.probe {
+        match &check.probe {
             Probe::Tcp => TcpStream::connect(address).await.map(drop).map_err(ProbeError::from),
             Probe::Http(get) => http::ask(address, get).await,
             Probe::Udp => udp::ask(address, deadline).await,

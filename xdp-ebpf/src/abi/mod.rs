@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Names of the maps; at most 15 characters, because the kernel cuts longer ones silently.
 pub mod map {
@@ -257,11 +257,14 @@ pub struct Interface {
     pub reserved: [u8; 2],
 }
 
-/// A name as the records hold it. `None` if it is longer than [`NAME_LEN`].
-pub fn name_bytes(name: &str) -> Option<[u8; NAME_LEN]> {
+/// A name as the records hold it: as many of its characters as [`NAME_LEN`] bytes hold.
+pub fn name_bytes(name: &str) -> [u8; NAME_LEN] {
     let mut bytes = [0; NAME_LEN];
-    bytes.get_mut(..name.len())?.copy_from_slice(name.as_bytes());
-    Some(bytes)
+    let length = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|&end| end <= NAME_LEN).last();
+    for (byte, from) in bytes.iter_mut().zip(name.bytes().take(length.unwrap_or(0))) {
+        *byte = from;
+    }
+    bytes
 }
 
 /// The name in a record, without its padding; empty if it is not UTF-8.

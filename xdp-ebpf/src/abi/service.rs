@@ -116,9 +116,13 @@ pub struct Listener {
     pub when_down: u8,
     /// Zero.
     pub reserved: [u8; 1],
-    /// The listener's name.
+    /// The listener's id: a UUID, most significant byte first.
+    pub id: [u8; 16],
+    /// Its load balancer's id.
+    pub load_balancer_id: [u8; 16],
+    /// The listener's name, for people: its first [`NAME_LEN`] bytes.
     pub name: [u8; NAME_LEN],
-    /// Its load balancer's name.
+    /// Its load balancer's name, the same.
     pub load_balancer: [u8; NAME_LEN],
 }
 
@@ -138,7 +142,9 @@ pub struct Pool {
     pub state: u8,
     /// Zero.
     pub reserved: [u8; 7],
-    /// The pool's name.
+    /// The pool's id: a UUID, most significant byte first.
+    pub id: [u8; 16],
+    /// The pool's name, for people: its first [`NAME_LEN`] bytes.
     pub name: [u8; NAME_LEN],
 }
 

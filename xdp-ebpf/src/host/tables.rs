@@ -123,6 +123,7 @@ impl HostTables {
                     drain_timeout: 0,
                     state: ENTRY_ACTIVE,
                     reserved: [0; 7],
+                    id: [0; 16],
                     name: [0; NAME_LEN],
                 },
             ),
@@ -187,6 +188,8 @@ impl HostTables {
             kind: LISTENER_FORWARD,
             when_down: WHEN_DOWN_DROP,
             reserved: [0; 1],
+            id: [0; 16],
+            load_balancer_id: [0; 16],
             name: [0; NAME_LEN],
             load_balancer: [0; NAME_LEN],
         });

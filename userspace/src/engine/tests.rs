@@ -1,0 +1,1 @@
+//! The engine over layers that fail where a test wants them to.
