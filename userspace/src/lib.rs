@@ -15,24 +15,18 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
-//! `privileges` is what those need who load programs, `bpf` has the programs, `authorities` the CAs of this host.
+//! `authorities` has the CAs of this host.
 //!
-//! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
+//! `main` and `commands/` are the `evenkeel` program. Crates beside this one: `loader/` has the BPF programs and what all
+//! need that load them, `toa/` is `evenkeel-toa`, for backends.
 
-#[cfg(feature = "l7")]
 pub mod authorities;
-pub mod bpf;
-#[cfg(feature = "l7")]
 pub mod config;
-#[cfg(feature = "l7")]
 pub mod dataplane;
 pub mod health;
 pub mod host;
-#[cfg(feature = "l7")]
 pub mod l7;
 pub mod maglev;
 pub mod model;
 pub mod plan;
-pub mod privileges;
 pub mod schedule;
-pub mod toa;

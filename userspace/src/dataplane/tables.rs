@@ -7,6 +7,7 @@ use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash, lpm_trie::LpmTrie, xdp::DevMap},
 };
+use evenkeel_loader::pins::PinError;
 use xdp_ebpf::abi::{
     Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerStat, Pool,
     Service, map,
@@ -160,7 +161,7 @@ pub fn max_entries(data: &MapData) -> Result<u32, MapError> {
     Ok(data.info()?.max_entries())
 }
 
-fn open(pins: &PinDir, name: &str) -> Result<MapData> {
+fn open(pins: &PinDir, name: &str) -> Result<MapData, PinError> {
     pins.open_map(name)
 }
 

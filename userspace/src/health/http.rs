@@ -23,10 +23,7 @@ pub(super) async fn ask(address: SocketAddr, get: &Get) -> Result<(), ProbeError
     let stream = TcpStream::connect(address).await?;
     match &get.tls {
         None => exchange(stream, address, get).await,
-        #[cfg(feature = "l7")]
         Some(tls) => exchange(super::tls::connect(stream, tls).await?, address, get).await,
-        #[cfg(not(feature = "l7"))]
-        Some(_) => Err(ProbeError::Local(std::io::ErrorKind::Unsupported.into())),
     }
 }
 

@@ -20,6 +20,5 @@ pub mod judge;
 pub mod probe;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "l7")]
 mod tls;
 mod udp;
