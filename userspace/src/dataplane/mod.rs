@@ -1,4 +1,5 @@
-//! The data path seen from userspace, and the only place that speaks to BPF.
+//! The data path seen from userspace. Of this crate only this speaks to BPF; what it shares with `evenkeel-toa` is in
+//! `evenkeel-loader`.
 //!
 //! ```text
 //! geometry   the configuration's [host] becomes table sizes
