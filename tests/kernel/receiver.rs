@@ -4,7 +4,7 @@ use aya::{Btf, Ebpf, programs::Program};
 
 #[test]
 fn the_verifier_takes_the_receiver() {
-    let object = evenkeel::bpf::toa_object().expect("run `cargo xtask setup` and build again");
+    let object = evenkeel_loader::bpf::receiver().expect("run `cargo xtask setup` and build again");
     let mut programs = Ebpf::load(object).unwrap();
     for (name, program) in programs.programs_mut() {
         let info = match program {

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use evenkeel::toa::cgroup::Cgroup;
+use evenkeel_toa::cgroup::Cgroup;
 use serde_json::Value;
 use testbed::{Host, Process, wait_for};
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use evenkeel::toa::cgroup::Cgroup;
+use evenkeel_toa::cgroup::Cgroup;
 use testbed::{Host, Network, Process, Size};
 
 use super::{

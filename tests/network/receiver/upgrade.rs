@@ -125,6 +125,21 @@ fn open_connections_keep_their_client_and_ten_thousand_leave_nothing() {
 }
 
 #[test]
+fn a_start_that_was_killed_midway_does_not_stand_in_the_way_of_the_next() {
+    let balancer = Balancer::start(Settings::default());
+    let receiver = Receiver::new(&balancer.network.backends[0]);
+    receiver.attach(TRUSTED);
+    // The list is pinned among the links before it comes into its place.
+    let directory = receiver.list().parent().unwrap().to_owned();
+    let version = directory.join(format!("v{}", xdp_ebpf::receiver::ABI_VERSION));
+    fs::rename(receiver.list(), version.join("connections")).unwrap();
+    assert!(receiver.attach(TRUSTED).starts_with("replaced the receiver on "));
+    assert!(receiver.list().exists() && !version.join("connections").exists());
+    receiver.detach();
+    assert!(!directory.exists());
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_one_line() {
     let balancer = Balancer::start(Settings::default());
     let (receiver, elsewhere) =

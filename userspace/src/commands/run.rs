@@ -6,7 +6,6 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result};
 use clap::Args;
 use evenkeel::{
-    bpf::bpf_object,
     config::{self, Configuration},
     dataplane::{
         daemon::Daemon,
@@ -21,6 +20,7 @@ use evenkeel::{
         metrics::endpoint::{self, Endpoint},
     },
 };
+use evenkeel_loader::bpf;
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{MissedTickBehavior, interval, timeout},
@@ -52,9 +52,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     let configuration = config::load(&options.config)?;
     privileges::check()?;
-    let object = bpf_object().context(
-        "this binary was built without its BPF programs: run `cargo xtask setup`, then build it again",
-    )?;
+    let object = bpf::data_path()?;
     let pins = options.pins.directory();
     let _lock = pins.lock()?;
     let log = if options.log_sessions { SessionLog::On } else { SessionLog::Off };

@@ -6,7 +6,6 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use anyhow::{Context, Result};
 use aya::maps::{
     MapData,
     lpm_trie::{Key, LpmTrie},
@@ -16,6 +15,7 @@ use model::{access::Access, value::Network};
 use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
 
 use super::wide::{narrow, wide};
+use crate::dataplane::error::{Context, Result};
 
 /// Bits of a list's number, in front of every prefix.
 const LIST_BITS: u32 = 32;
@@ -105,7 +105,7 @@ impl AccessLists {
                 remove(trie, number, access)?;
                 let full =
                     format!("ek_access: the lists of all listeners have more than {MAX_ACCESS} networks");
-                return Err(anyhow::Error::from(error).context(full));
+                return Err(error).context(full);
             }
         }
         self.lists.insert(number, access.clone());

@@ -2,9 +2,8 @@
 //! what points to them, a pool's new slots before the one store that switches to them. Next: `sweep`, whose passes
 //! say when removed entries may be reused.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
 use model::{
     object::PoolId,
@@ -16,21 +15,23 @@ use model::{
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerStat, Pool, name_bytes,
+        ListenerStat, Pool, map, name_bytes,
     },
     shared::Shared,
 };
 use zerocopy::FromZeros;
 
 use super::{
+    error::{Context, Error, Result},
     health,
+    prepare::{no_room, no_slots},
     registry::{
         NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
     },
     sweep::Census,
     tables::Tables,
 };
-use crate::engine::standings::Standings;
+use crate::engine::standings::{MemberHealth, Standings};
 
 /// The maps and what they hold.
 pub struct Applier {
@@ -62,6 +63,20 @@ impl Applier {
         }
     }
 
+    /// What the records say of the members' health: what an earlier process knew.
+    pub fn remembered(&self) -> Vec<(PoolId, SocketAddr, MemberHealth)> {
+        let ids: HashMap<u32, PoolId> = self.registry.pools.iter().map(|(id, index)| (index, *id)).collect();
+        let members = self.registry.backends.iter().filter_map(|((pool, member), index)| {
+            let record = self.tables.backend.get(index)?;
+            (record.state().get() == ENTRY_ACTIVE).then_some((
+                *ids.get(pool)?,
+                *member,
+                health::read(&record),
+            ))
+        });
+        members.collect()
+    }
+
     /// A full sweep has gone by: blocks and indexes that nothing uses any more become free.
     ///
     /// # Errors
@@ -91,11 +106,15 @@ impl Applier {
 
     fn put_pool(&mut self, id: PoolId, pool: &Arc<served::Pool>, standings: &Standings) -> Result<()> {
         let fresh = self.new_members(id, pool);
-        ensure!(self.registry.backends.has_room_for(fresh), "pool {:?}: ek_backend is full", pool.name.as_str());
+        if !self.registry.backends.has_room_for(fresh) {
+            return Err(no_room(map::BACKEND, fresh, "members"));
+        }
         let slots = slots(pool)?;
-        ensure!(self.registry.slots.has_room_for(slots), no_slots(pool, slots));
+        if !self.registry.slots.has_room_for(slots) {
+            return Err(no_slots(pool, slots));
+        }
         let drain_timeout = pool.drain_timeout.map_or(0, |time| time.get());
-        let (index, is_new) = self.registry.pools.put(id).context("ek_pool is full")?;
+        let (index, is_new) = self.registry.pools.put(id).ok_or_else(|| no_room(map::POOL, 1, "pools"))?;
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
             self.tables.cursor.set(index, 0, 0)?;
@@ -134,7 +153,10 @@ impl Applier {
 
     /// The member's record.
     fn put_backend(&mut self, pool: u32, member: SocketAddr, weight: Weight) -> Result<Shared<'_, Backend>> {
-        let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
+        let (index, is_new) = {
+            let index = self.registry.backends.put((pool, member));
+            index.ok_or_else(|| no_room(map::BACKEND, 1, "members"))?
+        };
         let record = self.tables.backend.get(index).context("ek_backend")?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![BackendStat::default(); cpus()?])?;
@@ -160,7 +182,7 @@ impl Applier {
         let verdict_of = |member| standings.of(id, member).taken_for();
         let slots = slots_of(pool, index_of, verdict_of).context("a member has no index")?;
         let count = u32::try_from(slots.len())?;
-        let first = ranges.take(count).with_context(|| no_slots(pool, count))?;
+        let first = ranges.take(count).ok_or_else(|| no_slots(pool, count))?;
         for (slot, backend) in (first..).zip(slots) {
             self.tables.slot.get(slot).context("ek_slot")?.write(backend);
         }
@@ -226,7 +248,9 @@ impl Applier {
         };
         let Self { tables, registry } = self;
         let known = registry.listeners.get(key);
-        ensure!(known.is_some() || registry.listeners.has_room_for(1), "ek_listener is full");
+        if known.is_none() && !registry.listeners.has_room_for(1) {
+            return Err(no_room(map::LISTENER, 1, "listeners"));
+        }
         let old = known.map(|index| tables.listener.get(&index, 0)).transpose()?;
         let old_list = old.map(|old| (old.access, old.access_list));
         let stays = old_list.filter(|list| registry.access.of(*list) == listener.access);
@@ -234,7 +258,8 @@ impl Applier {
             Some(list) => list,
             None => registry.access.put(&mut tables.access, &listener.access)?,
         };
-        let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
+        let (index, is_new) =
+            registry.listeners.put(*key).ok_or_else(|| no_room(map::LISTENER, 1, "listeners"))?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
             tables.listener_stat.set(index, zeros, 0)?;
@@ -300,14 +325,7 @@ pub(super) fn slots(pool: &served::Pool) -> Result<u32> {
 }
 
 fn cpus() -> Result<usize> {
-    nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))
-}
-
-pub(super) fn no_slots(pool: &served::Pool, count: u32) -> String {
-    format!(
-        "pool {:?}: ek_slot has no room for the {count} slots of its weights while others rest that were changed a moment ago: try again in some seconds",
-        pool.name.as_str()
-    )
+    nr_cpus().map_err(|(what, error)| Error::Unfit(format!("{what}: {error}")))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
 use aya_log::EbpfLogger;
 use model::{
     host::{Host, Timeouts},
@@ -20,6 +19,7 @@ use model::{
 use rtnetlink::Handle;
 
 use super::{
+    admission::{self, Connections},
     apply::Applier,
     attach,
     clock::Clock,
@@ -33,10 +33,10 @@ use super::{
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
-    seats::{self, Seats},
     steer,
     sweep::{Limits, Sweeper},
 };
+use crate::dataplane::error::{Context, Error, Result, unfit};
 use crate::engine::{
     front::{Admission, Steering},
     layers::DataPath,
@@ -133,7 +133,7 @@ impl Daemon {
             host,
         };
         if daemon.origin == Origin::TakenOver {
-            seats::recount(&daemon.applier.tables)?;
+            admission::recount(&daemon.applier.tables)?;
             let reclaimed = reclaim(&daemon.applier.tables.sessions, RECLAIM_PAUSE)?;
             if reclaimed > 0 {
                 tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
@@ -289,7 +289,7 @@ impl Daemon {
         };
         if let Some(vip) = served.vips.iter().find(has_no_table) {
             let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
-            bail!(
+            unfit!(
                 "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload`, and start it again"
             );
         }
@@ -348,7 +348,7 @@ pub struct Started {
 }
 
 impl Steering for Daemon {
-    type Error = super::error::Error;
+    type Error = Error;
 
     fn steer(&mut self, key: &ListenerKey, socket: BorrowedFd<'_>) -> Result<(), Self::Error> {
         steer::put(&mut self.applier.tables.socket, key, socket)
@@ -360,12 +360,12 @@ impl Steering for Daemon {
 
     fn admission(&self, key: &ListenerKey) -> Option<Arc<dyn Admission>> {
         let index = self.applier.registry.listeners.get(key)?;
-        Some(Arc::new(Seats::new(self.applier.tables.limit.clone(), index)))
+        Some(Arc::new(Connections::new(self.applier.tables.limit.clone(), index)))
     }
 }
 
 impl DataPath for Daemon {
-    type Reason = super::error::Error;
+    type Reason = Error;
 
     fn served(&self) -> &Served {
         &self.applier.registry.served
@@ -407,11 +407,7 @@ impl DataPath for Daemon {
         applied
     }
 
-    fn note(
-        &mut self,
-        members: &[(PoolId, SocketAddr)],
-        standings: &Standings,
-    ) -> Result<(), Self::Reason> {
+    fn note(&mut self, members: &[(PoolId, SocketAddr)], standings: &Standings) -> Result<(), Self::Reason> {
         for &(pool, member) in members {
             if self.applier.note(pool, member, standings)? {
                 self.stale.insert(pool);

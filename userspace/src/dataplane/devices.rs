@@ -3,7 +3,6 @@
 
 use std::fs;
 
-use anyhow::Result;
 use rtnetlink::Handle;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     pins::PinDir,
     tables::Tables,
 };
+use crate::dataplane::error::Result;
 
 /// What the data path is on.
 pub struct Devices {

@@ -3,7 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context, Result};
 use model::{
     object::LoadBalancerId,
     served,
@@ -15,6 +14,7 @@ use xdp_ebpf::{
 };
 
 use super::{indexes::Indexes, memory::Mapping};
+use crate::dataplane::error::{Context, Result};
 
 const BYTES_PER_MEGABIT: u64 = 125_000;
 /// A bucket of bandwidth holds what comes in so many milliseconds: as long as a TCP rests that has lost too much (200 ms

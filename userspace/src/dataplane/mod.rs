@@ -1,4 +1,5 @@
-//! The data path seen from userspace, and the only place that speaks to BPF.
+//! The data path seen from userspace. Of this crate only this speaks to BPF; what it shares with `evenkeel-toa` is in
+//! `evenkeel-loader`.
 //!
 //! ```text
 //! geometry   the configuration's [host] becomes table sizes
@@ -20,6 +21,7 @@
 
 pub mod access;
 pub mod addresses;
+pub mod admission;
 pub mod apply;
 pub mod attach;
 pub mod clock;
@@ -27,6 +29,7 @@ pub mod daemon;
 pub mod devices;
 pub mod drain;
 pub mod egress;
+pub mod error;
 pub mod expiry;
 pub mod geometry;
 pub mod guests;
@@ -38,12 +41,12 @@ pub mod load;
 pub mod memory;
 pub mod network;
 pub mod pins;
+pub mod prepare;
 pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;
-pub mod room;
-pub mod seats;
+
 pub mod sessions;
 pub mod slots;
 pub mod steer;

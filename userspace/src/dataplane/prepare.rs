@@ -1,13 +1,13 @@
 //! Whether a change finds room in the maps, looked at before any of it is made. A file fills half of them (`config/`), so
 //! only what was removed before and still waits for its last session can be in the way.
 
-use anyhow::{Context, Result, ensure};
-use model::plan::Change;
-use xdp_ebpf::abi::MAX_ACCESS;
+use model::{plan::Change, served::Pool};
+use xdp_ebpf::abi::{MAX_ACCESS, map};
 
 use super::{
     access,
-    apply::{Applier, no_slots, slots},
+    apply::{Applier, slots},
+    error::{Error, Result},
 };
 
 /// What to do about a change that finds none.
@@ -28,7 +28,7 @@ impl Applier {
                     pools += usize::from(registry.pools.get(id).is_none());
                     members += self.new_members(*id, pool);
                     let count = slots(pool)?;
-                    ranges.take(count).with_context(|| no_slots(pool, count))?;
+                    ranges.take(count).ok_or_else(|| no_slots(pool, count))?;
                 }
                 Change::PutListener(key, listener) => {
                     listeners += usize::from(registry.listeners.get(key).is_none());
@@ -40,16 +40,30 @@ impl Applier {
                 _ => {}
             }
         }
-        ensure!(registry.pools.has_room_for(pools), "ek_pool has no room for {pools} more pools; {LATER}");
-        ensure!(
-            registry.backends.has_room_for(members),
-            "ek_backend has no room for {members} more members; {LATER}"
-        );
-        ensure!(
-            registry.listeners.has_room_for(listeners),
-            "ek_listener has no room for {listeners} more listeners; {LATER}"
-        );
-        ensure!(networks <= MAX_ACCESS as usize, "ek_access has no room for {networks} networks; {LATER}");
-        Ok(())
+        let rooms = [
+            (map::POOL, pools, "pools", registry.pools.has_room_for(pools)),
+            (map::BACKEND, members, "members", registry.backends.has_room_for(members)),
+            (map::LISTENER, listeners, "listeners", registry.listeners.has_room_for(listeners)),
+            (map::ACCESS, networks, "networks", networks <= MAX_ACCESS as usize),
+        ];
+        match rooms.iter().find(|(.., has_room)| !has_room) {
+            None => Ok(()),
+            Some(&(map, wanted, what, _)) => Err(no_room(map, wanted, what)),
+        }
+    }
+}
+
+/// A map has no room for this many more.
+pub(super) fn no_room(map: &'static str, wanted: usize, what: impl Into<String>) -> Error {
+    Error::NoRoom { map, what: what.into(), wanted: wanted as u64, remedy: LATER }
+}
+
+/// `ek_slot` has no room for the block of a pool.
+pub(super) fn no_slots(pool: &Pool, count: u32) -> Error {
+    Error::NoRoom {
+        map: map::SLOT,
+        what: format!("slots, as many as the weights of pool {:?} take", pool.name.as_str()),
+        wanted: count.into(),
+        remedy: "others rest that were changed a moment ago: try again in some seconds",
     }
 }

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
 use model::{
     algorithm::Algorithm,
     maglev,
@@ -34,6 +33,7 @@ use super::{
     tables::Tables,
     wide::{endpoint, narrow, wide},
 };
+use crate::dataplane::error::Result;
 use crate::health::judge::Verdict;
 
 /// Stands in `ek_listener` for the pool of an HTTP listener that has none.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use model::served::Protocol;
 use serde::Serialize;
 use xdp_ebpf::{
     abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener, name_str},
@@ -24,7 +24,8 @@ use super::{
     traffic::{LoadBalancer, Open, Traffic},
     wide::narrow,
 };
-use crate::{health::failure::Failure, model::Protocol};
+use crate::dataplane::error::Result;
+use crate::health::failure::Failure;
 
 /// `evenkeel status`.
 #[derive(Debug, Serialize)]
@@ -284,9 +285,9 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),
             idle_timeout_s: record.idle_timeout,
-            max_connections: limits.connections,
-            max_connections_per_second: limits.connections_per_second,
-            bandwidth_mbit: limits.bandwidth_mbit,
+            max_connections: limits.connections.map(|number| number.get()),
+            max_connections_per_second: limits.connections_per_second.map(|number| number.get()),
+            bandwidth_mbit: limits.bandwidth.map(|number| number.get()),
             traffic,
         });
     }

@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result};
 use xdp_ebpf::{
     abi::{Common, Config, LIVE, Plane},
     shared::Shared,
@@ -14,6 +13,7 @@ use super::{
     memory::Mapping,
     wide::wide,
 };
+use crate::dataplane::error::{Context, Result};
 
 /// The session tables of both directions and families, with the rings that their local ports come from.
 pub struct Sessions {

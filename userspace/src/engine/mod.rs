@@ -138,7 +138,10 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
     pub async fn change(&mut self, draft: Draft<L::Prepared>) -> Result<usize, Refusal> {
         let Draft { transition, prepared, revision } = draft;
         if revision != self.revision {
-            return Err(Refusal { class: Class::Conflict, reason: "another change came first; try again".into() });
+            return Err(Refusal {
+                class: Class::Conflict,
+                reason: "another change came first; try again".into(),
+            });
         }
         // After a start, what an earlier process left is there.
         let changes = plan(self.data_path.served(), &transition.after);

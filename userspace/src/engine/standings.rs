@@ -158,8 +158,7 @@ impl Standings {
     /// Takes what the checker has found out about a target. Returns the members of which something else is known now.
     pub fn note(&mut self, target: &Target, standing: Standing) -> Vec<(PoolId, SocketAddr)> {
         let Some(verdict) = standing.verdict else { return Vec::new() };
-        let health =
-            MemberHealth { state: State::Known(verdict), last_failure: standing.last_failure };
+        let health = MemberHealth { state: State::Known(verdict), last_failure: standing.last_failure };
         let mut changed = Vec::new();
         for &(pool, member) in self.targets.get(target).into_iter().flatten() {
             let known = self.pools.get_mut(&pool).and_then(|known| known.members.get_mut(&member));
@@ -173,7 +172,10 @@ impl Standings {
 
     /// Whether there is a verdict about every member that is checked.
     pub fn knows_all(&self) -> bool {
-        self.targets.values().flatten().all(|&(pool, member)| self.of(pool, member).standing().verdict.is_some())
+        self.targets
+            .values()
+            .flatten()
+            .all(|&(pool, member)| self.of(pool, member).standing().verdict.is_some())
     }
 }
 
@@ -288,10 +290,7 @@ mod tests {
     fn what_an_earlier_process_knew_holds() {
         let id = PoolId::of_names(&["web"]);
         let a: SocketAddr = "192.0.2.1:80".parse().unwrap();
-        let down = MemberHealth {
-            state: State::Known(Verdict::Down),
-            last_failure: Some(Failure::Refused),
-        };
+        let down = MemberHealth { state: State::Known(Verdict::Down), last_failure: Some(Failure::Refused) };
         let mut standings = Standings::remembered([(id, a, down)]);
         let (asked, _) = standings.follow(&[Change::PutPool(id, pool(&[a], Some(&check(Probe::Tcp, 5))))]);
         assert_eq!(standings.of(id, a), down);

@@ -219,7 +219,7 @@ pub struct Sticky {
     pub last_opened: u32,
 }
 
-shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, } }
+shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, name: [u8; NAME_LEN], } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

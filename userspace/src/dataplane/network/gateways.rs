@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, net::IpAddr, pin::pin, time::Instant};
 
-use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -14,6 +13,7 @@ use rtnetlink::{
 };
 
 use super::{interfaces::Interface, neighbours::Hop};
+use crate::dataplane::error::{Context, Result};
 
 /// More gateways are not looked after: the kernel's table of neighbours has room for 1,024 by default.
 const MOST: usize = 256;

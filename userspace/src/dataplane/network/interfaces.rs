@@ -1,6 +1,5 @@
 //! The interfaces of the configuration, as the kernel has them.
 
-use anyhow::{Context, Error, Result, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -9,6 +8,7 @@ use rtnetlink::{
 use xdp_ebpf::abi;
 
 use super::vlan::{self, Vlan};
+use crate::dataplane::error::{Context, Result, unfit};
 use crate::dataplane::tables::Tables;
 
 /// One interface.
@@ -91,7 +91,7 @@ pub fn named(names: &[String], all: &[Interface]) -> Result<Vec<Interface>> {
             Some(interface) => usable(interface, all),
             None => {
                 let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
-                bail!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
+                unfit!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
             }
         })
         .collect()
@@ -116,7 +116,7 @@ pub fn present(names: &[String], known: &[Interface], all: &[Interface]) -> Vec<
 
 fn usable(interface: &Interface, all: &[Interface]) -> Result<Interface> {
     if !interface.has_ethernet {
-        bail!(
+        unfit!(
             "host.interfaces: {} is no Ethernet interface, and the data path reads what comes as Ethernet frames",
             interface.name
         );
@@ -181,21 +181,20 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
             *free.context("ek_interface is full")? = interface.index;
         }
     }
-    let mut failed = None;
+    let mut failed = Ok(());
     for (slot, index) in (0..).zip(slots) {
         let mut record = abi::Interface::default();
         if let Some(interface) = interfaces.iter().find(|interface| interface.index == index) {
             match tables.device.set(slot, interface.device, None, 0) {
                 Ok(()) => record = interface.record(),
                 Err(error) => {
-                    failed =
-                        Some(Error::new(error).context(format!("nothing can be sent to {}", interface.name)));
+                    failed = Err(error).with_context(|| format!("nothing can be sent to {}", interface.name));
                 }
             }
         }
         tables.interface.set(slot, record, 0)?;
     }
-    failed.map_or(Ok(()), Err)
+    failed
 }
 
 #[cfg(test)]

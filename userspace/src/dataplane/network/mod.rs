@@ -22,8 +22,9 @@ pub mod vlan;
 
 use std::{fs, io::ErrorKind};
 
-use anyhow::{Context, Result};
 use rtnetlink::Handle;
+
+use crate::dataplane::error::{Context, Result};
 
 /// Marks the routes, addresses and neighbours that are ours, so that we can tell them from others' and remove stale
 /// ones (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.

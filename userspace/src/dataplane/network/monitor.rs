@@ -4,7 +4,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use anyhow::{Context, Result};
 use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use rtnetlink::{
     Handle, MulticastGroup,
@@ -22,6 +21,7 @@ use super::{
     interfaces::{self, Interface, from_message},
     neighbours::{self, Hop, is_ours, neighbour},
 };
+use crate::dataplane::error::{Context, Result};
 
 /// More neighbours than this are forgotten, all at once, and that counts as a change of all.
 const REMEMBERED: usize = 65_536;

@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
@@ -22,6 +21,7 @@ use rtnetlink::{
 };
 
 use super::{LOOPBACK, PROTOCOL, gateways, reason};
+use crate::dataplane::error::{Context, Result};
 
 /// How often to look whether a neighbour is resolved.
 const POLL: Duration = Duration::from_millis(20);

@@ -42,7 +42,7 @@ fn main() {
 }
 
 fn build() -> Result<(), String> {
-    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("..");
+    let workspace = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join("../..");
     for source in ["xdp-ebpf/src", "xdp-ebpf/Cargo.toml", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", workspace.join(source).display());
     }
@@ -52,8 +52,8 @@ fn build() -> Result<(), String> {
     println!("cargo:rerun-if-changed={}", file.display());
     if !file.exists() {
         println!(
-            "cargo:warning=built without the BPF programs, so `evenkeel run` cannot forward: no BPF toolchain is set \
-             up here yet; run `cargo xtask setup`"
+            "cargo:warning=built without the BPF programs, so neither `evenkeel run` nor `evenkeel-toa run` can start: \
+             no BPF toolchain is set up here yet; run `cargo xtask setup`"
         );
         return Ok(());
     }

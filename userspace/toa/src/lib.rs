@@ -9,11 +9,13 @@
 //! connections, report   what can be seen
 //! ```
 //!
-//! `bin/evenkeel-toa.rs` is the command. Nothing here uses the rest of this crate but `bpf` and `privileges`.
+//! `main` and `commands/` are the `evenkeel-toa` program. Architecture invariant: this crate knows `xdp-ebpf` and
+//! `evenkeel-loader`, and nothing of the balancer's userspace.
 
 pub mod attach;
 pub mod cgroup;
 pub mod connections;
+pub mod error;
 pub mod pins;
 pub mod receiver;
 pub mod report;

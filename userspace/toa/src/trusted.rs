@@ -2,10 +2,12 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use anyhow::{Context, Result, anyhow, bail};
 use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
 use ipnet::IpNet;
+use thiserror::Error;
 use xdp_ebpf::receiver::{MAX_TRUSTED, mapped};
+
+use crate::error::Error;
 
 /// Bits in front of an IPv4 address in its IPv6 form.
 const MAPPED: u32 = 96;
@@ -17,20 +19,34 @@ const MOST: usize = MAX_TRUSTED as usize / 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Trusted(IpNet);
 
+/// Why a text is not a network of balancers.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotTrusted {
+    /// It is no network at all.
+    #[error("{0:?} is not an address or network such as 100.64.0.0/28 or 2001:db8::/64")]
+    NotNetwork(String),
+    /// Nobody can tell which network was meant.
+    #[error("{text} has bits set behind its prefix: the network is {network}")]
+    HostBits {
+        /// What was written.
+        text: String,
+        /// What its prefix says.
+        network: IpNet,
+    },
+}
+
 impl FromStr for Trusted {
-    type Err = anyhow::Error;
+    type Err = NotTrusted;
 
     /// A network as `100.64.0.0/28`, or one address. Blanks, as people put them behind commas, do not matter.
-    fn from_str(text: &str) -> Result<Self> {
+    fn from_str(text: &str) -> Result<Self, NotTrusted> {
         let text = text.trim();
         let network = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
-            Err(_) => text.parse::<IpNet>().map_err(|_| {
-                anyhow!("{text:?} is not an address or network such as 100.64.0.0/28 or 2001:db8::/64")
-            })?,
+            Err(_) => text.parse::<IpNet>().map_err(|_| NotTrusted::NotNetwork(text.to_owned()))?,
         };
         if network != network.trunc() {
-            bail!("{text} has bits set behind its prefix: the network is {}", network.trunc());
+            return Err(NotTrusted::HostBits { text: text.to_owned(), network: network.trunc() });
         }
         Ok(Self(network))
     }
@@ -50,12 +66,12 @@ impl Trusted {
         }
     }
 
-    fn from_key(key: Key<[u8; 16]>) -> Result<Self> {
+    fn from_key(key: Key<[u8; 16]>) -> Result<Self, Error> {
         let address = IpAddr::from(key.data()).to_canonical();
         let before = if address.is_ipv4() { MAPPED } else { 0 };
         let prefix = key.prefix_len().checked_sub(before).and_then(|length| u8::try_from(length).ok());
         let network = prefix.and_then(|length| IpNet::new(address, length).ok());
-        network.map(Self).with_context(|| format!("not a network: {address}"))
+        network.map(Self).ok_or(Error::NotNetwork(address))
     }
 }
 
@@ -70,7 +86,7 @@ where
     ///
     /// # Errors
     /// The map cannot be read.
-    pub fn networks(&self) -> Result<Vec<Trusted>> {
+    pub fn networks(&self) -> Result<Vec<Trusted>, Error> {
         self.0.keys().map(|key| Trusted::from_key(key?)).collect()
     }
 }
@@ -83,9 +99,9 @@ where
     ///
     /// # Errors
     /// There are too many.
-    pub fn replace(&mut self, networks: &[Trusted]) -> Result<()> {
+    pub fn replace(&mut self, networks: &[Trusted]) -> Result<(), Error> {
         if networks.len() > MOST {
-            bail!("--trusted has {} networks, and there is room for {MOST}", networks.len());
+            return Err(Error::TooManyTrusted { wanted: networks.len(), most: MOST });
         }
         for network in networks {
             self.0.insert(&network.key(), 1, 0)?;

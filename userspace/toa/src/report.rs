@@ -2,13 +2,13 @@
 
 use std::{borrow::Borrow, path::PathBuf};
 
-use anyhow::Result;
 use aya::maps::{LpmTrie, MapData, PerCpuArray};
 use serde::Serialize;
 use xdp_ebpf::receiver::{Counters, map};
 
-use super::{
+use crate::{
     attach, cgroup, connections,
+    error::Error,
     pins::PinDir,
     trusted::{Trusted, TrustedMap},
 };
@@ -61,15 +61,15 @@ pub struct Status {
 ///
 /// # Errors
 /// There is none, or the process may not look.
-pub fn status(pins: &PinDir) -> Result<Status> {
-    let trusted: TrustedMap<MapData> = LpmTrie::try_from(pins.open_typed(map::TRUSTED)?)?.into();
+pub fn status(pins: &PinDir) -> Result<Status, Error> {
+    let trusted: TrustedMap<MapData> = LpmTrie::try_from(pins.open_map(map::TRUSTED)?)?.into();
     let mut networks = trusted.networks()?;
     networks.sort();
     Ok(Status {
         cgroup: cgroup::path_of(attach::attached_to(pins)?),
         trusted: networks.iter().map(Trusted::to_string).collect(),
         open: connections::all(pins)?.len(),
-        total: total(&PerCpuArray::<_, Counters>::try_from(pins.open_typed(map::COUNTER)?)?)?,
+        total: total(&PerCpuArray::<_, Counters>::try_from(pins.open_map(map::COUNTER)?)?)?,
     })
 }
 
@@ -77,7 +77,7 @@ pub fn status(pins: &PinDir) -> Result<Status> {
 ///
 /// # Errors
 /// The map cannot be read.
-pub fn total(counters: &PerCpuArray<impl Borrow<MapData>, Counters>) -> Result<Total> {
+pub fn total(counters: &PerCpuArray<impl Borrow<MapData>, Counters>) -> Result<Total, Error> {
     let per_cpu = counters.get(&0, 0)?;
     Ok(per_cpu.iter().fold(Total::default(), |sum, cpu| Total {
         with_toa: sum.with_toa + cpu.with_toa,

@@ -7,14 +7,14 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result, bail};
 use aya_obj::generated::bpf_attach_type::{
     self, BPF_CGROUP_INET4_GETPEERNAME, BPF_CGROUP_INET6_GETPEERNAME, BPF_CGROUP_SOCK_OPS,
 };
 use xdp_ebpf::receiver::program;
 
-use super::{
+use crate::{
     cgroup::{self, Cgroup},
+    error::Error,
     pins::PinDir,
     receiver::Receiver,
     sys,
@@ -45,8 +45,12 @@ pub enum Before {
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn attach(receiver: &Receiver, cgroup: &Cgroup) -> Result<Attached> {
-    HOOKS.iter().map(|&(name, hook)| link(receiver, cgroup, name, hook)).collect::<Result<_>>().map(Attached)
+pub fn attach(receiver: &Receiver, cgroup: &Cgroup) -> Result<Attached, Error> {
+    HOOKS
+        .iter()
+        .map(|&(name, hook)| link(receiver, cgroup, name, hook))
+        .collect::<Result<_, _>>()
+        .map(Attached)
 }
 
 /// Attaches the receiver until its pins are removed, with these networks as those that are trusted.
@@ -59,21 +63,22 @@ pub fn attach_pinned(
     trusted: &[Trusted],
     cgroup: &Cgroup,
     pins: &PinDir,
-) -> Result<Before> {
+) -> Result<Before, Error> {
     for (name, _) in HOOKS {
-        refuse_another(&pins.path(name), cgroup)?;
+        refuse_another(pins, name, cgroup)?;
     }
     receiver.trusted()?.replace(trusted)?;
     let mut fresh = Vec::new();
     let mut before = Before::Nothing;
     for (name, hook) in HOOKS {
-        match pinned(&pins.path(name))? {
+        let path = pins.path(name);
+        match pinned(pins, &path)? {
             Some(old) => {
                 before = Before::Receiver;
                 sys::swap(old.as_fd(), receiver.program(name)?)
-                    .with_context(|| format!("cannot swap the program in {}", pins.path(name).display()))?;
+                    .map_err(Error::io("swap the program in", path))?;
             }
-            None => fresh.push((pins.path(name), link(receiver, cgroup, name, hook)?)),
+            None => fresh.push((path, link(receiver, cgroup, name, hook)?)),
         }
     }
     for (path, link) in &fresh {
@@ -84,27 +89,33 @@ pub fn attach_pinned(
     Ok(before)
 }
 
-fn link(receiver: &Receiver, cgroup: &Cgroup, name: &str, hook: bpf_attach_type) -> Result<OwnedFd> {
-    sys::link_cgroup(receiver.program(name)?, cgroup.as_fd(), hook)
-        .with_context(|| format!("cannot attach {name} to {}", cgroup.path().display()))
+fn link(
+    receiver: &Receiver,
+    cgroup: &Cgroup,
+    program: &'static str,
+    hook: bpf_attach_type,
+) -> Result<OwnedFd, Error> {
+    sys::link_cgroup(receiver.program(program)?, cgroup.as_fd(), hook).map_err(|error| Error::Attach {
+        program,
+        cgroup: cgroup.path().to_owned(),
+        error,
+    })
 }
 
-fn refuse_another(path: &Path, cgroup: &Cgroup) -> Result<()> {
-    match link_at(path)? {
-        Some((_, other)) if other != 0 && other != cgroup.id() => bail!(
-            "{} is attached to {}: detach it first, or name another directory with --pin",
-            path.parent().and_then(Path::parent).unwrap_or(path).display(),
-            cgroup::path_of(other).map_or_else(|| "another cgroup".into(), |path| path.display().to_string())
-        ),
+fn refuse_another(pins: &PinDir, name: &str, cgroup: &Cgroup) -> Result<(), Error> {
+    match link_at(pins, &pins.path(name))? {
+        Some((_, other)) if other != 0 && other != cgroup.id() => {
+            Err(Error::Elsewhere { root: pins.root().to_owned(), cgroup: cgroup::path_of(other) })
+        }
         _ => Ok(()),
     }
 }
 
 /// The link at `path`, if there is one. One whose cgroup is gone is removed.
-fn pinned(path: &Path) -> Result<Option<OwnedFd>> {
-    match link_at(path)? {
+fn pinned(pins: &PinDir, path: &Path) -> Result<Option<OwnedFd>, Error> {
+    match link_at(pins, path)? {
         Some((_, 0)) => {
-            fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
+            pins.remove_pin(path)?;
             Ok(None)
         }
         found => Ok(found.map(|(link, _)| link)),
@@ -112,12 +123,12 @@ fn pinned(path: &Path) -> Result<Option<OwnedFd>> {
 }
 
 /// The link at `path`, if there is one, and the number of its cgroup; 0 if that is gone.
-fn link_at(path: &Path) -> Result<Option<(OwnedFd, u64)>> {
+fn link_at(pins: &PinDir, path: &Path) -> Result<Option<(OwnedFd, u64)>, Error> {
     if !path.exists() {
         return Ok(None);
     }
-    let link = sys::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    let cgroup = cgroup_id(&link)?;
+    let link = sys::open(path).map_err(|error| pins.cannot_open(path, error))?;
+    let cgroup = cgroup_id(path, &link)?;
     Ok(Some((link, cgroup)))
 }
 
@@ -125,33 +136,34 @@ fn link_at(path: &Path) -> Result<Option<(OwnedFd, u64)>> {
 ///
 /// # Errors
 /// There is no receiver.
-pub fn attached_to(pins: &PinDir) -> Result<u64> {
-    let link = sys::open(&pins.path(program::READ)).map_err(|error| pins.explain(error.kind(), &error))?;
-    cgroup_id(&link)
+pub fn attached_to(pins: &PinDir) -> Result<u64, Error> {
+    let path = pins.path(program::READ);
+    let link = sys::open(&path).map_err(|error| pins.cannot_open(&path, error))?;
+    cgroup_id(&path, &link)
 }
 
-fn cgroup_id(link: &OwnedFd) -> Result<u64> {
+fn cgroup_id(path: &Path, link: &OwnedFd) -> Result<u64, Error> {
     let file = format!("/proc/self/fdinfo/{}", link.as_raw_fd());
-    let info = fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
+    let info = fs::read_to_string(&file).map_err(Error::io("read", file))?;
     let id = info.lines().find_map(|line| line.strip_prefix("cgroup_id:")?.trim().parse().ok());
-    id.context("a pin that is not a link to a cgroup")
+    id.ok_or_else(|| Error::NotLink(path.to_owned()))
 }
 
 /// Pins the list of connections in place of an older one, with its permissions: who may read it is the
 /// administrator's choice, by `chmod`.
-fn list(receiver: &Receiver, pins: &PinDir) -> Result<()> {
+fn list(receiver: &Receiver, pins: &PinDir) -> Result<(), Error> {
     let (program, map) = receiver.iterator()?;
-    let link = sys::link_iterator(program, map).context("cannot make the list of connections")?;
+    let link = sys::link_iterator(program, map).map_err(Error::List)?;
     let new = pins.path("connections");
+    // A process that was killed here has left it.
+    pins.remove_pin(&new)?;
     pin(&link, &new)?;
     if let Ok(old) = fs::metadata(pins.connections()) {
-        fs::set_permissions(&new, old.permissions())
-            .with_context(|| format!("cannot set the permissions of {}", new.display()))?;
+        fs::set_permissions(&new, old.permissions()).map_err(Error::io("set the permissions of", &new))?;
     }
-    fs::rename(&new, pins.connections())
-        .with_context(|| format!("cannot put {} into place", pins.connections().display()))
+    fs::rename(&new, pins.connections()).map_err(Error::io("put into place", pins.connections()))
 }
 
-fn pin(link: &OwnedFd, path: &Path) -> Result<()> {
-    sys::pin(link.as_fd(), path).with_context(|| format!("cannot pin {}", path.display()))
+fn pin(link: &OwnedFd, path: &Path) -> Result<(), Error> {
+    sys::pin(link.as_fd(), path).map_err(Error::io("pin", path))
 }

@@ -2,14 +2,43 @@
 
 use std::{
     fs::{self, File},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::fd::{AsFd, BorrowedFd},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, fstatfs};
+use thiserror::Error;
+
+/// Why there is no cgroup to attach to.
+#[derive(Debug, Error)]
+pub enum CgroupError {
+    /// No file has this path.
+    #[error("there is no cgroup {0}")]
+    Absent(PathBuf),
+    /// Something else has.
+    #[error("{0} is not a directory of cgroup2")]
+    NotCgroup(PathBuf),
+    /// It cannot be looked at.
+    #[error("cannot open the cgroup {path}")]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// What the kernel says.
+        #[source]
+        error: io::Error,
+    },
+    /// The kernel does not tell what is mounted.
+    #[error("cannot read /proc/mounts")]
+    Mounts(#[source] io::Error),
+    /// There are no cgroups at all.
+    #[error(
+        "cgroup2 is not mounted: mount it with `mount -t cgroup2 cgroup2 /sys/fs/cgroup`, or name a directory of it \
+         with --cgroup"
+    )]
+    NotMounted,
+}
 
 /// A cgroup of cgroup2, open.
 #[derive(Debug)]
@@ -24,14 +53,16 @@ impl Cgroup {
     ///
     /// # Errors
     /// It is not one.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, CgroupError> {
+        let unreadable = |error| CgroupError::Unreadable { path: path.to_owned(), error };
         let directory = File::open(path).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => anyhow!("there is no cgroup {}", path.display()),
-            _ => anyhow!("cannot open the cgroup {}: {error}", path.display()),
+            ErrorKind::NotFound => CgroupError::Absent(path.to_owned()),
+            _ => unreadable(error),
         })?;
-        let metadata = directory.metadata()?;
-        if fstatfs(&directory)?.filesystem_type() != CGROUP2_SUPER_MAGIC || !metadata.is_dir() {
-            bail!("{} is not a directory of cgroup2", path.display());
+        let metadata = directory.metadata().map_err(unreadable)?;
+        let file_system = fstatfs(&directory).map_err(|error| unreadable(error.into()))?;
+        if file_system.filesystem_type() != CGROUP2_SUPER_MAGIC || !metadata.is_dir() {
+            return Err(CgroupError::NotCgroup(path.to_owned()));
         }
         Ok(Self { path: path.to_owned(), directory, id: metadata.ino() })
     }
@@ -40,7 +71,7 @@ impl Cgroup {
     ///
     /// # Errors
     /// cgroup2 is not mounted.
-    pub fn root() -> Result<Self> {
+    pub fn root() -> Result<Self, CgroupError> {
         Self::open(&root()?)
     }
 
@@ -78,12 +109,9 @@ pub fn path_of(id: u64) -> Option<PathBuf> {
     None
 }
 
-fn root() -> Result<PathBuf> {
-    let mounts = fs::read_to_string("/proc/mounts").context("cannot read /proc/mounts")?;
-    mount_point(&mounts).context(
-        "cgroup2 is not mounted: mount it with `mount -t cgroup2 cgroup2 /sys/fs/cgroup`, or name a directory of it \
-         with --cgroup",
-    )
+fn root() -> Result<PathBuf, CgroupError> {
+    let mounts = fs::read_to_string("/proc/mounts").map_err(CgroupError::Mounts)?;
+    mount_point(&mounts).ok_or(CgroupError::NotMounted)
 }
 
 /// The first mount of cgroup2. Mount points with blanks are escaped in the list; cgroup2's have none.

@@ -3,10 +3,10 @@
 
 use std::{fs, net::SocketAddr, str::FromStr};
 
-use anyhow::{Context, Result};
 use serde::Serialize;
+use thiserror::Error;
 
-use super::pins::PinDir;
+use crate::{error::Error, pins::PinDir};
 
 /// A connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -26,25 +26,38 @@ impl Connection {
     }
 }
 
+/// A line that is not `CLIENT via BALANCER to LOCAL`.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0:?} is not a connection")]
+pub struct NotConnection(String);
+
 impl FromStr for Connection {
-    type Err = anyhow::Error;
+    type Err = NotConnection;
 
     /// A line `CLIENT via BALANCER to LOCAL`.
-    fn from_str(line: &str) -> Result<Self> {
-        let (client, rest) = line.split_once(" via ").context("no ` via `")?;
-        let (balancer, local) = rest.split_once(" to ").context("no ` to `")?;
-        Ok(Self { client: client.parse()?, balancer: balancer.parse()?, local: local.parse()? })
+    fn from_str(line: &str) -> Result<Self, NotConnection> {
+        let ends = || {
+            let (client, rest) = line.split_once(" via ")?;
+            let (balancer, local) = rest.split_once(" to ")?;
+            Some(Self { client: end(client)?, balancer: end(balancer)?, local: end(local)? })
+        };
+        ends().ok_or_else(|| NotConnection(line.to_owned()))
     }
+}
+
+fn end(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
 }
 
 /// Every connection, in no order.
 ///
 /// # Errors
 /// Nothing is attached, or the process may not look.
-pub fn all(pins: &PinDir) -> Result<Vec<Connection>> {
-    let file = pins.connections();
-    let lines = fs::read_to_string(&file).map_err(|error| pins.explain(error.kind(), &error))?;
-    lines.lines().map(|line| line.parse().with_context(|| format!("{}: {line:?}", file.display()))).collect()
+pub fn all(pins: &PinDir) -> Result<Vec<Connection>, Error> {
+    let path = pins.connections();
+    let lines = fs::read_to_string(&path).map_err(|error| pins.cannot_open(&path, error))?;
+    let connections = lines.lines().map(str::parse).collect::<Result<_, _>>();
+    connections.map_err(|error| Error::Line { path, error })
 }
 
 #[cfg(test)]

@@ -3,45 +3,44 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use anyhow::{Context, Result};
 use xdp_ebpf::{
     abi::{ENTRY_FREE, LISTENER_LAYER7, Limit},
     limit::{leave, take_place},
     tcp_state::State,
 };
 
-use super::{memory::Mapping, tables::Tables};
+use super::{
+    error::{Context, Result},
+    memory::Mapping,
+    tables::Tables,
+};
+use crate::engine::front::Admission;
 
-/// A listener's places for connections.
-#[derive(Clone)]
-pub struct Seats {
+/// The connections of one listener.
+pub struct Connections {
     limit: Arc<Mapping<Limit>>,
     index: u32,
 }
 
-/// A connection's place, until it is dropped.
-pub struct Seat(Seats);
-
-impl Seats {
+impl Connections {
     /// Those of the listener with this index.
     pub fn new(limit: Arc<Mapping<Limit>>, index: u32) -> Self {
         Self { limit, index }
     }
-
-    /// Takes one for a new connection. `None` if there is none; that is counted.
-    pub fn take(&self) -> Option<Seat> {
-        let limit = self.limit.get(self.index)?;
-        if take_place(limit).is_err() {
-            limit.closed().add(1);
-            return None;
-        }
-        Some(Seat(self.clone()))
-    }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        if let Some(limit) = self.0.limit.get(self.0.index) {
+impl Admission for Connections {
+    fn acquire(&self) -> bool {
+        let Some(limit) = self.limit.get(self.index) else { return false };
+        let has_room = take_place(limit).is_ok();
+        if !has_room {
+            limit.closed().add(1);
+        }
+        has_room
+    }
+
+    fn release(&self) {
+        if let Some(limit) = self.limit.get(self.index) {
             leave(limit);
         }
     }
@@ -78,18 +77,19 @@ pub fn recount(tables: &Tables) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::front::Permit;
 
     #[test]
-    fn a_seat_is_free_again_when_its_connection_has_ended() {
+    fn there_is_room_again_when_a_connection_has_ended() {
         let limit = Arc::new(Mapping::<Limit>::of_zeros(2));
         let record = || limit.get(1).unwrap().snapshot();
         limit.get(1).unwrap().max_connections().set(2);
-        let seats = Seats::new(limit.clone(), 1);
-        let mut taken: Vec<_> = (0..5).filter_map(|_| seats.take()).collect();
+        let admission: Arc<dyn Admission> = Arc::new(Connections::new(limit.clone(), 1));
+        let mut taken: Vec<_> = (0..5).filter_map(|_| Permit::acquire(&admission)).collect();
         assert_eq!((taken.len(), record().connections, record().closed), (2, 2, 3));
         taken.pop();
         assert_eq!(record().connections, 1);
-        taken.extend(seats.take());
+        taken.extend(Permit::acquire(&admission));
         assert_eq!((taken.len(), record().closed), (2, 3));
         drop(taken);
         assert_eq!(record().connections, 0);
