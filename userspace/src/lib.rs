@@ -15,12 +15,11 @@
 //!
 //! `health` asks the members whether they are well, and tells `dataplane`.
 //!
-//! `privileges` is what those need who load programs, `bpf` has the programs, `authorities` the CAs of this host.
+//! `privileges` is what those need who load programs, `bpf` has the programs, `pki` reads
+//! certificates and keys.
 //!
 //! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
 
-#[cfg(feature = "l7")]
-pub mod authorities;
 pub mod bpf;
 #[cfg(feature = "l7")]
 pub mod config;
@@ -32,6 +31,8 @@ pub mod host;
 pub mod l7;
 pub mod maglev;
 pub mod model;
+#[cfg(feature = "l7")]
+pub mod pki;
 pub mod plan;
 pub mod privileges;
 pub mod schedule;
