@@ -10,7 +10,7 @@
 //!   → l7         Layer 7: listeners that speak HTTP follow them
 //! ```
 //!
-//! `health` asks the members whether they are well, and tells `engine`. `authorities` are the CAs of this host.
+//! `health` asks the members whether they are well, and tells `engine`.
 //!
 //! `main` and `commands/` are the `evenkeel` program. Crates beside this one: `model/`; `loader/` has the BPF programs and
 //! what all need that load them; `toa/` is `evenkeel-toa`, for backends.
@@ -20,4 +20,5 @@ pub mod authorities;
 pub mod dataplane;
 pub mod engine;
 pub mod health;
-//pub mod l7;
+pub mod l7;
+pub mod pki;

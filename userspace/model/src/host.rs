@@ -130,9 +130,20 @@ impl LocalAddresses {
         self.0.iter().flat_map(|range| every_address(range.get()))
     }
 
-    /// The range that an address is in.
-    pub fn range_of(&self, address: IpAddr) -> Option<Network> {
-        self.0.iter().copied().find(|range| range.get().contains(&address))
+    /// Each address as in [`Self::iter`], with which of [`Self::ranges`] it is of.
+    pub fn iter_with_ranges(&self) -> impl Iterator<Item = (IpAddr, usize)> {
+        let ranges = self.0.iter().enumerate();
+        ranges.flat_map(|(index, range)| every_address(range.get()).map(move |address| (address, index)))
+    }
+
+    /// The ranges, ascending.
+    pub fn ranges(&self) -> &[Network] {
+        &self.0
+    }
+
+    /// The range that an address is in, and which one it is.
+    pub fn range_of(&self, address: IpAddr) -> Option<(usize, Network)> {
+        self.0.iter().copied().enumerate().find(|(_, range)| range.get().contains(&address))
     }
 
     /// Whether there are some, and none of the family of `address`.

@@ -1,7 +1,7 @@
 //! No address has two roles, and the data path's table of addresses has room for all.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     net::IpAddr,
 };
 
@@ -12,22 +12,25 @@ impl Check<'_> {
         let objects = self.objects;
         let locals = self.surroundings.local_addresses;
         let mut vips = BTreeMap::new();
-        for (&id, load_balancer) in &objects.load_balancers {
+        for (id, load_balancer) in self.in_order(&objects.load_balancers) {
             for (index, vip) in load_balancer.vips.iter().map(|vip| vip.get()).enumerate() {
                 let at = At::field(id, "vip").nth(index);
-                if let Some(other) = vips.insert(vip, at) {
-                    self.add_beside(
+                match vips.entry(vip) {
+                    Entry::Occupied(other) => self.add_beside(
                         at,
                         format!("{vip} is already a VIP"),
-                        other,
+                        *other.get(),
                         "give each VIP to one load balancer, once",
-                    );
+                    ),
+                    Entry::Vacant(place) => {
+                        place.insert(at);
+                    }
                 }
-                if let Some(range) = locals.range_of(vip) {
+                if let Some((index, range)) = locals.range_of(vip) {
                     self.add_beside(
                         at,
                         format!("{vip} is a local address, {range}"),
-                        At::local_addresses(),
+                        At::local_addresses(index),
                         "a VIP must not be one",
                     );
                 }
@@ -44,6 +47,9 @@ impl Check<'_> {
             if !(same_vips && self.is_known(|objects| &objects.server_groups, id)) {
                 for (&id, member) in &group.members {
                     self.member(At::field(id, "address"), member.address.get(), &vips);
+                    if let Some(address) = member.monitor_address {
+                        self.member(At::field(id, "monitor_address"), address.get(), &vips);
+                    }
                 }
             }
         }
@@ -53,11 +59,11 @@ impl Check<'_> {
     }
 
     fn member(&mut self, at: At, member: IpAddr, vips: &BTreeMap<IpAddr, At>) {
-        if let Some(range) = self.surroundings.local_addresses.range_of(member) {
+        if let Some((index, range)) = self.surroundings.local_addresses.range_of(member) {
             self.add_beside(
                 at,
                 format!("{member} is a local address, {range}"),
-                At::local_addresses(),
+                At::local_addresses(index),
                 "use the backend's own",
             );
         } else if let Some(&vip) = vips.get(&member) {
@@ -68,7 +74,8 @@ impl Check<'_> {
     fn places(&mut self, vips: &BTreeMap<IpAddr, At>) {
         let capacity = self.surroundings.capacity;
         let mut places: HashMap<(bool, u32), Vec<IpAddr>> = HashMap::new();
-        let locals = self.surroundings.local_addresses.iter().map(|address| (address, At::local_addresses()));
+        let locals = self.surroundings.local_addresses;
+        let locals = locals.iter_with_ranges().map(|(address, index)| (address, At::local_addresses(index)));
         for (address, at) in locals.chain(vips.iter().map(|(&vip, &at)| (vip, at))) {
             let place = places.entry((address.is_ipv6(), (capacity.place)(address))).or_default();
             if place.len() < capacity.addresses_per_place {

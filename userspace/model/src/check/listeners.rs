@@ -1,6 +1,8 @@
 //! Listeners: their ports and pools, policies and redirections.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
+
+use uuid::Uuid;
 
 use super::{At, Check};
 use crate::{
@@ -12,15 +14,17 @@ impl Check<'_> {
     pub(super) fn listeners(&mut self) {
         let objects = self.objects;
         let mut ports = HashMap::new();
-        for (&id, listener) in &objects.listeners {
-            let key = (listener.load_balancer, listener.service.transport(), listener.port);
-            if let Some(other) = ports.insert(key, id) {
-                self.add_beside(
+        for (id, listener) in self.in_order(&objects.listeners) {
+            match ports.entry((listener.load_balancer, listener.service.transport(), listener.port)) {
+                Entry::Occupied(other) => self.add_beside(
                     At::field(id, "port"),
                     format!("{} is another listener's", listener.port),
-                    At::field(other, "port"),
+                    At::field(*other.get(), "port"),
                     "give each its own port",
-                );
+                ),
+                Entry::Vacant(place) => {
+                    place.insert(id);
+                }
             }
             let is_forwarded = matches!(listener.service, Service::Tcp { .. } | Service::Udp);
             match listener.default_pool {
@@ -68,6 +72,10 @@ impl Check<'_> {
     /// Whether all members can be reached: what they see is a local address of their own family.
     fn reach(&mut self, at: At, id: PoolId) {
         let locals = self.surroundings.local_addresses;
+        // Those that could not be read may be the ones.
+        if self.surroundings.unread.contains(&Uuid::nil()) {
+            return;
+        }
         let Some(pool) = self.objects.pools.get(&id) else { return };
         let Some(group) = self.objects.server_groups.get(&pool.server_group) else { return };
         let mut sockets = group.members.values().map(|member| member.socket());

@@ -1,6 +1,6 @@
 //! Members, algorithms and health monitors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use super::{At, Check};
 use crate::{
@@ -30,16 +30,18 @@ impl Check<'_> {
 
     fn members(&mut self, group: &ServerGroup) {
         let mut seen = HashMap::new();
-        for (&id, member) in &group.members {
+        for (id, member) in self.in_order(&group.members) {
             let socket = member.socket();
-            if let Some(other) = seen.insert(socket, id) {
-                // By id, so which of the two comes first says nothing.
-                self.add_beside(
+            match seen.entry(socket) {
+                Entry::Occupied(other) => self.add_beside(
                     At::field(id, "address"),
-                    format!("{socket} is a member of this pool"),
-                    At::object(other),
+                    format!("{socket} is already a member"),
+                    At::object(*other.get()),
                     "give each member once",
-                );
+                ),
+                Entry::Vacant(place) => {
+                    place.insert(id);
+                }
             }
         }
     }

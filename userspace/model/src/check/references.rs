@@ -1,4 +1,4 @@
-//! What is named is there, and is of the right kind.
+//! What is named is there, and is of the right kind; no list of clients says two things of the same.
 
 use super::{At, Check};
 use crate::{
@@ -12,6 +12,18 @@ impl Check<'_> {
         let objects = self.objects;
         for (&id, pool) in &objects.pools {
             self.refer(At::field(id, "server_group"), &objects.server_groups, pool.server_group);
+        }
+        for (&id, list) in &objects.access_lists {
+            if !self.is_known(|objects| &objects.access_lists, id) {
+                let allowed = list.access.allow.iter().flatten();
+                for network in allowed.filter(|network| list.access.deny.contains(network)) {
+                    self.add(
+                        At::field(id, "deny"),
+                        format!("{network} is in \"allow\", too"),
+                        "give each network once",
+                    );
+                }
+            }
         }
         for (&id, load_balancer) in &objects.load_balancers {
             if let Some(log) = load_balancer.access_log {

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use model::tls::{Authorities, ServerCertificate};
 use openssl::{
     asn1::{Asn1Integer, Asn1Time},
     bn::BigNum,
@@ -15,8 +16,6 @@ use openssl::{
         extension::{BasicConstraints, KeyUsage, SubjectAlternativeName},
     },
 };
-
-use crate::model::tls::{Authorities, ServerCertificate};
 
 /// A certificate and its key.
 #[derive(Clone)]
@@ -128,13 +127,13 @@ impl Issued {
     }
 
     /// As the model has it, with this alone in the chain.
-    pub(crate) fn server(&self, name: &str) -> ServerCertificate {
-        super::super::server(name, std::slice::from_ref(&self.certificate), std::slice::from_ref(&self.key))
+    pub(crate) fn server(&self) -> ServerCertificate {
+        super::super::server(std::slice::from_ref(&self.certificate), std::slice::from_ref(&self.key))
             .unwrap()
     }
 
     /// As the model has it.
-    pub(crate) fn authorities(&self, name: &str) -> Authorities {
-        super::super::authorities(name, &self.pem()).unwrap()
+    pub(crate) fn authorities(&self) -> Authorities {
+        super::super::authorities(&self.pem()).unwrap()
     }
 }

@@ -13,7 +13,7 @@ use openssl::x509::X509;
 
 /// All of them. None if there is no such file where distributions have one, nor where `SSL_CERT_FILE` and
 /// `SSL_CERT_DIR` say; without the file, those of the directory. As Pingora's settings for a member have them.
-pub fn of_host() -> Arc<Box<[X509]>> {
+pub fn authorities() -> Arc<Box<[X509]>> {
     static ALL: LazyLock<Arc<Box<[X509]>>> = LazyLock::new(|| Arc::new(read().into()));
     ALL.clone()
 }
@@ -22,7 +22,7 @@ pub fn of_host() -> Arc<Box<[X509]>> {
 /// trusted by goes with each connection: all of them are 2 MB and 20 ms. (Where `SSL_CERT_FILE` is set, OpenSSL still does.)
 pub fn file_with_one() -> Option<String> {
     static ONE: LazyLock<Option<OwnedFd>> = LazyLock::new(|| {
-        let pem = of_host().first()?.to_pem().ok()?;
+        let pem = authorities().first()?.to_pem().ok()?;
         let mut file = fs::File::from(memfd_create("authority", MFdFlags::MFD_CLOEXEC).ok()?);
         file.write_all(&pem).ok()?;
         Some(file.into())

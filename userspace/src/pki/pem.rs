@@ -1,6 +1,6 @@
 //! PEM text taken apart into its blocks. What they hold is for `certificate` and `key`.
 
-use anyhow::{Result, bail};
+use super::error::PkiError;
 
 /// One block, from its BEGIN line to its END line.
 pub(super) struct Block<'a> {
@@ -16,15 +16,10 @@ pub(super) struct Block<'a> {
 ///
 /// # Errors
 /// The file is empty or binary, has no block, or one that does not end.
-pub(super) fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>> {
-    let Ok(text) = str::from_utf8(file) else {
-        bail!(
-            "binary, so DER or PKCS#12 and not PEM; `openssl x509 -inform der` or `openssl pkcs12 -nodes` turn \
-             these into PEM"
-        );
-    };
+pub(super) fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>, PkiError> {
+    let text = str::from_utf8(file).map_err(|_| PkiError::Binary)?;
     if text.trim().is_empty() {
-        bail!("empty; a PEM file belongs here, which begins with -----BEGIN");
+        return Err(PkiError::Empty);
     }
     let mut blocks = Vec::new();
     let mut open: Option<(&str, usize, usize)> = None;
@@ -33,7 +28,7 @@ pub(super) fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>> {
         let end = offset + line.len();
         if let Some(label) = marker(line, "-----BEGIN ") {
             if let Some((label, line, _)) = open {
-                bail!("the {label} that begins on line {line} has no END line; copy the file again");
+                return Err(PkiError::NoEnd { label: label.into(), line });
             }
             open = Some((label, number, offset));
         } else if let Some(ended) = marker(line, "-----END ") {
@@ -41,16 +36,16 @@ pub(super) fn blocks(file: &[u8]) -> Result<Vec<Block<'_>>> {
                 Some((label, line, begin)) if label == ended => {
                     blocks.push(Block { label, line, text: &text[begin..end] });
                 }
-                _ => bail!("the END line {number} has no BEGIN line; copy the file again"),
+                _ => return Err(PkiError::NoBegin { line: number }),
             }
         }
         offset = end;
     }
     if let Some((label, line, _)) = open {
-        bail!("the {label} that begins on line {line} has no END line; copy the file again");
+        return Err(PkiError::NoEnd { label: label.into(), line });
     }
     if blocks.is_empty() {
-        bail!("not PEM; a line -----BEGIN … belongs there");
+        return Err(PkiError::NotPem);
     }
     Ok(blocks)
 }

@@ -6,7 +6,7 @@
 //!   → here        do they go together?
 //! ```
 
-use anyhow::{Result, anyhow, bail};
+use model::tls::{Authorities, PrivateKey, ServerCertificate};
 use openssl::{
     asn1::Asn1Time,
     error::ErrorStack,
@@ -15,31 +15,28 @@ use openssl::{
     x509::{X509, X509Ref, X509VerifyResult},
 };
 
-use super::pem;
-use crate::model::tls::{Authorities, PrivateKey, ServerCertificate};
+use super::{error::PkiError, pem};
 
 /// The certificates of a PEM file, of which there is at least one; private keys beside them are left out.
 ///
 /// # Errors
 /// Why the file is not such; one line.
-pub fn certificates(file: &[u8]) -> Result<Vec<X509>> {
+pub fn certificates(file: &[u8]) -> Result<Vec<X509>, PkiError> {
     let mut certificates = Vec::new();
     for block in pem::blocks(file)? {
         let line = block.line;
         match block.label {
             "CERTIFICATE" | "X509 CERTIFICATE" => {
                 let certificate = X509::from_pem(block.text.as_bytes());
-                certificates.push(certificate.map_err(|_| {
-                    anyhow!("the certificate on line {line} is damaged; copy it again as it was issued")
-                })?);
+                certificates.push(certificate.map_err(|_| PkiError::DamagedCertificate { line })?);
             }
-            "PKCS7" => bail!("PKCS#7 on line {line}; `openssl pkcs7 -print_certs` turns it into PEM"),
+            "PKCS7" => return Err(PkiError::Pkcs7 { line }),
             label if label.ends_with("PRIVATE KEY") || label == "EC PARAMETERS" => {}
-            other => bail!("a {other} on line {line}; use a CERTIFICATE"),
+            other => return Err(PkiError::NotACertificate { label: other.into(), line }),
         }
     }
     if certificates.is_empty() {
-        bail!("has no certificate; a block that begins with -----BEGIN CERTIFICATE----- belongs there");
+        return Err(PkiError::NoCertificate);
     }
     Ok(certificates)
 }
@@ -48,27 +45,20 @@ pub fn certificates(file: &[u8]) -> Result<Vec<X509>> {
 ///
 /// # Errors
 /// Why these cannot serve; one line.
-pub fn server(name: &str, chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificate> {
-    let own = chain.first().ok_or_else(|| anyhow!("has no certificate"))?;
+pub fn server(chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificate, PkiError> {
+    let own = chain.first().ok_or(PkiError::NoCertificate)?;
     let Some(key) = keys.iter().find(|key| belongs(own, key)) else {
         return Err(match chain.iter().find(|&other| keys.iter().any(|key| belongs(other, key))) {
             Some(leaf) => wrong_order(&line_up(leaf, chain)),
-            None => anyhow!(
-                "the private key does not belong to {}; name the key that this certificate was made for",
-                subject(own)
-            ),
+            None => PkiError::OtherKey { subject: subject(own) },
         });
     };
     let order = line_up(own, chain);
     if let Some(stranger) = chain.iter().find(|&one| !order.contains(&one)) {
-        bail!(
-            "{} did not issue anything in the chain of {}; leave it out, or put what is missing before it",
-            subject(stranger),
-            subject(own)
-        );
+        return Err(PkiError::Stranger { stranger: subject(stranger), subject: subject(own) });
     }
     if order.len() < chain.len() {
-        bail!("has a certificate twice; leave one of the two out");
+        return Err(PkiError::Twice);
     }
     if !order.iter().zip(chain).all(|(&right, given)| right == given) {
         return Err(wrong_order(&order));
@@ -77,7 +67,6 @@ pub fn server(name: &str, chain: &[X509], keys: &[PKey<Private>]) -> Result<Serv
         in_time(certificate)?;
     }
     Ok(ServerCertificate {
-        name: name.into(),
         chain: chain.iter().map(|certificate| certificate.to_der()).collect::<Result<_, _>>()?,
         key: PrivateKey::from_pkcs8(key.private_key_to_pkcs8()?),
         domains: domains(own).into_iter().collect(),
@@ -89,25 +78,19 @@ pub fn server(name: &str, chain: &[X509], keys: &[PKey<Private>]) -> Result<Serv
 ///
 /// # Errors
 /// Why it cannot be used; one line.
-pub fn authorities(name: &str, file: &[u8]) -> Result<Authorities> {
+pub fn authorities(file: &[u8]) -> Result<Authorities, PkiError> {
     if let Some(block) = pem::blocks(file)?.iter().find(|block| block.label.ends_with("PRIVATE KEY")) {
-        bail!(
-            "has a private key on line {}; keep a CA's key elsewhere, here its certificate is enough",
-            block.line
-        );
+        return Err(PkiError::KeyOfAuthority { line: block.line });
     }
     let certificates = certificates(file)?;
     for certificate in &certificates {
         if !is_authority(certificate)? {
-            bail!(
-                "{} is not a CA's certificate, so it can issue none; use that of the CA that issued it",
-                subject(certificate)
-            );
+            return Err(PkiError::NoAuthority { subject: subject(certificate) });
         }
         in_time(certificate)?;
     }
     let certificates = certificates.iter().map(|certificate| certificate.to_der());
-    Ok(Authorities { name: name.into(), certificates: certificates.collect::<Result<_, _>>()? })
+    Ok(Authorities { certificates: certificates.collect::<Result<_, _>>()? })
 }
 
 /// `own` and its issuers as far as they are in `certificates`, in order.
@@ -131,36 +114,30 @@ fn has_issued(issuer: &X509, subject: &X509) -> bool {
     issued
 }
 
-fn wrong_order(right: &[&X509]) -> anyhow::Error {
+fn wrong_order(right: &[&X509]) -> PkiError {
     let right: Vec<String> = right.iter().map(|certificate| subject(certificate)).collect();
-    anyhow!(
-        "the chain is in the wrong order; put the server's own certificate first and each issuer after what it \
-         issued: {}",
-        right.join(", then ")
-    )
+    PkiError::WrongOrder { right: right.join(", then ") }
 }
 
 fn belongs(certificate: &X509Ref, key: &PKey<Private>) -> bool {
     certificate.public_key().is_ok_and(|public| public.public_eq(key))
 }
 
-fn in_time(certificate: &X509Ref) -> Result<()> {
+fn in_time(certificate: &X509Ref) -> Result<(), PkiError> {
     let now = Asn1Time::days_from_now(0)?;
     if certificate.not_after() < &*now {
-        bail!("{} expired on {}; use a renewed one", subject(certificate), certificate.not_after());
+        let end = certificate.not_after().to_string();
+        return Err(PkiError::Expired { subject: subject(certificate), end });
     }
     if certificate.not_before() > &*now {
-        bail!(
-            "{} is not valid before {}; use one that is, or set this host's clock right",
-            subject(certificate),
-            certificate.not_before()
-        );
+        let begin = certificate.not_before().to_string();
+        return Err(PkiError::Early { subject: subject(certificate), begin });
     }
     Ok(())
 }
 
 /// Whether it may issue certificates. One of version 1 cannot say; the old self-signed ones are authorities by custom.
-fn is_authority(certificate: &X509Ref) -> Result<bool> {
+fn is_authority(certificate: &X509Ref) -> Result<bool, ErrorStack> {
     const VERSION_1: i32 = 0;
     if certificate.version() == VERSION_1 {
         return Ok(certificate.issued(certificate) == X509VerifyResult::OK);

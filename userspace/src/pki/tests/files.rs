@@ -1,20 +1,20 @@
 //! What is taken from PEM files and why others are refused.
 
+use model::tls::ServerCertificate;
 use openssl::{hash::MessageDigest, symm::Cipher, x509::X509};
 
 use super::{
-    super::{authorities, certificates, private_keys, server},
+    super::{PkiError, authorities, certificates, private_keys, server},
     issue::{Issued, Order, ec, issue, root, rsa},
 };
-use crate::model::tls::ServerCertificate;
 
 /// What is said of a server's certificate with these files.
 fn said(chain: &[u8], key: &[u8]) -> String {
     read(chain, key).map_or_else(|error| error.to_string(), |_| String::new())
 }
 
-fn read(chain: &[u8], key: &[u8]) -> anyhow::Result<ServerCertificate> {
-    server("shop", &certificates(chain)?, &private_keys(key)?)
+fn read(chain: &[u8], key: &[u8]) -> Result<ServerCertificate, PkiError> {
+    server(&certificates(chain)?, &private_keys(key)?)
 }
 
 fn pem(chain: &[&Issued]) -> Vec<u8> {
@@ -61,7 +61,7 @@ fn a_chain_and_its_names() {
     assert_eq!(read.domains.iter().collect::<Vec<_>>(), ["*.shop.example", "shop.example"]);
 
     let old = root.issue("Old.example", &[]);
-    let old = server("old", &[old.certificate], &[old.key]).unwrap();
+    let old = server(&[old.certificate], &[old.key]).unwrap();
     assert_eq!(
         old.domains.iter().collect::<Vec<_>>(),
         ["old.example"],
@@ -169,8 +169,8 @@ fn files_that_are_no_pem() {
 fn authorities_and_what_is_none() {
     let [root, intermediate, leaf] = three();
     let both = pem(&[&root, &intermediate]);
-    assert_eq!(authorities("ca", &both).unwrap().certificates.len(), 2);
-    let said = |file: &[u8]| authorities("ca", file).unwrap_err().to_string();
+    assert_eq!(authorities(&both).unwrap().certificates.len(), 2);
+    let said = |file: &[u8]| authorities(file).unwrap_err().to_string();
     assert_eq!(
         said(&pem(&[&root, &leaf])),
         "CN=leaf is not a CA's certificate, so it can issue none; use that of the CA that issued it"
@@ -188,16 +188,16 @@ fn authorities_and_what_is_none() {
     old.set_not_after(root.certificate.not_after()).unwrap();
     old.set_pubkey(&root.key).unwrap();
     old.sign(&root.key, MessageDigest::sha1()).unwrap();
-    authorities("old", &old.build().to_pem().unwrap()).unwrap();
+    authorities(&old.build().to_pem().unwrap()).unwrap();
 }
 
 #[test]
 fn no_key_in_what_is_shown() {
     let own = root("own");
     let secret = own.key.private_key_to_pkcs8().unwrap();
-    let shown = format!("{:?}", own.server("shop"));
-    assert_eq!(shown, r#"ServerCertificate { name: "shop", domains: {"own"}, .. }"#);
-    let shown = format!("{:?}", own.server("shop").key);
+    let shown = format!("{:?}", own.server());
+    assert_eq!(shown, r#"ServerCertificate { domains: {"own"}, .. }"#);
+    let shown = format!("{:?}", own.server().key);
     assert!(!shown.contains(&format!("{}", secret[secret.len() / 2])), "{shown}");
     assert_eq!(shown, "PrivateKey");
 }

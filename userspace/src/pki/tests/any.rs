@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
+use model::tls::TlsPolicy;
 use proptest::{prelude::*, sample::Index};
 
 use super::{
-    super::{Profile, authorities, certificates, private_keys, server},
-    handshakes::settings,
+    super::{authorities, certificates, presentable, private_keys, server},
     issue::{Order, issue, root},
 };
 
@@ -19,14 +19,12 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// What a listener would be given, if it can be had.
 fn read(file: &[u8]) -> Result<(), TestCaseError> {
-    let made = certificates(file).and_then(|chain| server("a", &chain, &private_keys(file)?));
-    let made = made.map(|certificate| {
-        // Whatever passes can be used.
-        Profile::new(&settings(vec![certificate])).unwrap();
-    });
-    for refused in [made, authorities("a", file).map(drop), private_keys(file).map(drop)] {
+    let made = certificates(file).and_then(|chain| server(&chain, &private_keys(file)?));
+    // Whatever passes can be used.
+    let made = made.map(|certificate| presentable(&certificate, TlsPolicy::default()).unwrap());
+    for refused in [made, authorities(file).map(drop), private_keys(file).map(drop)] {
         let Err(error) = refused else { continue };
-        let said = format!("{error:#}");
+        let said = error.to_string();
         prop_assert_eq!(said.lines().count(), 1, "{}", said);
         prop_assert!(!said.contains(char::is_control), "{:?}", said);
         let key = str::from_utf8(&FILE).unwrap().lines().nth(1).unwrap();
