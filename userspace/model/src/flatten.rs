@@ -131,10 +131,11 @@ impl Flatten<'_> {
             }
             Service::Http { http, redirect } => {
                 let redirect = redirect.as_ref().and_then(|redirect| self.redirect(redirect));
-                Some(served::HttpListener { redirect, ..self.http(http, load_balancer) })
+                Some(Arc::new(served::HttpListener { redirect, ..self.http(http, load_balancer) }))
             }
             Service::Https { http, tls } => {
-                Some(served::HttpListener { tls: Some(self.tls(tls)?), ..self.http(http, load_balancer) })
+                let tls = Some(self.tls(tls)?);
+                Some(Arc::new(served::HttpListener { tls, ..self.http(http, load_balancer) }))
             }
         };
         let flat = served::Listener {

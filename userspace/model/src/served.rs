@@ -109,7 +109,7 @@ pub struct Listener {
     /// Whether it was removed and only goes on with the connections that it has. Only of HTTP listeners.
     pub drains: bool,
     /// What makes it a Layer-7 listener; its key's protocol is TCP then.
-    pub http: Option<HttpListener>,
+    pub http: Option<Arc<HttpListener>>,
 }
 
 /// How much a listener takes; none of a limit is no limit.

@@ -241,7 +241,7 @@ impl Daemon {
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
-    pub fn note(&mut self, news: &News) {
+    pub fn note_network(&mut self, news: &News) {
         match news {
             News::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
             News::Neighbour => self.stale_next_hops = true,

@@ -1,7 +1,7 @@
 //! How large the tables are: arithmetic from the configuration's `[host]` to map sizes and
 //! [`Config`]. Next: `load`, which makes the maps, or compares those that are there.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive};
 
 use model::host::Host;
 use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
@@ -32,11 +32,20 @@ impl Geometry {
     /// many ports with the family's local addresses alone, and forward tables that are at most half full. A family of
     /// which there is neither a VIP nor a local address has no tables to speak of.
     pub fn new(host: &Host, vips: &BTreeSet<IpAddr>) -> Self {
-        let (first, last) = host.local_ports.clone().into_inner();
+        let local_addresses = host.local_addresses.iter().collect();
+        Self::of(local_addresses, host.local_ports.clone(), host.max_sessions.get(), vips)
+    }
+
+    /// The same of the settings that matter; the local addresses are ascending.
+    pub fn of(
+        local_addresses: Vec<IpAddr>,
+        local_ports: RangeInclusive<u16>,
+        max_sessions: u32,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Self {
+        let (first, last) = local_ports.into_inner();
         let port_count = u32::from(last.saturating_sub(first)) + 1;
-        let local_addresses: Vec<IpAddr> = host.local_addresses.iter().collect();
         let v4 = local_addresses.iter().filter(|address| address.is_ipv4()).count();
-        let max_sessions = host.max_sessions.get();
         let planes = |addresses: usize| {
             let per_plane = addresses as u64 * u64::from(port_count);
             let planes = match per_plane {
@@ -120,8 +129,7 @@ mod tests {
         max_sessions: u32,
     ) -> Geometry {
         let local_addresses = (0..local_addresses).map(|n| IpAddr::from([100, 64, 0, n])).collect();
-        let host = Host { interfaces: vec![], local_addresses, local_ports, max_sessions };
-        Geometry::new(&host, &BTreeSet::new())
+        Geometry::of(local_addresses, local_ports, max_sessions, &BTreeSet::new())
     }
 
     #[test]

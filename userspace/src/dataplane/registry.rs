@@ -240,22 +240,22 @@ pub fn slots_of(
         Some(slot_of(u16::try_from(index_of(member)?).ok()?, settings.weight.get()))
     };
     let slots: Vec<u32> = pool.members.iter().map(slot).collect::<Option<_>>()?;
-    let candidates = pool.members.iter().map(|(&member, settings)| Candidate {
-        has_weight: settings.weight.get() > 0,
-        is_backup: settings.backup,
+    let candidates = (0usize..).zip(&pool.members).map(|(key, (&member, settings))| Candidate {
+        key,
+        weight: settings.weight,
+        backup: settings.backup,
         health: match verdict_of(member) {
             Some(Verdict::Up) => Health::Up,
             Some(Verdict::Down) => Health::Down,
             None => Health::Unknown,
         },
     });
-    let takes_part = taking_part(candidates);
-    let members: Vec<(SocketAddr, u16)> = pool
-        .members
-        .iter()
-        .zip(takes_part)
-        .map(|((&member, settings), takes_part)| (member, if takes_part { settings.weight.get() } else { 0 }))
-        .collect();
+    let mut taking_part = taking_part(candidates).into_iter().peekable();
+    let members = (0usize..).zip(&pool.members).map(|(number, (&member, settings))| {
+        let takes_part = taking_part.next_if_eq(&number).is_some();
+        (member, if takes_part { settings.weight.get() } else { 0 })
+    });
+    let members: Vec<(SocketAddr, u16)> = members.collect();
     let weights = members.iter().map(|(_, weight)| *weight);
     let order = match pool.algorithm {
         Algorithm::WeightedRoundRobin(_) => smooth_wrr(&weights.collect::<Vec<_>>()),

@@ -71,6 +71,8 @@ pub struct Engine<D, L> {
     checker: Checker,
     /// How many changes were made. A draft is good for the next one only.
     revision: u64,
+    /// Whether the data path is not as it is to be: what could not be taken back is tried again.
+    is_behind: bool,
 }
 
 /// Drafts the next change.
@@ -89,6 +91,11 @@ pub struct Draft<P> {
 }
 
 impl<P: Preparer> Drafter<P> {
+    /// Drafts the first change, before there is a data path. `now` is this machine's settings without objects.
+    pub fn first(now: Desired, preparer: P) -> Self {
+        Self { now, served: Arc::default(), preparer, revision: 0 }
+    }
+
     /// What is wanted now.
     pub fn now(&self) -> &Desired {
         &self.now
@@ -110,6 +117,11 @@ impl<P> Draft<P> {
     pub fn changes(&self) -> usize {
         self.transition.changes.len()
     }
+
+    /// What shall be served.
+    pub fn served(&self) -> &Served {
+        &self.transition.after
+    }
 }
 
 impl<D: DataPath, L: Frontend> Engine<D, L> {
@@ -117,8 +129,8 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
     /// followed by the first change.
     pub fn new(data_path: D, frontend: L, desired: Desired, checker: Checker) -> Self {
         let standings = Standings::remembered(data_path.remembered());
-        let served = Arc::default();
-        Self { data_path, frontend, desired, served, standings, checker, revision: 0 }
+        let served = Arc::new(data_path.served().clone());
+        Self { data_path, frontend, desired, served, standings, checker, revision: 0, is_behind: false }
     }
 
     /// Drafts the next change.
@@ -131,18 +143,23 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         }
     }
 
+    /// Whether no other change was made since this one was drafted.
+    pub fn accepts(&self, draft: &Draft<L::Prepared>) -> bool {
+        draft.revision == self.revision
+    }
+
     /// Makes a change in both layers, or in none. Returns how many steps that took.
     ///
     /// # Errors
     /// Another change was made since the draft, or a layer refuses or fails; all is as before.
     pub async fn change(&mut self, draft: Draft<L::Prepared>) -> Result<usize, Refusal> {
-        let Draft { transition, prepared, revision } = draft;
-        if revision != self.revision {
+        if !self.accepts(&draft) {
             return Err(Refusal {
                 class: Class::Conflict,
                 reason: "another change came first; try again".into(),
             });
         }
+        let Draft { transition, prepared, revision: _ } = draft;
         // After a start, what an earlier process left is there.
         let changes = plan(self.data_path.served(), &transition.after);
         self.data_path.prepare(&transition, &changes).await.map_err(Refusal::new)?;
@@ -152,6 +169,7 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         let applied = self.frontend.apply(prepared, &mut self.data_path).map_err(Refusal::new)?;
         if let Err(reason) = self.data_path.apply(&transition.desired, &changes, &standings).await {
             self.frontend.undo(applied, &mut self.data_path);
+            self.is_behind = true;
             self.reconcile().await;
             return Err(Refusal::new(reason));
         }
@@ -168,33 +186,28 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
     /// Has the data path serve what is to be served, if it does not: what could not be taken back is tried again. Whether
     /// it does now.
     pub async fn reconcile(&mut self) -> bool {
-        let changes = plan(self.data_path.served(), &self.served);
-        if changes.is_empty() {
-            return true;
-        }
-        match self.data_path.apply(&self.desired, &changes, &self.standings).await {
-            Ok(()) => true,
-            Err(error) => {
-                let error = Refusal::new(error);
-                tracing::error!("the data path is not as configured, and will be tried again: {error}");
-                false
+        if self.is_behind {
+            let changes = plan(self.data_path.served(), &self.served);
+            match self.data_path.apply(&self.desired, &changes, &self.standings).await {
+                Ok(()) => self.is_behind = false,
+                Err(error) => {
+                    let error = Refusal::new(error);
+                    tracing::error!("the data path is not as configured, and will be tried again: {error}");
+                }
             }
         }
+        !self.is_behind
     }
 
-    /// Ends listeners that have drained.
-    ///
-    /// # Errors
-    /// The data path cannot let go of one; it is tried again.
-    pub async fn end_drained(&mut self) -> Result<(), Refusal> {
+    /// Ends listeners that have drained, and brings the data path to where it is to be.
+    pub async fn end_drained(&mut self) {
         let drained = self.frontend.drained();
-        if drained.is_empty() {
-            return Ok(());
+        if !drained.is_empty() {
+            self.served = Arc::new(without(&self.desired.objects, &self.served, &drained));
+            self.revision += 1;
+            self.is_behind = true;
         }
-        self.served = Arc::new(without(&self.desired.objects, &self.served, &drained));
-        self.revision += 1;
-        let changes = plan(self.data_path.served(), &self.served);
-        self.data_path.apply(&self.desired, &changes, &self.standings).await.map_err(Refusal::new)
+        self.reconcile().await;
     }
 
     /// Follows what the health checker has found out about these targets.
@@ -218,9 +231,9 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         self.standings.knows_all()
     }
 
-    /// What is known of the members.
-    pub fn standings(&self) -> &Standings {
-        &self.standings
+    /// Has the data path do something by what is known of the members.
+    pub fn with_standings<T>(&mut self, act: impl FnOnce(&mut D, &Standings) -> T) -> T {
+        act(&mut self.data_path, &self.standings)
     }
 
     /// What is wanted.

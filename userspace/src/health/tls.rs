@@ -12,11 +12,11 @@ use pingora::tls::tokio_ssl::SslStream;
 use tokio::net::TcpStream;
 
 use super::{failure::Failure, probe::ProbeError};
-use crate::authorities;
+use crate::pki::system;
 
 /// Trusts whom this host trusts.
 static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> =
-    LazyLock::new(|| trusting(authorities::of_host().iter().cloned()));
+    LazyLock::new(|| trusting(system::authorities().iter().cloned()));
 
 /// Makes the handshake on a new connection.
 ///

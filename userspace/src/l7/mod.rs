@@ -32,6 +32,7 @@
 pub mod answer;
 mod cookies;
 pub mod edge;
+pub mod error;
 pub mod exchange;
 pub mod failure;
 #[cfg(test)]

@@ -33,6 +33,10 @@ use std::{
 
 use arc_swap::{ArcSwap, Guard};
 use http::{HeaderMap, HeaderValue};
+use model::{
+    served::Pool,
+    sticky::{Ejection, Sticky},
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::member::Connection;
@@ -43,13 +47,7 @@ use self::{
     sticky::{Known, Stickiness},
     view::View,
 };
-use crate::{
-    health::judge::Verdict,
-    model::{
-        Pool,
-        sticky::{Ejection, Sticky},
-    },
-};
+use crate::health::judge::Verdict;
 
 /// A moment, by both clocks: cookies outlive a restart and go to other hosts, so they need the calendar's.
 #[derive(Clone, Copy, Debug)]
@@ -123,20 +121,20 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// For the pool `name`, which takes over from `previous`, the pool of this name until now. A pool that is checked
+    /// For the pool that cookies know as `name`, which takes over from `previous`, the same pool until now. A pool that is checked
     /// picks a new member after the first [`Balancer::set_health`] that finds it well, or while nobody is known to be.
     ///
     /// Whoever calls this must be the one who calls `set_health`: verdicts given to `previous` meanwhile are lost.
     pub fn new(name: &str, pool: &Pool, secret: &Secret, previous: Option<&Balancer>, now: Now) -> Self {
         let http = pool.http.as_ref();
         let settings = http.and_then(|http| http.sticky.as_ref());
-        let slow_start = http.and_then(|http| http.slow_start);
+        let slow_start = http.and_then(|http| http.slow_start).map(|ramp| ramp.duration());
         let known = previous.map(|previous| previous.known(now.instant)).unwrap_or_default();
         let standings = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
         let before = previous.and_then(|previous| previous.sticky.as_ref());
         let sticky =
             settings.map(|settings| Stickiness::new(name, settings, secret, standings.keys(), before));
-        let order = Order::new(pool.algorithm, previous.map(|previous| &previous.order));
+        let order = Order::new(pool.algorithm.bare(), previous.map(|previous| &previous.order));
         let view = View::new(&standings, &order, drains(settings), now.instant);
         let ejection = http.and_then(|http| http.ejection);
         Self {
@@ -184,7 +182,7 @@ impl Balancer {
         match outcome {
             Outcome::Answered => counted.forgive(),
             Outcome::Failed => {
-                if counted.fail() >= ejection.failures {
+                if counted.fail() >= ejection.failures.get() {
                     let mut standings = self.lock();
                     if member::eject(&mut standings, member, ejection, now.instant) {
                         self.renew(&standings, now.instant);
