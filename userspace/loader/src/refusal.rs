@@ -33,9 +33,14 @@ impl Refusal {
     }
 }
 
+/// What the lines begin with that end the verifier's log whatever it has found (`print_verification_stats` of
+/// `kernel/bpf/verifier.c`).
+const STATISTICS: [&str; 3] = ["verification time ", "stack depth ", "processed "];
+
 /// The verifier's last line but for its statistics.
 fn verdict(log: &str) -> Option<&str> {
-    log.lines().rev().find(|line| !line.trim().is_empty() && !line.starts_with("processed"))
+    let is_statistic = |line: &str| STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().rev().find(|line| !line.trim().is_empty() && !is_statistic(line))
 }
 
 /// The first line of an error and of its causes, without what is said twice.
@@ -71,7 +76,8 @@ mod tests {
 
     #[test]
     fn the_verdict_is_the_last_line_that_is_one() {
-        let log = "0: R1=ctx()\ninvalid access to packet\n\nprocessed 7 insns (limit 1000000)\n";
+        let log = "0: R1=ctx()\ninvalid access to packet\n\nverification time 1639 usec\nstack depth 0+304\n\
+                   processed 7 insns (limit 1000000)\n";
         assert_eq!(verdict(log), Some("invalid access to packet"));
         assert_eq!(verdict("\n"), None);
     }

@@ -84,7 +84,7 @@ pub fn attach_pinned(
     for (path, link) in &fresh {
         pin(link, path)?;
     }
-    list(receiver, pins)?;
+    pins.remove_list()?;
     pins.remove_other_versions()?;
     Ok(before)
 }
@@ -147,21 +147,6 @@ fn cgroup_id(path: &Path, link: &OwnedFd) -> Result<u64, Error> {
     let info = fs::read_to_string(&file).map_err(Error::io("read", file))?;
     let id = info.lines().find_map(|line| line.strip_prefix("cgroup_id:")?.trim().parse().ok());
     id.ok_or_else(|| Error::NotLink(path.to_owned()))
-}
-
-/// Pins the list of connections in place of an older one, with its permissions: who may read it is the
-/// administrator's choice, by `chmod`.
-fn list(receiver: &Receiver, pins: &PinDir) -> Result<(), Error> {
-    let (program, map) = receiver.iterator()?;
-    let link = sys::link_iterator(program, map).map_err(Error::List)?;
-    let new = pins.path("connections");
-    // A process that was killed here has left it.
-    pins.remove_pin(&new)?;
-    pin(&link, &new)?;
-    if let Ok(old) = fs::metadata(pins.connections()) {
-        fs::set_permissions(&new, old.permissions()).map_err(Error::io("set the permissions of", &new))?;
-    }
-    fs::rename(&new, pins.connections()).map_err(Error::io("put into place", pins.connections()))
 }
 
 fn pin(link: &OwnedFd, path: &Path) -> Result<(), Error> {

@@ -1,15 +1,18 @@
-//! The open connections that came with TOA, of all network namespaces: what the kernel prints when the pinned list is
-//! read.
+//! The open connections that came with TOA, of all network namespaces: out of the storage of their sockets.
 
-use std::{fs, net::SocketAddr, str::FromStr};
+use std::{io::ErrorKind, net::SocketAddr, os::fd::AsFd};
 
+use aya::maps::Map;
+use caps::Capability;
+use evenkeel_loader::privileges::require;
 use serde::Serialize;
-use thiserror::Error;
+use xdp_ebpf::receiver::{self, Endpoint, map};
+use zerocopy::FromBytes;
 
-use crate::{error::Error, pins::PinDir};
+use crate::{error::Error, namespaces, pins::PinDir, sock_diag};
 
 /// A connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Connection {
     /// Where it comes from, as the balancer says.
     pub client: SocketAddr,
@@ -26,38 +29,58 @@ impl Connection {
     }
 }
 
-/// A line that is not `CLIENT via BALANCER to LOCAL`.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0:?} is not a connection")]
-pub struct NotConnection(String);
-
-impl FromStr for Connection {
-    type Err = NotConnection;
-
-    /// A line `CLIENT via BALANCER to LOCAL`.
-    fn from_str(line: &str) -> Result<Self, NotConnection> {
-        let ends = || {
-            let (client, rest) = line.split_once(" via ")?;
-            let (balancer, local) = rest.split_once(" to ")?;
-            Some(Self { client: end(client)?, balancer: end(balancer)?, local: end(local)? })
-        };
-        ends().ok_or_else(|| NotConnection(line.to_owned()))
+impl From<receiver::Connection> for Connection {
+    fn from(kept: receiver::Connection) -> Self {
+        Self { client: end(&kept.client), balancer: end(&kept.balancer), local: end(&kept.local) }
     }
 }
 
-fn end(text: &str) -> Option<SocketAddr> {
-    text.parse().ok()
+fn end(endpoint: &Endpoint) -> SocketAddr {
+    match endpoint.as_v4() {
+        Some(address) => (address, endpoint.port).into(),
+        None => (endpoint.address, endpoint.port).into(),
+    }
 }
 
-/// Every connection, in no order.
+/// The kernel shows the storage of sockets; the namespaces of other users' processes; how they are entered.
+const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_SYS_PTRACE, Capability::CAP_SYS_ADMIN];
+
+/// What [`list`] has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The connections, in the order of their clients within a network namespace.
+    pub connections: Vec<Connection>,
+    /// Network namespaces that could not be looked into, whose connections may be missing.
+    pub unseen: usize,
+}
+
+/// The connections of the receiver that is pinned here.
 ///
 /// # Errors
-/// Nothing is attached, or the process may not look.
-pub fn all(pins: &PinDir) -> Result<Vec<Connection>, Error> {
-    let path = pins.connections();
-    let lines = fs::read_to_string(&path).map_err(|error| pins.cannot_open(&path, error))?;
-    let connections = lines.lines().map(str::parse).collect::<Result<_, _>>();
-    connections.map_err(|error| Error::Line { path, error })
+/// Nothing is attached, the process may not look, or the kernel does not list its sockets.
+pub fn list(pins: &PinDir) -> Result<Listing, Error> {
+    let Map::SkStorage(clients) = pins.open_map(map::CLIENT)? else {
+        return Err(Error::Object(map::CLIENT));
+    };
+    require(NEEDED)?;
+    let mut connections = Vec::new();
+    let unseen = namespaces::each(|path, namespace| {
+        let mut found = Vec::new();
+        let listed = sock_diag::values(namespace, clients.fd().as_fd(), |value| {
+            let kept = receiver::Connection::read_from_bytes(value).ok();
+            found.extend(kept.map(Connection::from));
+        });
+        listed.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Error::NoSocketList,
+            _ => Error::SocketList { namespace: path.to_owned(), error },
+        })?;
+        // While others come and go, the kernel may list one twice.
+        found.sort_unstable();
+        found.dedup();
+        connections.append(&mut found);
+        Ok(())
+    })?;
+    Ok(Listing { connections, unseen })
 }
 
 #[cfg(test)]
@@ -65,13 +88,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_as_the_kernel_prints_them() {
-        let line = "[2001:0db8:0000:0000:0000:0000:0000:0002]:40000 via 100.64.0.1:1024 to 192.0.2.11:80";
-        let connection: Connection = line.parse().unwrap();
+    fn connections_as_the_programs_keep_them() {
+        let v6 = [0x20, 1, 0xD, 0xB8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
+        let connection = Connection::from(receiver::Connection {
+            client: Endpoint::v6(v6, 40_000),
+            balancer: Endpoint::v4([100, 64, 0, 1], 1024),
+            local: Endpoint::v4([192, 0, 2, 11], 80),
+        });
         assert_eq!(connection.client, "[2001:db8::2]:40000".parse().unwrap());
-        let (balancer, local) = (connection.balancer, connection.local);
+        let (balancer, local) = ("100.64.0.1:1024".parse().unwrap(), "192.0.2.11:80".parse().unwrap());
+        assert_eq!((connection.balancer, connection.local), (balancer, local));
         assert!(connection.has_ends(balancer, None) && connection.has_ends(balancer, Some(local)));
         assert!(!connection.has_ends(local, None) && !connection.has_ends(balancer, Some(balancer)));
-        assert!("198.51.100.2:40000".parse::<Connection>().is_err());
     }
 }

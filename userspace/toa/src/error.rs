@@ -16,7 +16,7 @@ use evenkeel_loader::{
 };
 use thiserror::Error;
 
-use crate::{cgroup::CgroupError, connections::NotConnection};
+use crate::cgroup::CgroupError;
 
 /// Why something was not done.
 #[derive(Debug, Error)]
@@ -42,9 +42,6 @@ pub enum Error {
     /// The cgroup.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    /// The kernel has no BTF, and some programs read its memory.
-    #[error("this kernel does not tell its types, which takes one with CONFIG_DEBUG_INFO_BTF: {0}")]
-    NoTypes(String),
     /// The kernel does not take the maps, or the pinned ones are others.
     #[error("cannot load the BPF maps: {0}{advice}", advice = way_out())]
     Maps(String),
@@ -79,16 +76,20 @@ pub enum Error {
     /// What is pinned is something else.
     #[error("{0} is not a link to a cgroup")]
     NotLink(PathBuf),
-    /// The kernel does not list the connections.
-    #[error("cannot make the list of connections")]
-    List(#[source] io::Error),
-    /// A line of the list that is none.
-    #[error("{path}: {error}")]
-    Line {
-        /// The list.
-        path: PathBuf,
-        /// The line.
-        error: NotConnection,
+    /// The kernel was built without `sock_diag` for TCP.
+    #[error(
+        "this kernel does not list TCP sockets, and connections with them: that takes CONFIG_INET_TCP_DIAG (the module \
+         tcp_diag), as `ss` does"
+    )]
+    NoSocketList,
+    /// The kernel does not list the sockets of a network namespace.
+    #[error("cannot list the sockets in the network namespace {namespace}")]
+    SocketList {
+        /// The namespace's file.
+        namespace: PathBuf,
+        /// What the kernel says.
+        #[source]
+        error: io::Error,
     },
     /// More networks than there is room for.
     #[error("--trusted has {wanted} networks, and there is room for {most}")]

@@ -1,5 +1,5 @@
-//! Where the receiver stays when this process ends: links and maps under `DIR/v<ABI>/`, and the list of connections
-//! as the text file `DIR/connections`. What every directory of pins can do is in `evenkeel-loader`.
+//! Where the receiver stays when this process ends: links and maps under `DIR/v<ABI>/`. What every directory of pins
+//! can do is in `evenkeel-loader`.
 
 use std::{
     fs::File,
@@ -50,11 +50,6 @@ impl PinDir {
     /// The pin of a link or map.
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path(name)
-    }
-
-    /// The list of connections.
-    pub fn connections(&self) -> PathBuf {
-        self.root().join("connections")
     }
 
     /// Makes the directory and keeps other processes from changing it for as long as the lock lives.
@@ -111,7 +106,7 @@ impl PinDir {
     /// # Errors
     /// A file cannot be removed.
     pub fn remove(&self) -> Result<(), PinError> {
-        self.remove_pin(&self.connections())?;
+        self.remove_list()?;
         self.0.remove_all_versions()
     }
 
@@ -121,6 +116,15 @@ impl PinDir {
     /// A file cannot be removed.
     pub fn remove_other_versions(&self) -> Result<(), PinError> {
         self.0.remove_other_versions()
+    }
+
+    /// Removes the list of connections, `DIR/connections`, that earlier receivers pinned: a tracing program, which many
+    /// kernels refuse.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn remove_list(&self) -> Result<(), PinError> {
+        self.remove_pin(&self.root().join("connections"))
     }
 
     /// Removes a pin that may be gone already.
@@ -142,7 +146,7 @@ mod tests {
 
     #[test]
     fn names_fit_the_kernel() {
-        assert!(MAPS.iter().chain(&LINKS).chain([&program::LIST]).all(|name| name.len() <= 15));
+        assert!(MAPS.iter().chain(&LINKS).all(|name| name.len() <= 15));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::{
-    Btf, Ebpf, EbpfLoader,
-    maps::{LpmTrie, Map, MapData, PerCpuArray},
+    Ebpf, EbpfLoader,
+    maps::{LpmTrie, MapData, PerCpuArray},
     programs::{Program, ProgramError},
 };
 use caps::Capability;
@@ -14,7 +14,7 @@ use evenkeel_loader::{
     privileges::require,
     refusal::{Refusal, one_line},
 };
-use xdp_ebpf::receiver::{Counters, map, program};
+use xdp_ebpf::receiver::{Counters, map};
 
 use crate::{
     error::Error,
@@ -22,9 +22,6 @@ use crate::{
     report::{self, Total},
     trusted::TrustedMap,
 };
-
-/// The iterator's kind, as the kernel calls it.
-const OVER_SOCKET_STORAGE: &str = "bpf_sk_storage_map";
 
 /// The programs and maps, in the kernel and not attached to anything.
 pub struct Receiver(Ebpf);
@@ -43,10 +40,9 @@ impl Receiver {
                 loader.map_pin_path(name, pins.path(name));
             }
         }
-        let btf = Btf::from_sys_fs().map_err(|error| Error::NoTypes(one_line(&error)))?;
         let mut ebpf = loader.load(object).map_err(|error| Error::Maps(one_line(&error)))?;
         for (name, program) in ebpf.programs_mut() {
-            load(program, &btf).map_err(|error| Error::Refused(Refusal::new(name, &error)))?;
+            load(program).map_err(|error| Error::Refused(Refusal::new(name, &error)))?;
         }
         Ok(Self(ebpf))
     }
@@ -74,24 +70,15 @@ impl Receiver {
         let program = self.0.program(name).ok_or(Error::Object(name))?;
         Ok(program.fd()?.as_fd())
     }
-
-    /// The iterator's program and the map that it goes over.
-    pub(crate) fn iterator(&self) -> Result<(BorrowedFd<'_>, BorrowedFd<'_>), Error> {
-        let Some(Map::SkStorage(map)) = self.0.map(map::CLIENT) else {
-            return Err(Error::Object(map::CLIENT));
-        };
-        Ok((self.program(program::LIST)?, map.fd().as_fd()))
-    }
 }
 
-/// Maps and programs in general, programs for cgroups, programs that read kernel memory.
+/// Maps and programs in general, programs for cgroups, offsets into a segment that the verifier does not know.
 const NEEDED: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_PERFMON];
 
-fn load(program: &mut Program, btf: &Btf) -> Result<(), ProgramError> {
+fn load(program: &mut Program) -> Result<(), ProgramError> {
     match program {
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
-        Program::Iter(program) => program.load(OVER_SOCKET_STORAGE, btf),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

@@ -53,6 +53,8 @@ pub struct Status {
     pub trusted: Vec<String>,
     /// Open connections that came with TOA.
     pub open: usize,
+    /// Network namespaces that could not be looked into; their connections are missing in `open`.
+    pub unseen: usize,
     /// Connections so far.
     pub total: Total,
 }
@@ -65,10 +67,12 @@ pub fn status(pins: &PinDir) -> Result<Status, Error> {
     let trusted: TrustedMap<MapData> = LpmTrie::try_from(pins.open_map(map::TRUSTED)?)?.into();
     let mut networks = trusted.networks()?;
     networks.sort();
+    let open = connections::list(pins)?;
     Ok(Status {
         cgroup: cgroup::path_of(attach::attached_to(pins)?),
         trusted: networks.iter().map(Trusted::to_string).collect(),
-        open: connections::all(pins)?.len(),
+        open: open.connections.len(),
+        unseen: open.unseen,
         total: total(&PerCpuArray::<_, Counters>::try_from(pins.open_map(map::COUNTER)?)?)?,
     })
 }

@@ -1,5 +1,4 @@
-//! The `bpf()` calls for which aya has no function: links to cgroups whose program can be swapped, and the iterator
-//! over a map.
+//! The `bpf()` calls for which aya has no function: links to cgroups whose program can be swapped.
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::{
@@ -12,12 +11,6 @@ use std::{
 
 use aya_obj::generated::{bpf_attach_type, bpf_attr, bpf_cmd};
 
-/// `union bpf_iter_link_info` for a map.
-#[repr(C)]
-struct OverMap {
-    map_fd: u32,
-}
-
 /// Attaches a program to a cgroup, for as long as the link or a pin of it lives.
 pub fn link_cgroup(
     program: BorrowedFd<'_>,
@@ -28,17 +21,6 @@ pub fn link_cgroup(
     attr.link_create.__bindgen_anon_1.prog_fd = number(program);
     attr.link_create.__bindgen_anon_2.target_fd = number(cgroup);
     attr.link_create.attach_type = hook as u32;
-    descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr)
-}
-
-/// Makes an iterator over a map's elements; its pin is a file to be read.
-pub fn link_iterator(program: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let info = OverMap { map_fd: number(map) };
-    let mut attr = empty();
-    attr.link_create.__bindgen_anon_1.prog_fd = number(program);
-    attr.link_create.attach_type = bpf_attach_type::BPF_TRACE_ITER as u32;
-    attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info = (&raw const info) as u64;
-    attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info_len = size_of::<OverMap>() as u32;
     descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attr)
 }
 

@@ -28,7 +28,9 @@ fn end(text: &str) -> Result<SocketAddr, String> {
 
 /// Fails, without a word, if a connection was asked for that is not there.
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let mut found = connections::all(&options.view.pins.directory())?;
+    let connections::Listing { connections: mut found, unseen } =
+        connections::list(&options.view.pins.directory())?;
+    output::warn_of_unseen(unseen);
     if let Some(balancer) = options.balancer {
         found.retain(|connection| connection.has_ends(balancer, options.local));
     }

@@ -41,6 +41,16 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     say(serde_json::to_string_pretty(value)?)
 }
 
+/// Says if connections may be missing.
+pub fn warn_of_unseen(namespaces: usize) {
+    if namespaces > 0 {
+        eprintln!(
+            "evenkeel-toa: network namespaces whose processes cannot be looked into: {namespaces}; connections there \
+             are not shown"
+        );
+    }
+}
+
 pub fn total(total: &Total) -> Result<()> {
     let mut rows = total.rows().into_iter();
     rows.try_for_each(|(name, count, meaning)| say(format_args!("{name:<12} {count:>9}  {meaning}")))

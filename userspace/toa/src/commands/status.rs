@@ -7,6 +7,7 @@ use super::output::{self, Format, View, say};
 
 pub fn run(options: &View) -> Result<()> {
     let status = report::status(&options.pins.directory())?;
+    output::warn_of_unseen(status.unseen);
     if options.output == Format::Json {
         return output::json(&status);
     }
