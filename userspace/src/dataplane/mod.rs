@@ -1,7 +1,7 @@
 //! The data path seen from userspace, and the only place that speaks to BPF.
 //!
 //! ```text
-//! geometry   the configuration's [host] becomes table sizes
+//! geometry   the configuration's [host] becomes table sizes   (capacity: how much objects may take of the others)
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
@@ -22,6 +22,7 @@ pub mod access;
 pub mod addresses;
 pub mod apply;
 pub mod attach;
+pub mod capacity;
 pub mod clock;
 pub mod daemon;
 pub mod devices;
