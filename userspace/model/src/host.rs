@@ -91,9 +91,18 @@ impl std::fmt::Display for Interface {
     }
 }
 
-/// The local addresses of a host, as ranges of which none overlaps another: at most [`MAX_LOCAL_ADDRESSES`] in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The local addresses of a host, as ranges of which none overlaps another: at most [`MAX_LOCAL_ADDRESSES`] in all. Two
+/// are the same if they have the same addresses, in whatever ranges.
+#[derive(Clone, Debug, Default)]
 pub struct LocalAddresses(Vec<Network>);
+
+impl PartialEq for LocalAddresses {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for LocalAddresses {}
 
 impl LocalAddresses {
     /// None of the ranges overlaps another, and they are in the order of their first addresses.
@@ -239,6 +248,9 @@ mod tests {
         let one = host("eth0", "100.64.0.1", 1024..=65_535);
         assert_eq!(one.differences(&one), [""; 0]);
         assert_eq!(one.differences(&host("eth1", "100.64.0.1", 1024..=65_535)), ["host.interfaces"]);
+        let ranges =
+            |texts: &[&str]| LocalAddresses::new(texts.iter().map(|text| local_range(text).unwrap()));
+        assert_eq!(ranges(&["100.64.0.0/31"]), ranges(&["100.64.0.1", "100.64.0.0"]), "written otherwise");
         assert_eq!(
             one.differences(&host("eth0", "100.64.0.2", 1..=9)),
             ["host.local_addresses", "host.local_ports"]

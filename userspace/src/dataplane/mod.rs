@@ -2,7 +2,7 @@
 //! `evenkeel-loader`.
 //!
 //! ```text
-//! geometry   the configuration's [host] becomes table sizes
+//! geometry   the configuration's [host] becomes table sizes   (capacity: how much objects may take of the others)
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
@@ -24,6 +24,7 @@ pub mod addresses;
 pub mod admission;
 pub mod apply;
 pub mod attach;
+pub mod capacity;
 pub mod clock;
 pub mod daemon;
 pub mod devices;
