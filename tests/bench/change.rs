@@ -8,7 +8,7 @@
 mod format;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt::Write,
     net::SocketAddr,
     os::fd::BorrowedFd,
@@ -200,12 +200,18 @@ async fn measure() -> Figures {
     let file_made = ms(began.elapsed());
 
     let mut times = Vec::new();
-    let unread = HashSet::new();
+    let (unread, order) = (HashSet::new(), HashMap::new());
     for number in 0..CHANGES {
         let began = Instant::now();
         let now = engine.desired().clone();
         let objects = with_another_weight(&now.objects, number);
-        let surroundings = Surroundings::new(&locals, &capacity, &unread).after(&now.objects);
+        let surroundings = Surroundings {
+            local_addresses: &locals,
+            capacity: &capacity,
+            unread: &unread,
+            order: &order,
+            before: Some(&now.objects),
+        };
         assert_eq!(check(&objects, &surroundings), []);
         let draft = engine.drafter().draft(Desired { objects: Arc::new(objects), ..now }).unwrap();
         assert_eq!(engine.change(draft).await.unwrap(), 1);

@@ -15,7 +15,7 @@
 //! `main` and `commands/` are the `evenkeel` program. Crates beside this one: `model/`; `loader/` has the BPF programs and
 //! what all need that load them; `toa/` is `evenkeel-toa`, for backends.
 
-//pub mod config;
+pub mod config;
 pub mod dataplane;
 pub mod engine;
 pub mod health;
