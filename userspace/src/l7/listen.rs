@@ -23,6 +23,7 @@ use pingora::{
     proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
+use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
@@ -57,6 +58,17 @@ pub struct Listening {
     admission: watch::Sender<Option<Arc<dyn Admission>>>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
+}
+
+/// Why a connection ends before its first request.
+#[derive(Debug, Error)]
+enum NotBegun {
+    /// There is no PROXY protocol header, or none in time; or no handshake in time.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The client and the listener do not come together in TLS.
+    #[error(transparent)]
+    Handshake(#[from] Box<pingora::Error>),
 }
 
 /// What all connections of a listener share.
@@ -209,19 +221,21 @@ impl Service {
             match begun.await {
                 Ok(stream) => self.guard.load_full().serve(stream, &ending).await,
                 // The client's, or that of whoever is in front of it: there was no request yet.
-                Err(error) => tracing::debug!("no connection: {error:#}"),
+                Err(error) => tracing::debug!("no connection: {error}"),
             }
             drop(held);
         }
     }
 
     /// What comes before the first request: the PROXY protocol's header and TLS.
-    async fn begin(self: Arc<Self>, socket: TcpStream, client: SocketAddr) -> anyhow::Result<Stream> {
+    async fn begin(self: Arc<Self>, socket: TcpStream, client: SocketAddr) -> Result<Stream, NotBegun> {
         let snapshot = self.snapshot.load_full();
         let mut socket = ClientStream::new(socket, client);
         proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
         Ok(match snapshot.tls {
-            Some(_) => timeout(snapshot.edge.timeouts.head, self.tls.accept(socket)).await??,
+            Some(_) => timeout(snapshot.edge.timeouts.head, self.tls.accept(socket))
+                .await
+                .map_err(io::Error::from)??,
             None => Box::new(socket),
         })
     }
