@@ -8,18 +8,27 @@
 
 use crate::{
     abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half, LISTENER_LAYER7, Service},
-    family::{Address, Family},
+    address::Address,
+    family::Family,
+    leg::Leg,
     limit,
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
-    pipeline::Leg,
     rewrite,
     shared::Shared,
     tables::{Direction, Tables},
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, Flags, Frame, IpHeader, Ipv4, UDP_LEN},
 };
+
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`handle`].
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        handle::<F, Self, T>(self, tables).into()
+    }
+}
 
 /// Seconds for which the fragments of a datagram may follow the first (RFC 8200, 4.5, gives them 60; Linux 30).
 const LIFETIME: u32 = 30;

@@ -14,16 +14,18 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
     abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
+    address::Address,
     checksum::Sum,
     echo,
-    family::{Address, Family},
+    family::Family,
     icmp_error::{self, Said},
+    leg,
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
     shared::Shared,
     tables::{Direction, Mac, Tables},
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, Flags, IpHeader, UDP_LEN},
 };
 
@@ -91,6 +93,14 @@ struct Quotation<Ip> {
     udp_checksum: [u8; 2],
 }
 
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`translate`].
+    fn translate_icmp<F: Family, T: Tables>(&mut self, tables: &T, otherwise: Event) -> Code {
+        translate::<F, Self, T>(self, tables, otherwise).into()
+    }
+}
+
 /// Handles a packet that is neither TCP nor UDP to a port of ours; `otherwise` is how it ends if it is no ICMP error
 /// about a session.
 ///
@@ -142,8 +152,8 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     }
     if half.flags().get() & FLAG_MIXED != 0 {
         let peer = match direction {
-            Direction::In => F::Other::reverse(tables, half.peer().get()),
-            Direction::Out => F::Other::forward(tables, half.peer().get()),
+            Direction::In => tables.reverse::<F::Other>(half.peer().get()),
+            Direction::Out => tables.forward::<F::Other>(half.peer().get()),
         };
         let [word, checksum] = [error.word, error.udp_checksum];
         let whole = error.unused == [0; 2] || names.protocol != V6.protocol;
@@ -167,7 +177,7 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     error.ethernet.src = Mac::from(out.mac).into();
     rewrite(error, half, direction);
     tables.count(Event::IcmpTranslated);
-    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
+    Ok(leg::way_out(*half, out, packet))
 }
 
 /// The half in whose direction the error has to go on, and that direction.

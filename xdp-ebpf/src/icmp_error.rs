@@ -8,15 +8,17 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
     abi::{Common, FLAG_MIXED, Half, Interface, PROTOCOL_TCP, PROTOCOL_UDP},
+    address::Address,
     checksum::Sum,
-    family::{Address, Family},
+    family::Family,
     icmp::Names,
+    leg,
     lookup::{self, Buckets, Owner},
     packet::Packet,
     parse,
     shared::Shared,
     tables::{Direction, Mac, Tables},
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, IpHeader},
 };
 
@@ -101,6 +103,14 @@ impl<F: Family> Error<F> {
             *packet.at_mut::<[u8; 4]>(Self::INNER + 4 * at)? = word;
         }
         Some(())
+    }
+}
+
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`too_big`].
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        too_big::<F, Self, T>(self, tables).into()
     }
 }
 
@@ -252,5 +262,5 @@ pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
         );
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTranslated);
-    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
+    Ok(leg::way_out(half, out, packet))
 }

@@ -33,6 +33,7 @@ extern crate std;
 
 pub mod abi;
 pub mod access;
+pub mod address;
 pub mod admit;
 pub mod bench;
 pub mod checksum;
@@ -46,6 +47,7 @@ pub mod host;
 pub mod icmp;
 pub mod icmp_error;
 pub mod layer7;
+pub mod leg;
 pub mod limit;
 pub mod lookup;
 pub mod next_hop;

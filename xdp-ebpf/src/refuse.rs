@@ -3,8 +3,9 @@
 
 use crate::{
     abi::PROTOCOL_TCP,
+    address::Address,
     checksum::Sum,
-    family::{Address, Family},
+    family::Family,
     packet::Packet,
     parse,
     tables::Mac,
@@ -12,13 +13,21 @@ use crate::{
     wire::{Flags, Frame, IpHeader, TCP_LEN, Tcp},
 };
 
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`reset`].
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        reset::<F, Self>(self)
+    }
+}
+
 /// The answer's time to live: most hosts' own.
 const TIME_TO_LIVE: u8 = 64;
 
 /// Turns a client's SYN into the reset that a host without a listener answers (RFC 9293, 3.10.7.1), back to where it
 /// came from. `None` if it is no plain SYN after all.
 ///
-/// It begins with the packet again, because it stands alone: see [`Packet::answer_reset`].
+/// It begins with the packet again, because it stands alone: see [`OutOfLine`].
 #[inline(always)]
 pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
     let segment = parse::segment::<F, P>(packet, Event::DropInternal).ok()?;

@@ -1,11 +1,13 @@
 //! The questions that the stages ask of the maps.
 
+use core::marker::PhantomData;
+
 use crate::{
     abi::{
         AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
         NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
-    family::{V4, V6},
+    family::{Each, Family},
     shared::Shared,
     verdict::Event,
 };
@@ -19,18 +21,12 @@ pub trait Tables {
     fn config(&self) -> Option<&Config>;
     /// [`Config::generation`] as it is at this moment.
     fn generation(&self) -> u32;
-    /// `ek_address`, by [`crate::abi::address_bucket`].
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>>;
-    /// `ek_address6`.
-    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>>;
-    /// `ek_forward`, by index (bucket × [`crate::abi::BUCKET`] + position).
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
-    /// `ek_forward6`.
-    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
-    /// `ek_reverse`, by [`Config::reverse_index`].
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
-    /// `ek_reverse6`.
-    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
+    /// `ek_address` or `ek_address6`, by [`crate::abi::address_bucket`].
+    fn addresses<F: Family>(&self, bucket: u32) -> Option<&AddressBucket<F>>;
+    /// `ek_forward` or `ek_forward6`, by index (bucket × [`crate::abi::BUCKET`] + position).
+    fn forward<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
+    /// `ek_reverse` or `ek_reverse6`, by [`Config::reverse_index`].
+    fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
     /// `ek_service`: the index of the listener on this VIP and port.
     fn service(&self, key: &Service) -> Option<u32>;
     /// `ek_service_hint`, by [`Service::hint_index`].
@@ -94,6 +90,20 @@ pub trait Tables {
     fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32);
     /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
     fn tell(&self, news: News);
+}
+
+/// A bucket of `ek_address` or of `ek_address6`.
+pub struct AddressBuckets<'a>(PhantomData<&'a ()>);
+
+impl<'a> Each for AddressBuckets<'a> {
+    type Of<F: Family> = Option<&'a AddressBucket<F>>;
+}
+
+/// A half in the one family's table or in the other's.
+pub struct Halves<'a>(PhantomData<&'a ()>);
+
+impl<'a> Each for Halves<'a> {
+    type Of<F: Family> = Option<Shared<'a, Half<F>>>;
 }
 
 /// Which way a packet goes.

@@ -5,7 +5,7 @@ use zerocopy::{
     network_endian::{U16, U32},
 };
 
-use crate::{checksum::Sum, family::Address, packet::Header};
+use crate::{address::Address, checksum::Sum, packet::Header};
 
 /// EtherType of IPv4.
 pub const ETHERTYPE_IPV4: u16 = 0x0800;

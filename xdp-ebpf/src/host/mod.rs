@@ -10,7 +10,7 @@ mod tables;
 
 use std::net::IpAddr;
 
-use crate::family::Address;
+use crate::address::Address;
 
 pub use packet::HostPacket;
 pub use records::Records;

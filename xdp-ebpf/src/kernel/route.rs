@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
-    family::Address,
+    address::Address,
     tables::{Hop, Mac, Route},
 };
 use zerocopy::transmute;

@@ -3,7 +3,7 @@
 //! listener comes and goes with its entry, and a new process takes over by putting its own socket there.
 
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
-use xdp_ebpf::{abi::Service, family::Address};
+use xdp_ebpf::{abi::Service, address::Address};
 use zerocopy::transmute;
 
 use super::maps;
