@@ -7,7 +7,7 @@ use core::fmt::Debug;
 
 use crate::{
     address::Address,
-    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IpHeader, Ipv4, Ipv6, TCP_LEN},
+    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, IcmpNames, IpHeader, Ipv4, Ipv6, TCP_LEN},
 };
 
 /// IPv4 or IPv6.
@@ -27,6 +27,8 @@ pub trait Family: Copy + Debug + Default + PartialEq + Eq + 'static {
     const VERSION: u8;
     /// EtherType.
     const ETHERTYPE: u16;
+    /// What its ICMP calls things.
+    const ICMP: IcmpNames;
     /// Bytes of the header without options and extensions.
     const IP_LEN: usize = size_of::<Self::Ip>();
     /// Where TCP's, UDP's or ICMP's header is in a plain frame: no VLAN tag, options or extensions.
@@ -63,6 +65,7 @@ impl Family for V4 {
 
     const VERSION: u8 = 4;
     const ETHERTYPE: u16 = ETHERTYPE_IPV4;
+    const ICMP: IcmpNames = IcmpNames::V4;
 
     #[inline(always)]
     fn choose<E: Each>(v4: impl FnOnce() -> E::Of<V4>, _v6: impl FnOnce() -> E::Of<V6>) -> E::Of<Self> {
@@ -79,6 +82,7 @@ impl Family for V6 {
 
     const VERSION: u8 = 6;
     const ETHERTYPE: u16 = ETHERTYPE_IPV6;
+    const ICMP: IcmpNames = IcmpNames::V6;
 
     #[inline(always)]
     fn choose<E: Each>(_v4: impl FnOnce() -> E::Of<V4>, v6: impl FnOnce() -> E::Of<V6>) -> E::Of<Self> {

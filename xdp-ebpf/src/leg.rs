@@ -3,6 +3,7 @@
 use crate::{
     abi::{Common, Config, Half, Interface, PROTOCOL_UDP},
     family::Family,
+    lookup::{self, Buckets, Owner},
     packet::Packet,
     parse::Segment,
     shared::Shared,
@@ -21,7 +22,30 @@ pub struct Leg<'a, F: Family> {
     pub direction: Direction,
 }
 
-impl<F: Family> Leg<'_, F> {
+impl<'a, F: Family> Leg<'a, F> {
+    /// That of a segment whose destination is this owner's.
+    ///
+    /// # Errors
+    /// [`Event::DropNoSession`] for a client's segment without a session, what [`lookup::reverse`] says of a backend's,
+    /// [`Event::PassNotOurs`] for anybody else's.
+    #[inline(always)]
+    pub fn of<T: Tables>(
+        tables: &'a T,
+        config: &Config,
+        owner: Owner,
+        segment: &Segment<F>,
+    ) -> Result<Self, Event> {
+        let (half, direction) = match owner {
+            Owner::Vip => {
+                let half = lookup::forward(tables, Buckets::of(config, segment), segment);
+                (half.ok_or(Event::DropNoSession)?, Direction::In)
+            }
+            Owner::Local(local) => (lookup::reverse(tables, config, local, segment)?, Direction::Out),
+            Owner::Other => return Err(Event::PassNotOurs),
+        };
+        Ok(Self { half, direction })
+    }
+
     /// Whether this segment leaves its session as it is, with nothing to add to it or to ask.
     #[inline(always)]
     pub fn is_settled(&self, segment: &Segment<F>, config: &Config) -> bool {

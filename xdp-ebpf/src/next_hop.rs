@@ -140,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{
         host::{HostTables, wide},
-        tables::Mac,
+        wire::Mac,
     };
     use std::net::{IpAddr, Ipv4Addr};
 

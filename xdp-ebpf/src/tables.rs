@@ -10,6 +10,7 @@ use crate::{
     family::{Each, Family},
     shared::Shared,
     verdict::Event,
+    wire::Mac,
 };
 
 /// A source for [`Tables::route`] that says nothing.
@@ -115,35 +116,7 @@ pub enum Direction {
     Out,
 }
 
-/// A MAC in one register (first byte lowest): as an array it would travel over the stack, which a BPF program cannot
-/// access unaligned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mac(u64);
-
-impl Mac {
-    /// From three words as they lie in memory.
-    #[inline(always)]
-    pub const fn from_words([first, second, third]: [u16; 3]) -> Self {
-        Mac(first.to_le() as u64 | (second.to_le() as u64) << 16 | (third.to_le() as u64) << 32)
-    }
-}
-
-impl From<[u8; 6]> for Mac {
-    #[inline(always)]
-    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Mac(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
-    }
-}
-
-impl From<Mac> for [u8; 6] {
-    #[inline(always)]
-    fn from(mac: Mac) -> Self {
-        let [a, b, c, d, e, f, _, _] = mac.0.to_le_bytes();
-        [a, b, c, d, e, f]
-    }
-}
-
-/// A next hop in one register, for the same reason: a slot of `ek_interface`, and the MAC below it.
+/// A next hop in one register, as a [`Mac`] is: a slot of `ek_interface`, and the MAC below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop(u64);
 
@@ -151,7 +124,7 @@ impl Hop {
     /// Out of the interface in this slot to this MAC.
     #[inline(always)]
     pub const fn new(slot: u8, mac: Mac) -> Self {
-        Hop((slot as u64) << 48 | mac.0)
+        Hop((slot as u64) << 48 | mac.number())
     }
 
     /// The slot.
@@ -163,7 +136,7 @@ impl Hop {
     /// The MAC.
     #[inline(always)]
     pub const fn mac(self) -> Mac {
-        Mac(self.0 & 0xffff_ffff_ffff)
+        Mac::from_number(self.0)
     }
 
     /// As a number below 2^56, and back.

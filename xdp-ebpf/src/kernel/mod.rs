@@ -9,3 +9,8 @@ pub mod packet;
 mod route;
 pub mod steer;
 pub mod tables;
+
+/// Linux's number of IPv4 and of IPv6 (`include/linux/socket.h`).
+const AF_INET: u32 = 2;
+/// See [`AF_INET`].
+const AF_INET6: u32 = 10;
