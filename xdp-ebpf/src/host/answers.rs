@@ -1,6 +1,6 @@
 //! What the maps of a test answer.
 
-use super::HostTables;
+use super::tables::HostTables;
 use crate::{
     abi::*,
     family::Family,

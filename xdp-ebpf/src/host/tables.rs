@@ -8,7 +8,7 @@ use std::{
     vec::Vec,
 };
 
-use super::{Records, wide};
+use super::{records::Records, wide::wide};
 use crate::{
     abi::*,
     family::{Family, V4, V6},
