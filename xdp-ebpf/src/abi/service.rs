@@ -2,11 +2,16 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{NAME_LEN, SERVICE_HINTS};
+use super::{capacity::SERVICE_HINTS, name::NAME_LEN};
 use crate::{
-    family::{Address, MIX},
+    address::{Address, MIX},
     shared::shared_fields,
 };
+
+/// `IPPROTO_TCP`.
+pub const PROTOCOL_TCP: u8 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u8 = 17;
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
 pub const ENTRY_FREE: u8 = 0;

@@ -8,12 +8,13 @@ use std::{
     vec::Vec,
 };
 
-use super::{Records, wide};
+use super::{records::Records, wide::wide};
 use crate::{
     abi::*,
     family::{Family, V4, V6},
-    tables::{Hop, Mac, News, Route},
+    tables::{Hop, News, Route},
     verdict::Event,
+    wire::Mac,
 };
 
 /// Maps of vectors, in the sizes of [`HostTables::new`].
