@@ -8,7 +8,6 @@ use aya::{maps::PerCpuValues, util::nr_cpus};
 use model::{
     object::PoolId,
     plan::Change,
-    schedule,
     served::{self, ListenerKey},
     value::Weight,
 };
@@ -24,10 +23,10 @@ use zerocopy::FromZeros;
 use super::{
     error::{Context, Error, Result},
     health,
-    prepare::{no_room, no_slots},
     registry::{
         NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
     },
+    room::{no_room, no_slots, slots},
     sweep::Census,
     tables::Tables,
 };
@@ -316,12 +315,6 @@ impl Applier {
         }
         Ok(())
     }
-}
-
-/// The length of a pool's block while all its members are up.
-pub(super) fn slots(pool: &served::Pool) -> Result<u32> {
-    let weights: Vec<u16> = pool.members.values().map(|member| member.weight.get()).collect();
-    Ok(u32::try_from(schedule::slots(&pool.algorithm, &weights))?)
 }
 
 fn cpus() -> Result<usize> {

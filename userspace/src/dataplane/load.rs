@@ -118,7 +118,7 @@ impl Drop for Unfinished {
         if let Some(pins) = self.directory.take()
             && let Err(error) = pins.remove()
         {
-            tracing::warn!("a failed start leaves pins behind: {error:#}");
+            tracing::warn!("a failed start leaves pins behind: {}", one_line(&error));
         }
     }
 }

@@ -48,10 +48,12 @@ pub mod registry;
 pub mod report;
 pub mod reset;
 
+pub mod room;
 pub mod sessions;
 pub mod slots;
 pub mod steer;
 pub mod sweep;
 pub mod tables;
+pub mod totals;
 pub mod traffic;
 pub mod wide;

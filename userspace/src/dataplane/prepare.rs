@@ -1,17 +1,15 @@
 //! Whether a change finds room in the maps, looked at before any of it is made. A file fills half of them (`config/`), so
 //! only what was removed before and still waits for its last session can be in the way.
 
-use model::{plan::Change, served::Pool};
+use model::plan::Change;
 use xdp_ebpf::abi::{MAX_ACCESS, map};
 
 use super::{
     access,
-    apply::{Applier, slots},
-    error::{Error, Result},
+    apply::Applier,
+    error::Result,
+    room::{no_room, no_slots, slots},
 };
-
-/// What to do about a change that finds none.
-const LATER: &str = "what was removed earlier is there until its last session has ended: try again later";
 
 impl Applier {
     /// Looks whether these changes find room.
@@ -50,20 +48,5 @@ impl Applier {
             None => Ok(()),
             Some(&(map, wanted, what, _)) => Err(no_room(map, wanted, what)),
         }
-    }
-}
-
-/// A map has no room for this many more.
-pub(super) fn no_room(map: &'static str, wanted: usize, what: impl Into<String>) -> Error {
-    Error::NoRoom { map, what: what.into(), wanted: wanted as u64, remedy: LATER }
-}
-
-/// `ek_slot` has no room for the block of a pool.
-pub(super) fn no_slots(pool: &Pool, count: u32) -> Error {
-    Error::NoRoom {
-        map: map::SLOT,
-        what: format!("slots, as many as the weights of pool {:?} take", pool.name.as_str()),
-        wanted: count.into(),
-        remedy: "others rest that were changed a moment ago: try again in some seconds",
     }
 }

@@ -21,26 +21,11 @@ use super::{
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
     tables::Tables,
-    traffic::{LoadBalancer, Open, Traffic},
+    traffic::{Open, Traffic},
     wide::narrow,
 };
 use crate::dataplane::error::Result;
 use crate::health::failure::Failure;
-
-/// `evenkeel status`.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    /// Every load balancer with a listener.
-    pub load_balancers: Vec<LoadBalancer>,
-    /// Every pool, removed ones that still have sessions included.
-    pub pools: Vec<Pool>,
-    /// Every listener, the same.
-    pub listeners: Vec<ListenerRow>,
-    /// Where XDP is attached.
-    pub interfaces: Vec<InterfaceRow>,
-    /// Local ports.
-    pub ports: Ports,
-}
 
 /// A pool.
 #[derive(Debug, Serialize)]

@@ -24,8 +24,9 @@ use tokio::{
 };
 
 use super::{
+    error::ProbeError,
     judge::{Judge, Standing, Verdict},
-    probe::{ProbeError, probe},
+    probe::probe,
 };
 
 /// Probes at the same time, at most; others wait for their turn.

@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{failure::Failure, probe::ProbeError};
+use super::{error::ProbeError, failure::Failure};
 
 /// Bytes that are read at most.
 const MOST: usize = 8192;

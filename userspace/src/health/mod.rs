@@ -3,6 +3,7 @@
 //! ```text
 //! checker    one task for each address and check; when the next probe is due, and how many there are at a time
 //!   → probe    one question: TCP; then http (tls), udp (icmp: its echo)
+//!   → error    was it the member, or this host?
 //!   → failure  what went wrong, as a number, too
 //!   → judge    answers in a row become a standing: up or down
 //! ```
@@ -13,6 +14,7 @@
 //! from here.
 
 pub mod checker;
+pub mod error;
 pub mod failure;
 mod http;
 mod icmp;

@@ -11,7 +11,7 @@ use openssl::{
 use pingora::tls::tokio_ssl::SslStream;
 use tokio::net::TcpStream;
 
-use super::{failure::Failure, probe::ProbeError};
+use super::{error::ProbeError, failure::Failure};
 use crate::pki::system;
 
 /// Trusts whom this host trusts.

@@ -10,8 +10,9 @@ use pingora::{
 };
 
 use super::{
+    pools::Pool,
     route::{Head, redirect},
-    snapshot::{Pool, Snapshot},
+    snapshot::Snapshot,
     target,
 };
 

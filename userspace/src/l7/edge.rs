@@ -20,7 +20,7 @@ use model::{
 use super::{
     log::{Log, Logs},
     metrics::{Counters, Metrics},
-    snapshot::SharedPools,
+    pools::SharedPools,
 };
 
 /// See the module.

@@ -23,7 +23,8 @@ use super::{
     listen::{self, Listening},
     metrics::Metrics,
     pick::secret::Secret,
-    snapshot::{Pool, Pools, SharedPools, Snapshot},
+    pools::{Pool, Pools, SharedPools},
+    snapshot::Snapshot,
     threads::Threads,
 };
 use crate::engine::{

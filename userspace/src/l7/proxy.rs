@@ -33,9 +33,10 @@ use super::{
     hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
+    pools::Pool,
     progress::{self, Progress},
     proxy_protocol,
-    snapshot::{Pool, Snapshot},
+    snapshot::Snapshot,
     tunnel, upstream,
 };
 

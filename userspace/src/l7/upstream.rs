@@ -21,7 +21,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
 use super::{
     edge::{Edge, Timeouts},
-    snapshot::Pool,
+    pools::Pool,
     target,
 };
 

@@ -6,20 +6,11 @@
 
 use rtnetlink::packet_route::link::{InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkMessage};
 
-use super::interfaces::Interface;
+use super::interface::{Interface, Vlan};
 use crate::dataplane::error::{Context, Result, unfit};
 
 /// EtherType of a tag if the message names none (IEEE 802.1Q).
 const TAG: u16 = 0x8100;
-
-/// What makes an interface a VLAN's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vlan {
-    /// Index of the interface below it.
-    pub parent: u32,
-    /// EtherType (high 16 bits) and VLAN.
-    pub tag: u32,
-}
 
 /// What a netlink message says of a VLAN; `None` for any other interface.
 pub fn from_message(message: &LinkMessage) -> Option<Vlan> {

@@ -27,7 +27,7 @@ use super::{
     guard::refusal::Refusal,
     log::Log,
     pick::Load,
-    snapshot::{Pools, SharedPools},
+    pools::{Pools, SharedPools},
 };
 
 /// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.

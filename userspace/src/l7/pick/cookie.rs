@@ -11,7 +11,10 @@ use http::HeaderValue;
 use model::sticky::SameSite;
 use openssl::memcmp;
 
-use super::{Now, Request, secret::Secret};
+use super::{
+    request::{Now, Request},
+    secret::Secret,
+};
 use crate::l7::cookies;
 
 type Token = [u8; 8];

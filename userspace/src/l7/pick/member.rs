@@ -16,14 +16,25 @@ use model::{
     sticky::{Ejection, Sticky},
     value::Weight,
 };
+use serde::{Deserialize, Serialize};
 
-use super::Load;
 use crate::health::judge::Verdict;
 
 /// How much longer a member rests at most if it fails again and again.
 const LONGEST_EJECTION: u32 = 10;
 /// One whole turn in [`Member::credit`].
 const TURN: u64 = 1 << 32;
+
+/// What a member has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Its address.
+    pub member: SocketAddr,
+    /// Requests now.
+    pub requests_open: u32,
+    /// Requests that it was sent so far, each attempt counted.
+    pub requests: u64,
+}
 
 /// What every request touches: shared by all views and all configurations.
 #[derive(Debug)]

@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderValue};
 use model::sticky::{Sticky, StickyBy};
 
 use super::{
-    Now, Picked, Request,
     cookie::Issuer,
     learnt::{Entry, Learnt},
     member::Member,
+    picked::Picked,
+    request::{Now, Request},
     secret::Secret,
     view::View,
 };

@@ -10,10 +10,7 @@ use std::{
 
 use model::schedule::taking_part;
 
-use super::{
-    member::{Member, SlowStart, Standing},
-    order::Order,
-};
+use super::member::{Member, SlowStart, Standing};
 
 /// Who may be picked.
 #[derive(Debug)]
@@ -55,9 +52,11 @@ pub(super) struct Kept {
 }
 
 impl View {
+    /// `turns` puts indexes of the members for everybody into the order in which they are walked through; so many members
+    /// has the pool, with those that nobody may have now.
     pub(super) fn new(
         standings: &BTreeMap<SocketAddr, Standing>,
-        order: &Order,
+        turns: impl FnOnce(&[Open], usize) -> Vec<u32>,
         drains: bool,
         now: Instant,
     ) -> Self {
@@ -89,7 +88,7 @@ impl View {
             .map(|kept| (kept.member.address, kept))
             .collect();
         Self {
-            turns: order.turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
+            turns: turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
             open,
             kept,
             members: standings.iter().map(|(&address, standing)| (address, member(standing))).collect(),
