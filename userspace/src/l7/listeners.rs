@@ -320,25 +320,57 @@ impl Making {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use model::{
+        edge::{AccessLog, LogFormat},
+        host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, Timeouts},
+        plan::plan,
+        value::{LogPath, Port},
+    };
+
     use super::*;
     use crate::{
-        l7::fixture::{Settings, model},
-        model::edge::{AccessLog, Edge, LogFormat},
+        engine::transition::Desired,
+        l7::fixture::{EdgeSettings, Settings, served},
     };
+
+    /// From nothing to this.
+    fn first(after: Served) -> Transition {
+        let host = Host {
+            interfaces: Vec::new(),
+            local_addresses: LocalAddresses::default(),
+            local_ports: LOCAL_PORTS,
+            max_sessions: MAX_SESSIONS,
+        };
+        let before = Arc::<Served>::default();
+        Transition {
+            desired: Desired { host, timeouts: Timeouts::default(), objects: Arc::default() },
+            changes: plan(&before, &after),
+            before,
+            after: Arc::new(after),
+        }
+    }
 
     #[test]
     fn a_change_that_cannot_be_made_leaves_no_counters() {
         let state = tempfile::tempdir().unwrap();
-        let mut layer7 = Layer7::new(state.path().into()).unwrap();
-        let mut prepare = |directory: PathBuf| {
-            let log = Some(AccessLog { path: directory.join("log"), format: LogFormat::Line });
-            let edge = Edge { log, ..Edge::default() };
-            let model = model((Ipv4Addr::LOCALHOST, 1).into(), Settings { edge, ..Settings::default() });
-            (layer7.prepare(&model).map(drop), layer7.metrics().rows().len())
+        let layer7 = Layer7::new(state.path().into()).unwrap();
+        let rows = || layer7.metrics().rows().len();
+        let with_log = |directory: &Path| {
+            let path = LogPath::new(directory.join("log").to_str().unwrap()).unwrap();
+            let log = Some(AccessLog { path, format: LogFormat::Line });
+            let edge = EdgeSettings { log, ..EdgeSettings::default() };
+            served((Ipv4Addr::LOCALHOST, 1).into(), &Settings { edge, ..Settings::default() })
         };
-        assert!(matches!(prepare(state.path().into()), (Ok(()), 1)));
-        let (refused, rows) = prepare(state.path().join("none"));
-        assert!(refused.is_err());
-        assert_eq!(rows, 0);
+        let good = with_log(state.path());
+        let prepared = layer7.preparer().prepare(&first(good.clone())).unwrap();
+        assert_eq!(rows(), 1);
+        drop(prepared);
+        // The good one comes first.
+        let mut both = good;
+        let bad = with_log(&state.path().join("none")).listeners;
+        let elsewhere = |(key, listener)| (ListenerKey { port: Port::literal(81), ..key }, listener);
+        both.listeners.extend(bad.into_iter().map(elsewhere));
+        assert!(layer7.preparer().prepare(&first(both)).is_err());
+        assert_eq!(rows(), 0);
     }
 }

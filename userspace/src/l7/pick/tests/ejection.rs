@@ -6,7 +6,11 @@ const REST: u64 = 10;
 
 fn resting(weights: &[u16], failures: u32, share: u8) -> Pool {
     let mut pool = pool(weights);
-    http(&mut pool).ejection = Some(Ejection { failures, time: Duration::from_secs(REST), share });
+    http(&mut pool).ejection = Some(Ejection {
+        failures: Failures::literal(failures),
+        time: Seconds::literal(REST as u32),
+        share: EjectionShare::literal(share),
+    });
     pool
 }
 
@@ -105,7 +109,7 @@ fn rather_one_that_fails_than_none() {
     assert_eq!(world.hosts(), [1], "the other is down");
     world.judge(2, true);
     assert_eq!(world.hosts(), [2]);
-    pool.members.insert(address(2), 0);
+    pool.members.insert(address(2), weighing(0));
     world.change(&pool);
     assert_eq!(world.hosts(), [1], "the other has no weight");
     pool.members.remove(&address(2));
