@@ -6,6 +6,9 @@ use proptest::{collection, prelude::*};
 
 use super::*;
 
+/// After so many in a row a member rests.
+const FAILURES: u32 = 2;
+
 #[derive(Clone, Debug)]
 enum Event {
     /// Weights and whether they are backups; the algorithm.
@@ -36,6 +39,8 @@ fn event() -> impl Strategy<Value = Event> {
 #[derive(Default)]
 struct Model {
     members: BTreeMap<u8, ((u16, bool), Option<bool>)>,
+    /// How often each has failed, ever.
+    failures: BTreeMap<u8, u32>,
 }
 
 impl Model {
@@ -45,6 +50,18 @@ impl Model {
             *weight > 0 && *backup == is_backup && *known == verdict
         });
         of.map(|(host, _)| *host).collect()
+    }
+
+    /// Whether this one can be at rest.
+    fn may_rest(&self, host: &u8) -> bool {
+        self.failures.get(host).is_some_and(|&failures| failures >= FAILURES)
+    }
+
+    /// Backups to which requests come if all others that are up rest.
+    fn stand_ins(&self) -> Vec<u8> {
+        let others = self.of(Some(true), false);
+        let rest = !others.is_empty() && others.iter().all(|host| self.may_rest(host));
+        if rest { self.of(Some(true), true) } else { Vec::new() }
     }
 
     /// Those who may be picked.
@@ -65,7 +82,7 @@ fn made(members: &BTreeMap<u8, (u16, bool)>, algorithm: usize) -> Pool {
     pool.algorithm = algorithms.nth(algorithm).unwrap();
     http(&mut pool).slow_start = Some(Seconds::literal(20));
     http(&mut pool).ejection = Some(Ejection {
-        failures: Failures::literal(2),
+        failures: Failures::literal(FAILURES),
         time: Seconds::literal(10),
         share: EjectionShare::literal(50),
     });
@@ -94,7 +111,10 @@ proptest! {
                         *verdict = Some(up);
                     }
                 }
-                Event::Fail(host) => world.balancer.report(address(host), Outcome::Failed, world.now),
+                Event::Fail(host) => {
+                    *model.failures.entry(host).or_default() += 1;
+                    world.balancer.report(address(host), Outcome::Failed, world.now);
+                }
                 Event::Answer(host) => world.balancer.report(address(host), Outcome::Answered, world.now),
                 Event::Wait(seconds) => world.wait(seconds),
                 Event::Pick(tried) => {
@@ -104,7 +124,9 @@ proptest! {
                     let picked = world.pick_with(&HeaderMap::new(), &tried);
                     match &picked {
                         Some(picked) => {
-                            prop_assert!(well.contains(&host(picked)) && !tried.contains(&host(picked)));
+                            let host = host(picked);
+                            let may_be = well.contains(&host) || model.stand_ins().contains(&host);
+                            prop_assert!(may_be && !tried.contains(&host));
                         }
                         None => {
                             // At most half of those that take part rest, so if more are well and untried, one is there.
