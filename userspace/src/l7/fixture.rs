@@ -32,7 +32,8 @@ use super::{
     listen::Listening,
     metrics::ListenerRow,
     pick::secret::Secret,
-    snapshot::{self, Pools, SharedPools, Snapshot},
+    pools::{Pool, Pools, SharedPools},
+    snapshot::Snapshot,
     threads::Threads,
 };
 use crate::engine::front::Admission;
@@ -242,7 +243,7 @@ fn pools(served: &Served) -> Pools {
     let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
     let pool = |(&id, settings): (&PoolId, &Arc<Pool>)| {
         let http = settings.http.as_ref().unwrap();
-        (id, Arc::new(snapshot::Pool::new(id, settings, http, &secret, None).unwrap()))
+        (id, Arc::new(Pool::new(id, settings, http, &secret, None).unwrap()))
     };
     served.pools.iter().map(pool).collect()
 }

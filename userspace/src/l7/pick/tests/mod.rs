@@ -9,7 +9,10 @@ mod sharing;
 mod slow_start;
 mod stickiness;
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use model::{
     algorithm::Algorithm,

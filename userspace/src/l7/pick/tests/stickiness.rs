@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use http::header;
+use http::{HeaderValue, header};
 use model::sticky::{SameSite, StickyBy};
 use proptest::prelude::*;
 
