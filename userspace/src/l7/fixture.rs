@@ -32,7 +32,7 @@ use super::{
     listen::Listening,
     metrics::ListenerRow,
     pick::secret::Secret,
-    pools::{Pool, Pools, SharedPools},
+    pools::{self, Pools, SharedPools},
     snapshot::Snapshot,
     threads::Threads,
 };
@@ -243,7 +243,7 @@ fn pools(served: &Served) -> Pools {
     let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
     let pool = |(&id, settings): (&PoolId, &Arc<Pool>)| {
         let http = settings.http.as_ref().unwrap();
-        (id, Arc::new(Pool::new(id, settings, http, &secret, None).unwrap()))
+        (id, Arc::new(pools::Pool::new(id, settings, http, &secret, None).unwrap()))
     };
     served.pools.iter().map(pool).collect()
 }
