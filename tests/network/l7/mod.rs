@@ -3,6 +3,7 @@
 mod access;
 mod autobahn;
 mod behind;
+mod bodies;
 mod calls;
 mod certificates;
 mod changes;
@@ -10,6 +11,7 @@ mod differential;
 mod echo;
 mod failures;
 mod families;
+mod frames;
 mod grpc;
 mod guard;
 mod http2;
@@ -22,6 +24,7 @@ mod requests;
 mod routing;
 mod script;
 mod stay;
+mod strict;
 mod tls;
 
 use testbed::Process;

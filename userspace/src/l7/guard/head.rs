@@ -1,13 +1,16 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use http::{header::COOKIE, uri::Authority};
+use http::{
+    header::{CONTENT_LENGTH, COOKIE},
+    uri::Authority,
+};
 use pingora::http::RequestHeader;
 
 use super::{
     super::target,
     refusal::Refusal,
-    rest::{Chunks, Rest},
+    rest::{Chunks, Rest, is_token},
 };
 use crate::model::edge::Limits;
 
@@ -78,7 +81,8 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
         (None, Some(_)) => Rest::Chunks(Chunks::new()),
         (None, None) => Rest::Bytes(0),
     };
-    Ok(if upgrade { Rest::Unknown } else { rest })
+    // A request with a body cannot begin a tunnel: where its body ends is known.
+    Ok(if upgrade && rest.is_over() { Rest::Unknown } else { rest })
 }
 
 /// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.
@@ -93,6 +97,12 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     }
     if size(request) > limits.head_bytes as usize {
         return Err(Refusal::TooLarge);
+    }
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).into_iter();
+    if let Some(length) = lengths.next() {
+        body_length(length.as_bytes())?;
+        // As in HTTP/1, also if they agree: members may read only one of them, or none.
+        lengths.next().map_or(Ok(()), |_| Err(Refusal::BadLength))?;
     }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
@@ -117,9 +127,12 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     else {
         return Err(Refusal::Malformed);
     };
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
-    if method.is_empty() || !method.iter().all(token) || target.is_empty() || !target.iter().all(visible) {
+    if method.is_empty()
+        || !method.iter().all(|&byte| is_token(byte))
+        || target.is_empty()
+        || !target.iter().all(visible)
+    {
         return Err(Refusal::Malformed);
     }
     let modern = match version {

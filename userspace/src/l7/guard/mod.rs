@@ -142,17 +142,21 @@ where
                 }
                 checked => checked,
             };
-            let (length, rest) = match checked {
+            let (length, mut rest) = match checked {
                 Some(Ok(good)) => good,
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
+            let own = length + rest.take(&bytes[length..]);
+            if rest.is_lost() {
+                return Box::pin(refuse(stream, &edge, Refusal::BadChunks, &bytes, began)).await;
+            }
             let traffic = stream.traffic().clone();
             let before = (traffic.read(), traffic.written());
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let (socket, tls) = (stream.get_socket_digest(), stream.get_ssl_digest());
-            let head = stream.put_back(bytes, length, rest);
+            let head = stream.put_back(bytes, own, rest);
             let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {

@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -47,6 +47,7 @@ thread_local! {
 pub struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
+    is_lost: AtomicBool,
 }
 
 impl Traffic {
@@ -58,6 +59,11 @@ impl Traffic {
     /// Bytes to the client.
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// Whether nobody can tell where the body ends that the client sends: nothing more of it is given to Pingora.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Relaxed)
     }
 }
 
@@ -136,14 +142,14 @@ impl Watched {
             while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
         let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
-        self.put_back(bytes, 0, Rest::Unknown);
+        let all = bytes.len();
+        self.put_back(bytes, all, Rest::Unknown);
         in_time
     }
 
-    /// Has these bytes read next, which it returns. They begin with a request whose head has so many, and `rest` behind
-    /// it; what comes after that waits for [`Self::take_later`].
-    pub(super) fn put_back(&mut self, mut bytes: BytesMut, head: usize, mut rest: Rest) -> Bytes {
-        let own = head + rest.take(bytes.get(head..).unwrap_or_default());
+    /// Has these bytes read next, and returns what of them is one request's: so many, of which `rest` is still to come.
+    /// What is behind them waits for [`Self::take_later`].
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut, own: usize, rest: Rest) -> Bytes {
         self.later = bytes.split_off(own);
         self.rest = rest;
         self.ahead = bytes.freeze();
@@ -165,6 +171,11 @@ impl Watched {
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = &buffer.filled()[before..];
         let own = self.rest.take(read);
+        if self.rest.is_lost() {
+            buffer.set_filled(before);
+            self.traffic.is_lost.store(true, Relaxed);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         if own == read.len() {
             return Poll::Ready(Ok(()));
         }
