@@ -18,6 +18,7 @@ mod http2;
 mod kept;
 mod limits;
 mod log;
+mod memory;
 mod path;
 mod policies;
 mod requests;
@@ -26,6 +27,7 @@ mod script;
 mod stay;
 mod strict;
 mod tls;
+mod uploads;
 
 use testbed::Process;
 

@@ -20,7 +20,7 @@ pub(super) const LISTENER_KEYS: [&str; 3] = ["limits", "forwarded", "proxy_proto
 const ACCESS_LOG: Shape = Shape { path: "load_balancer.access_log", keys: &["path", "format"] };
 const LIMITS: Shape = Shape {
     path: "load_balancer.listener.limits",
-    keys: &["head_bytes", "headers", "body_timeout", "send_timeout", "streams"],
+    keys: &["head_bytes", "heads_bytes", "headers", "body_timeout", "send_timeout", "streams"],
 };
 const FORWARDED: Shape =
     Shape { path: "load_balancer.listener.forwarded", keys: &["for", "proto", "port", "host"] };
@@ -66,6 +66,7 @@ fn limits(listener: &Table<'_>) -> Option<Limits> {
     let time = |key, usual: Duration| table.get(key).and_then(scalar::duration).unwrap_or(usual);
     Some(Limits {
         head_bytes: number("head_bytes", "a size for a request's head", 1024..=262_144, usual.head_bytes),
+        heads_bytes: number("heads_bytes", "a size for all heads", 65_536..=67_108_864, usual.heads_bytes),
         headers: small("headers", "a number of headers", 1..=256, usual.headers),
         body: time("body_timeout", usual.body),
         send: time("send_timeout", usual.send),

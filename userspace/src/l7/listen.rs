@@ -181,7 +181,7 @@ impl Service {
     }
 
     fn follow(&self, snapshot: Snapshot) {
-        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
+        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes);
         snapshot.edge.is_in_force();
         let before = self.snapshot.swap(Arc::new(snapshot));
         if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {

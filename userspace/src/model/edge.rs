@@ -29,8 +29,12 @@ pub enum LogFormat {
 /// What a client may ask of a listener before it has said what it wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest request head in bytes, request line included; 1 KiB to 256 KiB.
+    /// The largest request head in bytes, request line included; 1 KiB to 256 KiB. Of HTTP/2 each field counts with 32
+    /// bytes beside its text (RFC 9113, section 6.5.2).
     pub head_bytes: u32,
+    /// What the heads of all requests under way on one HTTP/2 connection may take of our memory, in bytes; 64 KiB to
+    /// 64 MiB.
+    pub heads_bytes: u32,
     /// The most header lines in it, 1 to 256.
     pub headers: u16,
     /// The longest pause within a request's body; whole seconds, 1 s to a day.
@@ -44,7 +48,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self { head_bytes: 32 * 1024, headers: 100, body: minute, send: minute, streams: 100 }
+        Self {
+            head_bytes: 32 * 1024,
+            heads_bytes: 1 << 20,
+            headers: 100,
+            body: minute,
+            send: minute,
+            streams: 100,
+        }
     }
 }
 

@@ -29,14 +29,14 @@ fn what_is_not_said_has_a_default() {
 fn everything_can_be_said() {
     let edge = edge(
         "access_log = { path = '/var/log/shop.log', format = 'json' }",
-        "limits = { head_bytes = 8192, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
+        "limits = { head_bytes = 8192, heads_bytes = 65536, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
          forwarded = { for = 'replace', proto = true, port = true, host = true }\n\
          proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']",
     );
     let [body, send] = [5, 6].map(Duration::from_secs);
     let expected = Edge {
         log: Some(AccessLog { path: "/var/log/shop.log".into(), format: LogFormat::Json }),
-        limits: Limits { head_bytes: 8192, headers: 50, body, send, streams: 10 },
+        limits: Limits { head_bytes: 8192, heads_bytes: 65_536, headers: 50, body, send, streams: 10 },
         forwarded: Forwarded { address: ForwardedFor::Replace, proto: true, port: true, host: true },
         trusted: ["198.51.100.0/24", "192.0.2.7/32"].map(|network| network.parse().unwrap()).into(),
     };

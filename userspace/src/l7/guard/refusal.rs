@@ -27,13 +27,15 @@ pub enum Refusal {
     BadChunks,
     /// CONNECT: this is no forward proxy.
     Connect,
+    /// The heads under way on its connection of HTTP/2 take as much as they may: it may be asked for again.
+    Crowded,
     /// What the checks here let through and Pingora does not, such as a Host that contradicts the request line.
     Other,
 }
 
 impl Refusal {
     /// Every one, in the order of the discriminants.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Late,
         Self::TooLarge,
         Self::TooMany,
@@ -46,6 +48,7 @@ impl Refusal {
         Self::LengthAndEncoding,
         Self::BadChunks,
         Self::Connect,
+        Self::Crowded,
         Self::Other,
     ];
 
@@ -64,6 +67,7 @@ impl Refusal {
             Self::LengthAndEncoding => "length_and_encoding",
             Self::BadChunks => "bad_chunks",
             Self::Connect => "connect",
+            Self::Crowded => "crowded",
             Self::Other => "other",
         }
     }
@@ -93,6 +97,7 @@ impl Refusal {
             Self::LengthAndEncoding => "Content-Length with Transfer-Encoding",
             Self::BadChunks => "the body is not in chunks as it should be",
             Self::Connect => "CONNECT is not for this server",
+            Self::Crowded => "the connection has too much under way",
             Self::Other => "the request contradicts itself",
         }
     }
