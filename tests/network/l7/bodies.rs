@@ -15,7 +15,7 @@ use crate::{
         certificates::Certificates,
         frames::{
             CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, PADDED, Peer, RST_STREAM, frame,
-            https, request,
+            https, request, row,
         },
         http,
         script::Client,
@@ -193,7 +193,7 @@ fn bodies_of_http2_are_one_message_each() {
                 // What is too much may come when the member has answered.
                 None if shape.what.starts_with("more") => {
                     peer.hear(1);
-                    assert!(strict.seen(&target).iter().all(|seen| seen.body == b"hello"));
+                    assert!(strict.seen(&target).iter().all(|seen| b"hello".starts_with(&seen.body)));
                 }
                 None => {
                     assert!(given_up || peer.hear(1) != Heard::Ok, "{}", shape.what);
@@ -220,7 +220,8 @@ fn half_a_body_is_not_made_a_whole_one() {
         thread::sleep(Duration::from_millis(10));
         drop(peer);
     }
-    let ended = || (0..6).all(|number| strict.seen(&format!("/{number}")).len() == 1);
+    // A member may not have heard of some at all.
+    let ended = || row(&balancer)["connections_open"] == 0;
     wait_for("the end of all", DEADLINE, ended).unwrap();
     (0..6).for_each(|number| is_not_whole(&strict, &format!("/{number}")));
     assert_eq!(strict.wrong().len(), 0, "{:?}", strict.wrong());
