@@ -12,7 +12,7 @@ pub use self::{
     address::{HostAddress, Network},
     domain::{DnsName, HostName},
     number::{
-        ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, MaxConnections,
+        ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, HeadsBytes, MaxConnections,
         Megabits, Number, Port, RejectStatus, Remembered, Retries, Sessions, StickyMinutes, Streams, Weight,
     },
     pattern::Pattern,
