@@ -3,7 +3,7 @@
 use super::*;
 use model::{
     edge::{AccessLog, Edge, Forwarded, ForwardedFor, LogFormat, ProxyVersion, RequestLimits},
-    value::{HeadBytes, HeaderCount, LogPath, Streams},
+    value::{HeadBytes, HeaderCount, HeadsBytes, LogPath, Streams},
 };
 
 /// [`BASE`] for HTTP, with lines added to its load balancer, its listener and its pool.
