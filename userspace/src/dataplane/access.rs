@@ -12,7 +12,7 @@ use aya::maps::{
     lpm_trie::{Key, LpmTrie},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
+use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, WideAddress, map};
 
 use super::wide::{narrow, wide};
 use crate::model::Access;
@@ -160,13 +160,13 @@ fn key(number: u32, network: IpNet) -> Key<AccessKey> {
 }
 
 /// The network of a key; `None` if its length cannot be.
-fn network(address: [u8; 16], length: u32) -> Option<IpNet> {
+fn network(address: WideAddress, length: u32) -> Option<IpNet> {
     let length = length.checked_sub(LIST_BITS)?;
     match (narrow(address), length.checked_sub(MAPPED_BITS)) {
         (IpAddr::V4(address), Some(length)) => {
             Some(Ipv4Net::new(address, length.try_into().ok()?).ok()?.into())
         }
-        _ => Some(Ipv6Net::new(address.into(), length.try_into().ok()?).ok()?.into()),
+        _ => Some(Ipv6Net::new(address.bytes.into(), length.try_into().ok()?).ok()?.into()),
     }
 }
 

@@ -76,7 +76,7 @@ impl Health {
         members
             .filter(|&index| {
                 let Some(record) = tables.backend.get(index) else { return false };
-                let pool = tables.pool.get(record.pool().get());
+                let pool = tables.pool.get(record.pool().get().into());
                 taken_for(&record) == Some(Verdict::Down)
                     && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
             })
@@ -95,7 +95,7 @@ impl Health {
             for &index in members {
                 let record = applier.tables.backend.get(index).context("ek_backend")?;
                 if taken_for(&record) != Some(verdict) {
-                    self.stale.insert(record.snapshot().pool);
+                    self.stale.insert(record.snapshot().pool.into());
                 }
                 put(&record, verdict, standing.last_failure);
             }

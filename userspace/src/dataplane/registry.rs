@@ -11,8 +11,8 @@ use std::{
 use anyhow::Result;
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
-    ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
+    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str,
 };
 
 use super::{
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Stands in `ek_listener` for the pool of an HTTP listener that has none.
-pub const NO_POOL: u32 = u32::MAX;
+pub const NO_POOL: PoolIndex = PoolIndex::new(u32::MAX);
 
 /// Indexes by identity, and the model that the maps implement.
 pub struct Registry {
@@ -98,7 +98,7 @@ impl Registry {
             let name = name_str(&pool.name).to_owned();
             self.pools.adopt(name.clone(), index);
             let (first, count, number) = Pool::parts_of(pool.block);
-            if !self.slots.adopt(first, count) {
+            if !self.slots.adopt(first.into(), count) {
                 record.block().set(0);
             }
             if pool.state == ENTRY_ACTIVE {
@@ -123,15 +123,15 @@ impl Registry {
                 continue;
             }
             let address = endpoint(backend.address, backend.port);
-            self.backends.adopt((backend.pool, address), index);
-            let pool = names.get(&backend.pool).and_then(|name| self.model.pools.get_mut(name));
+            self.backends.adopt((backend.pool.into(), address), index);
+            let pool = names.get(&backend.pool.into()).and_then(|name| self.model.pools.get_mut(name));
             match pool {
                 Some(pool) if backend.state == ENTRY_ACTIVE => {
                     pool.members.insert(address, backend.weight);
                 }
                 _ => {
                     record.state().set(ENTRY_REMOVED);
-                    self.backends.remove(&(backend.pool, address));
+                    self.backends.remove(&(backend.pool.into(), address));
                 }
             }
         }
@@ -144,7 +144,7 @@ impl Registry {
             let Some(index) = self.pools.get(name) else { continue };
             let Some(record) = tables.pool.get(index) else { continue };
             let (first, count, _) = Pool::parts_of(record.block().get());
-            let found: Vec<_> = (first..first.saturating_add(count))
+            let found: Vec<_> = (first.index..first.index.saturating_add(count))
                 .filter_map(|slot| tables.slot.get(slot))
                 .map(|slot| slot.snapshot())
                 .collect();
@@ -176,7 +176,7 @@ impl Registry {
         let mut in_service = HashMap::new();
         for entry in tables.service.iter() {
             let (service, index) = entry?;
-            in_service.insert(index, service);
+            in_service.insert(u32::from(index), service);
         }
         for (index, record) in (0..).zip(tables.listener.iter()) {
             let record = record?;
@@ -188,7 +188,9 @@ impl Registry {
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
-                index => tables.pool.get(index).map(|pool| Some(name_str(&pool.snapshot().name).to_owned())),
+                index => {
+                    tables.pool.get(index.into()).map(|pool| Some(name_str(&pool.snapshot().name).to_owned()))
+                }
             };
             match pool {
                 Some(pool)
@@ -222,12 +224,12 @@ pub fn slots_of(
     tables: &Tables,
     pool: &model::Pool,
     index_of: impl Fn(SocketAddr) -> Option<u32>,
-) -> Option<Vec<u32>> {
+) -> Option<Vec<Slot>> {
     let (mut verdicts, mut slots) = (Vec::new(), Vec::new());
     for (&member, &weight) in &pool.members {
         let index = index_of(member)?;
         verdicts.push(taken_for(&tables.backend.get(index)?));
-        slots.push(slot_of(u16::try_from(index).ok()?, weight));
+        slots.push(Slot { backend: BackendIndex::new(index).narrow(), weight });
     }
     let members = pool.members.iter().zip(verdicts);
     let is_up = |((_, weight), verdict): ((_, &u16), _)| *weight > 0 && verdict == Some(Verdict::Up);
@@ -302,7 +304,7 @@ pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
         address: wide(member.ip()),
         port: member.port(),
         weight,
-        pool,
+        pool: PoolIndex::new(pool),
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
         ..Backend::default()

@@ -38,8 +38,8 @@ pub fn ek_toa_list(ctx: *const Context) -> i32 {
 #[inline(always)]
 fn print(seq: *mut seq_file, v4: &CStr, v6: &CStr, endpoint: &Endpoint) {
     let (format, address) = match endpoint.as_v4() {
-        Some(_) => (v4, &raw const endpoint.address[12]),
-        None => (v6, &raw const endpoint.address[0]),
+        Some(_) => (v4, &raw const endpoint.address.bytes[12]),
+        None => (v6, &raw const endpoint.address.bytes[0]),
     };
     let arguments = [address as u64, u64::from(endpoint.port)];
     // SAFETY: the format names two arguments: a pointer to an address and a number.

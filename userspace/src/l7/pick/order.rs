@@ -97,15 +97,7 @@ fn compare_loads(one: &Open, other: &Open) -> Ordering {
 /// Where a client's walk through the table begins: as in XDP, so that both layers agree.
 fn slot(client: IpAddr, count: usize) -> u64 {
     let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    source_slot(wide(client), count).into()
-}
-
-/// As the data path has it: IPv4 mapped.
-fn wide(client: IpAddr) -> [u8; 16] {
-    match client {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
+    source_slot(client.to_canonical().into(), count).into()
 }
 
 #[cfg(test)]
@@ -118,7 +110,7 @@ mod tests {
     fn a_client_begins_where_xdp_looks_it_up() {
         for n in 0..100 {
             let client = Ipv4Addr::from_bits(0xC633_6400 + n);
-            let expected: u64 = source_slot(client.to_ipv6_mapped().octets(), 65_537).into();
+            let expected: u64 = source_slot(IpAddr::from(client).into(), 65_537).into();
             assert_eq!(slot(client.into(), 65_537), expected);
             assert_eq!(slot(client.to_ipv6_mapped().into(), 65_537), expected);
         }
