@@ -124,7 +124,7 @@ impl Applier {
                 state: ENTRY_ACTIVE,
                 reserved: [0; 7],
                 id: id.into_bytes(),
-                name: [0; NAME_LEN],
+                name: name_bytes(pool.name.as_str()),
             });
         }
         record.name().set(name_bytes(pool.name.as_str()));

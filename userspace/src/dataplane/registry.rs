@@ -19,8 +19,9 @@ use model::{
 };
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
-    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str,
+    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET,
+    name_str,
 };
 
 use super::{
@@ -199,7 +200,9 @@ impl Registry {
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
-                index => tables.pool.get(index.into()).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id))),
+                index => {
+                    tables.pool.get(index.into()).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id)))
+                }
             };
             match (pool, seconds(record.idle_timeout)) {
                 (Some(pool), Some(idle_timeout))

@@ -34,9 +34,10 @@ use super::{
     watched::Watched,
     windows::{self, Window},
 };
-use crate::{
-    l7::{answer, edge::Edge, exchange::Refused},
-    model::edge::Limits,
+use crate::l7::{
+    answer,
+    edge::{Edge, Limits},
+    exchange::Refused,
 };
 
 /// How many requests that HTTP/2 forbids a connection may bring.
