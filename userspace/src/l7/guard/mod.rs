@@ -15,6 +15,7 @@
 //! proxy.
 //! Next: `proxy`, which gets an [`Arrival`] with each request of HTTP/1.
 
+pub mod arrival;
 mod budget;
 mod frames;
 mod head;
@@ -55,7 +56,7 @@ use tokio::{
 };
 
 pub use self::watched::Traffic;
-use self::{refusal::Refusal, rest::Rest, watched::Watched};
+use self::{arrival::Arrival, refusal::Refusal, rest::Rest, watched::Watched};
 use super::{edge::Edge, exchange::Refused, linger, snapshot::Snapshot};
 
 /// The most bytes of empty lines before a request.
@@ -193,25 +194,6 @@ async fn forsaken(ending: &ShutdownWatch, traffic: &Traffic, patience: Duration)
     while before != Some(moved()) {
         before = Some(moved());
         sleep(patience).await;
-    }
-}
-
-/// What the proxy is told of a request of HTTP/1, as the connection's user context.
-#[derive(Debug)]
-pub struct Arrival {
-    /// When the request's first byte came.
-    pub began: Instant,
-    /// What the connection has carried.
-    pub traffic: Arc<Traffic>,
-    /// Bytes that it had carried before, from and to the client.
-    pub before: (u64, u64),
-    reached: Arc<AtomicBool>,
-}
-
-impl Arrival {
-    /// To be called when the proxy has got the request: from then on it is the proxy's to log.
-    pub fn reached(&self) {
-        self.reached.store(true, Relaxed);
     }
 }
 
