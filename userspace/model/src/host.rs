@@ -132,7 +132,9 @@ impl LocalAddresses {
 
     /// The range that an address is in.
     pub fn range_of(&self, address: IpAddr) -> Option<Network> {
-        self.0.iter().copied().find(|range| range.get().contains(&address))
+        let begin_behind = self.0.partition_point(|range| range.get().addr() <= address);
+        let last = self.0.get(begin_behind.checked_sub(1)?)?;
+        last.get().contains(&address).then_some(*last)
     }
 
     /// Whether there are some, and none of the family of `address`.
@@ -271,7 +273,15 @@ mod tests {
             all.dedup();
             let made = LocalAddresses::new(ranges.iter().map(|&range| Network::new(range.into()).unwrap()));
             match made {
-                Ok(made) => prop_assert_eq!(made.iter().collect::<Vec<_>>(), all),
+                Ok(made) => {
+                    prop_assert_eq!(made.iter().collect::<Vec<_>>(), &*all);
+                    for bits in 0x6440_0000 - 1..=0x6440_0400 {
+                        let address = IpAddr::V4(u32::into(bits));
+                        let range = made.range_of(address);
+                        prop_assert_eq!(range.is_some(), all.contains(&address));
+                        prop_assert!(range.is_none_or(|range| range.get().contains(&address)));
+                    }
+                }
                 Err(_) => prop_assert!(all.len() > MAX_LOCAL_ADDRESSES as usize),
             }
         }

@@ -21,6 +21,7 @@ pub mod access;
 pub mod algorithm;
 pub mod capacity;
 pub mod check;
+mod difference;
 pub mod edge;
 pub mod flatten;
 pub mod health;

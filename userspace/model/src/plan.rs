@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::{
+    difference::both,
     object::PoolId,
     served::{Listener, ListenerKey, Pool, Served},
 };
@@ -51,17 +52,16 @@ fn changed<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, Arc<V>>,
     new: &'a BTreeMap<K, Arc<V>>,
 ) -> impl Iterator<Item = (&'a K, &'a Arc<V>)> {
-    let mut before = old.iter().peekable();
-    new.iter().filter(move |(key, value)| {
-        while before.next_if(|(old, _)| old < key).is_some() {}
-        let old = before.next_if(|(old, _)| old == key);
-        old.is_none_or(|(_, old)| !Arc::ptr_eq(old, value) && old != *value)
+    both(old, new).filter_map(|(key, old, new)| {
+        let new = new?;
+        let is_same = old.is_some_and(|old| Arc::ptr_eq(old, new) || old == new);
+        (!is_same).then_some((key, new))
     })
 }
 
 /// Keys of `old` that `new` lacks.
 fn gone<'a, K: Ord, V>(old: &'a BTreeMap<K, V>, new: &'a BTreeMap<K, V>) -> impl Iterator<Item = &'a K> {
-    old.keys().filter(|key| !new.contains_key(key))
+    both(old, new).filter(|(_, _, new)| new.is_none()).map(|(key, ..)| key)
 }
 
 #[cfg(test)]

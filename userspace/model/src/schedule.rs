@@ -1,4 +1,5 @@
-//! Weights become the order in which a pool's members are picked: smooth weighted round robin.
+//! Which of a pool's members take part, and the order in which their weights make them picked: smooth weighted round
+//! robin.
 //!
 //! Not nginx's algorithm (always the member that is furthest behind): with weights 1, 1, 30, 1, 30 it leaves a member
 //! more than one pick behind, and further the more members there are. This is Tijdeman's ("The chairman assignment
@@ -10,7 +11,54 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::{algorithm::Algorithm, maglev};
+use crate::{algorithm::Algorithm, maglev, value::Weight};
+
+/// What is known of a member. Where nobody checks, all are up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Health {
+    /// It is well.
+    Up,
+    /// It is not.
+    Down,
+    /// Nothing yet.
+    Unknown,
+}
+
+/// A member that may take new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate<K> {
+    /// Which one.
+    pub key: K,
+    /// Its share; with 0 it takes none.
+    pub weight: Weight,
+    /// Whether it takes connections only while no other member does.
+    pub backup: bool,
+    /// What is known of it.
+    pub health: Health,
+}
+
+/// Which of a pool's members take new connections now, in the order given: those that are up and no backups; if there
+/// are none, the backups that are up. Only where none is up, those of which nothing is known yet, backups again last.
+/// Never one that is down or has no weight.
+pub fn taking_part<K>(candidates: impl IntoIterator<Item = Candidate<K>>) -> Vec<K> {
+    let mut best = None;
+    let mut taking_part = Vec::new();
+    for Candidate { key, weight, backup, health } in candidates {
+        if health == Health::Down || weight.get() == 0 {
+            continue;
+        }
+        // The least is the best.
+        let rank = (health == Health::Unknown, backup);
+        if best.is_none_or(|best| rank < best) {
+            best = Some(rank);
+            taking_part.clear();
+        }
+        if best == Some(rank) {
+            taking_part.push(key);
+        }
+    }
+    taking_part
+}
 
 /// The length of a pool's block of slots while all its members are up, by their weights; with fewer of them it is not
 /// longer.
@@ -152,7 +200,37 @@ mod tests {
         ]
     }
 
+    fn candidates() -> impl Strategy<Value = Vec<Candidate<usize>>> {
+        let health = prop_oneof![Just(Health::Up), Just(Health::Down), Just(Health::Unknown)];
+        collection::vec((0..3u16, any::<bool>(), health), 0..6).prop_map(|candidates| {
+            let candidate = |(key, (weight, backup, health))| Candidate {
+                key,
+                weight: Weight::literal(weight),
+                backup,
+                health,
+            };
+            candidates.into_iter().enumerate().map(candidate).collect()
+        })
+    }
+
     proptest! {
+        /// Against the sentence of its documentation, clause by clause.
+        #[test]
+        fn those_take_part_of_which_the_most_is_known(candidates in candidates()) {
+            let those = |health, backup| -> Vec<usize> {
+                let those = candidates.iter().filter(|it| it.weight.get() > 0);
+                let those = those.filter(|it| it.health == health && it.backup == backup);
+                those.map(|it| it.key).collect()
+            };
+            let mut expected = those(Health::Up, false);
+            for (health, backup) in [(Health::Up, true), (Health::Unknown, false), (Health::Unknown, true)] {
+                if expected.is_empty() {
+                    expected = those(health, backup);
+                }
+            }
+            prop_assert_eq!(taking_part(candidates), expected);
+        }
+
         #[test]
         fn one_period_holds_each_member_its_weight(weights in weights()) {
             let sequence = smooth_wrr(&weights);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! references  what is named is there, and is of the right kind
+//!   → access     access lists
 //!   → pools      members, algorithms, health monitors
 //!   → listeners  ports, policies, redirections
 //!   → addresses  no address has two roles
@@ -10,6 +11,7 @@
 //!
 //! A problem is told where it is, not where it leads to: what refers to an object that could not be read is not blamed.
 
+mod access;
 mod addresses;
 mod listeners;
 mod pools;
@@ -18,15 +20,20 @@ mod room;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    net::SocketAddr,
+};
 
 use uuid::Uuid;
 
 use crate::{
     capacity::Capacity,
+    difference::Difference,
     host::LocalAddresses,
     id::{Id, Kind},
-    object::{Map, Objects},
+    object::{Map, Objects, Pool, PoolId, ServerGroupId},
 };
 
 /// What objects are checked against, beside each other.
@@ -38,8 +45,8 @@ pub struct Surroundings<'a> {
     pub capacity: &'a Capacity,
     /// Ids of objects that are meant to be there and could not be read. References to them are good.
     pub unread: &'a HashSet<Uuid>,
-    /// Objects that were checked with the same surroundings before: what these share with them is not looked at again
-    /// where no other object matters.
+    /// Objects in which nothing was wrong with these surroundings: what is checked shares the most with them, and is
+    /// looked at only where it differs. It makes no difference to what is found.
     pub before: Option<&'a Objects>,
 }
 
@@ -50,7 +57,7 @@ pub struct Problem {
     pub at: At,
     /// What is wrong.
     pub reason: String,
-    /// The other place that `reason` ends with, if it does: "80 is another listener's" (that one).
+    /// The other place that has to do with it, if there is one: "80 is another listener's" (that one).
     pub other: Option<At>,
     /// What would be right.
     pub remedy: String,
@@ -118,10 +125,19 @@ impl fmt::Display for At {
 
 /// All that is wrong with the objects, causes before what follows from them; empty if they can be served.
 pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem> {
-    let mut check = Check { objects, surroundings, problems: Vec::new() };
-    check.references();
+    let nothing = Objects::default();
+    let before = surroundings.before.unwrap_or(&nothing);
+    let difference = &Difference::between(before, objects);
+    let pools = &difference.pools_of(objects);
+    let (cut_off, problems) = (HashMap::new(), Vec::new());
+    let mut check = Check { objects, surroundings, before, difference, pools, cut_off, problems };
+    let listeners = check.listeners_in_question();
+    check.references(&listeners);
+    check.access_lists();
+    check.server_groups();
     check.pools();
-    check.listeners();
+    check.ports();
+    check.listeners(&listeners);
     check.addresses();
     check.room();
     check.problems
@@ -130,6 +146,13 @@ pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem>
 struct Check<'a> {
     objects: &'a Objects,
     surroundings: &'a Surroundings<'a>,
+    /// Nothing is wrong with these.
+    before: &'a Objects,
+    difference: &'a Difference<'a>,
+    /// Those that differ from before, or whose server group does.
+    pools: &'a [(PoolId, &'a Pool)],
+    /// Of each server group that was asked for, a member that cannot be reached.
+    cut_off: HashMap<ServerGroupId, Option<SocketAddr>>,
     problems: Vec<Problem>,
 }
 
@@ -142,12 +165,6 @@ impl Check<'_> {
     fn add_beside(&mut self, at: At, reason: impl Into<String>, other: At, remedy: impl Into<String>) {
         let (reason, remedy) = (reason.into(), remedy.into());
         self.problems.push(Problem { at, reason, other: Some(other), remedy });
-    }
-
-    /// Whether an object is the same as when it was checked before.
-    fn is_known<T>(&self, map: impl Fn(&Objects) -> &Map<T>, id: Id<T>) -> bool {
-        let before = self.surroundings.before.and_then(|before| map(before).get(&id));
-        before.zip(map(self.objects).get(&id)).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
     }
 
     /// Whether an object is there or is meant to be.

@@ -3,22 +3,25 @@
 use super::{At, Check};
 use crate::{
     id::{Id, Kind},
-    object::{CertificateId, Map, Material, Service},
+    object::{CertificateId, Listener, ListenerId, Map, Material, Service},
     policy::Action,
 };
 
 impl Check<'_> {
-    pub(super) fn references(&mut self) {
+    pub(super) fn references(&mut self, listeners: &[(ListenerId, &Listener)]) {
         let objects = self.objects;
-        for (&id, pool) in &objects.pools {
+        for &(id, pool) in self.pools {
             self.refer(At::field(id, "server_group"), &objects.server_groups, pool.server_group);
         }
+        let changed = self.difference;
         for (&id, load_balancer) in &objects.load_balancers {
-            if let Some(log) = load_balancer.access_log {
+            if let Some(log) = load_balancer.access_log
+                && (changed.load_balancers.has(id) || changed.access_logs.has(log))
+            {
                 self.refer(At::field(id, "access_log"), &objects.access_logs, log);
             }
         }
-        for (&id, listener) in &objects.listeners {
+        for &(id, listener) in listeners {
             self.refer(At::field(id, "load_balancer"), &objects.load_balancers, listener.load_balancer);
             if let Some(list) = listener.access_list {
                 self.refer(At::field(id, "access_list"), &objects.access_lists, list);
