@@ -305,3 +305,6 @@ fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@
 
 pub mod access;
 pub mod algorithm;
+#[cfg(test)]
+mod any;
 pub mod capacity;
 pub mod check;
 mod difference;

@@ -18,7 +18,8 @@ impl Check<'_> {
             load_balancer.map(|load_balancer| load_balancer.vips.clone()).unwrap_or_default()
         };
         let mut edits = self.difference.load_balancers.iter();
-        let has_moved_vips = edits.any(|edit| vips(edit.old) != vips(edit.new));
+        let has_moved_vips =
+            self.surroundings.before.is_none() || edits.any(|edit| vips(edit.old) != vips(edit.new));
         let members = if has_moved_vips { self.members_of_all() } else { self.moved_members() };
         if !has_moved_vips && members.is_empty() {
             return;
