@@ -279,7 +279,7 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
         }
     }
     let kind = if kind.is_multiple_of(2) && members == Members::Plain {
-        let drain_timeout = (kind % 3 == 0).then(|| Seconds::literal(9));
+        let drain_timeout = kind.is_multiple_of(3).then(|| Seconds::literal(9));
         PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout }
     } else {
         let http = MemberHttp {
@@ -296,7 +296,7 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
 /// A condition that no other number's equals.
 pub(crate) fn condition(number: usize) -> Arc<Condition> {
     Arc::new(Condition {
-        domain: (number % 3 > 0).then(|| Domain::new(&format!("{number}.example")).unwrap()),
+        domain: (!number.is_multiple_of(3)).then(|| Domain::new(&format!("{number}.example")).unwrap()),
         path: (number % 3 < 2).then(|| PathMatch::prefix(&format!("/{number}")).unwrap()),
         rules: BTreeSet::new(),
     })

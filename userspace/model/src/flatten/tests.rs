@@ -4,8 +4,9 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 use crate::{
-    any::{mixed, objects, picks},
+    any::{address, certificate, id, meta, mixed, objects, picks, port},
     served::Protocol,
+    tls::TlsPolicy,
 };
 
 /// Without what is shared.
@@ -215,6 +216,67 @@ fn shares(old: (&Objects, &Served), new: (&Objects, &Served)) -> Result<(), Test
         prop_assert!(!is_same || Arc::ptr_eq(old_listener, listener), "{key:?} is a copy");
     }
     Ok(())
+}
+
+/// One load balancer with HTTP listeners at these ports.
+fn at_ports(ports: &[usize]) -> Objects {
+    let mut objects = Objects::default();
+    let balancer = LoadBalancer {
+        meta: meta("balancer"),
+        vips: std::vec![address("203.0.113.1")],
+        bandwidth: None,
+        access_log: None,
+    };
+    objects.load_balancers.insert(id(0), Arc::new(balancer));
+    for (number, &at) in ports.iter().enumerate() {
+        let listener = Listener {
+            meta: meta("listener"),
+            load_balancer: id(0),
+            port: port(at),
+            service: Service::Http { http: object::Http::default(), redirect: None },
+            default_pool: None,
+            idle_timeout: Listener::HTTP_IDLE_TIMEOUT,
+            access_list: None,
+            max_connections: None,
+            max_connections_per_second: None,
+        };
+        objects.listeners.insert(id(number), Arc::new(listener));
+    }
+    objects
+}
+
+/// The last of three at one place goes and another comes, but the one that was never touched is next.
+#[test]
+fn a_place_that_is_freed_goes_to_the_next_in_line() {
+    let (mut old, new) = (at_ports(&[81, 80, 80]), at_ports(&[80, 80, 82]));
+    old.listeners.insert(id(1), new.listeners[&id(1)].clone());
+    old.load_balancers = new.load_balancers.clone();
+    let before = flatten(&old, None);
+    let served = flatten(&new, Some(Before { objects: &old, served: &before }));
+    let by_port: Vec<_> =
+        served.listeners.iter().map(|(key, listener)| (key.port.get(), listener.id)).collect();
+    assert_eq!(by_port, [(80, id(1)), (82, id(2))]);
+    assert_eq!(served, flatten(&new, None));
+}
+
+#[test]
+fn a_listener_without_its_default_certificate_is_not_served() {
+    for (certificates, count) in [(std::vec![id(0), id(1)], 1), (std::vec![id(1)], 0), (std::vec![], 0)] {
+        let mut objects = at_ports(&[443]);
+        for number in 0..2 {
+            objects.certificates.insert(id(number), Arc::new(certificate(number, true)));
+        }
+        let tls = object::Tls {
+            http2: true,
+            certificates,
+            default_certificate: id(0),
+            client_ca: None,
+            policy: TlsPolicy::default(),
+        };
+        let listener = Arc::make_mut(objects.listeners.get_mut(&id(0)).unwrap());
+        listener.service = Service::Https { http: object::Http::default(), tls };
+        assert_eq!(flatten(&objects, None).listeners.len(), count);
+    }
 }
 
 proptest! {

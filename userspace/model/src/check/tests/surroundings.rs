@@ -44,6 +44,16 @@ fn addresses() {
             at::<LoadBalancer>(1, "vip").nth(0),
             "203.0.113.2 has no room in the address table: it would share a place with [100.64.0.0, 100.64.0.1, ",
         ),
+        // What has two roles does not need two places.
+        (
+            |w| {
+                w.capacity.place = |_| 0;
+                w.capacity.addresses_per_place = 5;
+                w.load_balancer(1).vips = vec![address("100.64.0.3")];
+            },
+            at::<LoadBalancer>(1, "vip").nth(0),
+            "100.64.0.3 is a local address",
+        ),
         (
             |w| {
                 w.capacity.place = |_| 0;
@@ -66,6 +76,19 @@ fn room() {
         (|w| w.capacity.slots = 5, at::<Pool>(2, ""), "makes 6 slots in all pools ("),
         (|w| w.capacity.listeners = 9, at::<Listener>(5, ""), "makes 11 listeners, one for each VIP"),
         (|w| w.capacity.networks = 3, at::<Listener>(0, ""), "makes 4 networks in access lists"),
+        // A list that grows.
+        (
+            |w| {
+                w.capacity.networks = 5;
+                put(
+                    &mut w.objects.access_lists,
+                    0,
+                    access_list(&BTreeSet::from([1, 2]), &BTreeSet::new(), false),
+                );
+            },
+            at::<Listener>(0, ""),
+            "makes 6 networks in access lists",
+        ),
         // One weight that grows.
         (
             |w| {
