@@ -106,7 +106,7 @@ impl<'a> Flatten<'a> {
         self.fill(&freed);
     }
 
-    /// Puts listeners in that only others kept from these places.
+    /// Puts listeners in that only others kept from these places; beside them, they stay what they are.
     fn fill(&mut self, freed: &BTreeMap<ListenerKey, ListenerId>) {
         let ports: HashSet<_> = freed.keys().map(|key| (key.port, key.protocol)).collect();
         if ports.is_empty() {
@@ -144,8 +144,10 @@ impl<'a> Flatten<'a> {
 
     /// Puts a listener in where none with a greater id is; returns all places that it is at.
     fn put(&mut self, id: ListenerId, listener: &Listener) -> Vec<ListenerKey> {
-        let Some(flat) = self.listener(id, listener).map(Arc::new) else { return Vec::new() };
         let keys: Vec<_> = keys(self.objects, listener).collect();
+        let present = keys.iter().filter_map(|key| self.served.listeners.get(key)).find(|flat| flat.id == id);
+        let flat = present.cloned().or_else(|| self.listener(id, listener).map(Arc::new));
+        let Some(flat) = flat else { return Vec::new() };
         for key in &keys {
             let other = self.served.listeners.get(key);
             if other.is_none_or(|other| other.id <= id) {

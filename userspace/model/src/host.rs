@@ -96,11 +96,10 @@ impl std::fmt::Display for Interface {
 pub struct LocalAddresses(Vec<Network>);
 
 impl LocalAddresses {
-    /// None of the ranges overlaps another, and they are in the order of their first addresses.
+    /// These ranges by their first addresses, without those that lie in another; [`overlap`] tells which do.
     ///
     /// # Errors
-    /// There are more addresses than [`MAX_LOCAL_ADDRESSES`]. Which ranges overlap, by their numbers, says
-    /// [`Self::overlap`].
+    /// There are more addresses than [`MAX_LOCAL_ADDRESSES`].
     pub fn new(ranges: impl IntoIterator<Item = Network>) -> Result<Self, Invalid> {
         let mut sorted: Vec<Network> = ranges.into_iter().collect();
         sorted.sort_unstable();
