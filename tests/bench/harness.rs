@@ -5,7 +5,8 @@ use aya::{
     maps::{Array, Map, MapData, ProgramArray},
     programs::{ProgramFd, TestRun, TestRunOptions, Xdp},
 };
-use evenkeel::{bpf, dataplane::memory::Mapping};
+use evenkeel::dataplane::memory::Mapping;
+use evenkeel_loader::bpf;
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
@@ -75,8 +76,7 @@ impl Harness {
                 ["ip", "route", "add", &network, "via", &cast.client.ip().to_string(), "dev", "front"];
             loaded.network.balancer.run(&route).unwrap();
         }
-        let mut bench =
-            EbpfLoader::new().load(bpf::bench_object().expect("run `cargo xtask setup`")).unwrap();
+        let mut bench = EbpfLoader::new().load(bpf::bench().expect("run `cargo xtask setup`")).unwrap();
         for name in ["ek_bench", "ek_empty"] {
             let program: &mut Xdp = bench.program_mut(name).unwrap().try_into().unwrap();
             program.load().unwrap();

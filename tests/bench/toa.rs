@@ -29,7 +29,7 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 use clap::Parser;
-use evenkeel::toa::{attach, cgroup::Cgroup, receiver::Receiver as Programs};
+use evenkeel_toa::{attach, cgroup::Cgroup, receiver::Receiver as Programs};
 
 use balancer::{Balancer, Settings};
 use format::Format;

@@ -4,7 +4,7 @@ use aya::{EbpfLoader, programs::Xdp};
 
 #[test]
 fn the_verifier_takes_the_programs_with_logging_off_and_on() {
-    let object = evenkeel::bpf::bpf_object().expect("run `cargo xtask setup` and build again");
+    let object = evenkeel_loader::bpf::data_path().expect("run `cargo xtask setup` and build again");
     // Half of what the verifier takes at most; with logging, three quarters.
     for (logging, level, most) in [("off", 0u8, 500_000), ("on", 3, 750_000)] {
         let mut loader = EbpfLoader::new();

@@ -185,7 +185,8 @@ fn load(tables: Tables, indexes: [u32; 2]) -> Ebpf {
     ] {
         loader.map_max_entries(name, entries);
     }
-    let mut programs = loader.load(evenkeel::bpf::bpf_object().expect("run `cargo xtask setup`")).unwrap();
+    let mut programs =
+        loader.load(evenkeel_loader::bpf::data_path().expect("run `cargo xtask setup`")).unwrap();
     let mut devices = DevMap::try_from(programs.take_map(map::DEVICE).unwrap()).unwrap();
     for (slot, index) in indexes.into_iter().enumerate() {
         devices.set(slot as u32, index, None, 0).unwrap();

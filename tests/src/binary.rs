@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::namespace::output;
 
-/// Builds package `evenkeel` in the profile of this test and returns the path of its binary `name`.
+/// Builds the package `name` in the profile of this test and returns the path of its binary, which has the same name.
 ///
 /// # Errors
 /// If it does not build.
@@ -20,7 +20,7 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     // target/debug/deps/network-…
     let directory = test.parent().and_then(Path::parent).context("a test outside of any target directory")?;
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", "evenkeel", "--bin", name]);
+    command.args(["build", "--quiet", "--package", name, "--bin", name]);
     if directory.ends_with("release") {
         command.arg("--release");
     }

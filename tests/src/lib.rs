@@ -4,7 +4,8 @@
 //! makes and removes what is under a host, `sweep` removes it when its owner could not, and `enter` is how a thread
 //! or a program gets in. `process` guards what was started, `wait` waits for conditions, `binary` builds the
 //! project's own programs. `capture` reads TCP segments off the wire and `send` puts made-up ones on it, both as a
-//! `segment` (UDP: a `datagram`); `cases` is the table of packets that host and kernel must agree on; `http` is a backend that answers with who it is and what it saw.
+//! `segment` (UDP: a `datagram`); `cases` is the table of packets that host and kernel must agree on; `http` is a backend that answers with who it is and what it saw;
+//! `imports` reads which files of a crate import which.
 //!
 //! Tests of the balancer are in `kernel/` and `network/`, next to `src/`.
 
@@ -15,6 +16,7 @@ mod datagram;
 mod enter;
 mod host;
 pub mod http;
+pub mod imports;
 mod namespace;
 pub mod network;
 mod process;

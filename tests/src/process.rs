@@ -5,7 +5,7 @@ use std::{
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -26,6 +26,7 @@ pub struct Process {
     name: String,
     child: Child,
     log: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 impl Process {
@@ -40,13 +41,9 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let log = Arc::new(Mutex::new(String::new()));
-        if let Some(stdout) = child.stdout.take() {
-            keep(stdout, &log);
-        }
-        if let Some(stderr) = child.stderr.take() {
-            keep(stderr, &log);
-        }
-        Ok(Self { name, child, log })
+        let stdout = child.stdout.take().map(|stdout| keep(stdout, &log));
+        let stderr = child.stderr.take().map(|stderr| keep(stderr, &log));
+        Ok(Self { name, child, log, readers: stdout.into_iter().chain(stderr).collect() })
     }
 
     /// Its process id.
@@ -67,7 +64,9 @@ impl Process {
         let mut ended = None;
         let waited = wait_for(&format!("{:?} from {}", text, self.name), deadline, || {
             ended = self.child.try_wait().ok().flatten();
-            ended.is_some() || self.log().contains(text)
+            // What it printed last may not have been read when it has ended.
+            let is_complete = ended.is_some() && self.readers.iter().all(JoinHandle::is_finished);
+            is_complete || self.log().contains(text)
         });
         if self.log().contains(text) {
             return Ok(());
@@ -120,7 +119,7 @@ impl Drop for Process {
 }
 
 /// Keeps what comes from `stream` until its end, so that the process never waits for a reader.
-fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
+fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) -> JoinHandle<()> {
     let log = log.clone();
     thread::spawn(move || {
         let mut lines = BufReader::new(stream);
@@ -129,5 +128,20 @@ fn keep(stream: impl Read + Send + 'static, log: &Arc<Mutex<String>>) {
             log.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
-    });
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_after_the_end_counts() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "(sleep 0.2; echo late) & exit 1"]);
+        let mut process = Process::spawn(command).unwrap();
+        process.wait_for_output("late", GRACE).unwrap();
+        let error = process.wait_for_output("never", GRACE).unwrap_err().to_string();
+        assert!(error.contains("ended (exit status: 1) before it printed \"never\""), "{error}");
+    }
 }

@@ -1,38 +1,23 @@
 //! Evenkeel's userspace.
 //!
-//! A change goes through the files in this order:
+//! A change goes through these in this order:
 //!
 //! ```text
-//! config     a file, read and checked
-//!   → host     this machine's settings
-//!   → model    what the operator wants
-//!   → plan     old and new model become a list of changes
-//!   → schedule weights become the order in which members are picked
-//!   → dataplane  the changes reach the BPF maps
+//! config     a file, read and checked, becomes objects        (pki: its keys and certificates)
+//!   → model    (a crate) objects become what is served, and that a list of changes
+//!   → engine   makes a change in both layers, or in none
+//!   → dataplane  Layer 4: the changes reach the BPF maps
+//!   → l7         Layer 7: listeners that speak HTTP follow them
 //! ```
 //!
-//! HTTP and HTTPS listeners are served by `l7`, which goes by the same model.
+//! `health` asks the members whether they are well, and tells `engine`.
 //!
-//! `health` asks the members whether they are well, and tells `dataplane`.
-//!
-//! `privileges` is what those need who load programs, `bpf` has the programs, `authorities` the CAs of this host.
-//!
-//! `main` and `commands/` are the `evenkeel` program. `toa` and `bin/evenkeel-toa` are another, for backends.
+//! `main` and `commands/` are the `evenkeel` program. Crates beside this one: `model/`; `loader/` has the BPF programs and
+//! what all need that load them; `toa/` is `evenkeel-toa`, for backends.
 
-#[cfg(feature = "l7")]
-pub mod authorities;
-pub mod bpf;
-#[cfg(feature = "l7")]
 pub mod config;
-#[cfg(feature = "l7")]
 pub mod dataplane;
+pub mod engine;
 pub mod health;
-pub mod host;
-#[cfg(feature = "l7")]
 pub mod l7;
-pub mod maglev;
-pub mod model;
-pub mod plan;
-pub mod privileges;
-pub mod schedule;
-pub mod toa;
+pub mod pki;

@@ -3,7 +3,8 @@
 use crate::{
     abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
     access,
-    family::{Address, Family},
+    address::Address,
+    family::Family,
     layer7, lookup,
     packet::Packet,
     parse::{self, Segment},
@@ -32,6 +33,17 @@ impl Picked {
     #[inline(always)]
     pub const fn backend(self) -> u16 {
         self.indexes as u16
+    }
+}
+
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`pick`].
+    ///
+    /// # Errors
+    /// As there.
+    fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event> {
+        pick::<F, Self, T>(self, tables)
     }
 }
 

@@ -7,19 +7,27 @@
 //! towards the same backend, mix their pieces there, as behind any NAT that does not reassemble; the checksum tells.
 
 use crate::{
-    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, Half, LISTENER_LAYER7, Service},
-    family::{Address, Family},
+    abi::{FLAG_LIMITED, FLAG_MIXED, Fragment, FragmentKey, LISTENER_LAYER7, Service},
+    address::Address,
+    family::Family,
+    leg::Leg,
     limit,
-    lookup::{self, Buckets, Owner},
+    lookup::{self, Owner},
     packet::Packet,
     parse::Segment,
-    pipeline::Leg,
     rewrite,
-    shared::Shared,
-    tables::{Direction, Tables},
-    verdict::{Event, Outcome},
-    wire::{ETHERNET_LEN, Flags, Frame, IpHeader, Ipv4, UDP_LEN},
+    tables::Tables,
+    verdict::{Code, Event, Outcome},
+    wire::{ETHERNET_LEN, Frame, IpHeader, Ipv4, UDP_LEN},
 };
+
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`handle`].
+    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        handle::<F, Self, T>(self, tables).into()
+    }
+}
 
 /// Seconds for which the fragments of a datagram may follow the first (RFC 8200, 4.5, gives them 60; Linux 30).
 const LIFETIME: u32 = 30;
@@ -116,29 +124,20 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
         return Err(Event::DropFragment);
     }
     let segment = Segment::<F> {
-        src: ip.src(),
-        dst: ip.dst(),
         sport: first.sport,
         dport: first.dport,
         protocol: fragment.protocol,
-        seq: 0,
-        ack: 0,
-        flags: Flags::default(),
-        ttl: ip.ttl(),
         total_len,
-        header_len: 0,
+        ..Segment::of(ip)
     };
-    let (half, direction): (Shared<'_, Half<F>>, _) = match owner {
-        Owner::Local(local) => (lookup::reverse(tables, config, local, &segment)?, Direction::Out),
-        _ => {
-            let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
-            (half.ok_or_else(|| without_session(tables, &segment))?, Direction::In)
-        }
-    };
+    let leg = Leg::of(tables, config, owner, &segment).map_err(|event| match event {
+        Event::DropNoSession => without_session(tables, &segment),
+        event => event,
+    })?;
+    let half = leg.half;
     if half.flags().get() & FLAG_MIXED != 0 {
         return Err(Event::DropFragment);
     }
-    let leg = Leg { half, direction };
     let out = leg.interface(tables, segment.ttl, total_len)?;
     if half.flags().get() & FLAG_LIMITED != 0 {
         limit::charge(tables, half.listener().get().into(), segment.total_len)?;

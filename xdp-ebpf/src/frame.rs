@@ -29,6 +29,35 @@ use crate::{
     wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
 };
 
+/// This stage's functions that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`make_plain`].
+    ///
+    /// # Errors
+    /// As there.
+    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
+        make_plain(self, tables)
+    }
+
+    /// [`restore`].
+    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
+        restore(self, tables, code)
+    }
+
+    /// [`tag`] with the tags of the interface in this slot.
+    ///
+    /// # Errors
+    /// The event with which the packet ends instead.
+    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
+        tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
+    }
+
+    /// [`way_back`].
+    fn way_back<T: Tables>(&self, tables: &T) -> Code {
+        way_back(self, tables).into()
+    }
+}
+
 /// The way that a frame has to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

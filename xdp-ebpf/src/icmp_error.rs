@@ -4,48 +4,23 @@
 //! Such an error has a fixed size: what it quotes is an IP header and eight bytes, which is what RFC 792 asks for and
 //! all that a host needs to find the connection.
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
 use crate::{
     abi::{Common, FLAG_MIXED, Half, Interface, PROTOCOL_TCP, PROTOCOL_UDP},
+    address::Address,
     checksum::Sum,
-    family::{Address, Family},
-    icmp::Names,
-    lookup::{self, Buckets, Owner},
+    family::Family,
+    leg::{self, Leg},
+    lookup,
     packet::Packet,
     parse,
     shared::Shared,
-    tables::{Direction, Mac, Tables},
-    verdict::{Event, Outcome},
-    wire::{ETHERNET_LEN, Ethernet, IpHeader},
+    tables::{Direction, Tables},
+    verdict::{Code, Event, Outcome},
+    wire::{DEFAULT_TTL, ETHERNET_LEN, Ethernet, ICMP_LEN, Icmp, IpHeader, Mac, Quoted},
 };
 
-/// Bytes of an ICMP header, and of what an error quotes behind the IP header.
-const ICMP_LEN: usize = 8;
-const QUOTED: usize = 8;
-const TTL: u8 = 64;
 /// Where IPv6's next header field is: what a parameter problem points to (RFC 7915, 4.2).
 const NEXT_HEADER: u16 = 6;
-
-/// What an error is about: eight bytes, as they lie in the packet.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Quoted {
-    sport: [u8; 2],
-    dport: [u8; 2],
-    rest: [u8; 4],
-}
-
-/// ICMP's header.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Header {
-    kind: u8,
-    code: u8,
-    checksum: [u8; 2],
-    unused: [u8; 2],
-    word: [u8; 2],
-}
 
 /// An error to be written, of family `F`.
 struct Error<F: Family> {
@@ -59,7 +34,7 @@ struct Error<F: Family> {
 }
 
 impl<F: Family> Error<F> {
-    const LEN: usize = 2 * F::IP_LEN + ICMP_LEN + QUOTED;
+    const LEN: usize = 2 * F::IP_LEN + ICMP_LEN + size_of::<Quoted>();
     /// Where the IP header is that it quotes.
     const INNER: usize = F::L4_OFFSET + ICMP_LEN;
 
@@ -68,26 +43,27 @@ impl<F: Family> Error<F> {
     #[inline(always)]
     fn write<P: Packet>(&self, packet: &mut P, to: Mac, from: Mac) -> Option<()> {
         let ethernet = packet.at_mut::<Ethernet>(0)?;
-        ethernet.dst = to.into();
-        ethernet.src = from.into();
+        (ethernet.dst, ethernet.src) = (to.into(), from.into());
         ethernet.ethertype.set(F::ETHERTYPE);
 
         let icmp_len = (Self::LEN - F::IP_LEN) as u16;
-        let protocol = Names::of::<F>().protocol;
-        *packet.at_mut::<F::Ip>(ETHERNET_LEN)? = F::Ip::new(self.src, self.dst, protocol, TTL, 0, icmp_len);
+        let protocol = F::ICMP.protocol;
+        *packet.at_mut::<F::Ip>(ETHERNET_LEN)? =
+            F::Ip::new(self.src, self.dst, protocol, DEFAULT_TTL, 0, icmp_len);
         *packet.at_mut::<Quoted>(Self::INNER + F::IP_LEN)? = self.quoted;
 
         let word = self.word.to_be_bytes();
-        let Quoted { sport, dport, rest } = self.quoted;
-        let mut sum = Sum::ZERO.add2([self.kind, self.code]).add2(word).add2(sport).add2(dport).add4(rest);
+        let quoted = self.quoted;
+        let mut sum = Sum::ZERO.add2([self.kind, self.code]).add2(word).add2(quoted.sport).add2(quoted.dport);
+        sum = sum.add2(quoted.word).add2(quoted.udp_checksum);
         sum = packet.at::<F::Ip>(Self::INNER)?.add_to(sum);
         if F::VERSION == 6 {
             // The pseudo-header (RFC 8200, 8.1).
             sum = self.dst.add_to(self.src.add_to(sum)).add2(icmp_len.to_be_bytes()).add2([0, protocol]);
         }
         let checksum = sum.update([0xff; 2]);
-        *packet.at_mut::<Header>(F::L4_OFFSET)? =
-            Header { kind: self.kind, code: self.code, checksum, unused: [0; 2], word };
+        *packet.at_mut::<Icmp>(F::L4_OFFSET)? =
+            Icmp { kind: self.kind, code: self.code, checksum, high: [0; 2], word };
         Some(())
     }
 
@@ -104,6 +80,14 @@ impl<F: Family> Error<F> {
     }
 }
 
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`too_big`].
+    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        too_big::<F, Self, T>(self, tables).into()
+    }
+}
+
 /// Tells the sender of a packet that does not fit the way out what would: less by what TOA adds on the way.
 ///
 /// # Errors
@@ -115,14 +99,8 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
     }
     let segment = parse::segment::<F, P>(packet, Event::DropOverMtu)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
-    let (half, direction): (Shared<'_, Half<F>>, _) = match lookup::owner::<F, T>(tables, segment.dst) {
-        Owner::Vip => {
-            let half = lookup::forward(tables, Buckets::of(config, &segment), &segment);
-            (half.ok_or(Event::DropOverMtu)?, Direction::In)
-        }
-        Owner::Local(local) => (lookup::reverse(tables, config, local, &segment)?, Direction::Out),
-        Owner::Other => return Err(Event::DropOverMtu),
-    };
+    let owner = lookup::owner::<F, T>(tables, segment.dst);
+    let Leg { half, direction } = Leg::of(tables, config, owner, &segment)?;
     let out = tables.interface(half.interface().get().into()).ok_or(Event::DropInternal)?;
     let mut mtu = out.mtu;
     if half.flags().get() & FLAG_MIXED != 0 {
@@ -131,23 +109,21 @@ pub fn too_big<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> R
     if direction == Direction::In && segment.protocol == PROTOCOL_TCP {
         mtu = mtu.saturating_sub(F::TOA_LEN as u32);
     }
-    let names = Names::of::<F>();
     let quoted = *packet.at::<Quoted>(F::L4_OFFSET).ok_or(Event::DropInternal)?;
     let ethernet = packet.at::<Ethernet>(0).ok_or(Event::DropInternal)?;
     let (to, from) = (Mac::from(ethernet.src), Mac::from(ethernet.dst));
-    let [kind, code] = names.too_big;
-    let error = Error::<F> {
-        src: segment.dst,
-        dst: segment.src,
-        kind,
-        code,
-        word: (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu),
-        quoted,
-    };
+    let [kind, code] = F::ICMP.too_big;
+    let error = Error::<F> { src: segment.dst, dst: segment.src, kind, code, word: told::<F>(mtu), quoted };
     Error::<F>::quote(packet).ok_or(Event::DropInternal)?;
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTooBig);
     Ok(Outcome::Reply)
+}
+
+/// An MTU as an error of family `F` tells it.
+#[inline(always)]
+fn told<F: Family>(mtu: u32) -> u16 {
+    (mtu.min(u16::MAX.into()) as u16).max(F::ICMP.least_mtu)
 }
 
 /// What an error of family `F` says, as far as the other family has a word for it.
@@ -161,8 +137,10 @@ pub(crate) struct Said {
     pub ttl: u8,
     /// Likewise, bytes behind the IP header.
     pub payload_len: u16,
-    /// Likewise, the four bytes behind the ports.
-    pub rest: [u8; 4],
+    /// As [`Quoted::word`].
+    pub word: [u8; 2],
+    /// As [`Quoted::udp_checksum`].
+    pub udp_checksum: [u8; 2],
 }
 
 /// Type and code in the other family (RFC 7915, 4.2 and 5.2). `None`: it has none, or the error points into a header
@@ -207,25 +185,22 @@ pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
     (direction, out): (Direction, &Interface),
 ) -> Result<Outcome, Event> {
     let (kind, code) = in_other_family::<F>(said.kind, said.code).ok_or(Event::DropIcmp)?;
-    let names = Names::of::<F::Other>();
-    let word = if [kind, code] == names.too_big {
+    let word = if [kind, code] == <F::Other as Family>::ICMP.too_big {
         // What fits on the far side of us, seen from the near side.
         let mut mtu = (u32::from(said.mtu) + F::Other::IP_LEN as u32).saturating_sub(F::IP_LEN as u32);
         if direction == Direction::Out && said.protocol == PROTOCOL_TCP {
             mtu = mtu.saturating_sub(F::Other::TOA_LEN as u32);
         }
-        (mtu.min(u16::MAX.into()) as u16).max(names.least_mtu)
+        told::<F::Other>(mtu)
     } else if (F::Other::VERSION, kind, code) == (6, 4, 1) {
         NEXT_HEADER
     } else {
         0
     };
-    let mut rest = said.rest;
-    if said.protocol == PROTOCOL_UDP && rest[2..] != [0; 2] {
+    let mut udp_checksum = said.udp_checksum;
+    if said.protocol == PROTOCOL_UDP && udp_checksum != [0; 2] {
         // What the half does to a checksum is, the other way round, what was done to the one that is quoted.
-        let [len0, len1, sum0, sum1] = rest;
-        let [sum0, sum1] = Sum::from_delta(half.l4_delta().get()).update([sum0, sum1]);
-        rest = [len0, len1, sum0, sum1];
+        udp_checksum = Sum::from_delta(half.l4_delta().get()).update(udp_checksum);
     }
     let error = Error::<F::Other> {
         src: peer.dst().get(),
@@ -236,7 +211,8 @@ pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
         quoted: Quoted {
             sport: half.new_dport().get().to_be_bytes(),
             dport: half.new_sport().get().to_be_bytes(),
-            rest,
+            word: said.word,
+            udp_checksum,
         },
     };
     let (to, from) = (Mac::from(half.next_hop().get()), Mac::from(out.mac));
@@ -252,5 +228,5 @@ pub(crate) fn translate<F: Family, P: Packet, T: Tables>(
         );
     error.write(packet, to, from).ok_or(Event::DropInternal)?;
     tables.count(Event::IcmpTranslated);
-    Ok(Outcome::out_of(half.interface().get(), out, packet.ingress()))
+    Ok(leg::way_out(half, out, packet))
 }

@@ -5,7 +5,8 @@
 use crate::{
     abi::{LISTENER_LAYER7, Listener, NO_BACKEND, PROTOCOL_TCP, Service},
     access,
-    family::{Address, Family},
+    address::Address,
+    family::Family,
     limit,
     lookup::{self, Owner},
     parse::Segment,

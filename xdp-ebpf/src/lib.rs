@@ -21,9 +21,11 @@
 //!   → verdict    the outcome becomes an XDP action and a counter
 //! ```
 //!
-//! The address family is a type parameter of the stages ([`family`]). They see packets through [`packet::Packet`] and maps through [`tables::Tables`]. The kernel's
-//! implementations are in `kernel/`, the host's (for tests) in [`host`]. [`abi`] is what the maps hold: the
-//! contract with userspace. At the backend, [`receiver`] reads what `toa` wrote.
+//! The address family is a type parameter of the stages ([`family`]). They see packets through [`packet::Packet`] and
+//! maps through [`tables::Tables`], and these two know no stage; the functions of a stage that the kernel verifies once
+//! and apart are that stage's trait `OutOfLine`. The kernel's implementations are in `kernel/`, the host's (for tests) in
+//! [`host`]. [`leg`] is what packets of all sessions have in common, [`wire`] are headers as they lie in the packet, and
+//! [`abi`] is what the maps hold: the contract with userspace. At the backend, [`receiver`] reads what `toa` wrote.
 #![no_std]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
@@ -33,6 +35,7 @@ extern crate std;
 
 pub mod abi;
 pub mod access;
+pub mod address;
 pub mod admit;
 pub mod bench;
 pub mod checksum;
@@ -46,6 +49,7 @@ pub mod host;
 pub mod icmp;
 pub mod icmp_error;
 pub mod layer7;
+pub mod leg;
 pub mod limit;
 pub mod lookup;
 pub mod next_hop;

@@ -5,7 +5,8 @@ use crate::{
         ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
         address_bucket, plane_of,
     },
-    family::{Address, Family, MIX},
+    address::{Address, MIX},
+    family::Family,
     parse::Segment,
     shared::Shared,
     tables::Tables,
@@ -26,7 +27,7 @@ pub enum Owner {
 /// Whom `address` belongs to.
 #[inline(always)]
 pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
-    let Some(bucket) = F::addresses(tables, address_bucket(address)) else { return Owner::Other };
+    let Some(bucket) = tables.addresses::<F>(address_bucket(address)) else { return Owner::Other };
     for entry in &bucket.entries {
         if entry.address == address {
             match entry.kind {
@@ -117,7 +118,7 @@ pub fn forward<'a, F: Family, T: Tables>(
     segment: &Segment<F>,
 ) -> Option<Shared<'a, Half<F>>> {
     for position in 0..2 * BUCKET {
-        let half = F::forward(tables, buckets.index(position))?;
+        let half = tables.forward::<F>(buckets.index(position))?;
         if is_of(half, segment) && half.state().get() == LIVE {
             return Some(half);
         }
@@ -145,7 +146,7 @@ pub fn place<F: Family, T: Tables>(tables: &T, buckets: Buckets, segment: &Segme
     // From the end, so that what stays in `free` is what a search meets first.
     for position in (0..2 * BUCKET).rev() {
         let index = buckets.index(position);
-        let half = F::forward(tables, index)?;
+        let half = tables.forward::<F>(index)?;
         match half.state().get() {
             FREE if position < BUCKET => {
                 first += 1;
@@ -179,7 +180,7 @@ pub fn reverse<'a, F: Family, T: Tables>(
 ) -> Result<Shared<'a, Half<F>>, Event> {
     let plane = plane_of(segment.src, segment.sport, config.plane_mask_of::<F>());
     let index = config.reverse_index::<F>(local, plane, segment.dport);
-    let half = F::reverse(tables, index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
+    let half = tables.reverse::<F>(index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport
         && half.protocol().get() == segment.protocol
@@ -254,7 +255,7 @@ mod tests {
             let segment = segment::<V4>([198, 18, 0, (n >> 14) as u8], n as u16, [203, 0, 113, 10]);
             let buckets = Buckets::of(&tables.config, &segment);
             let free = |position| {
-                let half = tables.forward(buckets.index(position)).unwrap();
+                let half = tables.forward::<V4>(buckets.index(position)).unwrap();
                 half.state().get() == FREE
             };
             let Some(Place::Free(index)) = place(&tables, buckets, &segment) else {
@@ -264,7 +265,7 @@ mod tests {
             let place = (0..2 * BUCKET).find(|position| buckets.index(*position) == index).unwrap();
             let bucket = place / BUCKET * BUCKET;
             assert_eq!((bucket..bucket + BUCKET).find(|position| free(*position)), Some(place), "{n}");
-            let half = tables.forward(index).unwrap();
+            let half = tables.forward::<V4>(index).unwrap();
             half.src().set(segment.src);
             half.sport().set(segment.sport);
             half.dst().set(segment.dst);

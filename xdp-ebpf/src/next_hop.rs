@@ -8,9 +8,10 @@
 use zerocopy::transmute;
 
 use crate::{
-    abi::{Interface, NEXT_HOPS},
+    abi::NEXT_HOPS,
+    address::{Address, MIX},
     admit::Picked,
-    family::{Address, Family, MIX},
+    family::Family,
     packet::Packet,
     tables::{ANY_SOURCE, Hop, Route, Tables},
     verdict::Event,
@@ -28,12 +29,35 @@ pub struct Hops {
     pub generation: u32,
 }
 
+/// This stage's functions that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`to_client`].
+    ///
+    /// # Errors
+    /// As there.
+    fn hop_to_client<F: Family, T: Tables>(&self, tables: &T) -> Result<Hop, Event> {
+        to_client::<F, Self, T>(self, tables)
+    }
+
+    /// [`to_backend`].
+    ///
+    /// # Errors
+    /// As there.
+    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: u16) -> Result<Hop, Event> {
+        to_backend(tables, backend)
+    }
+}
+
 /// Both next hops of a new session for this client's packet and with this member.
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn both<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, picked: Picked) -> Result<Hops, Event> {
+pub fn both<F: Family, P: OutOfLine, T: Tables>(
+    packet: &P,
+    tables: &T,
+    picked: Picked,
+) -> Result<Hops, Event> {
     let generation = tables.generation();
     let to_client = packet.hop_to_client::<F, T>(tables)?;
     let to_backend = packet.hop_to_backend(tables, picked.backend())?;
@@ -77,13 +101,6 @@ pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
     Ok(Hop::new(slot, ethernet.src.into()))
 }
 
-/// How a packet ends that is larger than the interface's MTU. One that was taken out of the configuration has an empty
-/// slot, whose MTU is zero: nobody is to be told so small a size.
-#[inline(always)]
-pub const fn too_large_for(out: &Interface) -> Event {
-    if out.index == 0 { Event::DropInterface } else { Event::DropOverMtu }
-}
-
 /// The way of a packet from `src` to `dst` (16 bytes each, IPv4 mapped), as [`Tables::route`] says or has said.
 #[inline(always)]
 fn look_up<T: Tables>(tables: &T, src: [u8; 16], dst: [u8; 16]) -> Result<Route, Event> {
@@ -123,7 +140,7 @@ mod tests {
     use super::*;
     use crate::{
         host::{HostTables, wide},
-        tables::Mac,
+        wire::Mac,
     };
     use std::net::{IpAddr, Ipv4Addr};
 

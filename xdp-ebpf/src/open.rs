@@ -5,10 +5,11 @@
 
 use crate::{
     abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
+    address::Address,
     admit::Picked,
     checksum::Sum,
     connection,
-    family::{Address, Family},
+    family::{Family, V4, V6},
     fragment, limit,
     lookup::{self, Buckets, Found, Place},
     next_hop::Hops,
@@ -25,10 +26,35 @@ const LOCAL_ADDRESSES_TRIED: u32 = 4;
 /// How often a ring is asked for a port: it may be empty, or other CPUs may take from it at the same moment.
 const PORT_ATTEMPTS: u32 = 8;
 
+/// This stage's functions that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`open`] for the family of the member.
+    ///
+    /// # Errors
+    /// As there.
+    fn open_session<F: Family, T: Tables>(
+        &self,
+        tables: &T,
+        picked: Picked,
+        hops: Hops,
+    ) -> Result<(), Event> {
+        if picked.ipv4 {
+            open::<F, V4, Self, T>(self, tables, picked, hops)
+        } else {
+            open::<F, V6, Self, T>(self, tables, picked, hops)
+        }
+    }
+
+    /// [`tell`].
+    fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>) {
+        tell::<F, Self, T>(self, tables, opened);
+    }
+}
+
 /// Opens a session with the member of family `B` that [`crate::admit`] has picked, for a client's SYN or first
 /// datagram. Its state is still [`State::None`]: the caller lets the packet itself move it on.
 ///
-/// It begins with the packet again, because it stands alone: see [`Packet::open_session`].
+/// It begins with the packet again, because it stands alone: see [`OutOfLine`].
 ///
 /// # Errors
 /// The event under which the packet is dropped.
@@ -72,7 +98,7 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
     let (local, backend) = if half.flags().get() & FLAG_MIXED == 0 {
         (half.new_src().get().wide(), half.new_dst().get().wide())
     } else {
-        let Some(reverse) = F::Other::reverse(tables, half.peer().get()) else { return };
+        let Some(reverse) = tables.reverse::<F::Other>(half.peer().get()) else { return };
         (reverse.dst().get().wide(), reverse.src().get().wide())
     };
     let (local, backend) = ((local, half.new_sport().get()), (backend, half.new_dport().get()));
@@ -129,7 +155,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             Place::Free(index) => (index, FREE),
             Place::Taken(index) => (index, LIVE),
         };
-        let half = F::forward(self.tables, index).ok_or(Event::DropInternal)?;
+        let half = self.tables.forward::<F>(index).ok_or(Event::DropInternal)?;
         // Another CPU may have opened the same session since it was looked up.
         if (from == LIVE && !is_over(*half)) || !half.state().swap_if(from, CLAIMED) {
             return Err(Event::DropRace);
@@ -153,9 +179,9 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     fn recycle(&self, half: Shared<'a, Half<F>>) -> Option<()> {
         let peer = half.peer().get();
         let reverse: Shared<'_, Common> = if half.flags().get() & FLAG_MIXED == 0 {
-            *F::reverse(self.tables, peer)?
+            *self.tables.reverse::<F>(peer)?
         } else {
-            *F::Other::reverse(self.tables, peer)?
+            *self.tables.reverse::<F::Other>(peer)?
         };
         reverse.state().swap_if(LIVE, DYING);
         self.tables.count(Event::SessionReopened);
@@ -189,7 +215,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
                 continue;
             }
             let index = self.config.reverse_index::<B>(number, plane, port).ok_or(Event::DropInternal)?;
-            let half = B::reverse(self.tables, index).ok_or(Event::DropInternal)?;
+            let half = self.tables.reverse::<B>(index).ok_or(Event::DropInternal)?;
             if !half.state().swap_if(FREE, CLAIMED) {
                 return Err(Event::DropPortBusy);
             }

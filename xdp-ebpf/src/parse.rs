@@ -37,6 +37,24 @@ pub struct Segment<F: Family> {
 }
 
 impl<F: Family> Segment<F> {
+    /// As far as the IP header says: the rest is that of a datagram without ports.
+    #[inline(always)]
+    pub fn of(ip: &F::Ip) -> Self {
+        Self {
+            src: ip.src(),
+            dst: ip.dst(),
+            sport: 0,
+            dport: 0,
+            protocol: ip.protocol(),
+            seq: 0,
+            ack: 0,
+            flags: Flags::default(),
+            ttl: ip.ttl(),
+            total_len: ip.total_len(),
+            header_len: UDP_LEN,
+        }
+    }
+
     /// Bytes of data.
     #[inline(always)]
     pub const fn payload_len(&self) -> usize {
@@ -74,19 +92,7 @@ pub fn segment<F: Family, P: Packet>(packet: &P, other: Event) -> Result<Segment
     if !packet.reaches(ETHERNET_LEN + total_len as usize) {
         return Err(Event::DropMalformed);
     }
-    let mut segment = Segment {
-        src: ip.src(),
-        dst: ip.dst(),
-        sport: 0,
-        dport: 0,
-        protocol,
-        seq: 0,
-        ack: 0,
-        flags: Flags::default(),
-        ttl: ip.ttl(),
-        total_len,
-        header_len: UDP_LEN,
-    };
+    let mut segment = Segment { protocol, total_len, ..Segment::of(ip) };
     if protocol == PROTOCOL_TCP {
         let tcp = &packet.at::<Frame<F::Ip, Tcp>>(0).ok_or(Event::DropMalformed)?.l4;
         segment.header_len = tcp.header_len();

@@ -5,25 +5,52 @@
 //! would drive those of this way out of the registers.
 
 use crate::{
-    abi::{Config, Half, Interface, PROTOCOL_UDP},
-    admit::Picked,
+    admit::{self, Picked},
     family::{Family, V4, V6},
-    frame::Kind,
+    fragment,
+    frame::{self, Kind},
+    icmp, icmp_error,
+    leg::Leg,
     lookup::{self, Buckets, Owner},
     next_hop, open,
     packet::Packet,
     parse::{self, Segment},
-    rewrite,
-    shared::Shared,
+    refuse, rewrite,
     tables::{Direction, Tables},
-    tcp_state::State,
+    unsettled,
     verdict::{Code, Event, Outcome},
-    wire::Flags,
 };
+
+/// A packet for which all stages have their out-of-line entries.
+pub trait Staged:
+    admit::OutOfLine
+    + fragment::OutOfLine
+    + frame::OutOfLine
+    + icmp::OutOfLine
+    + icmp_error::OutOfLine
+    + next_hop::OutOfLine
+    + open::OutOfLine
+    + refuse::OutOfLine
+    + unsettled::OutOfLine
+{
+}
+
+impl<P> Staged for P where
+    P: admit::OutOfLine
+        + fragment::OutOfLine
+        + frame::OutOfLine
+        + icmp::OutOfLine
+        + icmp_error::OutOfLine
+        + next_hop::OutOfLine
+        + open::OutOfLine
+        + refuse::OutOfLine
+        + unsettled::OutOfLine
+{
+}
 
 /// Handles one packet, counts what became of it, and says where it goes.
 #[inline(always)]
-pub fn process<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
+pub fn process<P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let kind = Kind::of(packet);
     let odd = kind == Kind::Odd;
     let mut code = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
@@ -65,7 +92,7 @@ macro_rules! or_stop {
 }
 
 #[inline(always)]
-fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Code {
+fn of_family<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Code {
     let code = match lookup::owner::<F, T>(tables, or_stop!(parse::destination::<F, P>(packet))) {
         Owner::Vip => from_client::<F, P, T>(packet, tables),
         Owner::Local(local) => from_backend::<F, P, T>(packet, tables, local),
@@ -83,14 +110,14 @@ fn of_family<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Cod
 }
 
 #[inline(always)]
-fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Code {
+fn from_client<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Code {
     let segment = or_stop!(parse::segment::<F, P>(packet, Event::PassVipOther));
     let config = or_stop!(tables.config().ok_or(Event::DropInternal));
     match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
         Some(half) if !(segment.flags.opens() && open::is_over(*half)) => {
             let leg = Leg { half, direction: Direction::In };
             if leg.is_settled(&segment, config) {
-                return leg.send(packet, tables, &segment);
+                return send(leg, packet, tables, &segment);
             }
         }
         _ => {
@@ -113,7 +140,7 @@ fn from_client<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> C
 
 /// Opens a session with this member.
 #[inline(always)]
-fn open_with<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, picked: Picked) -> Result<(), Event> {
+fn open_with<F: Family, P: Staged, T: Tables>(packet: &P, tables: &T, picked: Picked) -> Result<(), Event> {
     let opened = next_hop::both::<F, P, T>(packet, tables, picked)
         .and_then(|hops| packet.open_session::<F, T>(tables, picked, hops));
     if let Err(event) = opened {
@@ -123,82 +150,26 @@ fn open_with<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, picked: Pi
 }
 
 #[inline(always)]
-fn from_backend<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T, local: u32) -> Code {
+fn from_backend<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T, local: u32) -> Code {
     let segment = or_stop!(parse::segment::<F, P>(packet, Event::PassLocalOther));
     let config = or_stop!(tables.config().ok_or(Event::DropInternal));
     let half = or_stop!(lookup::reverse(tables, config, local, &segment));
     let leg = Leg { half, direction: Direction::Out };
     if leg.is_settled(&segment, config) {
-        return leg.send(packet, tables, &segment);
+        return send(leg, packet, tables, &segment);
     }
     packet.handle_unsettled::<F, T>(tables)
 }
 
-/// A packet's half, and which way it goes.
-#[derive(Clone, Copy)]
-pub(crate) struct Leg<'a, F: Family> {
-    pub half: Shared<'a, Half<F>>,
-    pub direction: Direction,
-}
-
-impl<F: Family> Leg<'_, F> {
-    /// Whether this segment leaves its session as it is, with nothing to add to it or to ask.
-    #[inline(always)]
-    fn is_settled(&self, segment: &Segment<F>, config: &Config) -> bool {
-        let quiet = !segment.flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST));
-        // Datagrams that nobody answers do not move their session.
-        let stays = self.half.tcp().get() == State::Established as u8
-            || (segment.protocol == PROTOCOL_UDP && self.direction == Direction::In);
-        quiet
-            && stays
-            && self.half.flags().get() == 0
-            && self.half.generation().get() == config.generation as u16
-    }
-
-    /// The interface that the packet leaves by with this many bytes from the IP header on, if it may.
-    ///
-    /// # Errors
-    /// [`Event::DropTtl`], or what [`next_hop::too_large_for`] says.
-    #[inline(always)]
-    pub fn interface<'t, T: Tables>(
-        &self,
-        tables: &'t T,
-        ttl: u8,
-        leaves_with: u32,
-    ) -> Result<&'t Interface, Event> {
-        if ttl <= 1 {
-            return Err(Event::DropTtl);
-        }
-        let out = tables.interface(u32::from(self.half.interface().get())).ok_or(Event::DropInternal)?;
-        if leaves_with > out.mtu {
-            return Err(next_hop::too_large_for(out));
-        }
-        Ok(out)
-    }
-
-    #[inline(always)]
-    fn send<P: Packet, T: Tables>(self, packet: &mut P, tables: &T, segment: &Segment<F>) -> Code {
-        let out = or_stop!(self.interface(tables, segment.ttl, segment.total_len));
-        or_stop!(rewrite::rewrite(packet, self.half, segment.protocol, out));
-        self.account(packet, tables, segment, out).into()
-    }
-
-    /// Keeps the books on a packet that came in as `segment` and is rewritten.
-    #[inline(always)]
-    pub fn account<P: Packet, T: Tables>(
-        self,
-        packet: &P,
-        tables: &T,
-        segment: &Segment<F>,
-        out: &Interface,
-    ) -> Outcome {
-        self.half.last_seen().set(tables.now());
-        if segment.flags.any(Flags::ACK) {
-            self.half.ack().set(segment.ack);
-        }
-        self.half.packets().set(self.half.packets().get().wrapping_add(1));
-        let (listener, backend) = (self.half.listener().get(), self.half.backend().get());
-        tables.count_packet(listener.into(), backend.into(), self.direction, segment.total_len);
-        Outcome::out_of(self.half.interface().get(), out, packet.ingress())
-    }
+/// Sends the packet of a settled session on.
+#[inline(always)]
+fn send<F: Family, P: Packet, T: Tables>(
+    leg: Leg<'_, F>,
+    packet: &mut P,
+    tables: &T,
+    segment: &Segment<F>,
+) -> Code {
+    let out = or_stop!(leg.interface(tables, segment.ttl, segment.total_len));
+    or_stop!(rewrite::rewrite(packet, leg.half, segment.protocol, out));
+    leg.account(packet, tables, segment, out).into()
 }

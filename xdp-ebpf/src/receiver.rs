@@ -1,6 +1,6 @@
 //! TOA at the backend: what `evenkeel-toa`'s programs read in a segment's options, and what their maps hold.
 //!
-//! The BPF programs are in `toa_receiver/`; the process that loads them and reads the maps is `userspace/src/toa/`.
+//! The BPF programs are in `toa_receiver/`; the process that loads them and reads the maps is `userspace/toa/`.
 //! The sender is [`crate::toa`].
 
 use core::hint::black_box;
@@ -34,8 +34,6 @@ pub mod program {
     pub const PEER4: &str = "ek_toa_peer4";
     /// `getpeername6`: answers for IPv6 sockets.
     pub const PEER6: &str = "ek_toa_peer6";
-    /// Iterator: prints every [`super::Connection`].
-    pub const LIST: &str = "ek_toa_list";
 }
 
 /// Balancer networks that can be trusted.

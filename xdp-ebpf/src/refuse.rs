@@ -3,22 +3,27 @@
 
 use crate::{
     abi::PROTOCOL_TCP,
+    address::Address,
     checksum::Sum,
-    family::{Address, Family},
+    family::Family,
     packet::Packet,
     parse,
-    tables::Mac,
     verdict::Event,
-    wire::{Flags, Frame, IpHeader, TCP_LEN, Tcp},
+    wire::{DEFAULT_TTL, Flags, Frame, IpHeader, TCP_LEN, Tcp},
 };
 
-/// The answer's time to live: most hosts' own.
-const TIME_TO_LIVE: u8 = 64;
+/// This stage's function that the kernel verifies once and apart.
+pub trait OutOfLine: Packet + Sized {
+    /// [`reset`].
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        reset::<F, Self>(self)
+    }
+}
 
 /// Turns a client's SYN into the reset that a host without a listener answers (RFC 9293, 3.10.7.1), back to where it
 /// came from. `None` if it is no plain SYN after all.
 ///
-/// It begins with the packet again, because it stands alone: see [`Packet::answer_reset`].
+/// It begins with the packet again, because it stands alone: see [`OutOfLine`].
 #[inline(always)]
 pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
     let segment = parse::segment::<F, P>(packet, Event::DropInternal).ok()?;
@@ -49,9 +54,8 @@ pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
         .add4(tcp.ack.to_bytes())
         .add2([tcp.data_offset, tcp.flags.0]);
     let frame = packet.at_mut::<Frame<F::Ip, Tcp>>(0)?;
-    let (to, from) = (Mac::from(frame.ethernet.src), Mac::from(frame.ethernet.dst));
-    (frame.ethernet.dst, frame.ethernet.src) = (to.into(), from.into());
-    frame.ip = F::Ip::new(segment.dst, segment.src, PROTOCOL_TCP, TIME_TO_LIVE, 0, TCP_LEN as u16);
+    frame.ethernet.turn_round();
+    frame.ip = F::Ip::new(segment.dst, segment.src, PROTOCOL_TCP, DEFAULT_TTL, 0, TCP_LEN as u16);
     frame.l4 = Tcp { checksum: sum.checksum(), ..tcp };
     packet.resize(F::L4_OFFSET + TCP_LEN)
 }

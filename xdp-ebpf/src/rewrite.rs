@@ -7,9 +7,8 @@ use crate::{
     packet::Packet,
     parse::Segment,
     shared::Shared,
-    tables::Mac,
     verdict::Event,
-    wire::{ETHERNET_LEN, Ethernet, Frame, IpHeader, Tcp, Udp},
+    wire::{ETHERNET_LEN, Ethernet, Frame, IpHeader, Mac, Tcp, Udp},
 };
 
 /// Rewrites the packet, which is of this IP protocol, as its half says.
@@ -100,9 +99,9 @@ pub fn translate<F: Family, P: Packet>(
     Ok(())
 }
 
-/// Through registers: as arrays they would be copied byte by byte, in a loop of a function.
+/// The MACs of a packet that leaves as this half says, by its interface `out`. Through registers: see [`Mac`].
 #[inline(always)]
-fn link(ethernet: &mut Ethernet, half: Shared<'_, Common>, out: &Interface) {
+pub fn link(ethernet: &mut Ethernet, half: Shared<'_, Common>, out: &Interface) {
     ethernet.dst = Mac::from(half.next_hop().get()).into();
     ethernet.src = Mac::from(out.mac).into();
 }

@@ -7,12 +7,7 @@
     reason = "the one place that reads and writes memory shared with other CPUs and userspace"
 )]
 
-use core::{marker::PhantomData, mem::offset_of, ops::Deref, ptr::NonNull};
-
-use crate::{
-    abi::{Common, ENDED, Half},
-    family::Family,
-};
+use core::{marker::PhantomData, ptr::NonNull};
 
 /// A record in a map, shared with everybody. Fields are read and written one at a time, untorn up to 8 bytes.
 #[repr(C)]
@@ -29,17 +24,6 @@ impl<T> Clone for Shared<'_, T> {
 }
 
 impl<T> Copy for Shared<'_, T> {}
-
-/// What the halves of both families have in common.
-impl<'a, F: Family> Deref for Shared<'a, Half<F>> {
-    type Target = Shared<'a, Common>;
-
-    #[inline(always)]
-    fn deref(&self) -> &Self::Target {
-        // SAFETY: `Shared` is a pointer whatever it points to, and a half begins with its `Common` (`repr(C)`).
-        unsafe { &*(&raw const *self).cast() }
-    }
-}
 
 impl<T> Shared<'_, T> {
     /// Wraps a pointer to a record.
@@ -244,45 +228,45 @@ impl Field<'_, u64> {
     }
 }
 
-/// Where `flags` and `tcp` lie in a half's [`Common`].
-const FLAGS: usize = offset_of!(Common, flags);
-const TCP: usize = offset_of!(Common, tcp);
+/// A byte of a [`Shared`] record that several CPUs change at the same moment. BPF's atomics are of whole words, so the
+/// byte changes in the aligned word that it lies in, whose other bytes stay what they are.
+pub struct Byte<'a> {
+    word: Field<'a, u32>,
+    shift: usize,
+}
 
-/// What several CPUs change in a byte at the same moment. BPF's atomics are of whole words, so the byte changes in the
-/// aligned word that it lies in, whose other bytes stay what they are.
-impl<'a> Shared<'a, Common> {
-    /// The word with the byte at this offset.
+impl Byte<'_> {
+    /// The byte at `offset` in a record, for [`shared_bytes!`].
+    ///
+    /// # Safety
+    /// As for [`Shared::new`]; the record is aligned as a `u32` and reaches to the end of the word.
+    #[doc(hidden)]
     #[inline(always)]
-    fn word_with(&self, byte: usize) -> Field<'a, u32> {
-        // SAFETY: the word is inside the record, which its `u32`s align.
-        unsafe { Field::new(self.record.as_ptr().cast::<u8>().add(byte & !3).cast()) }
+    pub const unsafe fn new(record: *mut u8, offset: usize) -> Self {
+        // SAFETY: this function's contract.
+        let word = unsafe { Field::new(record.add(offset & !3).cast()) };
+        Self { word, shift: shift(offset) }
     }
 
-    /// Sets these [`Common::flags`], atomically; returns those that were set before.
+    /// Sets these bits and returns what was there before, atomically.
     #[inline(always)]
-    pub fn set_flags(&self, flags: u8) -> u8 {
-        (self.word_with(FLAGS).set_bits(u32::from(flags) << shift(FLAGS)) >> shift(FLAGS)) as u8
+    pub fn set_bits(&self, bits: u8) -> u8 {
+        (self.word.set_bits(u32::from(bits) << self.shift) >> self.shift) as u8
     }
 
-    /// Clears these [`Common::flags`], atomically.
+    /// Clears these bits, atomically.
     #[inline(always)]
-    pub fn clear_flags(&self, flags: u8) {
-        self.word_with(FLAGS).clear_bits(u32::from(flags) << shift(FLAGS));
+    pub fn clear_bits(&self, bits: u8) {
+        self.word.clear_bits(u32::from(bits) << self.shift);
     }
 
-    /// Compare and swap of [`Common::tcp`]. Whether it was `old` and is `new` now.
+    /// Compare and swap. Whether it was `old` and is `new` now; a change of another byte of the word may keep it from
+    /// that.
     #[inline(always)]
-    pub fn swap_tcp_if(&self, old: u8, new: u8) -> bool {
-        let word = self.word_with(TCP);
-        let there = word.get();
-        (there >> shift(TCP)) as u8 == old
-            && word.swap_if(there, there ^ (u32::from(old ^ new) << shift(TCP)))
-    }
-
-    /// Sets [`Common::tcp`] to [`ENDED`] and returns what it was, atomically.
-    #[inline(always)]
-    pub fn end_tcp(&self) -> u8 {
-        (self.word_with(TCP).set_bits(u32::from(ENDED) << shift(TCP)) >> shift(TCP)) as u8
+    pub fn swap_if(&self, old: u8, new: u8) -> bool {
+        let there = self.word.get();
+        (there >> self.shift) as u8 == old
+            && self.word.swap_if(there, there ^ (u32::from(old ^ new) << self.shift))
     }
 }
 
@@ -310,13 +294,13 @@ impl Shared<'_, u64> {
     }
 }
 
-/// Gives `Shared<Record>` one method per named field.
+/// Gives `Shared<Record>` one method per named field. Of a record of either family: `[F: Family] Record<F> { … }`.
 macro_rules! shared_fields {
     ($record:ident { $($field:ident : $type:ty),+ $(,)? }) => {
         $crate::shared::shared_fields! { [] $record { $($field: $type),+ } }
     };
-    ([$($family:ident)?] $record:ty { $($field:ident : $type:ty),+ $(,)? }) => {
-        impl<'a $(, $family: $crate::family::Family)?> $crate::shared::Shared<'a, $record> {
+    ([$($family:ident : $bound:ident)?] $record:ty { $($field:ident : $type:ty),+ $(,)? }) => {
+        impl<'a $(, $family: $bound)?> $crate::shared::Shared<'a, $record> {
             $(
                 #[doc = concat!("[`", stringify!($record), "`]'s `", stringify!($field), "`.")]
                 #[inline(always)]
@@ -330,3 +314,44 @@ macro_rules! shared_fields {
     };
 }
 pub(crate) use shared_fields;
+
+/// Gives `Shared<Record>` a method that finds a byte of it as [`Byte`]: `Record { method: field, … }`.
+macro_rules! shared_bytes {
+    ($record:ident { $($method:ident : $field:ident),+ $(,)? }) => {
+        const _: () = {
+            assert!(align_of::<$record>() >= 4 && size_of::<$record>().is_multiple_of(4));
+            $(let _: fn($record) -> u8 = |record| record.$field;)+
+        };
+        impl<'a> $crate::shared::Shared<'a, $record> {
+            $(
+                #[inline(always)]
+                #[allow(unsafe_code, reason = "projects a byte of a record that `Shared::new` vouches for")]
+                fn $method(&self) -> $crate::shared::Byte<'a> {
+                    // SAFETY: the record consists of aligned words, and the byte is one of its bytes.
+                    unsafe {
+                        $crate::shared::Byte::new(self.as_ptr().cast(), core::mem::offset_of!($record, $field))
+                    }
+                }
+            )+
+        }
+    };
+}
+pub(crate) use shared_bytes;
+
+/// Lets `Shared<Record>` be used as the `Shared` of what the record begins with.
+macro_rules! shared_beginning {
+    ([$family:ident : $bound:ident] $record:ty { $field:ident : $type:ty }) => {
+        impl<'a, $family: $bound> core::ops::Deref for $crate::shared::Shared<'a, $record> {
+            type Target = $crate::shared::Shared<'a, $type>;
+
+            #[inline(always)]
+            #[allow(unsafe_code, reason = "a pointer to a record is one to what it begins with")]
+            fn deref(&self) -> &Self::Target {
+                const { assert!(core::mem::offset_of!($record, $field) == 0) };
+                // SAFETY: `Shared` is a pointer whatever it points to, and the record begins with this field.
+                unsafe { &*(&raw const *self).cast() }
+            }
+        }
+    };
+}
+pub(crate) use shared_beginning;

@@ -1,13 +1,16 @@
 //! The questions that the stages ask of the maps.
 
+use core::marker::PhantomData;
+
 use crate::{
     abi::{
         AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
         NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
-    family::{V4, V6},
+    family::{Each, Family},
     shared::Shared,
     verdict::Event,
+    wire::Mac,
 };
 
 /// A source for [`Tables::route`] that says nothing.
@@ -19,18 +22,12 @@ pub trait Tables {
     fn config(&self) -> Option<&Config>;
     /// [`Config::generation`] as it is at this moment.
     fn generation(&self) -> u32;
-    /// `ek_address`, by [`crate::abi::address_bucket`].
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>>;
-    /// `ek_address6`.
-    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>>;
-    /// `ek_forward`, by index (bucket × [`crate::abi::BUCKET`] + position).
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
-    /// `ek_forward6`.
-    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
-    /// `ek_reverse`, by [`Config::reverse_index`].
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>>;
-    /// `ek_reverse6`.
-    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>>;
+    /// `ek_address` or `ek_address6`, by [`crate::abi::address_bucket`].
+    fn addresses<F: Family>(&self, bucket: u32) -> Option<&AddressBucket<F>>;
+    /// `ek_forward` or `ek_forward6`, by index (bucket × [`crate::abi::BUCKET`] + position).
+    fn forward<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
+    /// `ek_reverse` or `ek_reverse6`, by [`Config::reverse_index`].
+    fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
     /// `ek_service`: the index of the listener on this VIP and port.
     fn service(&self, key: &Service) -> Option<u32>;
     /// `ek_service_hint`, by [`Service::hint_index`].
@@ -96,6 +93,20 @@ pub trait Tables {
     fn tell(&self, news: News);
 }
 
+/// A bucket of `ek_address` or of `ek_address6`.
+pub struct AddressBuckets<'a>(PhantomData<&'a ()>);
+
+impl<'a> Each for AddressBuckets<'a> {
+    type Of<F: Family> = Option<&'a AddressBucket<F>>;
+}
+
+/// A half in the one family's table or in the other's.
+pub struct Halves<'a>(PhantomData<&'a ()>);
+
+impl<'a> Each for Halves<'a> {
+    type Of<F: Family> = Option<Shared<'a, Half<F>>>;
+}
+
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -105,35 +116,7 @@ pub enum Direction {
     Out,
 }
 
-/// A MAC in one register (first byte lowest): as an array it would travel over the stack, which a BPF program cannot
-/// access unaligned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mac(u64);
-
-impl Mac {
-    /// From three words as they lie in memory.
-    #[inline(always)]
-    pub const fn from_words([first, second, third]: [u16; 3]) -> Self {
-        Mac(first.to_le() as u64 | (second.to_le() as u64) << 16 | (third.to_le() as u64) << 32)
-    }
-}
-
-impl From<[u8; 6]> for Mac {
-    #[inline(always)]
-    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Mac(u64::from_le_bytes([a, b, c, d, e, f, 0, 0]))
-    }
-}
-
-impl From<Mac> for [u8; 6] {
-    #[inline(always)]
-    fn from(mac: Mac) -> Self {
-        let [a, b, c, d, e, f, _, _] = mac.0.to_le_bytes();
-        [a, b, c, d, e, f]
-    }
-}
-
-/// A next hop in one register, for the same reason: a slot of `ek_interface`, and the MAC below it.
+/// A next hop in one register, as a [`Mac`] is: a slot of `ek_interface`, and the MAC below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hop(u64);
 
@@ -141,7 +124,7 @@ impl Hop {
     /// Out of the interface in this slot to this MAC.
     #[inline(always)]
     pub const fn new(slot: u8, mac: Mac) -> Self {
-        Hop((slot as u64) << 48 | mac.0)
+        Hop((slot as u64) << 48 | mac.number())
     }
 
     /// The slot.
@@ -153,7 +136,7 @@ impl Hop {
     /// The MAC.
     #[inline(always)]
     pub const fn mac(self) -> Mac {
-        Mac(self.0 & 0xffff_ffff_ffff)
+        Mac::from_number(self.0)
     }
 
     /// As a number below 2^56, and back.

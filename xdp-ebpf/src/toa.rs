@@ -9,8 +9,9 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
+    address::Address,
     checksum::Sum,
-    family::{Address, Family},
+    family::Family,
     fragment,
     packet::Packet,
     parse::Segment,
@@ -27,6 +28,20 @@ pub const KIND: u8 = 254;
 const MSS: u8 = 2;
 const FAST_OPEN: u8 = 34;
 
+/// This stage's functions that the kernel verifies once and apart: their loops, inlined behind every path that leads to
+/// them, are more than the verifier follows.
+pub trait OutOfLine: Packet + Sized {
+    /// [`strip`].
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        strip::<F, Self>(self, header_len, syn)
+    }
+
+    /// [`lower_mss`].
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
+        lower_mss::<F, Self>(self, header_len, by)
+    }
+}
+
 /// Whether an option of a client's could pass for TOA. Kinds 253 and 254 are RFC 6994's experiments, 200 is what
 /// ucloud's module also takes. A SYN's fast-open cookie goes as well: the child socket of a fast open is made from
 /// the SYN, which carries no TOA.
@@ -42,7 +57,7 @@ const fn forged(kind: u8, syn: bool) -> bool {
 /// # Errors
 /// [`Event::DropOverMtu`]: it is to be told. [`Event::DropInternal`] if the packet is not what `segment` says.
 #[inline(always)]
-pub fn outgoing<F: Family, P: Packet, T: Tables>(
+pub fn outgoing<F: Family, P: OutOfLine, T: Tables>(
     packet: &mut P,
     tables: &T,
     segment: &Segment<F>,

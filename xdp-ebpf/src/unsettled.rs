@@ -6,21 +6,31 @@ use crate::{
         Common, Config, DYING, ENTRY_REMOVED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD,
         Half, LIVE, PROTOCOL_UDP,
     },
-    access, connection,
-    family::{Address, Family},
-    fragment, limit,
+    access,
+    address::Address,
+    connection,
+    family::Family,
+    fragment,
+    leg::Leg,
+    limit,
     lookup::{self, Buckets, Owner},
-    packet::Packet,
     parse::{self, Segment},
-    pipeline::Leg,
     rewrite,
     shared::Shared,
     tables::{ANY_SOURCE, Direction, Route, Tables},
     tcp_state::{self, State},
     toa,
-    verdict::{Event, Outcome},
+    verdict::{Code, Event, Outcome},
     wire::Flags,
 };
+
+/// This stage's function that the kernel verifies once and apart: see [`crate::pipeline`].
+pub trait OutOfLine: toa::OutOfLine {
+    /// [`handle`].
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+        handle::<F, Self, T>(self, tables).into()
+    }
+}
 
 /// The part of a second in which a client that sends too much for TOA is told so: less than any TCP waits until it sends
 /// again (RFC 6298, 2.4; Linux waits 200 ms).
@@ -31,7 +41,7 @@ const TELLING: u32 = 10;
 /// # Errors
 /// The event with which it ends.
 #[inline(always)]
-pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+pub fn handle<F: Family, P: toa::OutOfLine, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     let config = tables.config().ok_or(Event::DropInternal)?;
     match lookup::owner::<F, T>(tables, parse::destination::<F, P>(packet)?) {
         Owner::Vip => {
@@ -71,10 +81,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let index = half.peer().get();
         let mixed = half.flags().get() & FLAG_MIXED != 0;
         let peer = match direction {
-            Direction::In if mixed => F::Other::reverse(tables, index).map(Peer::Mixed),
-            Direction::In => F::reverse(tables, index).map(Peer::Same),
-            Direction::Out if mixed => F::Other::forward(tables, index).map(Peer::Mixed),
-            Direction::Out => F::forward(tables, index).map(Peer::Same),
+            Direction::In if mixed => tables.reverse::<F::Other>(index).map(Peer::Mixed),
+            Direction::In => tables.reverse::<F>(index).map(Peer::Same),
+            Direction::Out if mixed => tables.forward::<F::Other>(index).map(Peer::Mixed),
+            Direction::Out => tables.forward::<F>(index).map(Peer::Same),
         };
         Ok(Self { half, peer: peer.ok_or(Event::DropInternal)?, direction })
     }
@@ -98,7 +108,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     }
 
     #[inline(always)]
-    fn send<P: Packet, T: Tables>(
+    fn send<P: toa::OutOfLine, T: Tables>(
         self,
         packet: &mut P,
         tables: &T,
@@ -267,7 +277,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The client's side while TOA is on. It is told that its segments are too large for the option, until what it sends
     /// comes again: whoever does not hear that (or cannot send smaller ones) goes on without.
     #[inline(always)]
-    fn add_toa<P: Packet, T: Tables>(
+    fn add_toa<P: toa::OutOfLine, T: Tables>(
         &self,
         packet: &mut P,
         tables: &T,
@@ -292,7 +302,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK by an option's length, and ends TOA once it
     /// has acknowledged client data or sent data, for then its socket exists.
     #[inline(always)]
-    fn watch_for_answer<P: Packet>(
+    fn watch_for_answer<P: toa::OutOfLine>(
         &self,
         packet: &mut P,
         segment: &Segment<F>,

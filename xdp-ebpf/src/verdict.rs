@@ -2,8 +2,6 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::abi::Interface;
-
 /// Declares the counted events once: the enum, the record of counters that `bpftool` shows by name, and the list
 /// that userspace prints.
 macro_rules! events {
@@ -161,20 +159,6 @@ pub enum Outcome {
     Reply,
     /// Up to the host's network stack, into the void or back as an answer, with the reason.
     Stop(Event),
-}
-
-impl Outcome {
-    /// Out of the interface in this slot, which is `out`, for a frame that came in by `ingress`.
-    #[inline(always)]
-    pub fn out_of(slot: u8, out: &Interface, ingress: u32) -> Self {
-        if out.tags != [0; 2] {
-            Outcome::Tag(slot)
-        } else if out.index == ingress {
-            Outcome::Tx
-        } else {
-            Outcome::Redirect(slot)
-        }
-    }
 }
 
 /// An outcome, or the event with which a packet ends, in one register with no bit left open. Of an enum the compiler

@@ -9,7 +9,8 @@ use testbed::{
 };
 use xdp_ebpf::{
     abi::{ACCESS_ALLOW, ACCESS_DENY, LISTENER_FORWARD, LISTENER_LAYER7, ListenerStat, PROTOCOL_TCP},
-    family::{Address, Family, V4, V6},
+    address::Address,
+    family::{Family, V4, V6},
     host::{HostPacket, HostTables, wide},
     layer7::{Sent, leave},
     limit::{cost, depth},

@@ -17,6 +17,8 @@ pub enum Subject {
     L4,
     /// Layer 7 beside nginx and HAProxy: rates, latencies, processor time and memory.
     L7,
+    /// A change of the configuration in the engine: one weight, a thousand in a row, the whole file.
+    Change,
     /// The TOA receiver at a backend: connections accepted per second, with it over without it.
     Toa,
 }
@@ -27,11 +29,14 @@ pub enum Subject {
 /// If this process is not root's, or the benchmark does not build.
 pub fn run(subject: Subject, arguments: &[String]) -> Result<ExitCode> {
     let (name, need) = match subject {
+        Subject::Change => ("change", Need::Run),
         Subject::L4 => ("l4", Need::Run),
         Subject::L7 => ("l7", Need::Bench),
         Subject::Toa => ("toa", Need::Test),
     };
-    setup::require_root(&format!("bench {name}"))?;
+    if !matches!(subject, Subject::Change) {
+        setup::require_root(&format!("bench {name}"))?;
+    }
     setup::ensure(need)?;
     let mut command = Command::new(workspace::cargo());
     command.args(["bench", "--quiet", "--package", "testbed", "--bench", name, "--"]).args(arguments);

@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use evenkeel::toa::cgroup::Cgroup;
+use evenkeel_toa::cgroup::Cgroup;
 use serde_json::Value;
 use testbed::{Host, Process, wait_for};
 
@@ -52,13 +52,13 @@ impl Receiver {
         self.status()["total"][name].as_u64().unwrap()
     }
 
-    pub fn list(&self) -> PathBuf {
-        self.pins.join("connections")
+    pub fn pins(&self) -> &Path {
+        &self.pins
     }
 
-    /// Clients of all open connections, out of the list that anybody can read who may read the file.
+    /// Clients of all open connections.
     pub fn clients(&self) -> Vec<SocketAddr> {
-        let list = fs::read_to_string(self.list()).unwrap();
+        let list = self.run(&["lookup"]);
         list.lines().map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
     }
 

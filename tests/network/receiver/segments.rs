@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use evenkeel::toa::cgroup::Cgroup;
+use evenkeel_toa::cgroup::Cgroup;
 use testbed::{Host, Network, Process, Size};
 
 use super::{
@@ -148,6 +148,8 @@ fn every_kind_of_socket_and_client() {
     assert_eq!(dual.connect(true, &third(toa(v6()))).1, v6());
     assert_eq!(dual.connect(true, &third(toa(v4()))).1, mapped(v4()));
     assert_eq!(dual.receiver.total("with_toa"), 4);
+    assert_eq!(dual.receiver.clients(), [v4(), v4(), v6(), v6()]);
+    assert_eq!(dual.receiver.status()["open"], 4);
 }
 
 #[test]

@@ -1,15 +1,15 @@
 //! Does anything get lost or stay behind when the receiver comes, is replaced and goes, or after many connections?
 
 use std::{
-    fs::{self, Permissions},
+    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::{MetadataExt, PermissionsExt},
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
 use testbed::wait_for;
+use xdp_ebpf::receiver::program;
 
 use super::{
     Receiver, TRUSTED,
@@ -95,10 +95,8 @@ fn open_connections_keep_their_client_and_ten_thousand_leave_nothing() {
     let mut open = balancer.network.client().enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
     let client = open.local_addr().unwrap();
     wait_for("the connection", DEADLINE, || receiver.clients() == [client]).unwrap();
-    fs::set_permissions(receiver.list(), Permissions::from_mode(0o640)).unwrap();
     receiver.attach(TRUSTED);
     assert_eq!(receiver.clients(), [client], "the next receiver knows it too");
-    assert_eq!(fs::metadata(receiver.list()).unwrap().mode() & 0o777, 0o640, "and who may read the list");
 
     let left = AtomicUsize::new(10_000);
     let load = || {
@@ -115,13 +113,35 @@ fn open_connections_keep_their_client_and_ten_thousand_leave_nothing() {
     assert_eq!(receiver.total("with_toa"), 10_001);
     wait_for("the end of the connections", DEADLINE, || receiver.clients() == [client]).unwrap();
 
-    // The list goes over the storage itself, not over sockets.
     open.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
     let mut answer = String::new();
     open.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with(&client.to_string()), "{answer}");
     drop(open);
     wait_for("empty storage", DEADLINE, || receiver.clients().is_empty()).unwrap();
+}
+
+#[test]
+fn what_is_half_there_does_not_stand_in_the_way_of_the_next_start() {
+    let balancer = Balancer::start(Settings::default());
+    let receiver = Receiver::new(&balancer.network.backends[0]);
+    let directory = tempfile::tempdir().unwrap();
+    let _server = mirror(&balancer, &receiver, directory.path());
+    receiver.attach(TRUSTED);
+    // A start that was killed between two pins.
+    let version = receiver.pins().join(format!("v{}", xdp_ebpf::receiver::ABI_VERSION));
+    fs::remove_file(version.join(program::READ)).unwrap();
+    // Earlier receivers pinned a link at this place, too.
+    let list = receiver.pins().join("connections");
+    fs::hard_link(version.join(program::PEER4), &list).unwrap();
+
+    assert!(receiver.attach(TRUSTED).starts_with("replaced the receiver on "));
+    assert!(!list.exists(), "what nobody replaces goes");
+    let (client, seen) = balancer.network.client().enter(ask).unwrap().unwrap();
+    assert_eq!(seen, client);
+    fs::hard_link(version.join(program::PEER4), &list).unwrap();
+    receiver.detach();
+    assert!(!receiver.pins().exists());
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub(crate) const CAPACITY: Capacity = Capacity {
     slots: 1 << 20,
     pool_slots: 20_000,
     least_members: 5,
+    interfaces: 8,
     place: |address| match address {
         IpAddr::V4(address) => address.to_bits() % 8,
         IpAddr::V6(address) => address.segments()[7] as u32 % 8,
@@ -83,7 +84,7 @@ enum Members {
 
 /// Random objects; of IPv6 too if `v6`.
 pub(crate) fn objects(v6: bool) -> impl Strategy<Value = Objects> {
-    let around = (0..3usize, vec((0..3usize, any::<u8>(), any::<bool>()), 0..4), 0..3usize, 0..6usize);
+    let around = (0..3usize, vec((1..3usize, any::<u8>(), any::<bool>()), 0..4), 0..3usize, 0..6usize);
     let lists = vec((btree_set(0..6usize, 0..4), btree_set(0..6usize, 0..3), any::<bool>()), 0..3);
     let member = (0..6usize, 0..3usize, prop_oneof![0..4u16, 0..=256u16], any::<u8>());
     let groups = vec((vec(member, 0..5), 0..9u8, any::<bool>()), 0..4);

@@ -22,6 +22,8 @@ pub struct Capacity {
     pub pool_slots: u64,
     /// Members of a pool with least connections. Not a half.
     pub least_members: usize,
+    /// Interfaces that the data path can be on. Not a half.
+    pub interfaces: usize,
     /// The place of an address in the data path's table of VIPs and local addresses.
     pub place: fn(IpAddr) -> u32,
     /// How many addresses of one family there is room for at one place. Not a half.

@@ -167,10 +167,11 @@ impl<'a> Flatten<'a> {
             }
             Service::Http { http, redirect } => {
                 let redirect = redirect.as_ref().and_then(|redirect| self.redirect(redirect));
-                Some(served::HttpListener { redirect, ..self.http(http, load_balancer) })
+                Some(Arc::new(served::HttpListener { redirect, ..self.http(http, load_balancer) }))
             }
             Service::Https { http, tls } => {
-                Some(served::HttpListener { tls: Some(self.tls(tls)?), ..self.http(http, load_balancer) })
+                let tls = Some(self.tls(tls)?);
+                Some(Arc::new(served::HttpListener { tls, ..self.http(http, load_balancer) }))
             }
         };
         Some(served::Listener {
@@ -190,6 +191,7 @@ impl<'a> Flatten<'a> {
                 Service::Tcp { when_down } => when_down,
                 _ => WhenDown::default(),
             },
+            drains: false,
             http,
         })
     }

@@ -91,9 +91,18 @@ impl std::fmt::Display for Interface {
     }
 }
 
-/// The local addresses of a host, as ranges of which none overlaps another: at most [`MAX_LOCAL_ADDRESSES`] in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The local addresses of a host, as ranges of which none overlaps another: at most [`MAX_LOCAL_ADDRESSES`] in all. Two
+/// are the same if they have the same addresses, in whatever ranges.
+#[derive(Clone, Debug, Default)]
 pub struct LocalAddresses(Vec<Network>);
+
+impl PartialEq for LocalAddresses {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for LocalAddresses {}
 
 impl LocalAddresses {
     /// These ranges by their first addresses, without those that lie in another; [`overlap`] tells which do.
@@ -129,11 +138,23 @@ impl LocalAddresses {
         self.0.iter().flat_map(|range| every_address(range.get()))
     }
 
-    /// The range that an address is in.
-    pub fn range_of(&self, address: IpAddr) -> Option<Network> {
+    /// Each address as in [`Self::iter`], with which of [`Self::ranges`] it is of.
+    pub fn iter_with_ranges(&self) -> impl Iterator<Item = (IpAddr, usize)> {
+        let ranges = self.0.iter().enumerate();
+        ranges.flat_map(|(index, range)| every_address(range.get()).map(move |address| (address, index)))
+    }
+
+    /// The ranges, ascending.
+    pub fn ranges(&self) -> &[Network] {
+        &self.0
+    }
+
+    /// The range that an address is in, and which one it is.
+    pub fn range_of(&self, address: IpAddr) -> Option<(usize, Network)> {
         let begin_behind = self.0.partition_point(|range| range.get().addr() <= address);
-        let last = self.0.get(begin_behind.checked_sub(1)?)?;
-        last.get().contains(&address).then_some(*last)
+        let index = begin_behind.checked_sub(1)?;
+        let range = *self.0.get(index)?;
+        range.get().contains(&address).then_some((index, range))
     }
 
     /// Whether there are some, and none of the family of `address`.
@@ -229,6 +250,9 @@ mod tests {
         let one = host("eth0", "100.64.0.1", 1024..=65_535);
         assert_eq!(one.differences(&one), [""; 0]);
         assert_eq!(one.differences(&host("eth1", "100.64.0.1", 1024..=65_535)), ["host.interfaces"]);
+        let ranges =
+            |texts: &[&str]| LocalAddresses::new(texts.iter().map(|text| local_range(text).unwrap()));
+        assert_eq!(ranges(&["100.64.0.0/31"]), ranges(&["100.64.0.1", "100.64.0.0"]), "written otherwise");
         assert_eq!(
             one.differences(&host("eth0", "100.64.0.2", 1..=9)),
             ["host.local_addresses", "host.local_ports"]
@@ -274,11 +298,14 @@ mod tests {
             match made {
                 Ok(made) => {
                     prop_assert_eq!(made.iter().collect::<Vec<_>>(), &*all);
+                    for (address, index) in made.iter_with_ranges() {
+                        prop_assert_eq!(made.range_of(address), Some((index, made.ranges()[index])));
+                    }
                     for bits in 0x6440_0000 - 1..=0x6440_0400 {
                         let address = IpAddr::V4(u32::into(bits));
                         let range = made.range_of(address);
                         prop_assert_eq!(range.is_some(), all.contains(&address));
-                        prop_assert!(range.is_none_or(|range| range.get().contains(&address)));
+                        prop_assert!(range.is_none_or(|(_, range)| range.get().contains(&address)));
                     }
                 }
                 Err(_) => prop_assert!(all.len() > MAX_LOCAL_ADDRESSES as usize),

@@ -110,6 +110,7 @@ mod tests {
                     access: Access::default(),
                     limits: Limits::default(),
                     when_down: WhenDown::default(),
+                    drains: false,
                     pool: served.pools.keys().nth(pool % served.pools.len()).copied(),
                     idle_timeout: Seconds::literal(seconds),
                     http: None,

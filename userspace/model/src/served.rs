@@ -106,8 +106,10 @@ pub struct Listener {
     pub limits: Limits,
     /// What a client hears while no member takes connections.
     pub when_down: WhenDown,
+    /// Whether it was removed and only goes on with the connections that it has. Only of HTTP listeners.
+    pub drains: bool,
     /// What makes it a Layer-7 listener; its key's protocol is TCP then.
-    pub http: Option<HttpListener>,
+    pub http: Option<Arc<HttpListener>>,
 }
 
 /// How much a listener takes; none of a limit is no limit.

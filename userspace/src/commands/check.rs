@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use evenkeel::config;
+use evenkeel::{config, dataplane::capacity::capacity};
+use model::flatten::flatten;
 
 #[derive(Args)]
 pub struct Options {
@@ -13,12 +14,12 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let model = config::load(&options.file)?.model;
-    let members = model.pools.values().map(|pool| pool.members.len()).sum();
+    let served = flatten(&config::load(&options.file, &capacity())?.objects, None);
+    let members = served.pools.values().map(|pool| pool.members.len()).sum();
     let counts = [
-        count(model.vips.len(), "VIP"),
-        count(model.listeners.len(), "listener"),
-        count(model.pools.len(), "pool"),
+        count(served.vips.len(), "VIP"),
+        count(served.listeners.len(), "listener"),
+        count(served.pools.len(), "pool"),
         count(members, "member"),
     ];
     println!("{}: good: {}", options.file.display(), counts.join(", "));

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use caps::{CapSet, Capability, CapsHashSet};
-use evenkeel::privileges::{TOO_OLD, is_kernel_too_old, require};
+use evenkeel_loader::privileges::{TOO_OLD, is_kernel_too_old, require};
 
 /// Needed all the time: maps, netlink, resets.
 const TO_RUN: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
@@ -17,7 +17,7 @@ pub fn check() -> Result<()> {
     if is_kernel_too_old()? {
         bail!("{TOO_OLD} (`uname -r` says which one runs)");
     }
-    require(TO_RUN.into_iter().chain([TO_LOAD]))
+    Ok(require(TO_RUN.into_iter().chain([TO_LOAD]))?)
 }
 
 /// Gives up all that is needed no longer.

@@ -1,28 +1,35 @@
 //! `evenkeel run`: the daemon. It serves the listeners of Layer 7. The data path of Layer 4 it looks after and is not
 //! in it: when it ends, forwarding goes on.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use evenkeel::{
-    bpf::bpf_object,
     config::{self, Configuration},
     dataplane::{
+        capacity::capacity,
         daemon::Daemon,
         load::{Origin, SessionLog},
         network::monitor::Monitor,
         pins::PinDir,
         sweep,
     },
-    health::checker::{Checker, News, Target},
+    engine::{Draft, Drafter, Engine, layers::Frontend, transition::Desired},
+    health::checker::{Checker, News},
     l7::{
-        listeners::Layer7,
+        listeners::{Layer7, Making, Prepared},
         metrics::endpoint::{self, Endpoint},
     },
 };
+use evenkeel_loader::bpf;
 use tokio::{
     signal::unix::{SignalKind, signal},
+    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, timeout},
 };
 
@@ -50,36 +57,43 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    let configuration = config::load(&options.config)?;
+    let configuration = config::load(&options.config, &capacity())?;
     privileges::check()?;
-    let object = bpf_object().context(
-        "this binary was built without its BPF programs: run `cargo xtask setup`, then build it again",
-    )?;
+    let object = bpf::data_path()?;
     let pins = options.pins.directory();
     let _lock = pins.lock()?;
     let log = if options.log_sessions { SessionLog::On } else { SessionLog::Off };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
-        let mut layer7 = Layer7::new(options.state_dir.clone())?;
+        let layer7 = Layer7::new(options.state_dir.clone())?;
         let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
-        let next = layer7.prepare(&configuration.model)?;
-        let daemon = Daemon::start(object, &pins, &configuration, checker, log).await?;
-        let mut balancer = Balancer { daemon, layer7, configuration };
-        balancer.layer7.follow(next, &mut balancer.daemon)?;
-        balancer.layer7.seat(&balancer.daemon);
-        serve(balancer, health, &counters, options, &pins).await
+        let desired = desired(configuration);
+        let nothing = Desired { objects: Arc::default(), ..desired.clone() };
+        let draft = Drafter::first(nothing.clone(), layer7.preparer()).draft(desired.clone())?;
+        let (data_path, started) = Daemon::start(object, &pins, &desired, &draft.served().vips, log).await?;
+        let mut engine = Engine::new(data_path, layer7, nothing, checker);
+        if let Err(refusal) = engine.change(draft).await {
+            engine.data_path.abandon().await?;
+            return Err(refusal.into());
+        }
+        engine.data_path.started(started)?;
+        serve(engine, health, &counters, options, &pins).await
     })
 }
 
+fn desired(Configuration { host, timeouts, objects, .. }: Configuration) -> Desired {
+    Desired { host, timeouts, objects: Arc::new(objects) }
+}
+
 async fn serve(
-    mut balancer: Balancer,
+    mut engine: Engine<Daemon, Layer7>,
     mut health: News,
     counters: &Endpoint,
     options: &Options,
     pins: &PinDir,
 ) -> Result<()> {
-    let mut monitor = Monitor::new(balancer.daemon.netlink())?;
+    let mut monitor = Monitor::new(engine.data_path.netlink())?;
     let mut reload = signal(SignalKind::hangup())?;
     let mut reopen = signal(SignalKind::user_defined1())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -89,34 +103,47 @@ async fn serve(
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     privileges::drop_unneeded()?;
-    let metrics = balancer.layer7.metrics();
+    let metrics = engine.frontend.metrics();
+    let mut reading = Reading::default();
 
-    if balancer.daemon.origin() == Origin::TakenOver {
+    if engine.data_path.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
     }
-    // Whoever waits for this line finds members that take connections.
+    // What waits for this line finds members that take connections.
     let first_checks = async {
-        while !balancer.daemon.knows_health() {
-            balancer.note_health(&health.next().await);
+        while !engine.knows_health() {
+            warn(engine.note(&health.next().await));
         }
     };
     let _ = timeout(FIRST_CHECKS, first_checks).await;
-    balancer.note_health(&[]);
     eprintln!("evenkeel: ready");
     loop {
         tokio::select! {
-            _ = sweep.tick() => warn(balancer.daemon.sweep()),
-            _ = refresh.tick() => balancer.refresh().await,
-            news = health.next() => balancer.note_health(&news),
-            Some(news) = monitor.next() => balancer.daemon.note(&news),
-            Some(()) = reload.recv() => apply_file(&mut balancer, options).await,
-            Some(()) = reopen.recv() => balancer.layer7.reopen_logs(),
+            _ = sweep.tick() => warn(engine.with_standings(Daemon::sweep)),
+            _ = refresh.tick() => {
+                engine.data_path.flush_session_log();
+                warn(engine.data_path.refresh().await);
+                engine.end_drained().await;
+            }
+            news = health.next() => warn(engine.note(&news)),
+            Some(news) = monitor.next() => engine.data_path.note_network(&news),
+            Some(()) = reload.recv() => reading.begin(&engine, &options.config),
+            draft = reading.next() => {
+                match draft {
+                    // A listener has drained meanwhile.
+                    Ok(draft) if !engine.accepts(&draft) => reading.again = true,
+                    draft => follow(&mut engine, draft, &options.config).await,
+                }
+                reading.begin_again(&engine, &options.config);
+            }
+            Some(()) = reopen.recv() => engine.frontend.reopen_logs(),
             () = counters.serve(&metrics) => {}
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
     }
-    balancer.layer7.end_all(&mut balancer.daemon).await;
+    let Engine { mut data_path, mut frontend, .. } = engine;
+    frontend.end_all(&mut data_path).await;
     eprintln!(
         "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run` takes over again, `evenkeel unload{}` stops it",
         pins.option()
@@ -124,63 +151,61 @@ async fn serve(
     Ok(())
 }
 
-/// Both layers, and what they follow.
-struct Balancer {
-    daemon: Daemon,
-    layer7: Layer7,
-    configuration: Configuration,
+/// The file, while it is read on another thread: keys, regular expressions and thousands of listeners take seconds, in
+/// which sessions go on being swept and members checked.
+#[derive(Default)]
+struct Reading {
+    under_way: Option<JoinHandle<Result<Draft<Prepared>>>>,
+    /// Whether the file may have changed since.
+    again: bool,
 }
 
-impl Balancer {
-    /// Follows another configuration; one that cannot be followed changes nothing.
-    async fn reconfigure(&mut self, configuration: Configuration) -> Result<usize> {
-        self.daemon.check(&configuration).await?;
-        let next = self.layer7.prepare(&configuration.model)?;
-        self.configuration = configuration;
-        // First the sockets, then the packets for them.
-        let served = self.layer7.follow(next, &mut self.daemon);
-        let followed = self.follow().await;
-        self.note_health(&[]);
-        served.and(followed)
-    }
-
-    /// Has the data path follow the configuration, and what is left of listeners that are gone.
-    async fn follow(&mut self) -> Result<usize> {
-        let model = self.layer7.with_ending(&self.configuration.model);
-        let changes = self.daemon.reconfigure(&Configuration { model, ..self.configuration.clone() }).await;
-        self.layer7.seat(&self.daemon);
-        changes
-    }
-
-    async fn refresh(&mut self) {
-        self.daemon.flush_session_log();
-        warn(self.daemon.refresh().await);
-        if self.layer7.has_ended() {
-            warn(self.follow().await.map(drop));
+impl Reading {
+    /// Begins to read the file, now or when it has been read.
+    fn begin(&mut self, engine: &Engine<Daemon, Layer7>, file: &Path) {
+        self.again = self.under_way.is_some();
+        if !self.again {
+            let (drafter, file) = (engine.drafter(), file.to_owned());
+            self.under_way = Some(spawn_blocking(move || read(drafter, &file)));
         }
     }
 
-    fn note_health(&mut self, news: &[Target]) {
-        warn(self.daemon.note_health(news));
-        self.layer7.note_health(|pool, member| self.daemon.verdict(pool, member));
+    /// Reads it again if that was asked for meanwhile.
+    fn begin_again(&mut self, engine: &Engine<Daemon, Layer7>, file: &Path) {
+        if self.again {
+            self.begin(engine, file);
+        }
+    }
+
+    /// What was read, once it is. Nothing is lost if the future is dropped.
+    async fn next(&mut self) -> Result<Draft<Prepared>> {
+        let Some(task) = &mut self.under_way else { return std::future::pending().await };
+        let read = task.await;
+        self.under_way = None;
+        read.context("reading broke off")?
     }
 }
 
-/// Reads the file again and follows it. A bad one changes nothing.
-async fn apply_file(balancer: &mut Balancer, options: &Options) {
-    let applied = match config::load(&options.config) {
-        Ok(configuration) => balancer.reconfigure(configuration).await,
-        Err(errors) => Err(errors.into()),
+fn read(drafter: Drafter<Making>, file: &Path) -> Result<Draft<Prepared>> {
+    Ok(drafter.draft(desired(config::load(file, &capacity())?))?)
+}
+
+/// Follows the file. A bad one changes nothing.
+async fn follow(engine: &mut Engine<Daemon, Layer7>, draft: Result<Draft<Prepared>>, file: &Path) {
+    let applied = match draft {
+        Ok(draft) => engine.change(draft).await.map_err(Into::into),
+        Err(error) => Err(error),
     };
     match applied {
-        Ok(1) => eprintln!("evenkeel: {} applied, 1 change", options.config.display()),
-        Ok(changes) => eprintln!("evenkeel: {} applied, {changes} changes", options.config.display()),
-        Err(error) => eprintln!("evenkeel: {} not applied: {error:#}", options.config.display()),
+        Ok(1) => eprintln!("evenkeel: {} applied, 1 change", file.display()),
+        Ok(changes) => eprintln!("evenkeel: {} applied, {changes} changes", file.display()),
+        Err(error) => eprintln!("evenkeel: {} not applied: {error:#}", file.display()),
     }
 }
 
-fn warn(result: Result<()>) {
+fn warn<E: Into<anyhow::Error>>(result: Result<(), E>) {
     if let Err(error) = result {
+        let error: anyhow::Error = error.into();
         tracing::warn!("{error:#}");
     }
 }

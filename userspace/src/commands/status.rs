@@ -7,9 +7,10 @@ use comfy_table::Table;
 use evenkeel::{
     dataplane::{
         network::{self, interfaces},
-        report::{InterfaceRow, MemberHealth, MemberState, Pool, Ports, Status, pools_and_listeners},
+        report::{InterfaceRow, MemberHealth, MemberState, Pool, Ports, pools_and_listeners},
         tables::Tables,
-        traffic::{self, Traffic},
+        totals::{Status, load_balancers},
+        traffic::Traffic,
     },
     l7::metrics::{ListenerRow, MemberRow, Report, endpoint},
 };
@@ -29,7 +30,7 @@ pub fn run(options: &View) -> Result<()> {
     });
     let rows = http.iter().flatten();
     let more = rows.flat_map(|row| row.pools.iter().map(|pool| (row.load_balancer.as_str(), pool.as_str())));
-    let load_balancers = traffic::load_balancers(&listeners, &pools, more);
+    let load_balancers = load_balancers(&listeners, &pools, more);
     let status = Status { load_balancers, pools, listeners, interfaces: interfaces(&tables)?, ports };
     match options.output {
         Format::Json => json(&Answer { status, http }),

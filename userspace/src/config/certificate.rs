@@ -1,7 +1,6 @@
 //! `[[certificate]]`, and the files that it names.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -9,65 +8,60 @@ use std::{
     time::SystemTime,
 };
 
-use super::{
-    document::{Shape, Table, Value},
-    scalar,
-};
-use crate::{
-    l7::tls,
-    model::tls::{Authorities, ServerCertificate},
+use model::{
+    object::{Certificate, Material},
+    tls::{Authorities, ServerCertificate},
 };
 
-const CERTIFICATE: Shape = Shape { path: "certificate", keys: &["name", "certificate", "key", "ocsp", "ca"] };
+use super::{
+    document::{Shape, Table, Value},
+    draft::Draft,
+    meta,
+};
+use crate::pki::{self, PkiError};
+
+const CERTIFICATE: Shape =
+    Shape { path: "certificate", keys: &["name", "certificate", "key", "ocsp", "ca", "description", "tags"] };
 
 /// Bytes of a PEM file that are read at most; the system's whole list of authorities has a quarter of it.
 const MOST: u64 = 1 << 20;
 
-/// What the certificates' tables and files say.
-#[derive(Default)]
-pub(super) struct Certificates {
-    servers: BTreeMap<String, Arc<ServerCertificate>>,
-    authorities: BTreeMap<String, Arc<Authorities>>,
-    /// Lines of all names, also of those that something is wrong with.
-    names: HashMap<String, usize>,
-}
-
 /// Reads the tables and the files; their paths begin at `directory`.
-pub(super) fn read(file: &Table<'_>, directory: &Path) -> Certificates {
-    let mut read = Certificates::default();
+pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, directory: &Path) {
     for table in file.tables("certificate", &CERTIFICATE) {
-        let name = scalar::unique_name(&table, &mut read.names);
-        if let Some(ca) = table.get("ca") {
-            for value in ["certificate", "key", "ocsp"].into_iter().filter_map(|key| table.get(key)) {
-                value.refuse("a CA has \"ca\" alone; leave this out, or \"ca\" if it is a server's");
-            }
-            let authorities = Named::open(ca, directory).and_then(|pem| {
-                pem.refuse(tls::authorities(name.as_deref().unwrap_or_default(), &pem.bytes))
-            });
-            read.authorities.extend(name.zip(authorities.map(Arc::new)));
-        } else {
-            let server = server(&table, name.as_deref().unwrap_or_default(), directory);
-            read.servers.extend(name.zip(server.map(Arc::new)));
-        }
+        let named = draft.certificates.take(&table, &[]);
+        draft.places.stand(named.id, &table);
+        let meta = meta::read(&table, named.name);
+        let material = match table.get("ca") {
+            Some(ca) => authorities(&table, ca, directory).map(|ca| Material::Authorities(Arc::new(ca))),
+            None => server(&table, directory).map(|server| Material::Server(Arc::new(server))),
+        };
+        let certificate = material.map(|material| (named.id, Arc::new(Certificate { meta, material })));
+        draft.objects.certificates.extend(certificate);
     }
-    read
 }
 
-fn server(table: &Table<'_>, name: &str, directory: &Path) -> Option<ServerCertificate> {
+fn authorities(table: &Table<'_>, ca: Value<'_>, directory: &Path) -> Option<Authorities> {
+    let reason = "a CA has \"ca\" alone; leave this out, or \"ca\" if it is a server's";
+    table.refuse_each(&["certificate", "key", "ocsp"], reason);
+    Named::open(ca, directory).and_then(|pem| pem.refuse(pki::authorities(&pem.bytes)))
+}
+
+fn server(table: &Table<'_>, directory: &Path) -> Option<ServerCertificate> {
     if table.get("certificate").is_none() && table.get("key").is_none() {
         table.refuse("has neither \"certificate\" and \"key\", which a server needs, nor \"ca\"");
         return None;
     }
     let certificate = table.require("certificate").and_then(|value| Named::open(value, directory));
     let key = table.require("key").and_then(|value| Named::open(value, directory));
-    let chain = certificate.as_ref().and_then(|pem| pem.refuse(tls::certificates(&pem.bytes)));
-    let keys = key.as_ref().and_then(|pem| pem.refuse(tls::private_keys(&pem.bytes)));
+    let chain = certificate.as_ref().and_then(|pem| pem.refuse(pki::certificates(&pem.bytes)));
+    let keys = key.as_ref().and_then(|pem| pem.refuse(pki::private_keys(&pem.bytes)));
     let staple = table.get("ocsp").map(|value| Named::open(value, directory));
     let chain = chain?;
-    let server = certificate?.refuse(tls::server(name, &chain, &keys?))?;
+    let server = certificate?.refuse(pki::server(&chain, &keys?))?;
     let Some(staple) = staple else { return Some(server) };
     let staple = staple?;
-    let response = staple.refuse(tls::staple(&staple.bytes, &chain))?;
+    let response = staple.refuse(pki::staple(&staple.bytes, &chain))?;
     if !response.is_current(SystemTime::now()) {
         tracing::warn!("{:?} is out of date, so clients are not given it; fetch a new one", staple.path);
     }
@@ -94,8 +88,8 @@ impl<'a> Named<'a> {
     }
 
     /// Reports what is wrong with what the file holds.
-    fn refuse<T>(&self, found: anyhow::Result<T>) -> Option<T> {
-        found.map_err(|error| self.value.refuse(format!("{:?}: {error:#}", self.path))).ok()
+    fn refuse<T>(&self, found: Result<T, PkiError>) -> Option<T> {
+        found.map_err(|error| self.value.refuse(format!("{:?}: {error}", self.path))).ok()
     }
 }
 
@@ -112,38 +106,4 @@ fn contents(path: &Path) -> Result<Vec<u8>, String> {
         return Err("larger than 1 MiB, so no file of certificates; name another".into());
     }
     Ok(bytes)
-}
-
-impl Certificates {
-    /// The server's certificate that a value names; reported if there is none.
-    pub(super) fn server(&self, value: Value<'_>) -> Option<Arc<ServerCertificate>> {
-        let name = value.string()?;
-        let found = self.servers.get(name);
-        if found.is_none() {
-            let ca = "is a CA, which no server can use; name one with \"certificate\" and \"key\"";
-            self.refuse(value, name, self.authorities.contains_key(name).then_some(ca));
-        }
-        found.cloned()
-    }
-
-    /// The authorities that a value names; reported if there are none.
-    pub(super) fn authorities(&self, value: Value<'_>) -> Option<Arc<Authorities>> {
-        let name = value.string()?;
-        let found = self.authorities.get(name);
-        if found.is_none() {
-            let server = "is a server's certificate, which can issue none; name one with \"ca\"";
-            self.refuse(value, name, self.servers.contains_key(name).then_some(server));
-        }
-        found.cloned()
-    }
-
-    fn refuse(&self, value: Value<'_>, name: &str, other_kind: Option<&str>) {
-        if let Some(reason) = other_kind {
-            value.refuse(format!("certificate {name:?} {reason}"));
-        } else if !self.names.contains_key(name) {
-            value.refuse(format!(
-                "no certificate is named {name:?}; write [[certificate]] with this name, or name another"
-            ));
-        }
-    }
 }

@@ -2,8 +2,9 @@
 //!
 //! Not serde, because that stops at the first problem.
 
-use std::ops::RangeInclusive;
+use std::{fmt::Display, ops::RangeInclusive};
 
+use model::{invalid::Invalid, value::Number};
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
@@ -83,14 +84,34 @@ impl<'a> Table<'a> {
         first
     }
 
+    /// The value at a path of keys, such as `redirect.listener`, if it is there.
+    pub(super) fn find(&self, path: &'static str) -> Option<Value<'a>> {
+        let mut keys = path.split('.');
+        let first = self.entries.get(keys.next()?)?;
+        let value = keys.try_fold(first, |value, key| value.get_ref().as_table()?.get(key))?;
+        Some(Value { shape: self.shape, key: path, value, report: self.report })
+    }
+
     /// Reports a problem with the table as a whole.
-    pub(super) fn refuse(&self, reason: impl Into<String>) {
+    pub(super) fn refuse(&self, reason: impl Display) {
         self.report.add(self.offset, self.shape.path.into(), reason);
     }
 
     /// Reports a problem with a key that is not there.
-    pub(super) fn refuse_key(&self, key: &str, reason: impl Into<String>) {
+    pub(super) fn refuse_key(&self, key: &str, reason: impl Display) {
         self.report.add(self.offset, self.shape.key(key), reason);
+    }
+
+    /// Reports each of these keys that is there.
+    pub(super) fn refuse_each(&self, keys: &[&'static str], reason: &str) {
+        for value in keys.iter().filter_map(|&key| self.get(key)) {
+            value.refuse(reason);
+        }
+    }
+
+    /// Where it begins, in bytes; no two tables begin at the same place.
+    pub(super) fn offset(&self) -> usize {
+        self.offset
     }
 
     /// The line of its header.
@@ -130,7 +151,7 @@ pub(super) struct Value<'a> {
 
 impl<'a> Value<'a> {
     /// Reports a problem with it.
-    pub(super) fn refuse(&self, reason: impl Into<String>) {
+    pub(super) fn refuse(&self, reason: impl Display) {
         self.report.add(self.value.span().start, self.shape.key(self.key), reason);
     }
 
@@ -156,6 +177,16 @@ impl<'a> Value<'a> {
             self.refuse_type(wanted);
         }
         string
+    }
+
+    /// What `read` makes of a string; else reported.
+    pub(super) fn parse<T>(&self, wanted: &str, read: impl FnOnce(&str) -> Result<T, Invalid>) -> Option<T> {
+        read(self.quoted(wanted)?).map_err(|invalid| self.refuse(invalid)).ok()
+    }
+
+    /// A whole number of this kind; else reported.
+    pub(super) fn number<N: Number>(&self) -> Option<N> {
+        N::new(self.integer(N::WHAT, N::RANGE)?).ok()
     }
 
     /// A whole number in `range`, which `what` has to be in; else reported.
@@ -204,6 +235,15 @@ impl<'a> Value<'a> {
     /// As [`Value::list`]; a single string is a list of one.
     pub(super) fn string_or_list(&self) -> Vec<Value<'a>> {
         if self.value.get_ref().is_str() { vec![*self] } else { self.list() }
+    }
+
+    /// The keys and values of a table that may have any; anything else is reported.
+    pub(super) fn pairs(&self, wanted: &str) -> Vec<(&'a str, Value<'a>)> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            self.refuse_type(wanted);
+            return Vec::new();
+        };
+        entries.iter().map(|(key, value)| (&**key.get_ref(), Value { value, ..*self })).collect()
     }
 
     fn array(&self) -> Option<&'a DeArray<'a>> {

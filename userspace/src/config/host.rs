@@ -1,121 +1,93 @@
 //! `[host]`: interfaces, local addresses and their ports, room for sessions.
 
-use std::{collections::BTreeMap, net::IpAddr};
-
-use ipnet::{IpAddrRange, IpNet, Ipv4AddrRange, Ipv6AddrRange};
-use xdp_ebpf::abi::MAX_INTERFACES;
+use model::{
+    host::{
+        Host, Interface, LOCAL_PORTS, LocalAddresses, MAX_LOCAL_ADDRESSES, MAX_SESSIONS, overlap, port_range,
+    },
+    value::Network,
+};
 
 use super::{
     document::{Shape, Table, Value},
+    draft::Draft,
     scalar,
 };
-use crate::host::{Host, MAX_LOCAL_ADDRESSES};
 
 const HOST: Shape =
     Shape { path: "host", keys: &["interfaces", "local_addresses", "local_ports", "max_sessions"] };
 
-pub(super) fn read<'a>(file: &Table<'a>) -> (Host, LocalRanges<'a>) {
+/// What the host's table says; at most `most` interfaces.
+pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> Host {
     let mut host = Host {
         interfaces: Vec::new(),
-        local_addresses: Vec::new(),
-        local_ports: 1024..=65_535,
-        max_sessions: 1 << 20,
+        local_addresses: LocalAddresses::default(),
+        local_ports: LOCAL_PORTS,
+        max_sessions: MAX_SESSIONS,
     };
-    let mut ranges = LocalRanges::default();
     if file.get("host").is_none() {
         file.refuse_key("host", "missing; write [host] with interfaces and local_addresses");
     }
-    let Some(table) = file.table("host", &HOST) else { return (host, ranges) };
+    let Some(table) = file.table("host", &HOST) else { return host };
     if let Some(value) = table.require("interfaces") {
-        host.interfaces = interfaces(value);
+        host.interfaces = interfaces(value, most);
     }
     if let Some(value) = table.require("local_addresses") {
-        ranges = local_ranges(value);
-        host.local_addresses = ranges.addresses();
+        host.local_addresses = local_addresses(&table, value, draft);
     }
-    if let Some(ports) = table.get("local_ports").and_then(scalar::port_range) {
+    let wanted = "a range of ports in quotes, such as \"1024-65535\"";
+    if let Some(ports) = table.get("local_ports").and_then(|value| value.parse(wanted, port_range)) {
         host.local_ports = ports;
     }
-    let sessions = table.get("max_sessions");
-    if let Some(sessions) = sessions.and_then(|v| v.integer("a number of sessions", 1024..=16_777_216)) {
+    if let Some(sessions) = table.get("max_sessions").and_then(|value| value.number()) {
         host.max_sessions = sessions;
     }
-    (host, ranges)
+    host
 }
 
-fn interfaces(list: Value<'_>) -> Vec<String> {
+fn interfaces(list: Value<'_>, most: usize) -> Vec<Interface> {
     let mut names = Vec::new();
     for value in list.list() {
-        let Some(name) = scalar::interface(value) else { continue };
+        let Some(name) = scalar::text(value, Interface::new) else { continue };
         if names.contains(&name) {
-            value.refuse(format!("{name:?} is in the list already; name each interface once"));
+            value.refuse(format!("{:?} is in the list already; name each interface once", name.as_str()));
         } else {
             names.push(name);
         }
     }
-    if names.len() > MAX_INTERFACES as usize {
-        list.refuse(format!("{} interfaces; use at most {MAX_INTERFACES}", names.len()));
+    if names.len() > most {
+        list.refuse(format!("{} interfaces; use at most {most}", names.len()));
     }
     names
 }
 
-fn local_ranges<'a>(list: Value<'a>) -> LocalRanges<'a> {
-    let mut ranges = LocalRanges::default();
-    let mut total = 0;
-    for value in list.list() {
-        let Some(range) = scalar::local_range(value) else { continue };
-        if let Some((other, at)) = ranges.overlapping(range) {
-            let line = at.line();
-            value.refuse(format!("{range} overlaps {other} on line {line}; give each local address once"));
+fn local_addresses<'a>(table: &Table<'a>, list: Value<'a>, draft: &mut Draft<'a>) -> LocalAddresses {
+    let mut ranges: Vec<(Network, Value<'a>)> = Vec::new();
+    let values = list.list();
+    draft.lacks_local_addresses = values.is_empty();
+    for value in values {
+        let Some(range) = scalar::local_range(value) else {
+            draft.lacks_local_addresses = true;
             continue;
+        };
+        // More than these are too many anyway.
+        let mut others = ranges.iter().take(MAX_LOCAL_ADDRESSES as usize);
+        match others.find(|(other, _)| overlap(*other, range).is_some()) {
+            Some((other, at)) => value.refuse(format!(
+                "{range} overlaps {other} on line {}; give each local address once",
+                at.line()
+            )),
+            None => ranges.push((range, value)),
         }
-        let addresses = 1u64.checked_shl((range.max_prefix_len() - range.prefix_len()).into());
-        total = addresses.map_or(u64::MAX, |addresses| addresses.saturating_add(total));
-        ranges.0.insert(range.network(), (range, value));
     }
-    if total > u64::from(MAX_LOCAL_ADDRESSES) {
-        let total = if total > 1 << 32 { "more than 2³²".to_owned() } else { total.to_string() };
-        list.refuse(format!(
-            "{total} addresses in all; use at most {MAX_LOCAL_ADDRESSES}, such as one /24, or one /120 of IPv6"
-        ));
-    }
-    ranges
-}
-
-/// The ranges of local addresses, none overlapping another, by their first address, with their places in the file.
-#[derive(Default)]
-pub(super) struct LocalRanges<'a>(BTreeMap<IpAddr, (IpNet, Value<'a>)>);
-
-impl<'a> LocalRanges<'a> {
-    /// The range that this one has an address in common with.
-    pub(super) fn overlapping(&self, range: IpNet) -> Option<&(IpNet, Value<'a>)> {
-        // None overlaps another, so the one that begins last before the end also ends last.
-        let (_, last) = self.0.range(..=range.broadcast()).next_back()?;
-        (last.0.broadcast() >= range.network()).then_some(last)
-    }
-
-    /// Every address with the place of its range, ascending; too many ranges' or too large ranges' only in part.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (IpAddr, Value<'a>)> {
-        self.0
-            .values()
-            .flat_map(|(range, value)| every_address(*range).map(move |address| (address, *value)))
-            .take(MAX_LOCAL_ADDRESSES as usize)
-    }
-
-    /// Whether there are some, and none of the family of `address`.
-    pub(super) fn lack_family_of(&self, address: IpAddr) -> bool {
-        !self.0.is_empty() && self.0.keys().all(|local| local.is_ipv4() != address.is_ipv4())
-    }
-
-    fn addresses(&self) -> Vec<IpAddr> {
-        self.iter().map(|(address, _)| address).collect()
-    }
-}
-
-/// The first and the last too, which the ranges of `ipnet` leave out for IPv4.
-fn every_address(range: IpNet) -> IpAddrRange {
-    match range {
-        IpNet::V4(range) => Ipv4AddrRange::new(range.network(), range.broadcast()).into(),
-        IpNet::V6(range) => Ipv6AddrRange::new(range.network(), range.broadcast()).into(),
+    match LocalAddresses::new(ranges.iter().map(|&(range, _)| range)) {
+        Ok(addresses) => {
+            ranges.sort_by_key(|&(range, _)| range);
+            draft.places.host(table, ranges.into_iter().map(|(_, value)| value).collect());
+            addresses
+        }
+        Err(invalid) => {
+            list.refuse(invalid);
+            LocalAddresses::default()
+        }
     }
 }

@@ -1,33 +1,38 @@
-//! The configuration file: TOML, read and checked, becomes host settings, timeouts and a model.
+//! The configuration file: TOML, read and checked, becomes host settings, timeouts and objects.
 //!
 //! ```text
-//! document   the file as tables and values that know their key and line
-//!   → scalar   one value: a name, a port, an address, a duration
-//!   → host, timeouts, certificate, pool, health, load_balancer, limits, http, tls, policy, rule, picking   one kind
-//!     of table each
-//!   → collision   no address has two roles
-//!   → room        the maps can take it, and changes of it
+//! document   the file as tables and values that know their key and line   (problem: what is wrong with them)
+//!   → scalar   one value: a name, a time, an address, a word
+//!   → names, places   what objects are called, and where they stand
+//!   → draft    what has been read so far
+//!   → host, timeouts, certificate, server_group, pool, load_balancer   one kind of table each, in this order: none
+//!     refers to a later one   (meta, health, tls, http, edge, access, picking, rule, policy, listener: parts of them)
 //! ```
 //!
-//! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them. What was
-//! read is thrown away if there was any. Next: `model`, then `plan`.
+//! Every problem goes into a `problem::Report` and reading goes on, so that one run finds all of them: what cannot be read
+//! has a stand-in, and what follows from that is not told. Then [`model::check`] finds what is wrong between objects. What
+//! was read is thrown away if there was any problem.
 
+mod access;
 mod certificate;
-mod collision;
 mod document;
+mod draft;
 mod edge;
 mod health;
 mod host;
 mod http;
-mod limits;
+mod listener;
 mod load_balancer;
+mod meta;
+mod names;
 mod picking;
+mod places;
 mod policy;
 mod pool;
 mod problem;
-mod room;
 mod rule;
 mod scalar;
+mod server_group;
 #[cfg(test)]
 mod tests;
 mod timeouts;
@@ -35,16 +40,19 @@ mod tls;
 
 use std::{collections::HashSet, fs, ops::Range, path::Path};
 
+use model::{
+    capacity::Capacity,
+    check::{Surroundings, check},
+    host::{Host, Timeouts},
+    object::Objects,
+};
 use toml::de::DeTable;
 
 pub use self::problem::{ConfigErrors, Problem};
 use self::{
     document::{Shape, Table},
+    draft::Draft,
     problem::Report,
-};
-use crate::{
-    host::{Host, Timeouts},
-    model::Model,
 };
 
 /// All that one file says.
@@ -54,25 +62,26 @@ pub struct Configuration {
     pub host: Host,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
-    /// The load balancers and pools.
-    pub model: Model,
+    /// The load balancers, pools and all that they refer to.
+    pub objects: Objects,
 }
 
 /// Characters that are shown of what is not TOML.
 const SHOWN: usize = 40;
 
-const FILE: Shape = Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "pool"] };
+const FILE: Shape =
+    Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "server_group", "pool"] };
 
-/// Reads and checks a file.
+/// Reads and checks a file, for a host that has room for so much.
 ///
 /// # Errors
 /// The file cannot be read or is not UTF-8, or what [`parse`] finds.
-pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
+pub fn load(path: &Path, capacity: &Capacity) -> Result<Configuration, ConfigErrors> {
     let name = path.display().to_string();
     let bytes = fs::read(path)
         .map_err(|error| ConfigErrors::whole_file(&name, format!("cannot be read: {error}")))?;
     match str::from_utf8(&bytes) {
-        Ok(text) => parse_in(path.parent().unwrap_or(Path::new("")), &name, text),
+        Ok(text) => parse_in(path.parent().unwrap_or(Path::new("")), &name, text, capacity),
         Err(error) => {
             let report = Report::new(&bytes);
             report.add(error.valid_up_to(), String::new(), "not UTF-8; save the file in that encoding");
@@ -86,11 +95,16 @@ pub fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
 ///
 /// # Errors
 /// All problems, by line; if the text is not TOML, the lines on which it is not.
-pub fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
-    parse_in(Path::new(""), file_name, text)
+pub fn parse(file_name: &str, text: &str, capacity: &Capacity) -> Result<Configuration, ConfigErrors> {
+    parse_in(Path::new(""), file_name, text, capacity)
 }
 
-fn parse_in(directory: &Path, file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
+fn parse_in(
+    directory: &Path,
+    file_name: &str,
+    text: &str,
+    capacity: &Capacity,
+) -> Result<Configuration, ConfigErrors> {
     let report = Report::new(text.as_bytes());
     let (document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
@@ -104,7 +118,7 @@ fn parse_in(directory: &Path, file_name: &str, text: &str) -> Result<Configurati
         }
         return Err(report.into_errors(file_name));
     }
-    let configuration = read(&Table::new(&FILE, document.get_ref(), 0, &report), directory);
+    let configuration = read(&Table::new(&FILE, document.get_ref(), 0, &report), directory, capacity);
     if report.is_empty() { Ok(configuration) } else { Err(report.into_errors(file_name)) }
 }
 
@@ -120,17 +134,21 @@ fn at(text: &str, span: Range<usize>) -> String {
 }
 
 /// What could be read; complete if nothing was reported.
-fn read(file: &Table<'_>, directory: &Path) -> Configuration {
-    let (host, locals) = host::read(file);
+fn read(file: &Table<'_>, directory: &Path, capacity: &Capacity) -> Configuration {
+    let mut draft = Draft::new(*file);
+    let host = host::read(file, &mut draft, capacity.interfaces);
     let timeouts = timeouts::read(file);
-    let certificates = certificate::read(file, directory);
-    let pools = pool::read(file, &certificates);
-    let balancers = load_balancer::read(file, &pools, &certificates, &locals);
-    collision::check(&locals, &balancers.vips, &pools.member_addresses);
-    let vips = balancers.vips.keys().copied().collect();
-    Configuration {
-        host,
-        timeouts,
-        model: Model { vips, listeners: balancers.listeners, pools: pools.pools },
-    }
+    certificate::read(file, &mut draft, directory);
+    server_group::read(file, &mut draft);
+    pool::read(file, &mut draft);
+    load_balancer::read(file, &mut draft);
+    let surroundings = Surroundings {
+        local_addresses: &host.local_addresses,
+        capacity,
+        unread: &draft.unread(),
+        order: &draft.places.order(),
+        before: None,
+    };
+    draft.places.report(&check(&draft.objects, &surroundings));
+    Configuration { host, timeouts, objects: draft.objects }
 }

@@ -58,6 +58,7 @@ pub(super) struct Report {
 }
 
 impl Report {
+    /// With none, for this text.
     pub(super) fn new(text: &[u8]) -> Self {
         let newlines = text.iter().enumerate().filter(|&(_, &byte)| byte == b'\n').map(|(offset, _)| offset);
         Self { newlines: newlines.collect(), problems: RefCell::default() }
@@ -68,11 +69,12 @@ impl Report {
         self.newlines.partition_point(|&newline| newline < offset) + 1
     }
 
-    pub(super) fn add(&self, offset: usize, key: String, reason: impl Into<String>) {
+    pub(super) fn add(&self, offset: usize, key: String, reason: impl fmt::Display) {
         let line = Some(self.line(offset));
-        self.problems.borrow_mut().push(Problem { line, key, reason: reason.into() });
+        self.problems.borrow_mut().push(Problem { line, key, reason: reason.to_string() });
     }
 
+    /// Whether nothing is wrong so far.
     pub(super) fn is_empty(&self) -> bool {
         self.problems.borrow().is_empty()
     }

@@ -1,12 +1,11 @@
 //! `[timeouts]`: how long a session may rest in each state.
 
-use std::time::Duration;
+use model::host::Timeouts;
 
 use super::{
     document::{Shape, Table},
-    scalar,
+    scalar::set,
 };
-use crate::host::Timeouts;
 
 const TIMEOUTS: Shape = Shape {
     path: "timeouts",
@@ -16,17 +15,12 @@ const TIMEOUTS: Shape = Shape {
 pub(super) fn read(file: &Table<'_>) -> Timeouts {
     let mut timeouts = Timeouts::default();
     let Some(table) = file.table("timeouts", &TIMEOUTS) else { return timeouts };
-    let set = |timeout: &mut Duration, key| {
-        if let Some(duration) = table.get(key).and_then(scalar::duration) {
-            *timeout = duration;
-        }
-    };
-    set(&mut timeouts.syn_recv, "syn_recv");
-    set(&mut timeouts.fin_wait, "fin_wait");
-    set(&mut timeouts.time_wait, "time_wait");
-    set(&mut timeouts.close, "close");
-    set(&mut timeouts.close_wait, "close_wait");
-    set(&mut timeouts.last_ack, "last_ack");
-    set(&mut timeouts.udp_one_way, "udp_one_way");
+    set(&table, "syn_recv", &mut timeouts.syn_recv);
+    set(&table, "fin_wait", &mut timeouts.fin_wait);
+    set(&table, "time_wait", &mut timeouts.time_wait);
+    set(&table, "close", &mut timeouts.close);
+    set(&table, "close_wait", &mut timeouts.close_wait);
+    set(&table, "last_ack", &mut timeouts.last_ack);
+    set(&table, "udp_one_way", &mut timeouts.udp_one_way);
     timeouts
 }

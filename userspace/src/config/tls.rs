@@ -1,96 +1,98 @@
-//! What an HTTPS listener and a pool of HTTPS members say of TLS.
+//! What an HTTPS listener says of TLS, and who speaks it to members.
 
-use std::{net::Ipv4Addr, sync::Arc};
+use std::sync::Arc;
+
+use model::{
+    object::{CertificateId, ListenerId, Material, Tls},
+    tls::{Authorities, MemberTls, MemberTrust, TlsPolicy},
+    value::DnsName,
+};
 
 use super::{
-    certificate::Certificates,
     document::{Shape, Table, Value},
+    draft::Draft,
+    names::unknown,
+    scalar,
 };
-use crate::{
-    l7,
-    model::tls::{MemberTls, MemberTrust, ServerCertificate, Tls, TlsPolicy},
-};
+use crate::pki;
 
 /// Keys of `[[load_balancer.listener]]` that only HTTPS listeners have.
 pub(super) const LISTENER_KEYS: [&str; 5] =
     ["http2", "certificates", "default_certificate", "client_ca", "tls_policy"];
 
-const MEMBERS: Shape = Shape { path: "pool.tls", keys: &["server_name", "ca", "verify"] };
+const MEMBER_KEYS: &[&str] = &["server_name", "ca", "verify"];
+/// Of a pool.
+pub(super) const POOL: Shape = Shape { path: "pool.tls", keys: MEMBER_KEYS };
+/// Of the check of a server group.
+pub(super) const CHECK: Shape = Shape { path: "server_group.health.tls", keys: MEMBER_KEYS };
 
 /// TLS of the HTTPS listener in this table.
-pub(super) fn listener(table: &Table<'_>, known: &Certificates) -> Option<Tls> {
-    let certificates = table.require("certificates").map(|value| certificates(value, known));
-    let client_ca = table.get("client_ca").map(|value| known.authorities(value));
-    let policy = table.get("tls_policy").map(policy);
-    let http2 = table.get("http2").map(|value| value.boolean());
-    let default = table.get("default_certificate").map(|value| known.server(value).zip(Some(value)));
-    let certificates = certificates?.into_iter().collect::<Option<Vec<_>>>()?;
-    let default_certificate = match default {
-        Some(default) => among(&certificates, default?)?,
-        None => Arc::clone(certificates.first()?),
+pub(super) fn listener<'a>(table: &Table<'a>, id: ListenerId, draft: &mut Draft<'a>) -> Tls {
+    let known = &draft.certificates;
+    let (mut certificates, values): (Vec<_>, Vec<_>) = match table.require("certificates") {
+        Some(value) => certificates(value, draft).into_iter().unzip(),
+        None => Default::default(),
     };
-    let tls = Tls {
-        http2: http2.unwrap_or(Some(true))?,
+    let default = table.get("default_certificate").and_then(|value| known.refer(value));
+    let client_ca = table.get("client_ca").map(|value| known.refer(value).unwrap_or_else(unknown));
+    let http2 = table.get("http2").and_then(|value| value.boolean()).unwrap_or(true);
+    let policies = TlsPolicy::ALL.map(|policy| (policy.name(), policy));
+    let policy = match table.get("tls_policy") {
+        Some(value) => scalar::word(value, "is no TLS policy", &policies),
+        None => Some(TlsPolicy::default()),
+    };
+    if let Some(policy) = policy {
+        refuse_weak(table, &certificates, policy, draft);
+    }
+    // What is not known is not in the list, which is no fault of the default's.
+    let is_whole = !certificates.is_empty() && !certificates.contains(&unknown());
+    let first = certificates.first().copied().unwrap_or_else(unknown);
+    if certificates.is_empty() {
+        certificates.push(first);
+    }
+    draft.places.list(id, "certificates", values);
+    Tls {
+        http2,
         certificates,
-        default_certificate,
-        client_ca: client_ca.map_or(Some(None), |found| found.map(Some))?,
-        policy: policy.unwrap_or(Some(TlsPolicy::default()))?,
-    };
-    if let Err(error) = l7::tls::Profile::new(&tls) {
-        table.refuse_key("certificates", format!("{error:#}"));
-        return None;
+        default_certificate: default.filter(|_| is_whole).unwrap_or(first),
+        client_ca,
+        policy: policy.unwrap_or_default(),
     }
-    Some(tls)
 }
 
-fn certificates(value: Value<'_>, known: &Certificates) -> Vec<Option<Arc<ServerCertificate>>> {
-    let mut seen = Vec::new();
-    let each = value.string_or_list().into_iter().map(|value| {
-        let name = value.string()?;
-        if seen.contains(&name) {
-            value.refuse(format!("{name:?} is in the list already; name each certificate once"));
+fn certificates<'a>(value: Value<'a>, draft: &Draft<'a>) -> Vec<(CertificateId, Value<'a>)> {
+    let each = value.string_or_list().into_iter();
+    each.map(|value| (draft.certificates.refer(value).unwrap_or_else(unknown), value)).collect()
+}
+
+/// Reports certificates that no handshake under this policy can present.
+fn refuse_weak(table: &Table<'_>, certificates: &[CertificateId], policy: TlsPolicy, draft: &mut Draft<'_>) {
+    for id in certificates {
+        let Some(certificate) = draft.objects.certificates.get(id) else { continue };
+        let Material::Server(server) = &certificate.material else { continue };
+        let weak = draft.too_weak.entry((*id, pki::security_level(policy)));
+        let weak = weak.or_insert_with(|| Some(pki::presentable(server, policy).err()?.to_string()));
+        if let Some(error) = weak {
+            let (name, policy) = (certificate.meta.name.as_str(), policy.name());
+            table.refuse_key(
+                "certificates",
+                format!("certificate {name:?} does not go with policy {policy:?}: {error}"),
+            );
         }
-        seen.push(name);
-        known.server(value)
-    });
-    each.collect()
-}
-
-fn among(
-    certificates: &[Arc<ServerCertificate>],
-    (default, value): (Arc<ServerCertificate>, Value<'_>),
-) -> Option<Arc<ServerCertificate>> {
-    if !certificates.contains(&default) {
-        value.refuse(format!(
-            "{:?} is not in \"certificates\"; add it there, or name one of them",
-            default.name
-        ));
-        return None;
     }
-    Some(default)
 }
 
-fn policy(value: Value<'_>) -> Option<TlsPolicy> {
-    let text = value.string()?;
-    let policy = TlsPolicy::ALL.into_iter().find(|policy| policy.name() == text);
-    if policy.is_none() {
-        let names = TlsPolicy::ALL.map(|policy| format!("{:?}", policy.name()));
-        value.refuse(format!("{text:?} is no TLS policy; use one of {}", names.join(", ")));
-    }
-    policy
-}
-
-/// TLS towards the members of the pool in this table, which speak it.
-pub(super) fn members(pool: &Table<'_>, known: &Certificates) -> Option<MemberTls> {
-    let table = pool.table("tls", &MEMBERS);
-    if table.is_none() && pool.get("tls").is_some() {
+/// TLS towards members that speak it, as the `tls` in this table has it.
+pub(super) fn members(around: &Table<'_>, shape: &'static Shape, draft: &Draft<'_>) -> Option<MemberTls> {
+    let table = around.table("tls", shape);
+    if table.is_none() && around.get("tls").is_some() {
         return None;
     }
     let get = |key| table.and_then(|table| table.get(key));
     let ca = get("ca");
     let server_name = match get("server_name") {
-        Some(value) => domain(value)?,
-        None => String::new(),
+        Some(value) => Some(scalar::text(value, DnsName::new)?),
+        None => None,
     };
     let verify = match get("verify") {
         Some(value) => value.boolean()?,
@@ -100,46 +102,35 @@ pub(super) fn members(pool: &Table<'_>, known: &Certificates) -> Option<MemberTl
         if let Some(ca) = ca {
             ca.refuse("with verify = false no certificate is compared with it; leave one of the two out");
         }
-        return Some(MemberTls { server_name, verify: MemberTrust::Anyone });
-    }
-    if server_name.is_empty() {
-        let reason = "missing; give the name that the members' certificates are for, or verify = false in \
-                      pool.tls to trust whoever answers";
-        pool.refuse_key("tls.server_name", reason);
-        return None;
+        return Some(MemberTls::unverified(server_name));
     }
     let verify = match ca {
-        Some(value) => MemberTrust::Authorities(known.authorities(value)?),
+        Some(value) => MemberTrust::Authorities(authorities(value, draft)?),
         None => MemberTrust::System,
     };
-    let tls = MemberTls { server_name, verify };
-    if let (Err(error), Some(ca)) = (l7::tls::member::MemberTls::new(&tls), ca) {
-        ca.refuse(format!("{error:#}"));
-        return None;
-    }
-    Some(tls)
+    let tls = MemberTls::new(server_name, verify);
+    tls.map_err(|invalid| around.refuse_key("tls.server_name", invalid.to_string())).ok()
 }
 
-/// A name that a certificate can be for. An address cannot be asked for in TLS.
-fn domain(value: Value<'_>) -> Option<String> {
-    const LONGEST: usize = 253;
-    let text = value.string()?;
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-    };
-    if text.len() > LONGEST || !text.split('.').all(label) || text.parse::<Ipv4Addr>().is_ok() {
+/// The authorities that a value names, one of which is a root.
+fn authorities(value: Value<'_>, draft: &Draft<'_>) -> Option<Arc<Authorities>> {
+    let id = draft.certificates.refer(value)?;
+    let certificate = draft.objects.certificates.get(&id)?;
+    let name = certificate.meta.name.as_str();
+    let Material::Authorities(authorities) = &certificate.material else {
         value.refuse(format!(
-            "{text:?} is not a DNS name; use one such as \"backend.example\" that the members' certificates are for"
+            "certificate {name:?} is a server's certificate, which can issue none; name one with \"ca\""
         ));
         return None;
+    };
+    if let Err(error) = pki::roots(authorities) {
+        value.refuse(format!("certificate {name:?} {error}"));
+        return None;
     }
-    Some(text.to_ascii_lowercase())
+    Some(Arc::clone(authorities))
 }
 
-/// Reports the keys of members' TLS in a pool whose members do not speak it.
-pub(super) fn refuse_members(pool: &Table<'_>) {
-    if let Some(value) = pool.get("tls") {
-        value.refuse("only a pool with protocol = \"https\" has this");
-    }
+/// What takes the place of TLS towards members that could not be read.
+pub(super) const fn unread() -> MemberTls {
+    MemberTls::unverified(None)
 }

@@ -6,16 +6,16 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use anyhow::{Context, Result};
 use aya::maps::{
     MapData,
     lpm_trie::{Key, LpmTrie},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use model::{access::Access, value::Network};
 use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
 
 use super::wide::{narrow, wide};
-use crate::model::Access;
+use crate::dataplane::error::{Context, Result};
 
 /// Bits of a list's number, in front of every prefix.
 const LIST_BITS: u32 = 32;
@@ -71,7 +71,7 @@ impl AccessLists {
             // Without an allow list only `entries` allows anything.
             match used.get(number) {
                 Some(&ACCESS_ALLOW) => access.allow = None,
-                _ if spares_ipv4(access) => drop(access.deny.remove(&ALL_OF_IPV4)),
+                _ if spares_ipv4(access) => access.deny.retain(|network| network.get() != ALL_OF_IPV4),
                 _ => {}
             }
         }
@@ -96,7 +96,7 @@ impl AccessLists {
     /// # Errors
     /// The map is full or cannot be written; it is then as before.
     pub fn put(&mut self, trie: &mut Trie, access: &Access) -> Result<Pointer> {
-        if access.allow.is_none() && access.deny.is_empty() {
+        if access.is_open() {
             return Ok((ACCESS_OPEN, 0));
         }
         let number = self.next;
@@ -105,7 +105,7 @@ impl AccessLists {
                 remove(trie, number, access)?;
                 let full =
                     format!("ek_access: the lists of all listeners have more than {MAX_ACCESS} networks");
-                return Err(anyhow::Error::from(error).context(full));
+                return Err(error).context(full);
             }
         }
         self.lists.insert(number, access.clone());
@@ -140,14 +140,17 @@ fn default_of(access: &Access) -> u32 {
 
 /// Whether the list has one of `::/80` and all shorter prefixes: in the map, they include IPv4, which they do not mean.
 fn spares_ipv4(access: &Access) -> bool {
-    let includes = |network: &IpNet| matches!(network, IpNet::V6(network) if network.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()));
+    let includes = |network: &Network| {
+        let mapped = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped();
+        matches!(network.get(), IpNet::V6(network) if network.contains(&mapped))
+    };
     access.allow.iter().flatten().chain(&access.deny).any(includes)
 }
 
 /// A list as the map has it; one that spares IPv4 has an entry for that.
 fn entries(number: u32, access: &Access) -> impl Iterator<Item = (Key<AccessKey>, u32)> {
-    let allow = access.allow.iter().flatten().map(|network| (*network, ACCESS_ALLOW));
-    let listed = allow.chain(access.deny.iter().map(|network| (*network, ACCESS_DENY)));
+    let allow = access.allow.iter().flatten().map(|network| (network.get(), ACCESS_ALLOW));
+    let listed = allow.chain(access.deny.iter().map(|network| (network.get(), ACCESS_DENY)));
     let is_said = listed.clone().any(|(network, _)| network == ALL_OF_IPV4);
     let of_ipv4 = (spares_ipv4(access) && !is_said).then(|| (ALL_OF_IPV4, default_of(access)));
     listed.chain(of_ipv4).map(move |(network, value)| (key(number, network), value))
@@ -160,14 +163,13 @@ fn key(number: u32, network: IpNet) -> Key<AccessKey> {
 }
 
 /// The network of a key; `None` if its length cannot be.
-fn network(address: [u8; 16], length: u32) -> Option<IpNet> {
+fn network(address: [u8; 16], length: u32) -> Option<Network> {
     let length = length.checked_sub(LIST_BITS)?;
-    match (narrow(address), length.checked_sub(MAPPED_BITS)) {
-        (IpAddr::V4(address), Some(length)) => {
-            Some(Ipv4Net::new(address, length.try_into().ok()?).ok()?.into())
-        }
-        _ => Some(Ipv6Net::new(address.into(), length.try_into().ok()?).ok()?.into()),
-    }
+    let network = match (narrow(address), length.checked_sub(MAPPED_BITS)) {
+        (IpAddr::V4(address), Some(length)) => Ipv4Net::new(address, length.try_into().ok()?).ok()?.into(),
+        _ => Ipv6Net::new(address.into(), length.try_into().ok()?).ok()?.into(),
+    };
+    Network::new(network).ok()
 }
 
 /// Removes what there is of a list.

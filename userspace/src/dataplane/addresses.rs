@@ -3,7 +3,6 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
 use aya::Pod;
 use xdp_ebpf::{
     abi::{ADDRESS_LOCAL, ADDRESS_NONE, ADDRESS_VIP, AddressEntry, address_bucket},
@@ -12,6 +11,7 @@ use xdp_ebpf::{
 };
 
 use super::memory::Mapping;
+use crate::dataplane::error::{Result, unfit};
 
 /// Entries per bucket.
 pub const PER_BUCKET: u32 = 4;
@@ -70,7 +70,7 @@ impl Addresses {
             IpAddr::V6(address) => add(&self.v6, address.octets(), kind, index),
         };
         if !added {
-            bail!("no room for {address} in ek_address: four other addresses share its bucket");
+            unfit!("no room for {address} in ek_address: four other addresses share its bucket");
         }
         Ok(())
     }

@@ -2,62 +2,78 @@
 //! what points to them, a pool's new slots before the one store that switches to them. Next: `sweep`, whose passes
 //! say when removed entries may be reused.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result, ensure};
 use aya::{maps::PerCpuValues, util::nr_cpus};
+use model::{
+    object::PoolId,
+    plan::Change,
+    served::{self, ListenerKey},
+    value::Weight,
+};
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerStat, NAME_LEN, Pool, name_bytes,
+        ListenerStat, Pool, map, name_bytes,
     },
     shared::Shared,
 };
 use zerocopy::FromZeros;
 
 use super::{
+    error::{Context, Error, Result},
     health,
     registry::{
         NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
     },
+    room::{no_room, no_slots, slots},
     sweep::Census,
     tables::Tables,
 };
-use crate::{
-    model::{self, Change, ListenerKey},
-    schedule,
-};
+use crate::engine::standings::{MemberHealth, Standings};
 
 /// The maps and what they hold.
 pub struct Applier {
-    /// The maps.
-    pub tables: Tables,
-    /// Who has which index.
-    pub registry: Registry,
+    pub(super) tables: Tables,
+    pub(super) registry: Registry,
 }
 
 impl Applier {
-    /// Applies one step of a plan. The registry's model follows.
+    /// Applies one step of a plan. The registry follows. Of members, what `standings` know is put with them.
     ///
     /// # Errors
     /// A table is full; the step has then changed nothing that a packet sees. Or one cannot be written.
-    pub fn apply(&mut self, change: &Change) -> Result<()> {
+    pub fn apply(&mut self, change: &Change, standings: &Standings) -> Result<()> {
         match change {
-            Change::PutPool(name, pool) => self.put_pool(name, pool),
+            Change::PutPool(id, pool) => self.put_pool(*id, pool, standings),
             Change::AddVip(vip) => {
                 self.tables.addresses.add_vip(*vip)?;
-                self.registry.model.vips.insert(*vip);
+                self.registry.served.vips.insert(*vip);
                 Ok(())
             }
             Change::PutListener(key, listener) => self.put_listener(key, listener),
             Change::RemoveListener(key) => self.remove_listener(key),
             Change::RemoveVip(vip) => {
                 self.tables.addresses.remove(*vip);
-                self.registry.model.vips.remove(vip);
+                self.registry.served.vips.remove(vip);
                 Ok(())
             }
-            Change::RemovePool(name) => self.remove_pool(name),
+            Change::RemovePool(id) => self.remove_pool(*id),
         }
+    }
+
+    /// What the records say of the members' health: what an earlier process knew.
+    pub fn remembered(&self) -> Vec<(PoolId, SocketAddr, MemberHealth)> {
+        let ids: HashMap<u32, PoolId> = self.registry.pools.iter().map(|(id, index)| (index, *id)).collect();
+        let members = self.registry.backends.iter().filter_map(|((pool, member), index)| {
+            let record = self.tables.backend.get(index)?;
+            (record.state().get() == ENTRY_ACTIVE).then_some((
+                *ids.get(pool)?,
+                *member,
+                health::read(&record),
+            ))
+        });
+        members.collect()
     }
 
     /// A full sweep has gone by: blocks and indexes that nothing uses any more become free.
@@ -87,14 +103,17 @@ impl Applier {
         Ok(())
     }
 
-    fn put_pool(&mut self, name: &str, pool: &model::Pool) -> Result<()> {
-        let fresh = self.new_members(name, pool);
-        ensure!(self.registry.backends.has_room_for(fresh), "pool {name:?}: ek_backend is full");
-        let slots = u32::try_from(schedule::slots(pool))?;
-        ensure!(self.registry.slots.has_room_for(slots), no_slots(name, slots));
-        let bytes = name_bytes(name).with_context(|| too_long("pool", name))?;
-        let drain_timeout = seconds(pool.drain_timeout)?;
-        let (index, is_new) = self.registry.pools.put(name.to_owned()).context("ek_pool is full")?;
+    fn put_pool(&mut self, id: PoolId, pool: &Arc<served::Pool>, standings: &Standings) -> Result<()> {
+        let fresh = self.new_members(id, pool);
+        if !self.registry.backends.has_room_for(fresh) {
+            return Err(no_room(map::BACKEND, fresh, "members"));
+        }
+        let slots = slots(pool)?;
+        if !self.registry.slots.has_room_for(slots) {
+            return Err(no_slots(pool, slots));
+        }
+        let drain_timeout = pool.drain_timeout.map_or(0, |time| time.get());
+        let (index, is_new) = self.registry.pools.put(id).ok_or_else(|| no_room(map::POOL, 1, "pools"))?;
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
             self.tables.cursor.set(index, 0, 0)?;
@@ -104,39 +123,39 @@ impl Applier {
                 drain_timeout: 0,
                 state: ENTRY_ACTIVE,
                 reserved: [0; 7],
-                name: bytes,
+                id: id.into_bytes(),
+                name: name_bytes(pool.name.as_str()),
             });
+        } else if self.registry.served.pools.get(&id).is_some_and(|old| old.name != pool.name) {
+            record.name().set(name_bytes(pool.name.as_str()));
         }
         record.state().set(ENTRY_ACTIVE);
         record.drain_timeout().set(drain_timeout);
-        let old = self.registry.model.pools.get(name).and_then(|pool| pool.health.clone());
-        for (&member, &weight) in &pool.members {
-            let (record, comes) = self.put_backend(index, member, weight)?;
-            health::begin(&record, comes, old.as_ref(), pool.health.as_ref());
+        for (&member, settings) in &pool.members {
+            let record = self.put_backend(index, member, settings.weight)?;
+            health::write(&record, standings.of(id, member));
         }
-        self.switch_block(index, name, pool)?;
+        self.switch_block(index, id, pool, standings)?;
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
-        self.registry.model.pools.insert(name.to_owned(), pool.clone());
+        self.registry.served.pools.insert(id, pool.clone());
         Ok(())
     }
 
     /// How many of the pool's members have no index yet.
-    pub(super) fn new_members(&self, name: &str, pool: &model::Pool) -> usize {
-        let index = self.registry.pools.get(&name.to_owned());
+    pub(super) fn new_members(&self, id: PoolId, pool: &served::Pool) -> usize {
+        let index = self.registry.pools.get(&id);
         let is_known = |&&member: &&SocketAddr| {
             index.and_then(|index| self.registry.backends.get(&(index, member))).is_some()
         };
         pool.members.len() - pool.members.keys().filter(is_known).count()
     }
 
-    /// The member's record, and whether it was not a member just before.
-    fn put_backend(
-        &mut self,
-        pool: u32,
-        member: SocketAddr,
-        weight: u16,
-    ) -> Result<(Shared<'_, Backend>, bool)> {
-        let (index, is_new) = self.registry.backends.put((pool, member)).context("ek_backend is full")?;
+    /// The member's record.
+    fn put_backend(&mut self, pool: u32, member: SocketAddr, weight: Weight) -> Result<Shared<'_, Backend>> {
+        let (index, is_new) = {
+            let index = self.registry.backends.put((pool, member));
+            index.ok_or_else(|| no_room(map::BACKEND, 1, "members"))?
+        };
         let record = self.tables.backend.get(index).context("ek_backend")?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![BackendStat::default(); cpus()?])?;
@@ -144,19 +163,25 @@ impl Applier {
             self.tables.load.get(index).context("ek_load")?.value().set(0);
             record.write(backend(pool, member, weight));
         }
-        let comes = is_new || record.state().get() != ENTRY_ACTIVE;
-        record.weight().set(weight);
+        record.weight().set(weight.get());
         record.state().set(ENTRY_ACTIVE);
-        Ok((record, comes))
+        Ok(record)
     }
 
     /// Writes the pool's slots to a new place, then points the pool there.
-    fn switch_block(&mut self, index: u32, name: &str, pool: &model::Pool) -> Result<()> {
+    fn switch_block(
+        &mut self,
+        index: u32,
+        id: PoolId,
+        pool: &served::Pool,
+        standings: &Standings,
+    ) -> Result<()> {
         let Registry { backends, slots: ranges, .. } = &mut self.registry;
-        let slots = slots_of(&self.tables, pool, |member| backends.get(&(index, member)))
-            .context("a member has no index")?;
+        let index_of = |member| backends.get(&(index, member));
+        let verdict_of = |member| standings.of(id, member).taken_for();
+        let slots = slots_of(pool, index_of, verdict_of).context("a member has no index")?;
         let count = u32::try_from(slots.len())?;
-        let first = ranges.take(count).with_context(|| no_slots(name, count))?;
+        let first = ranges.take(count).ok_or_else(|| no_slots(pool, count))?;
         for (slot, backend) in (first..).zip(slots) {
             self.tables.slot.get(slot).context("ek_slot")?.write(backend);
         }
@@ -164,20 +189,35 @@ impl Applier {
         let old = block.block().get();
         // The slots above must be there before the word that leads to them.
         std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
-        block.block().set(Pool::block_of(first, count, algorithm_number(pool.algorithm)));
-        block.sticky().set(sticky_seconds(pool.algorithm));
+        block.block().set(Pool::block_of(first, count, algorithm_number(&pool.algorithm)));
+        block.sticky().set(sticky_seconds(&pool.algorithm));
         let (old_first, old_count, _) = Pool::parts_of(old);
         ranges.give_back(old_first, old_count);
         Ok(())
+    }
+
+    /// Writes down what is known of a member now. Whether its pool needs new slots because of that.
+    ///
+    /// # Errors
+    /// A table cannot be written.
+    pub fn note(&mut self, id: PoolId, member: SocketAddr, standings: &Standings) -> Result<bool> {
+        let index = self.registry.pools.get(&id).and_then(|pool| self.registry.backends.get(&(pool, member)));
+        // It was removed meanwhile.
+        let Some(index) = index else { return Ok(false) };
+        let record = self.tables.backend.get(index).context("ek_backend")?;
+        let (old, new) = (health::read(&record), standings.of(id, member));
+        health::write(&record, new);
+        Ok(old.taken_for() != new.taken_for())
     }
 
     /// Gives a pool new slots, for its members' health has changed.
     ///
     /// # Errors
     /// There is no room; its slots stay what they were.
-    pub fn refill(&mut self, index: u32, name: &str) -> Result<()> {
-        let pool = self.registry.model.pools.get(name).context("a pool is gone")?.clone();
-        self.switch_block(index, name, &pool)
+    pub fn refill(&mut self, id: PoolId, standings: &Standings) -> Result<()> {
+        let Some(pool) = self.registry.served.pools.get(&id).cloned() else { return Ok(()) };
+        let index = self.registry.pools.get(&id).context("a pool has no index")?;
+        self.switch_block(index, id, &pool, standings)
     }
 
     fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddr) -> bool) -> Result<()> {
@@ -200,18 +240,16 @@ impl Applier {
         Ok(())
     }
 
-    fn put_listener(&mut self, key: &ListenerKey, listener: &model::Listener) -> Result<()> {
+    fn put_listener(&mut self, key: &ListenerKey, listener: &Arc<served::Listener>) -> Result<()> {
         let pool = match &listener.pool {
             Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
             None => NO_POOL,
         };
-        let name = name_bytes(&listener.name).with_context(|| too_long("listener", &listener.name))?;
-        let load_balancer = name_bytes(&listener.load_balancer)
-            .with_context(|| too_long("load balancer", &listener.load_balancer))?;
-        let idle_timeout = u32::try_from(listener.idle_timeout.as_secs())?;
         let Self { tables, registry } = self;
         let known = registry.listeners.get(key);
-        ensure!(known.is_some() || registry.listeners.has_room_for(1), "ek_listener is full");
+        if known.is_none() && !registry.listeners.has_room_for(1) {
+            return Err(no_room(map::LISTENER, 1, "listeners"));
+        }
         let old = known.map(|index| tables.listener.get(&index, 0)).transpose()?;
         let old_list = old.map(|old| (old.access, old.access_list));
         let stays = old_list.filter(|list| registry.access.of(*list) == listener.access);
@@ -219,7 +257,8 @@ impl Applier {
             Some(list) => list,
             None => registry.access.put(&mut tables.access, &listener.access)?,
         };
-        let (index, is_new) = registry.listeners.put(*key).context("ek_listener is full")?;
+        let (index, is_new) =
+            registry.listeners.put(*key).ok_or_else(|| no_room(map::LISTENER, 1, "listeners"))?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
             tables.listener_stat.set(index, zeros, 0)?;
@@ -229,7 +268,7 @@ impl Applier {
         tables.limits().put(index, &listener.limits)?;
         let record = Listener {
             pool,
-            idle_timeout,
+            idle_timeout: listener.idle_timeout.get(),
             access,
             access_list,
             bandwidth,
@@ -238,8 +277,10 @@ impl Applier {
             kind: if listener.http.is_some() { LISTENER_LAYER7 } else { LISTENER_FORWARD },
             when_down: when_down_number(listener.when_down),
             reserved: [0; 1],
-            name,
-            load_balancer,
+            id: listener.id.into_bytes(),
+            load_balancer_id: listener.load_balancer.into_bytes(),
+            name: name_bytes(listener.name.as_str()),
+            load_balancer: name_bytes(listener.load_balancer_name.as_str()),
         };
         tables.listener.set(index, record, 0)?;
         tables.service.insert(record.service, index, 0).context("ek_service")?;
@@ -247,14 +288,14 @@ impl Applier {
             registry.changed_lists.note(index as u16, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
         }
-        registry.idle.insert(index as u16, listener.idle_timeout.max(Duration::from_secs(1)));
-        registry.model.listeners.insert(*key, listener.clone());
+        registry.idle.insert(index as u16, listener.idle_timeout.duration());
+        registry.served.listeners.insert(*key, listener.clone());
         Ok(())
     }
 
     fn remove_listener(&mut self, key: &ListenerKey) -> Result<()> {
         self.tables.service.remove(&service(key)).context("ek_service")?;
-        self.registry.model.listeners.remove(key);
+        self.registry.served.listeners.remove(key);
         if let Some(index) = self.registry.listeners.remove(key) {
             let record = self.tables.listener.get(&index, 0)?;
             self.tables.listener.set(index, Listener { state: ENTRY_REMOVED, ..record }, 0)?;
@@ -262,9 +303,9 @@ impl Applier {
         Ok(())
     }
 
-    fn remove_pool(&mut self, name: &str) -> Result<()> {
-        self.registry.model.pools.remove(name);
-        if let Some(index) = self.registry.pools.remove(&name.to_owned()) {
+    fn remove_pool(&mut self, id: PoolId) -> Result<()> {
+        self.registry.served.pools.remove(&id);
+        if let Some(index) = self.registry.pools.remove(&id) {
             let record = self.tables.pool.get(index).context("ek_pool")?;
             let (first, count, _) = Pool::parts_of(record.block().get());
             record.block().set(0);
@@ -276,22 +317,8 @@ impl Applier {
     }
 }
 
-fn seconds(time: Option<Duration>) -> Result<u32> {
-    Ok(time.map_or(0, |time| time.as_secs()).try_into()?)
-}
-
 fn cpus() -> Result<usize> {
-    nr_cpus().map_err(|(what, error)| anyhow::anyhow!("{what}: {error}"))
-}
-
-pub(super) fn no_slots(pool: &str, count: u32) -> String {
-    format!(
-        "pool {pool:?}: ek_slot has no room for the {count} slots of its weights while others rest that were changed a moment ago: try again in some seconds"
-    )
-}
-
-fn too_long(what: &str, name: &str) -> String {
-    format!("the {what}'s name {name:?} is longer than {NAME_LEN} bytes")
+    nr_cpus().map_err(|(what, error)| Error::Unfit(format!("{what}: {error}")))
 }
 
 #[cfg(test)]

@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail};
 use aya::programs::{
     ProgramError, Xdp,
     links::{FdLink, PinnedLink},
@@ -25,6 +24,7 @@ use super::{
     network::interfaces::{Interface, Mode},
     pins::PinDir,
 };
+use crate::dataplane::error::{Error, Result, unfit};
 
 /// How long the kernel may take to detach a program whose link lost its pin: it does that later, on its own time.
 const DETACH_PATIENCE: Duration = Duration::from_secs(2);
@@ -87,7 +87,7 @@ fn attach_all(
 /// One has an XDP program and no link of ours, or a data path of another version is there.
 pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     if let Some(other) = pins.other_version()? {
-        bail!(
+        unfit!(
             "the data path of another version of Evenkeel is loaded ({}), whose sessions this one cannot take over: `evenkeel unload{}` drops it with all its sessions and lets this one start",
             other.display(),
             pins.option()
@@ -109,15 +109,17 @@ where
     if !path.exists() {
         return Ok(false);
     }
-    let pinned = PinnedLink::from_pin(path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    let link = L::try_from(pinned.into()).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    let pinned =
+        PinnedLink::from_pin(path).map_err(|error| Error::Unfit(format!("{}: {error}", path.display())))?;
+    let link =
+        L::try_from(pinned.into()).map_err(|error| Error::Unfit(format!("{}: {error}", path.display())))?;
     match put(link) {
         Ok(()) => Ok(true),
         Err(error) if errno(&error) == Some(Errno::ENOLINK) => {
             fs::remove_file(path)?;
             Ok(false)
         }
-        Err(error) => bail!("cannot swap the program in {}: {}", path.display(), reason(&error)),
+        Err(error) => unfit!("cannot swap the program in {}: {}", path.display(), reason(&error)),
     }
 }
 
@@ -142,23 +144,23 @@ fn attach_new(
             Err(error) if mode == Mode::Native => {
                 return Ok(Some(format!("{name} refuses native XDP ({})", reason(&error))));
             }
-            Err(error) => bail!("cannot attach XDP to {name}: {}", reason(&error)),
+            Err(error) => unfit!("cannot attach XDP to {name}: {}", reason(&error)),
         }
     };
     let link: FdLink = program
         .take_link(id)?
         .try_into()
-        .map_err(|_| anyhow!("the kernel has no XDP links: Linux 5.9 or newer is needed"))?;
+        .map_err(|_| Error::Unfit(format!("the kernel has no XDP links: Linux 5.9 or newer is needed")))?;
     let path = pins.link(name);
-    link.pin(&path).map_err(|error| anyhow!("cannot pin {}: {error}", path.display()))?;
+    link.pin(&path).map_err(|error| Error::Unfit(format!("cannot pin {}: {error}", path.display())))?;
     unfinished.add(path);
     Ok(None)
 }
 
-fn taken(name: &str) -> anyhow::Error {
-    anyhow!(
+fn taken(name: &str) -> Error {
+    Error::Unfit(format!(
         "{name}, or the bridge or bond that it is part of, has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
-    )
+    ))
 }
 
 fn is_taken(error: &ProgramError) -> bool {

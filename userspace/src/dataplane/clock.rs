@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
 use aya::programs::{TestRun, TestRunOptions, Xdp};
 use aya_obj::programs::XdpAttachType;
 
 use super::pins::PinDir;
+use crate::dataplane::error::{Context, Result, unfit};
 
 /// What kernels are built with.
 const RATES: [u32; 4] = [100, 250, 300, 1000];
@@ -58,7 +58,7 @@ fn nearest_rate(jiffies: u32, elapsed: Duration) -> Result<u32> {
     });
     match nearest {
         Some(rate) if jiffies > 0 => Ok(rate),
-        _ => bail!("the kernel's clock stands: {jiffies} jiffies in {elapsed:?}"),
+        _ => unfit!("the kernel's clock stands: {jiffies} jiffies in {elapsed:?}"),
     }
 }
 

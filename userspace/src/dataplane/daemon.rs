@@ -4,40 +4,44 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    os::fd::AsFd,
+    os::fd::BorrowedFd,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
 use aya_log::EbpfLogger;
+use model::{
+    host::{Host, Timeouts},
+    object::PoolId,
+    plan::Change,
+    served::{ListenerKey, Served},
+};
 use rtnetlink::Handle;
 
 use super::{
+    admission::{self, Connections},
     apply::Applier,
     attach,
     clock::Clock,
     devices::Devices,
     drain,
     geometry::Geometry,
-    health::Health,
-    load::{Origin, SessionLog, load},
+    health,
+    load::{Origin, SessionLog, Unfinished, load},
     network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, own::Own},
     pins::PinDir,
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
-    seats::{self, Seats},
     steer,
     sweep::{Limits, Sweeper},
 };
-use crate::{
-    config::Configuration,
-    health::{
-        checker::{Checker, Target},
-        judge::Verdict,
-    },
-    host::{Host, Timeouts},
-    model::{ListenerKey, Model},
+use crate::dataplane::error::{Context, Error, Result, unfit};
+use crate::engine::{
+    front::{Admission, Steering},
+    layers::DataPath,
+    standings::{MemberHealth, Standings},
+    transition::{Desired, Transition},
 };
 
 /// How long to wait for backends' MACs before their sessions may come.
@@ -56,7 +60,8 @@ pub struct Daemon {
     host: Host,
     timeouts: Timeouts,
     applier: Applier,
-    health: Health,
+    /// Pools whose slots do not follow their members' health yet.
+    stale: BTreeSet<PoolId>,
     clock: Clock,
     sweeper: Sweeper,
     resets: ResetSocket,
@@ -70,87 +75,97 @@ pub struct Daemon {
     neighbours_at: Instant,
     lookups_at: Instant,
     origin: Origin,
+    /// Whether the first change is made.
+    is_at_work: bool,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Daemon {
-    /// Loads the programs, or takes over from a process that ended, and forwards when it returns.
+    /// Loads the programs, or takes over from a process that ended: what was served then is served still when it returns,
+    /// and nothing of a new data path. [`Started::finish`] makes the programs stay.
     ///
     /// # Errors
     /// Anything that keeps it from forwarding, in one line. A new data path is gone again then; one that was there
-    /// goes on, as it was unless a map or a route could not be written.
+    /// goes on, as it was.
     pub async fn start(
         object: &[u8],
         pins: &PinDir,
-        configuration: &Configuration,
-        checker: Checker,
+        desired: &Desired,
+        vips: &BTreeSet<IpAddr>,
         log: SessionLog,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Started)> {
         let handle = network::connect()?;
-        let host = configuration.host.clone();
+        let host = desired.host.clone();
         let all = interfaces::all(&handle).await?;
-        let interfaces = interfaces::named(&host.interfaces, &all)?;
+        let names: Vec<String> = host.interfaces.iter().map(ToString::to_string).collect();
+        let interfaces = interfaces::named(&names, &all)?;
         let wires = interfaces::wires(&interfaces, &all);
         attach::check(pins, &wires)?;
         let own = Own::new(handle.clone());
-        own.check(&configuration.model.vips, &host.local_addresses.iter().copied().collect()).await?;
+        own.check(vips, &host.local_addresses.iter().collect()).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
-        let (mut loaded, mut unfinished) =
-            load(object, pins, &Geometry::new(&host, &configuration.model.vips), log)?;
+        let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host, vips), log)?;
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
             Origin::TakenOver => Registry::from_maps(&mut loaded.tables)?,
         };
         let mut daemon = Self {
-            timeouts: configuration.timeouts,
+            timeouts: desired.timeouts,
             sweeper: Sweeper::default(),
             resets,
             neighbours: Neighbours::new(handle.clone()),
             gateways: Gateways::new(handle.clone()),
             own,
             handle,
-            devices: Devices::new(host.interfaces.clone(), pins.clone(), loaded.programs, interfaces),
+            devices: Devices::new(names, pins.clone(), loaded.programs, interfaces),
             stale_next_hops: true,
             stale_neighbours: false,
             neighbours_at: Instant::now(),
             lookups_at: Instant::now(),
             applier: Applier { tables: loaded.tables, registry },
-            health: Health::new(checker),
+            stale: BTreeSet::new(),
             clock: loaded.clock,
             origin: loaded.origin,
+            is_at_work: false,
             logger: loaded.logger,
             host,
         };
         if daemon.origin == Origin::TakenOver {
-            seats::recount(&daemon.applier.tables)?;
+            admission::recount(&daemon.applier.tables)?;
             let reclaimed = reclaim(&daemon.applier.tables.sessions, RECLAIM_PAUSE)?;
             if reclaimed > 0 {
                 tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
             }
         }
-        let started = async {
-            // Before the configuration: what cannot be attached leaves an earlier process's as it is.
-            daemon.devices.attach(&wires, &mut unfinished)?;
-            steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
-            network::let_lookups_start_at_lo()?;
-            daemon.follow(&configuration.model).await?;
-            daemon.devices.detach_from_others(&wires)?;
-            daemon.sync_own().await?;
-            // Not before: an interface may lose packets while a program comes to it, probes too.
-            daemon.health.follow(&mut daemon.applier)
-        };
-        if let Err(error) = started.await {
-            if daemon.origin == Origin::New {
-                daemon.own.remove_all().await?;
-                daemon.neighbours.remove_all().await?;
-            }
-            return Err(error);
+        // Before any change: what cannot be attached leaves an earlier process's as it is.
+        daemon.devices.attach(&wires, &mut unfinished)?;
+        steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
+        network::let_lookups_start_at_lo()?;
+        Ok((daemon, Started { unfinished, wires }))
+    }
+
+    /// The first change is made: a start succeeded.
+    ///
+    /// # Errors
+    /// A program cannot be taken off an interface that has none any more.
+    pub fn started(&self, started: Started) -> Result<()> {
+        self.devices.detach_from_others(&started.wires)?;
+        started.unfinished.finish();
+        Ok(())
+    }
+
+    /// The first change failed: takes back what a new data path has changed in this host.
+    ///
+    /// # Errors
+    /// Netlink fails.
+    pub async fn abandon(self) -> Result<()> {
+        if self.origin == Origin::New {
+            self.own.remove_all().await?;
+            self.neighbours.remove_all().await?;
         }
-        daemon.bump_generation()?;
-        unfinished.finish();
-        Ok(daemon)
+        Ok(())
     }
 
     /// Whether the sessions of an earlier process go on.
@@ -170,45 +185,18 @@ impl Daemon {
         }
     }
 
-    /// Looks whether the data path can follow another configuration.
-    ///
-    /// # Errors
-    /// `[host]` differs, a VIP cannot be ours, or a table has no room.
-    pub async fn check(&self, configuration: &Configuration) -> Result<()> {
-        if let Some(refusal) = self.host.refuse(&configuration.host) {
-            bail!(refusal);
-        }
-        self.refuse_a_new_family(&configuration.model)?;
-        self.applier.check(&configuration.model)?;
-        self.own.check(&configuration.model.vips, &BTreeSet::new()).await
-    }
-
-    /// Makes the data path follow another configuration, which was checked. Returns how many changes that took.
-    ///
-    /// # Errors
-    /// A table cannot be written; the changes up to there are made.
-    pub async fn reconfigure(&mut self, configuration: &Configuration) -> Result<usize> {
-        let followed = self.follow(&configuration.model).await;
-        // Sessions look again whether their client may stay.
-        self.bump_generation()?;
-        self.health.follow(&mut self.applier)?;
-        self.timeouts = configuration.timeouts;
-        self.sync_own().await?;
-        followed
-    }
-
-    /// Sweeps the next part of the session table.
+    /// Sweeps the next part of the session table. At the end of a pass, pools that found no room get new slots.
     ///
     /// # Errors
     /// The clock or a table cannot be used.
-    pub fn sweep(&mut self) -> Result<()> {
+    pub fn sweep(&mut self, standings: &Standings) -> Result<()> {
         let tables = &self.applier.tables;
         let registry = &self.applier.registry;
         let members = || registry.backends.iter().map(|(_, index)| index);
         let removed = registry.backends.removed().map(|index| index as u16);
-        let abandoned = removed.chain(Health::abandoned(tables, members())).collect();
+        let abandoned = removed.chain(health::abandoned(tables, members())).collect();
         let without_vip =
-            registry.listeners.removed_keys().filter(|(key, _)| !registry.model.vips.contains(&key.vip));
+            registry.listeners.removed_keys().filter(|(key, _)| !registry.served.vips.contains(&key.vip));
         let unreachable = without_vip.map(|(_, index)| index as u16).collect();
         let now = self.clock.now()?;
         let hz = tables.sessions.config.jiffies_hz;
@@ -235,53 +223,25 @@ impl Daemon {
         }
         if let Some(census) = census? {
             self.applier.settle(&census)?;
-            self.health.refill(&mut self.applier)?;
+            self.refill(standings)?;
         }
         Ok(())
     }
 
-    /// Follows what the health checker has found out.
-    ///
-    /// # Errors
-    /// A pool's new slots find no room yet; that is tried again.
-    pub fn note_health(&mut self, news: &[Target]) -> Result<()> {
-        self.health.note(&mut self.applier, news)
-    }
-
-    /// Whether every member that is checked has been, and new sessions go by that.
-    pub fn knows_health(&self) -> bool {
-        self.health.knows_all(&self.applier)
-    }
-
-    /// Lets connections to a Layer-7 listener reach this socket, which listens.
-    ///
-    /// # Errors
-    /// The map of sockets is full.
-    pub fn steer(&mut self, key: &ListenerKey, socket: impl AsFd) -> Result<()> {
-        steer::put(&mut self.applier.tables.socket, key, socket)
-    }
-
-    /// Lets no more connections reach a Layer-7 listener's socket.
-    ///
-    /// # Errors
-    /// The kernel refuses.
-    pub fn unsteer(&mut self, key: &ListenerKey) -> Result<()> {
-        steer::remove(&mut self.applier.tables.socket, key)
-    }
-
-    /// Places for a Layer-7 listener's connections; none before the data path has the listener.
-    pub fn seats(&self, key: &ListenerKey) -> Option<Seats> {
-        let index = self.applier.registry.listeners.get(key)?;
-        Some(Seats::new(self.applier.tables.limit.clone(), index))
-    }
-
-    /// What a pool's member is taken for; `None` while its first check is not over.
-    pub fn verdict(&self, pool: &str, member: SocketAddr) -> Option<Verdict> {
-        self.health.verdict(&self.applier, pool, member)
+    /// Gives pools new slots that need them; those that find no room wait for the next call.
+    fn refill(&mut self, standings: &Standings) -> Result<()> {
+        let mut refilled = Ok(());
+        for id in std::mem::take(&mut self.stale) {
+            if let Err(error) = self.applier.refill(id, standings) {
+                self.stale.insert(id);
+                refilled = Err(error);
+            }
+        }
+        refilled
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
-    pub fn note(&mut self, news: &News) {
+    pub fn note_network(&mut self, news: &News) {
         match news {
             News::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
             News::Neighbour => self.stale_next_hops = true,
@@ -306,7 +266,7 @@ impl Daemon {
             self.stale_neighbours = false;
             // An interface that goes down loses its IPv6 addresses.
             let owned = self.sync_own().await;
-            self.sync_neighbours(&Model::default()).await?;
+            self.sync_neighbours(&[]).await?;
             owned?;
         }
         if self.lookups_at.elapsed() >= LOOKUPS_INTERVAL {
@@ -321,26 +281,32 @@ impl Daemon {
     }
 
     /// The session tables were made for the families of the first file.
-    fn refuse_a_new_family(&self, model: &Model) -> Result<()> {
+    fn refuse_a_new_family(&self, served: &Served) -> Result<()> {
         let config = self.applier.tables.config()?.snapshot();
         let has_no_table = |vip: &&IpAddr| match vip {
             IpAddr::V4(_) => config.forward_mask == 0,
             IpAddr::V6(_) => config.forward6_mask == 0,
         };
-        if let Some(vip) = model.vips.iter().find(has_no_table) {
+        if let Some(vip) = served.vips.iter().find(has_no_table) {
             let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
-            bail!(
+            unfit!(
                 "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload`, and start it again"
             );
         }
         Ok(())
     }
 
-    /// Resolves what is new in `model`, then applies the difference.
-    async fn follow(&mut self, model: &Model) -> Result<usize> {
-        self.sync_neighbours(model).await?;
-        self.neighbours.wait_until_resolved(ARP_PATIENCE).await?;
-        self.applier.follow(model)
+    /// Has the neighbours towards members that come with these changes resolved before their sessions may come.
+    async fn resolve(&mut self, changes: &[Change]) -> Result<()> {
+        let known: BTreeSet<IpAddr> =
+            self.applier.registry.backends.iter().map(|((_, address), _)| address.ip()).collect();
+        let coming: BTreeSet<IpAddr> = members(changes).filter(|member| !known.contains(member)).collect();
+        // After a start nothing is resolved that an earlier process's successor has to see to.
+        if coming.is_empty() && self.is_at_work {
+            return Ok(());
+        }
+        self.sync_neighbours(changes).await?;
+        self.neighbours.wait_until_resolved(ARP_PATIENCE).await
     }
 
     fn bump_generation(&self) -> Result<()> {
@@ -350,19 +316,103 @@ impl Daemon {
     }
 
     async fn sync_own(&self) -> Result<()> {
-        let vips = self.applier.registry.model.vips.iter();
-        let addresses: BTreeSet<IpAddr> = vips.chain(&self.host.local_addresses).copied().collect();
+        let vips = self.applier.registry.served.vips.iter().copied();
+        let addresses: BTreeSet<IpAddr> = vips.chain(self.host.local_addresses.iter()).collect();
         self.own.sync(&addresses, self.devices.present()).await
     }
 
-    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `model`; and for the
-    /// ways back to clients.
-    async fn sync_neighbours(&mut self, model: &Model) -> Result<()> {
+    /// Neighbours for every backend that there is, removed ones with sessions included, and those of `changes`; and for
+    /// the ways back to clients.
+    async fn sync_neighbours(&mut self, changes: &[Change]) -> Result<()> {
         let known = self.applier.registry.backends.iter().map(|((_, address), _)| address.ip());
-        let coming = model.pools.values().flat_map(|pool| pool.members.keys()).map(|member| member.ip());
-        let backends = known.chain(coming).collect();
+        let backends = known.chain(members(changes)).collect();
         self.neighbours_at = Instant::now();
         let gateways = self.gateways.out_of(self.devices.present()).await;
         self.neighbours.sync(&backends, gateways).await
+    }
+}
+
+/// The addresses of the members of pools that come or change.
+fn members(changes: &[Change]) -> impl Iterator<Item = IpAddr> {
+    let pools = changes.iter().filter_map(|change| match change {
+        Change::PutPool(_, pool) => Some(pool),
+        _ => None,
+    });
+    pools.flat_map(|pool| pool.members.keys()).map(|member| member.ip())
+}
+
+/// A start that is not over.
+pub struct Started {
+    unfinished: Unfinished,
+    wires: Vec<interfaces::Interface>,
+}
+
+impl Steering for Daemon {
+    type Error = Error;
+
+    fn steer(&mut self, key: &ListenerKey, socket: BorrowedFd<'_>) -> Result<(), Self::Error> {
+        steer::put(&mut self.applier.tables.socket, key, socket)
+    }
+
+    fn unsteer(&mut self, key: &ListenerKey) -> Result<(), Self::Error> {
+        steer::remove(&mut self.applier.tables.socket, key)
+    }
+
+    fn admission(&self, key: &ListenerKey) -> Option<Arc<dyn Admission>> {
+        let index = self.applier.registry.listeners.get(key)?;
+        Some(Arc::new(Connections::new(self.applier.tables.limit.clone(), index)))
+    }
+}
+
+impl DataPath for Daemon {
+    type Reason = Error;
+
+    fn served(&self) -> &Served {
+        &self.applier.registry.served
+    }
+
+    fn remembered(&self) -> Vec<(PoolId, SocketAddr, MemberHealth)> {
+        self.applier.remembered()
+    }
+
+    async fn prepare(&mut self, transition: &Transition, changes: &[Change]) -> Result<(), Self::Reason> {
+        let differences = self.host.differences(&transition.desired.host);
+        if !differences.is_empty() {
+            return Err(Error::HostDiffers { keys: differences });
+        }
+        self.refuse_a_new_family(&transition.after)?;
+        self.applier.prepare(changes)?;
+        let comes = |change: &Change| matches!(change, Change::AddVip(_));
+        if changes.iter().any(comes) {
+            self.own.check(&transition.after.vips, &BTreeSet::new()).await?;
+        }
+        self.resolve(changes).await
+    }
+
+    async fn apply(
+        &mut self,
+        desired: &Desired,
+        changes: &[Change],
+        standings: &Standings,
+    ) -> Result<(), Self::Reason> {
+        self.timeouts = desired.timeouts;
+        let applied = changes.iter().try_for_each(|change| self.applier.apply(change, standings));
+        // Sessions look again whether their client may stay.
+        self.bump_generation()?;
+        let moves = |change: &Change| matches!(change, Change::AddVip(_) | Change::RemoveVip(_));
+        if !self.is_at_work || changes.iter().any(moves) {
+            self.is_at_work = true;
+            self.sync_own().await?;
+        }
+        applied
+    }
+
+    fn note(&mut self, members: &[(PoolId, SocketAddr)], standings: &Standings) -> Result<(), Self::Reason> {
+        for &(pool, member) in members {
+            if self.applier.note(pool, member, standings)? {
+                self.stale.insert(pool);
+            }
+        }
+        self.refill(standings)
     }
 }

@@ -3,7 +3,6 @@
 
 use std::fs;
 
-use anyhow::Result;
 use rtnetlink::Handle;
 
 use super::{
@@ -13,6 +12,8 @@ use super::{
     pins::PinDir,
     tables::Tables,
 };
+use crate::dataplane::error::Result;
+use evenkeel_loader::refusal::one_line;
 
 /// What the data path is on.
 pub struct Devices {
@@ -90,13 +91,13 @@ impl Devices {
             tracing::warn!("{name} is gone: nothing goes that way until it is back");
         }
         if let Err(error) = interfaces::write(tables, &self.present) {
-            tracing::warn!("{error:#}");
+            tracing::warn!("{}", one_line(&error));
         }
         let wires = interfaces::wires(&self.present, &all);
         if wires.iter().any(|wire| wire.xdp.is_none()) {
             let mut unfinished = Unfinished::default();
             if let Err(error) = self.attach(&wires, &mut unfinished) {
-                tracing::warn!("{error:#}");
+                tracing::warn!("{}", one_line(&error));
                 return Ok(true);
             }
             unfinished.finish();

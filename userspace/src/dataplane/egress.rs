@@ -1,7 +1,6 @@
 //! Puts the program for what this host itself sends (`ek_egress`) behind the interfaces, as `attach` does with XDP: by
 //! pinned links that get a new process's program in one step. Other programs of the same kind may be there too.
 
-use anyhow::{Context, Result, anyhow};
 use aya::programs::{
     LinkOrder, SchedClassifier, TcAttachType,
     links::FdLink,
@@ -9,6 +8,7 @@ use aya::programs::{
 };
 
 use super::{attach::swap, load::Unfinished, network::interfaces::Interface, pins::PinDir};
+use crate::dataplane::error::{Context, Error, Result};
 
 /// Attaches `program` to these interfaces, each with a wire of its own.
 ///
@@ -33,7 +33,7 @@ pub fn attach(
         let attached = program.attach_with_options(name, TcAttachType::Egress, order);
         let id = attached.with_context(|| format!("cannot attach a program to what {name} sends"))?;
         let link = FdLink::try_from(program.take_link(id)?).context("the kernel has no tcx links")?;
-        link.pin(&path).map_err(|error| anyhow!("cannot pin {}: {error}", path.display()))?;
+        link.pin(&path).map_err(|error| Error::Unfit(format!("cannot pin {}: {error}", path.display())))?;
         unfinished.add(path);
     }
     Ok(())

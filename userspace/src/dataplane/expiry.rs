@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use model::{host::Timeouts, served::Protocol, value::Seconds};
 use xdp_ebpf::tcp_state::State;
-
-use crate::{host::Timeouts, model::Protocol};
 
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,19 +46,26 @@ pub fn decide(
     timeouts: &Timeouts,
 ) -> Decision {
     let limit = match state {
-        State::None if protocol == Protocol::Udp => timeouts.udp_one_way,
         State::Established => established,
-        State::SynSent | State::SynRecv | State::SynAck | State::Listen => timeouts.syn_recv,
-        State::FinWait => timeouts.fin_wait,
-        State::TimeWait => timeouts.time_wait,
-        State::None | State::Close => timeouts.close,
-        State::CloseWait => timeouts.close_wait,
-        State::LastAck => timeouts.last_ack,
+        _ => rest(protocol, state, timeouts).duration(),
     };
     match (idle < limit, protocol, state) {
         (true, ..) => Decision::Keep,
         (false, Protocol::Tcp, State::Established) => Decision::ExpireWithResets,
         (false, ..) => Decision::Expire,
+    }
+}
+
+/// How long a session may rest in a state; of an established one it is the listener's to say.
+fn rest(protocol: Protocol, state: State, timeouts: &Timeouts) -> Seconds {
+    match state {
+        State::None if protocol == Protocol::Udp => timeouts.udp_one_way,
+        State::SynSent | State::SynRecv | State::SynAck | State::Listen => timeouts.syn_recv,
+        State::FinWait => timeouts.fin_wait,
+        State::TimeWait => timeouts.time_wait,
+        State::None | State::Close | State::Established => timeouts.close,
+        State::CloseWait => timeouts.close_wait,
+        State::LastAck => timeouts.last_ack,
     }
 }
 
@@ -71,13 +77,13 @@ mod tests {
 
     fn timeouts() -> Timeouts {
         Timeouts {
-            syn_recv: 2 * SECOND,
-            fin_wait: 3 * SECOND,
-            time_wait: 4 * SECOND,
-            close: 5 * SECOND,
-            close_wait: 6 * SECOND,
-            last_ack: 7 * SECOND,
-            udp_one_way: 8 * SECOND,
+            syn_recv: Seconds::literal(2),
+            fin_wait: Seconds::literal(3),
+            time_wait: Seconds::literal(4),
+            close: Seconds::literal(5),
+            close_wait: Seconds::literal(6),
+            last_ack: Seconds::literal(7),
+            udp_one_way: Seconds::literal(8),
         }
     }
 

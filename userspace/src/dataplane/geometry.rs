@@ -1,11 +1,10 @@
 //! How large the tables are: arithmetic from the configuration's `[host]` to map sizes and
 //! [`Config`]. Next: `load`, which makes the maps, or compares those that are there.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive};
 
+use model::host::Host;
 use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
-
-use crate::host::Host;
 
 /// What the sizes follow from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,27 +32,38 @@ impl Geometry {
     /// many ports with the family's local addresses alone, and forward tables that are at most half full. A family of
     /// which there is neither a VIP nor a local address has no tables to speak of.
     pub fn new(host: &Host, vips: &BTreeSet<IpAddr>) -> Self {
-        let (first, last) = host.local_ports.clone().into_inner();
+        let local_addresses = host.local_addresses.iter().collect();
+        Self::of(local_addresses, host.local_ports.clone(), host.max_sessions.get(), vips)
+    }
+
+    /// The same of the settings that matter; the local addresses are ascending.
+    pub fn of(
+        local_addresses: Vec<IpAddr>,
+        local_ports: RangeInclusive<u16>,
+        max_sessions: u32,
+        vips: &BTreeSet<IpAddr>,
+    ) -> Self {
+        let (first, last) = local_ports.into_inner();
         let port_count = u32::from(last.saturating_sub(first)) + 1;
-        let v4 = host.local_addresses.iter().filter(|address| address.is_ipv4()).count();
+        let v4 = local_addresses.iter().filter(|address| address.is_ipv4()).count();
         let planes = |addresses: usize| {
             let per_plane = addresses as u64 * u64::from(port_count);
             let planes = match per_plane {
                 0 => 1,
-                _ => u64::from(host.max_sessions).div_ceil(per_plane).next_power_of_two(),
+                _ => u64::from(max_sessions).div_ceil(per_plane).next_power_of_two(),
             };
             planes.min(MAX_PLANES.into()) as u32
         };
-        let has = |is_one: fn(&IpAddr) -> bool| host.local_addresses.iter().chain(vips).any(is_one);
+        let has = |is_one: fn(&IpAddr) -> bool| local_addresses.iter().chain(vips).any(is_one);
         Self {
-            local_addresses: host.local_addresses.clone(),
             port_base: first,
             port_count,
             planes: planes(v4),
-            planes6: planes(host.local_addresses.len() - v4),
-            forward_buckets: (host.max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
+            planes6: planes(local_addresses.len() - v4),
+            forward_buckets: (max_sessions * 2).div_ceil(BUCKET).next_power_of_two(),
             has_v4: has(IpAddr::is_ipv4),
             has_v6: has(IpAddr::is_ipv6),
+            local_addresses,
         }
     }
 
@@ -119,8 +129,7 @@ mod tests {
         max_sessions: u32,
     ) -> Geometry {
         let local_addresses = (0..local_addresses).map(|n| IpAddr::from([100, 64, 0, n])).collect();
-        let host = Host { interfaces: vec![], local_addresses, local_ports, max_sessions };
-        Geometry::new(&host, &BTreeSet::new())
+        Geometry::of(local_addresses, local_ports, max_sessions, &BTreeSet::new())
     }
 
     #[test]

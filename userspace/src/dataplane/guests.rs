@@ -7,8 +7,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-
-use crate::model::Access;
+use model::access::Access;
 
 /// Passes of the sweeper after which it has seen every session since a list has changed: the one that was going on, and
 /// a whole one.
@@ -49,9 +48,9 @@ struct Guests {
 
 impl Guests {
     fn of(access: &Access) -> Self {
-        let allowed = access.allow.iter().flatten().map(|network| (*network, true));
+        let allowed = access.allow.iter().flatten().map(|network| (network.get(), true));
         let networks: HashMap<_, _> =
-            allowed.chain(access.deny.iter().map(|network| (*network, false))).collect();
+            allowed.chain(access.deny.iter().map(|network| (network.get(), false))).collect();
         let lengths = [true, false].map(|is_v4| {
             let of_family = networks.keys().filter(|network| network.addr().is_ipv4() == is_v4);
             let lengths: BTreeSet<u8> = of_family.map(IpNet::prefix_len).collect();

@@ -3,14 +3,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context, Result};
+use model::{
+    object::LoadBalancerId,
+    served,
+    value::{Megabits, Number},
+};
 use xdp_ebpf::{
-    abi::{Bandwidth, Limit, Listener, MAX_LISTENERS, NO_BANDWIDTH, name_str},
+    abi::{Bandwidth, Limit, Listener, MAX_LISTENERS, NO_BANDWIDTH},
     limit::{cost, depth},
 };
 
 use super::{indexes::Indexes, memory::Mapping};
-use crate::model;
+use crate::dataplane::error::{Context, Result};
 
 const BYTES_PER_MEGABIT: u64 = 125_000;
 /// A bucket of bandwidth holds what comes in so many milliseconds: as long as a TCP rests that has lost too much (200 ms
@@ -32,13 +36,13 @@ pub struct Maps<'a> {
 
 impl Maps<'_> {
     /// What a listener with this index and record is limited to.
-    pub fn of(&self, index: u32, record: &Listener) -> model::Limits {
-        let some = |number: u32| Some(number).filter(|&number| number > 0);
+    pub fn of(&self, index: u32, record: &Listener) -> served::Limits {
         let limit = self.limit.get(index).map(|limit| limit.snapshot()).unwrap_or_default();
-        model::Limits {
-            bandwidth_mbit: self.bandwidth.get(record.bandwidth).and_then(|record| some(record.mbit().get())),
-            connections: some(limit.max_connections),
-            connections_per_second: some(limit.per_second),
+        let bandwidth = self.bandwidth.get(record.bandwidth);
+        served::Limits {
+            bandwidth: bandwidth.and_then(|record| Megabits::new(record.mbit().get()).ok()),
+            connections: Number::new(limit.max_connections).ok(),
+            connections_per_second: Number::new(limit.per_second).ok(),
         }
     }
 
@@ -60,20 +64,20 @@ impl Maps<'_> {
     ///
     /// # Errors
     /// The map is too small.
-    pub fn put(&self, index: u32, limits: &model::Limits) -> Result<()> {
+    pub fn put(&self, index: u32, limits: &served::Limits) -> Result<()> {
         let record = self.limit.get(index).context("ek_limit")?;
-        let per_second = limits.connections_per_second;
+        let per_second = limits.connections_per_second.map(|number| number.get());
         record.depth().set(depth(CONNECTIONS_DEPTH, self.hz));
         record.cost().set(per_second.map_or(0, |number| cost(number.into(), self.hz)));
         record.per_second().set(per_second.unwrap_or(0));
-        record.max_connections().set(limits.connections.unwrap_or(0));
+        record.max_connections().set(limits.connections.map_or(0, |number| number.get()));
         Ok(())
     }
 }
 
 /// Which load balancer has which index of `ek_bandwidth`.
 pub struct Bandwidths {
-    indexes: Indexes<String>,
+    indexes: Indexes<LoadBalancerId>,
     /// Who points there, by index in `ek_listener`; removed ones too, for their sessions are charged still.
     listeners: HashMap<u32, u32>,
 }
@@ -88,7 +92,8 @@ impl Bandwidths {
     /// Takes over what the record of the listener with this index says.
     pub fn adopt(&mut self, listener: u32, record: &Listener) {
         if record.bandwidth < MAX_LISTENERS {
-            self.indexes.adopt(name_str(&record.load_balancer).to_owned(), record.bandwidth);
+            let load_balancer = LoadBalancerId::from_bytes(record.load_balancer_id);
+            self.indexes.adopt(load_balancer, record.bandwidth);
             self.listeners.insert(listener, record.bandwidth);
         }
     }
@@ -98,19 +103,19 @@ impl Bandwidths {
     ///
     /// # Errors
     /// There is no room.
-    pub fn put(&mut self, maps: Maps<'_>, listener: u32, of: &model::Listener) -> Result<u32> {
-        let Some(mbit) = of.limits.bandwidth_mbit else {
+    pub fn put(&mut self, maps: Maps<'_>, listener: u32, of: &served::Listener) -> Result<u32> {
+        let Some(bandwidth) = of.limits.bandwidth else {
             self.listeners.remove(&listener);
             return Ok(NO_BANDWIDTH);
         };
-        let (index, is_new) = self.indexes.put(of.load_balancer.clone()).context("ek_bandwidth is full")?;
+        let (index, is_new) = self.indexes.put(of.load_balancer).context("ek_bandwidth is full")?;
         let record = maps.bandwidth.get(index).context("ek_bandwidth")?;
         if is_new {
             record.write(Bandwidth::default());
         }
         record.depth().set(depth(BANDWIDTH_DEPTH, maps.hz));
-        record.cost().set(cost(u64::from(mbit) * BYTES_PER_MEGABIT, maps.hz));
-        record.mbit().set(mbit);
+        record.cost().set(cost(u64::from(bandwidth.get()) * BYTES_PER_MEGABIT, maps.hz));
+        record.mbit().set(bandwidth.get());
         self.listeners.insert(listener, index);
         Ok(index)
     }
@@ -123,7 +128,7 @@ impl Bandwidths {
         }
         let used: HashSet<u32> = self.listeners.values().copied().collect();
         let unused = self.indexes.iter().filter(|(_, index)| !used.contains(index));
-        let unused: Vec<String> = unused.map(|(load_balancer, _)| load_balancer.clone()).collect();
+        let unused: Vec<LoadBalancerId> = unused.map(|(load_balancer, _)| *load_balancer).collect();
         for load_balancer in unused {
             if !self.indexes.is_removed(&load_balancer) {
                 self.indexes.remove(&load_balancer);
@@ -135,21 +140,32 @@ impl Bandwidths {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Barrier, thread, time::Duration};
+    use std::{sync::Barrier, thread};
+
+    use model::{
+        access::Access,
+        object::ListenerId,
+        served::WhenDown,
+        value::{Name, Seconds},
+    };
 
     use super::*;
 
     const HZ: u32 = 250;
 
-    fn listener(load_balancer: &str, bandwidth_mbit: Option<u32>) -> model::Listener {
-        model::Listener {
-            name: "web".into(),
-            load_balancer: load_balancer.into(),
+    fn listener(load_balancer: &str, bandwidth_mbit: Option<u32>) -> served::Listener {
+        let bandwidth = bandwidth_mbit.map(Megabits::literal);
+        served::Listener {
+            id: ListenerId::of_names(&[load_balancer, "web"]),
+            name: Name::new("web").unwrap(),
+            load_balancer: LoadBalancerId::of_names(&[load_balancer]),
+            load_balancer_name: Name::new(load_balancer).unwrap(),
             pool: None,
-            idle_timeout: Duration::from_secs(1),
-            access: model::Access::default(),
-            limits: model::Limits { bandwidth_mbit, ..model::Limits::default() },
-            when_down: model::WhenDown::Drop,
+            idle_timeout: Seconds::literal(1),
+            access: Access::default(),
+            limits: served::Limits { bandwidth, ..served::Limits::default() },
+            when_down: WhenDown::Drop,
+            drains: false,
             http: None,
         }
     }
@@ -169,7 +185,7 @@ mod tests {
 
         assert_eq!(bandwidths.put(maps, 0, &listener("shop", None)).unwrap(), NO_BANDWIDTH);
         for freed in [&[][..], &[], &[], &[2], &[]] {
-            assert_eq!(bandwidths.indexes.get(&"shop".to_owned()), Some(shop), "{freed:?}");
+            assert_eq!(bandwidths.indexes.get(&LoadBalancerId::of_names(&["shop"])), Some(shop), "{freed:?}");
             bandwidths.settle(freed);
         }
         assert_eq!(bandwidths.put(maps, 3, &listener("mart", Some(5))).unwrap(), shop, "it was free");

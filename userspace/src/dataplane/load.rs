@@ -3,21 +3,16 @@
 
 use std::{io, net::IpAddr, path::PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfLoader,
-    maps::MapInfo,
     programs::{ProgramError, SchedClassifier, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
+use evenkeel_loader::refusal::{Refusal, one_line};
 use xdp_ebpf::abi::{Config, map};
 
-use super::{
-    clock::Clock,
-    geometry::Geometry,
-    pins::{PinDir, remove_if_there},
-    tables::Tables,
-};
+use super::{clock::Clock, geometry::Geometry, pins::PinDir, tables::Tables};
+use crate::dataplane::error::{Context, Error, Result, unfit};
 
 /// The XDP program's name in the object.
 const PROGRAM: &str = "evenkeel";
@@ -123,7 +118,7 @@ impl Drop for Unfinished {
         if let Some(pins) = self.directory.take()
             && let Err(error) = pins.remove()
         {
-            tracing::warn!("a failed start leaves pins behind: {error:#}");
+            tracing::warn!("a failed start leaves pins behind: {}", one_line(&error));
         }
     }
 }
@@ -149,14 +144,14 @@ pub fn load(
             unfinished.directory = Some(pins.clone());
             (Origin::New, geometry.clone())
         }
-        Err(difference) => bail!(
+        Err(difference) => unfit!(
             "the data path that is loaded was made for another [host]: {difference}; `evenkeel unload{}` drops it with all its sessions and lets this one start",
             pins.option()
         ),
     };
 
     let mut ebpf = loader(pins, &geometry, log, |loader| loader.load(object))
-        .map_err(|error| anyhow!("cannot load the BPF object: {}", first_line(&error)))?;
+        .map_err(|error| Error::Unfit(format!("cannot load the BPF object: {}", one_line(&error))))?;
     let logger = match log {
         SessionLog::Off => None,
         SessionLog::On => Some(
@@ -166,8 +161,8 @@ pub fn load(
     };
     let clock_pin = pins.clock();
     let clock = program(&mut ebpf, CLOCK)?;
-    clock.load().map_err(|error| refused(&error))?;
-    remove_if_there(&clock_pin)?;
+    clock.load().map_err(|error| refused(CLOCK, &error))?;
+    pins.remove_pin(&clock_pin)?;
     clock.pin(&clock_pin).with_context(|| format!("cannot pin {}", clock_pin.display()))?;
     let clock = Clock::open(pins)?;
 
@@ -175,10 +170,10 @@ pub fn load(
     if origin == Origin::New {
         initialise(&mut tables, &geometry, clock.measure_rate()?)?;
     }
-    program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(&error))?;
+    program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(PROGRAM, &error))?;
     let mut programs = Programs(ebpf);
-    programs.steering()?.load().map_err(|error| refused(&error))?;
-    programs.egress()?.load().map_err(|error| refused(&error))?;
+    programs.steering()?.load().map_err(|error| refused(STEERING, &error))?;
+    programs.egress()?.load().map_err(|error| refused(EGRESS, &error))?;
     Ok((Loaded { tables, clock, origin, logger, programs }, unfinished))
 }
 
@@ -247,8 +242,7 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Result<Geometry, String
     let expected = Config { generation: found.generation, ..geometry.config(found.seed, found.jiffies_hz) };
     let mut same = found == expected;
     for (name, entries) in geometry.map_sizes() {
-        let info = MapInfo::from_pin(pins.map(name)).with_context(|| format!("cannot look at {name}"))?;
-        same &= info.max_entries() == entries;
+        same &= pins.map_info(name)?.max_entries() == entries;
     }
     if same {
         return Ok(Ok(geometry));
@@ -278,27 +272,13 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
 }
 
 /// The kernel's verdict in one line; the verifier's log is for `RUST_LOG=debug`.
-fn refused(error: &ProgramError) -> anyhow::Error {
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            tracing::debug!("the verifier says: {verifier_log}");
-            anyhow!(
-                "the kernel refuses a BPF program: {io_error}; RUST_LOG=debug shows the verifier's reasons"
-            )
+fn refused(program: &str, error: &ProgramError) -> Error {
+    let refusal = Refusal::new(program, error);
+    match &refusal.log {
+        Some(log) => {
+            tracing::debug!("the verifier says: {log}");
+            Error::Unfit(format!("{refusal}; RUST_LOG=debug shows the verifier's reasons"))
         }
-        error => anyhow!("cannot load a BPF program: {}", first_line(error)),
+        None => refusal.into(),
     }
-}
-
-fn first_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let part = source.to_string();
-        if !text.contains(&part) {
-            text = format!("{text}: {part}");
-        }
-        cause = source.source();
-    }
-    text.lines().next().unwrap_or_default().to_owned()
 }

@@ -1,7 +1,8 @@
-//! The data path seen from userspace, and the only place that speaks to BPF.
+//! The data path seen from userspace. Of this crate only this speaks to BPF; what it shares with `evenkeel-toa` is in
+//! `evenkeel-loader`.
 //!
 //! ```text
-//! geometry   the configuration's [host] becomes table sizes
+//! geometry   the configuration's [host] becomes table sizes   (capacity: how much objects may take of the others)
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
@@ -20,13 +21,16 @@
 
 pub mod access;
 pub mod addresses;
+pub mod admission;
 pub mod apply;
 pub mod attach;
+pub mod capacity;
 pub mod clock;
 pub mod daemon;
 pub mod devices;
 pub mod drain;
 pub mod egress;
+pub mod error;
 pub mod expiry;
 pub mod geometry;
 pub mod guests;
@@ -38,16 +42,18 @@ pub mod load;
 pub mod memory;
 pub mod network;
 pub mod pins;
+pub mod prepare;
 pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;
+
 pub mod room;
-pub mod seats;
 pub mod sessions;
 pub mod slots;
 pub mod steer;
 pub mod sweep;
 pub mod tables;
+pub mod totals;
 pub mod traffic;
 pub mod wide;

@@ -3,10 +3,10 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use anyhow::Result;
 use xdp_ebpf::abi::FREE;
 
 use super::sessions::Sessions;
+use crate::dataplane::error::Result;
 
 /// Gives back every port that is in no ring and no session, and still so after `pause`: the XDP program also has a
 /// port in hand for a moment, when it opens a session. Returns how many there were. Nobody else may give ports back

@@ -1,44 +1,48 @@
-//! What the maps hold, by the model's names: which pool, listener and backend has which index, which slots are taken,
-//! and the model that they amount to. Rebuilt from the maps when a process takes over. Next: `apply`, which changes
+//! What the maps hold, by the model's keys: which pool, listener and backend has which index, which slots are taken,
+//! and what they amount to. Rebuilt from the maps when a process takes over. Next: `apply`, which changes
 //! both.
 
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
-use anyhow::Result;
+use model::{
+    algorithm::Algorithm,
+    maglev,
+    object::{ListenerId, LoadBalancerId, PoolId},
+    schedule::{Candidate, Health, smooth_wrr, taking_part},
+    served::{self, ListenerKey, Protocol, Served, WhenDown},
+    value::{Name, Number, Port, Seconds, StickyMinutes, Weight},
+};
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
     ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
+    MAX_SLOTS, NAME_LEN, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
 };
 
 use super::{
     access::AccessLists,
     guests::ChangedLists,
-    health::taken_for,
+    health::read,
     indexes::Indexes,
     limits::Bandwidths,
     slots::SlotRanges,
     tables::Tables,
     wide::{endpoint, narrow, wide},
 };
-use crate::{
-    health::judge::Verdict,
-    maglev,
-    model::{self, Algorithm, ListenerKey, Model, Protocol, WhenDown},
-    schedule::smooth_wrr,
-};
+use crate::dataplane::error::Result;
+use crate::health::judge::Verdict;
 
 /// Stands in `ek_listener` for the pool of an HTTP listener that has none.
 pub const NO_POOL: u32 = u32::MAX;
 
 /// Indexes by identity, and the model that the maps implement.
 pub struct Registry {
-    /// `ek_pool`, by name.
-    pub pools: Indexes<String>,
+    /// `ek_pool`, by id.
+    pub pools: Indexes<PoolId>,
     /// `ek_listener`, by what it listens on.
     pub listeners: Indexes<ListenerKey>,
     /// `ek_backend`, by pool index and address.
@@ -53,8 +57,8 @@ pub struct Registry {
     pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
     pub idle: HashMap<u16, Duration>,
-    /// What is configured.
-    pub model: Model,
+    /// What the maps have the XDP program serve.
+    pub served: Served,
 }
 
 impl Registry {
@@ -69,54 +73,56 @@ impl Registry {
             changed_lists: ChangedLists::default(),
             bandwidths: Bandwidths::default(),
             idle: HashMap::new(),
-            model: Model::default(),
+            served: Served::default(),
         }
     }
 
-    /// Reads the maps. What a process that ended midway left half done appears in the model as something that needs
-    /// to be put again.
+    /// Reads the maps. What a process that ended midway left half done appears as something that needs to be put again.
     ///
     /// # Errors
     /// A map cannot be read.
     pub fn from_maps(tables: &mut Tables) -> Result<Self> {
         let mut registry = Self::empty();
-        registry.adopt_pools(tables);
-        registry.adopt_backends(tables);
-        registry.forget_unfinished_pools(tables);
-        registry.model.vips = tables.addresses.vips().collect();
+        let mut pools = registry.adopt_pools(tables);
+        registry.adopt_backends(tables, &mut pools);
+        registry.forget_unfinished_pools(tables, &mut pools);
+        registry.served.pools = pools.into_iter().map(|(id, pool)| (id, Arc::new(pool))).collect();
+        registry.served.vips = tables.addresses.vips().collect();
         registry.adopt_access_lists(tables)?;
         registry.adopt_listeners(tables)?;
         Ok(registry)
     }
 
-    fn adopt_pools(&mut self, tables: &Tables) {
+    fn adopt_pools(&mut self, tables: &Tables) -> BTreeMap<PoolId, served::Pool> {
+        let mut pools = BTreeMap::new();
         for (index, record) in tables.pool.iter() {
             let pool = record.snapshot();
             if pool.state == ENTRY_FREE {
                 continue;
             }
-            let name = name_str(&pool.name).to_owned();
-            self.pools.adopt(name.clone(), index);
+            let id = PoolId::from_bytes(pool.id);
+            self.pools.adopt(id, index);
             let (first, count, number) = Pool::parts_of(pool.block);
             if !self.slots.adopt(first, count) {
                 record.block().set(0);
             }
             if pool.state == ENTRY_ACTIVE {
-                let algorithm = algorithm(number, pool.sticky);
-                let drain_timeout = Some(pool.drain_timeout).filter(|&seconds| seconds > 0);
-                let drain_timeout = drain_timeout.map(|seconds| Duration::from_secs(seconds.into()));
-                self.model
-                    .pools
-                    .insert(name, model::Pool { algorithm, drain_timeout, ..model::Pool::default() });
+                let found = served::Pool {
+                    name: name(&pool.name),
+                    algorithm: algorithm(number, pool.sticky),
+                    drain_timeout: seconds(pool.drain_timeout),
+                    ..served::Pool::default()
+                };
+                pools.insert(id, found);
             } else {
-                self.pools.remove(&name);
+                self.pools.remove(&id);
             }
         }
+        pools
     }
 
-    fn adopt_backends(&mut self, tables: &Tables) {
-        let names: HashMap<u32, String> =
-            self.pools.iter().map(|(name, index)| (index, name.clone())).collect();
+    fn adopt_backends(&mut self, tables: &Tables, pools: &mut BTreeMap<PoolId, served::Pool>) {
+        let ids: HashMap<u32, PoolId> = self.pools.iter().map(|(id, index)| (index, *id)).collect();
         for (index, record) in tables.backend.iter() {
             let backend = record.snapshot();
             if backend.state == ENTRY_FREE {
@@ -124,10 +130,12 @@ impl Registry {
             }
             let address = endpoint(backend.address, backend.port);
             self.backends.adopt((backend.pool, address), index);
-            let pool = names.get(&backend.pool).and_then(|name| self.model.pools.get_mut(name));
-            match pool {
-                Some(pool) if backend.state == ENTRY_ACTIVE => {
-                    pool.members.insert(address, backend.weight);
+            let pool = ids.get(&backend.pool).and_then(|id| pools.get_mut(id));
+            match (pool, Weight::new(backend.weight.into())) {
+                (Some(pool), Ok(weight)) if backend.state == ENTRY_ACTIVE => {
+                    // The maps do not say the rest; what is served beside that is put again.
+                    let member = served::Member { weight, backup: false, checked_at: address };
+                    pool.members.insert(address, member);
                 }
                 _ => {
                     record.state().set(ENTRY_REMOVED);
@@ -139,9 +147,9 @@ impl Registry {
 
     /// A pool whose slots are not what its members amount to counts as one without members, and so does one whose
     /// members were checked: the maps do not say how.
-    fn forget_unfinished_pools(&mut self, tables: &Tables) {
-        for (name, pool) in &mut self.model.pools {
-            let Some(index) = self.pools.get(name) else { continue };
+    fn forget_unfinished_pools(&self, tables: &Tables, pools: &mut BTreeMap<PoolId, served::Pool>) {
+        for (id, pool) in pools {
+            let Some(index) = self.pools.get(id) else { continue };
             let Some(record) = tables.pool.get(index) else { continue };
             let (first, count, _) = Pool::parts_of(record.block().get());
             let found: Vec<_> = (first..first.saturating_add(count))
@@ -153,7 +161,10 @@ impl Registry {
                 let record = index_of(member).and_then(|index| tables.backend.get(index));
                 record.is_some_and(|record| record.health().get() != HEALTH_UNCHECKED)
             };
-            if slots_of(tables, pool, index_of) != Some(found) || pool.members.keys().copied().any(is_checked)
+            let verdict_of =
+                |member| tables.backend.get(index_of(member)?).and_then(|record| read(&record).taken_for());
+            if slots_of(pool, index_of, verdict_of) != Some(found)
+                || pool.members.keys().copied().any(is_checked)
             {
                 pool.members.clear();
             }
@@ -188,23 +199,26 @@ impl Registry {
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
-                index => tables.pool.get(index).map(|pool| Some(name_str(&pool.snapshot().name).to_owned())),
+                index => tables.pool.get(index).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id))),
             };
-            match pool {
-                Some(pool)
+            match (pool, seconds(record.idle_timeout)) {
+                (Some(pool), Some(idle_timeout))
                     if record.state == ENTRY_ACTIVE && in_service.get(&index) == Some(&record.service) =>
                 {
-                    let listener = model::Listener {
-                        name: name_str(&record.name).to_owned(),
-                        load_balancer: name_str(&record.load_balancer).to_owned(),
+                    let listener = served::Listener {
+                        id: ListenerId::from_bytes(record.id),
+                        name: name(&record.name),
+                        load_balancer: LoadBalancerId::from_bytes(record.load_balancer_id),
+                        load_balancer_name: name(&record.load_balancer),
                         pool,
-                        idle_timeout: Duration::from_secs(record.idle_timeout.into()),
+                        idle_timeout,
                         access: self.access.of((record.access, record.access_list)),
                         limits: tables.limits().of(index, &record),
                         when_down: when_down(record.when_down),
+                        drains: false,
                         http: None,
                     };
-                    self.model.listeners.insert(key, listener);
+                    self.served.listeners.insert(key, Arc::new(listener));
                 }
                 _ => {
                     self.listeners.remove(&key);
@@ -215,28 +229,36 @@ impl Registry {
     }
 }
 
-/// The pool's slots as its algorithm reads them, by `index_of` each member, without members that have no weight and
-/// those that are not known to be well, unless nobody is: then those of which nothing is known. `None` if a member has
-/// no index.
+/// The pool's slots as its algorithm reads them, by `index_of` each member: of those that take part by their weights and
+/// by what they are taken for. `None` if a member has no index.
 pub fn slots_of(
-    tables: &Tables,
-    pool: &model::Pool,
+    pool: &served::Pool,
     index_of: impl Fn(SocketAddr) -> Option<u32>,
+    verdict_of: impl Fn(SocketAddr) -> Option<Verdict>,
 ) -> Option<Vec<u32>> {
-    let (mut verdicts, mut slots) = (Vec::new(), Vec::new());
-    for (&member, &weight) in &pool.members {
-        let index = index_of(member)?;
-        verdicts.push(taken_for(&tables.backend.get(index)?));
-        slots.push(slot_of(u16::try_from(index).ok()?, weight));
-    }
-    let members = pool.members.iter().zip(verdicts);
-    let is_up = |((_, weight), verdict): ((_, &u16), _)| *weight > 0 && verdict == Some(Verdict::Up);
-    let wanted = members.clone().any(is_up).then_some(Verdict::Up);
-    let weight = |weight, verdict| if verdict == wanted { weight } else { 0 };
-    let members: Vec<_> = members.map(|((member, &of), verdict)| (*member, weight(of, verdict))).collect();
+    let slot = |(&member, settings): (&SocketAddr, &served::Member)| {
+        Some(slot_of(u16::try_from(index_of(member)?).ok()?, settings.weight.get()))
+    };
+    let slots: Vec<u32> = pool.members.iter().map(slot).collect::<Option<_>>()?;
+    let candidates = (0usize..).zip(&pool.members).map(|(key, (&member, settings))| Candidate {
+        key,
+        weight: settings.weight,
+        backup: settings.backup,
+        health: match verdict_of(member) {
+            Some(Verdict::Up) => Health::Up,
+            Some(Verdict::Down) => Health::Down,
+            None => Health::Unknown,
+        },
+    });
+    let mut taking_part = taking_part(candidates).into_iter().peekable();
+    let members = (0usize..).zip(&pool.members).map(|(number, (&member, settings))| {
+        let takes_part = taking_part.next_if_eq(&number).is_some();
+        (member, if takes_part { settings.weight.get() } else { 0 })
+    });
+    let members: Vec<(SocketAddr, u16)> = members.collect();
     let weights = members.iter().map(|(_, weight)| *weight);
     let order = match pool.algorithm {
-        Algorithm::WeightedRoundRobin { .. } => smooth_wrr(&weights.collect::<Vec<_>>()),
+        Algorithm::WeightedRoundRobin(_) => smooth_wrr(&weights.collect::<Vec<_>>()),
         Algorithm::SourceHash => maglev::table(&members, maglev::size(members.len())),
         Algorithm::WeightedLeastConnections => {
             (0..).zip(weights).filter(|(_, weight)| *weight > 0).map(|(number, _)| number).collect()
@@ -246,18 +268,18 @@ pub fn slots_of(
 }
 
 /// The algorithm's number in [`Pool::block`].
-pub fn algorithm_number(algorithm: Algorithm) -> u8 {
+pub fn algorithm_number<R>(algorithm: &Algorithm<R>) -> u8 {
     match algorithm {
-        Algorithm::WeightedRoundRobin { .. } => ALGORITHM_ROUND_ROBIN,
+        Algorithm::WeightedRoundRobin(_) => ALGORITHM_ROUND_ROBIN,
         Algorithm::WeightedLeastConnections => ALGORITHM_LEAST_CONNECTIONS,
         Algorithm::SourceHash => ALGORITHM_SOURCE_HASH,
     }
 }
 
 /// [`Pool::sticky`].
-pub fn sticky_seconds(algorithm: Algorithm) -> u32 {
+pub fn sticky_seconds(algorithm: &Algorithm<Option<StickyMinutes>>) -> u32 {
     match algorithm {
-        Algorithm::WeightedRoundRobin { sticky: Some(time) } => time.as_secs().try_into().unwrap_or(u32::MAX),
+        Algorithm::WeightedRoundRobin(Some(time)) => u32::from(time.get()) * 60,
         _ => 0,
     }
 }
@@ -274,34 +296,41 @@ fn when_down(number: u8) -> WhenDown {
     if number == WHEN_DOWN_RESET { WhenDown::Reset } else { WhenDown::Drop }
 }
 
-fn algorithm(number: u8, sticky: u32) -> Algorithm {
+fn algorithm(number: u8, sticky: u32) -> Algorithm<Option<StickyMinutes>> {
     match number {
         ALGORITHM_LEAST_CONNECTIONS => Algorithm::WeightedLeastConnections,
         ALGORITHM_SOURCE_HASH => Algorithm::SourceHash,
-        _ => {
-            let sticky = (sticky > 0).then(|| Duration::from_secs(sticky.into()));
-            Algorithm::WeightedRoundRobin { sticky }
-        }
+        _ => Algorithm::WeightedRoundRobin(StickyMinutes::new(sticky / 60).ok()),
     }
+}
+
+/// A time in a record; 0 is none.
+fn seconds(number: u32) -> Option<Seconds> {
+    Seconds::new(Duration::from_secs(number.into())).ok()
+}
+
+/// The name in a record.
+fn name(bytes: &[u8; NAME_LEN]) -> Name {
+    Name::new(name_str(bytes)).unwrap_or_default()
 }
 
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
     let protocol = Protocol::from_number(service.protocol)?;
-    Some(ListenerKey { vip: narrow(service.vip), port: service.port, protocol })
+    Some(ListenerKey { vip: narrow(service.vip), port: Port::new(service.port.into()).ok()?, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service::new(wide(key.vip), key.port, key.protocol.number())
+    Service::new(wide(key.vip), key.port.get(), key.protocol.number())
 }
 
 /// The record of a member.
-pub fn backend(pool: u32, member: SocketAddr, weight: u16) -> Backend {
+pub fn backend(pool: u32, member: SocketAddr, weight: Weight) -> Backend {
     Backend {
         address: wide(member.ip()),
         port: member.port(),
-        weight,
+        weight: weight.get(),
         pool,
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,

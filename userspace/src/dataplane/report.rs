@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use model::served::Protocol;
 use serde::Serialize;
 use xdp_ebpf::{
     abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener, name_str},
@@ -21,25 +21,11 @@ use super::{
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     network::interfaces::Mode,
     tables::Tables,
-    traffic::{LoadBalancer, Open, Traffic},
+    traffic::{Open, Traffic},
     wide::narrow,
 };
-use crate::{health::failure::Failure, model::Protocol};
-
-/// `evenkeel status`.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    /// Every load balancer with a listener.
-    pub load_balancers: Vec<LoadBalancer>,
-    /// Every pool, removed ones that still have sessions included.
-    pub pools: Vec<Pool>,
-    /// Every listener, the same.
-    pub listeners: Vec<ListenerRow>,
-    /// Where XDP is attached.
-    pub interfaces: Vec<InterfaceRow>,
-    /// Local ports.
-    pub ports: Ports,
-}
+use crate::dataplane::error::Result;
+use crate::health::failure::Failure;
 
 /// A pool.
 #[derive(Debug, Serialize)]
@@ -284,9 +270,9 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),
             idle_timeout_s: record.idle_timeout,
-            max_connections: limits.connections,
-            max_connections_per_second: limits.connections_per_second,
-            bandwidth_mbit: limits.bandwidth_mbit,
+            max_connections: limits.connections.map(|number| number.get()),
+            max_connections_per_second: limits.connections_per_second.map(|number| number.get()),
+            bandwidth_mbit: limits.bandwidth.map(|number| number.get()),
             traffic,
         });
     }

@@ -3,7 +3,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::{Context, Result};
 use xdp_ebpf::{
     abi::{Common, Config, LIVE, Plane},
     shared::Shared,
@@ -14,6 +13,7 @@ use super::{
     memory::Mapping,
     wide::wide,
 };
+use crate::dataplane::error::{Context, Result};
 
 /// The session tables of both directions and families, with the rings that their local ports come from.
 pub struct Sessions {
@@ -162,7 +162,7 @@ pub(super) mod tests {
     use xdp_ebpf::family::Family;
 
     use super::*;
-    use crate::{dataplane::geometry::Geometry, host::Host};
+    use crate::dataplane::geometry::Geometry;
 
     /// The number of the IPv6 local address that each of [`on_plain_memory`] has.
     pub const V6: [u16; 8] = [0x2001, 0xDB8, 0x64, 0, 0, 0, 0, 0];
@@ -177,13 +177,7 @@ pub(super) mod tests {
             IpAddr::from(address)
         });
         let local_addresses: Vec<_> = v4.chain(v6).collect();
-        let host = Host {
-            interfaces: vec![],
-            local_addresses: local_addresses.clone(),
-            local_ports: 4000..=4002,
-            max_sessions,
-        };
-        let geometry = Geometry::new(&host, &Default::default());
+        let geometry = Geometry::of(local_addresses.clone(), 4000..=4002, max_sessions, &Default::default());
         let [forward, forward6, reverse, reverse6, plane, port] = geometry.map_sizes().map(|(_, size)| size);
         let sessions = Sessions {
             config: geometry.config(0, 250),

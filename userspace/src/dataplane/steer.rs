@@ -6,20 +6,16 @@ use std::{
     os::fd::{AsFd, AsRawFd},
 };
 
-use anyhow::{Context, Result, anyhow};
 use aya::{
     maps::{MapData, MapError, SockHash},
     programs::{SkLookup, links::FdLink},
 };
+use model::served::ListenerKey;
 use nix::errno::Errno;
 use xdp_ebpf::abi::Service;
 
-use super::{
-    load::Unfinished,
-    pins::{PinDir, remove_if_there},
-    registry::service,
-};
-use crate::model::ListenerKey;
+use super::{load::Unfinished, pins::PinDir, registry::service};
+use crate::dataplane::error::{Context, Error, Result};
 
 /// Attaches the program to this network namespace; there is no moment without one, if an earlier process has left one.
 ///
@@ -29,9 +25,9 @@ pub fn attach(program: &mut SkLookup, pins: &PinDir, unfinished: &mut Unfinished
     let namespace = File::open("/proc/self/ns/net").context("cannot open this network namespace")?;
     let id = program.attach(namespace).context("cannot attach the program for sockets")?;
     let link = FdLink::from(program.take_link(id)?);
-    let (path, new) = (pins.steering(), pins.version().join("steering_new"));
-    remove_if_there(&new)?;
-    link.pin(&new).map_err(|error| anyhow!("cannot pin {}: {error}", new.display()))?;
+    let (path, new) = (pins.steering(), pins.next_steering());
+    pins.remove_pin(&new)?;
+    link.pin(&new).map_err(|error| Error::Unfit(format!("cannot pin {}: {error}", new.display())))?;
     if !path.exists() {
         unfinished.add(path.clone());
     }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Result;
+use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
     abi::{Common, DYING, FREE, LIVE, Limit},
     connection,
@@ -26,7 +26,7 @@ use super::{
     reset::{Reset, for_both_ends},
     sessions::Sessions,
 };
-use crate::{host::Timeouts, model::Protocol};
+use crate::dataplane::error::Result;
 
 /// Into how many parts a pass is split.
 pub const PARTS: u32 = 4;

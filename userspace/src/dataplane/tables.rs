@@ -2,11 +2,11 @@
 
 use std::{os::fd::AsFd, sync::Arc};
 
-use anyhow::{Context, Result};
 use aya::{
     Pod,
     maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, SockHash, lpm_trie::LpmTrie, xdp::DevMap},
 };
+use evenkeel_loader::pins::PinError;
 use xdp_ebpf::abi::{
     Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerStat, Pool,
     Service, map,
@@ -21,6 +21,7 @@ use super::{
     pins::PinDir,
     sessions::Sessions,
 };
+use crate::dataplane::error::{Context, Result, unfit};
 
 /// The maps by what they are for.
 pub struct Tables {
@@ -160,19 +161,20 @@ pub fn max_entries(data: &MapData) -> Result<u32, MapError> {
     Ok(data.info()?.max_entries())
 }
 
-fn open(pins: &PinDir, name: &str) -> Result<MapData> {
+fn open(pins: &PinDir, name: &str) -> Result<MapData, PinError> {
     pins.open_map(name)
 }
 
 fn mapping<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
     let data = open(pins, name)?;
     let info = data.info()?;
-    anyhow::ensure!(
-        info.value_size() as usize == size_of::<T>(),
-        "{name} holds records of {} bytes, and this program knows them with {}",
-        info.value_size(),
-        size_of::<T>()
-    );
+    if !(info.value_size() as usize == size_of::<T>()) {
+        unfit!(
+            "{name} holds records of {} bytes, and this program knows them with {}",
+            info.value_size(),
+            size_of::<T>()
+        );
+    }
     Mapping::of_map(data.fd().as_fd(), info.max_entries()).context(name)
 }
 

@@ -2,15 +2,10 @@
 //! that monitoring asks for. The XDP program does the counting; only how many sessions there are now is read off the
 //! session table. Next: `report`, which puts it into rows.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde::Serialize;
 use xdp_ebpf::abi::ListenerStat;
 
-use super::{
-    report::{ListenerRow, MemberHealth, MemberState, Pool},
-    tables::Tables,
-};
+use super::tables::Tables;
 
 /// Sessions now, or connections of a Layer-7 listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,7 +84,8 @@ impl Traffic {
         }
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
         self.sessions_open += other.sessions_open;
         self.sessions_established += other.sessions_established;
         self.sessions_total += other.sessions_total;
@@ -111,56 +107,4 @@ impl Refused {
     pub fn sessions(&self) -> u64 {
         self.access + self.connections + self.rate + self.no_member + self.other
     }
-}
-
-/// A load balancer.
-#[derive(Debug, Default, Serialize)]
-pub struct LoadBalancer {
-    /// Its name.
-    pub name: String,
-    /// The most that it forwards, both directions added up, in megabits per second.
-    pub bandwidth_mbit: Option<u32>,
-    /// Members of its listeners' pools that take connections as far as health goes, each once for every pool.
-    pub members_healthy: u64,
-    /// Those that are down.
-    pub members_unhealthy: u64,
-    /// The sum over its listeners.
-    #[serde(flatten)]
-    pub traffic: Traffic,
-}
-
-/// The load balancers of these listeners. `more` has the pools that listeners use beside their own, each with its load
-/// balancer's name in front.
-pub fn load_balancers<'a>(
-    listeners: &'a [ListenerRow],
-    pools: &[Pool],
-    more: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Vec<LoadBalancer> {
-    let mut rows = BTreeMap::<&str, (LoadBalancer, BTreeSet<&str>)>::new();
-    for listener in listeners {
-        let (row, names) = rows.entry(&listener.load_balancer).or_default();
-        row.bandwidth_mbit = row.bandwidth_mbit.or(listener.bandwidth_mbit);
-        row.traffic.add(&listener.traffic);
-        names.insert(&listener.pool);
-    }
-    for (load_balancer, pool) in more {
-        if let Some((_, names)) = rows.get_mut(load_balancer) {
-            names.insert(pool);
-        }
-    }
-    rows.into_iter()
-        .map(|(name, (row, names))| {
-            let pools = pools.iter().filter(|pool| names.contains(pool.name.as_str()));
-            let members = pools.flat_map(|pool| &pool.members);
-            let members = members.filter(|member| member.state != MemberState::Removed);
-            let (down, up): (Vec<_>, Vec<_>) =
-                members.partition(|member| member.health == MemberHealth::Down);
-            LoadBalancer {
-                name: name.to_owned(),
-                members_healthy: up.len() as u64,
-                members_unhealthy: down.len() as u64,
-                ..row
-            }
-        })
-        .collect()
 }

@@ -11,8 +11,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use model::health::Check;
+use nix::{
+    errno::Errno,
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
+use thiserror::Error;
 use tokio::{
     sync::{Semaphore, mpsc},
     task::AbortHandle,
@@ -20,9 +24,9 @@ use tokio::{
 };
 
 use super::{
-    check::Health,
+    error::ProbeError,
     judge::{Judge, Standing, Verdict},
-    probe::{ProbeError, probe},
+    probe::probe,
 };
 
 /// Probes at the same time, at most; others wait for their turn.
@@ -40,7 +44,7 @@ pub struct Target {
     /// The address and port that are asked.
     pub address: SocketAddr,
     /// What and how often.
-    pub health: Arc<Health>,
+    pub check: Arc<Check>,
 }
 
 /// All probing tasks. They end with it.
@@ -75,27 +79,28 @@ impl Checker {
     ///
     /// # Errors
     /// The kernel does not tell or set the limit.
-    pub fn new() -> Result<(Self, News)> {
+    pub fn new() -> Result<(Self, News), LimitError> {
         let (news, from) = mpsc::channel(BACKLOG);
-        let turns = Arc::new(Semaphore::new(usize::try_from(most_probes()?)?));
+        let turns = Arc::new(Semaphore::new(most_probes()?));
         let news_of = News { from, gathered: Vec::new(), due: None };
         Ok((Self { watches: HashMap::new(), turns, news }, news_of))
     }
 
-    /// Probes these targets from now on and no others. Those that are probed already go on; new ones start from the
-    /// standing that is given.
+    /// Probes a target from now on, starting from this standing; one that is probed already goes on.
     ///
     /// To be called inside a tokio runtime.
-    pub fn follow(&mut self, targets: HashMap<Target, Standing>) {
-        self.watches.retain(|target, _| targets.contains_key(target));
-        for (target, standing) in targets {
-            if let Entry::Vacant(place) = self.watches.entry(target) {
-                let shown = Arc::new(Mutex::new(standing));
-                let (target, turns, news) = (place.key().clone(), self.turns.clone(), self.news.clone());
-                let task = tokio::spawn(watch(target, shown.clone(), turns, news)).abort_handle();
-                place.insert(Watch { standing: shown, task });
-            }
+    pub fn start(&mut self, target: Target, standing: Standing) {
+        if let Entry::Vacant(place) = self.watches.entry(target) {
+            let shown = Arc::new(Mutex::new(standing));
+            let (target, turns, news) = (place.key().clone(), self.turns.clone(), self.news.clone());
+            let task = tokio::spawn(watch(target, shown.clone(), turns, news)).abort_handle();
+            place.insert(Watch { standing: shown, task });
         }
+    }
+
+    /// Probes a target no longer.
+    pub fn stop(&mut self, target: &Target) {
+        self.watches.remove(target);
     }
 
     /// What is known of a target; `None` if it is not probed.
@@ -138,8 +143,9 @@ async fn watch(
     turns: Arc<Semaphore>,
     news: mpsc::Sender<Target>,
 ) {
-    let interval = target.health.interval;
-    let mut judge = Judge::new(*shown.lock().unwrap_or_else(PoisonError::into_inner), target.health.retries);
+    let interval = target.check.pace.interval().duration();
+    let start = *shown.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut judge = Judge::new(start, target.check.pace.retries.get());
     let phase = interval.mul_f64(RandomState::new().hash_one(&target) as f64 / u64::MAX as f64);
     let mut next = Instant::now() + phase;
     let mut at = if judge.standing().verdict.is_some() { next } else { Instant::now() };
@@ -151,7 +157,7 @@ async fn watch(
             next += interval;
         }
         let before = judge.standing();
-        let answer = probe(target.address, &target.health).await;
+        let answer = probe(target.address, &target.check).await;
         drop(turn);
         let changed = match answer {
             Ok(()) => judge.hear(Ok(())),
@@ -181,12 +187,17 @@ fn announce(address: SocketAddr, before: Standing, now: Standing) {
     }
 }
 
+/// This process's limit of open files cannot be read or raised.
+#[derive(Debug, Error)]
+#[error("cannot read or raise the limit of open files")]
+pub struct LimitError(#[from] Errno);
+
 /// How many probes the limit of open files allows at the same time.
-fn most_probes() -> Result<u64> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")?;
+fn most_probes() -> Result<usize, LimitError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     let limit = hard.min(MOST_PROBES + OTHER_FILES).max(soft);
     if limit > soft {
-        setrlimit(Resource::RLIMIT_NOFILE, limit, hard).context("cannot raise the limit of open files")?;
+        setrlimit(Resource::RLIMIT_NOFILE, limit, hard)?;
     }
-    Ok(limit.saturating_sub(OTHER_FILES).clamp(16, MOST_PROBES))
+    Ok(limit.saturating_sub(OTHER_FILES).clamp(16, MOST_PROBES) as usize)
 }

@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 
 use httparse::{EMPTY_HEADER, Response, Status};
+use model::health::Get;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::{check::Get, failure::Failure, probe::ProbeError};
+use super::{error::ProbeError, failure::Failure};
 
 /// Bytes that are read at most.
 const MOST: usize = 8192;
@@ -23,10 +24,7 @@ pub(super) async fn ask(address: SocketAddr, get: &Get) -> Result<(), ProbeError
     let stream = TcpStream::connect(address).await?;
     match &get.tls {
         None => exchange(stream, address, get).await,
-        #[cfg(feature = "l7")]
         Some(tls) => exchange(super::tls::connect(stream, tls).await?, address, get).await,
-        #[cfg(not(feature = "l7"))]
-        Some(_) => Err(ProbeError::Local(std::io::ErrorKind::Unsupported.into())),
     }
 }
 
@@ -53,10 +51,10 @@ async fn exchange(
 }
 
 fn request(address: SocketAddr, get: &Get) -> String {
-    let host = get.host.clone().unwrap_or_else(|| address.to_string());
+    let host = get.host.as_ref().map_or_else(|| address.to_string(), |host| host.as_str().into());
     format!(
         "GET {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: evenkeel-health\r\nAccept: */*\r\nConnection: close\r\n\r\n",
-        get.path
+        get.path.as_str()
     )
 }
 
@@ -81,7 +79,7 @@ mod tests {
     use proptest::{collection, prelude::*};
 
     use super::*;
-    use crate::health::check::Codes;
+    use model::health::{CheckPath, Codes};
 
     #[test]
     fn interim_answers_are_passed_over() {

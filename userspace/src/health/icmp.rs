@@ -9,10 +9,11 @@ use std::{
 use etherparse::{
     IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, Icmpv6Slice, Icmpv6Type, Ipv4HeaderSlice,
 };
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket,
+    sockopt::{Ipv4RecvErr, Ipv6RecvErr},
+};
 use tokio::net::UdpSocket;
-
-use super::udp::report_errors;
 
 /// Room for an IP header and the echo; the rest of what comes in is cut off.
 const ROOM: usize = 128;
@@ -34,6 +35,15 @@ pub(super) async fn echo(address: IpAddr) -> io::Result<()> {
             return Ok(());
         }
     }
+}
+
+/// Makes the socket report every ICMP error about what it sent.
+pub(super) fn report_errors(socket: &impl std::os::fd::AsFd, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(_) => setsockopt(socket, Ipv4RecvErr, &true)?,
+        IpAddr::V6(_) => setsockopt(socket, Ipv6RecvErr, &true)?,
+    }
+    Ok(())
 }
 
 /// A raw socket, connected, behind the type whose `send` and `recv` are the same system calls.

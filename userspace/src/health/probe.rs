@@ -1,103 +1,27 @@
 //! One probe: a question to one address, which has ended when its time is up, whatever the other end does.
 
-use std::{
-    io::{self, ErrorKind},
-    net::SocketAddr,
-};
+use std::net::SocketAddr;
 
-use nix::errno::Errno;
+use model::health::{Check, Probe};
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
 
-use super::{
-    check::{Health, Probe},
-    failure::Failure,
-    http, udp,
-};
+use super::{error::ProbeError, failure::Failure, http, udp};
 
-/// Why a probe was not good.
-#[derive(Debug)]
-pub enum ProbeError {
-    /// The member's fault.
-    Failed(Failure),
-    /// This host's: the probe could not be made and says nothing about the member.
-    Local(io::Error),
-}
-
-/// Asks `address` once. The port of `health` is not looked at.
+/// Asks `address` once. The port of `check` is not looked at.
 ///
 /// # Errors
 /// It is not well, or could not be asked.
-pub async fn probe(address: SocketAddr, health: &Health) -> Result<(), ProbeError> {
-    let deadline = Instant::now() + health.timeout;
+pub async fn probe(address: SocketAddr, check: &Check) -> Result<(), ProbeError> {
+    let deadline = Instant::now() + check.pace.timeout().duration();
     let answer = async {
-        match &health.probe {
+        match &check.probe {
             Probe::Tcp => TcpStream::connect(address).await.map(drop).map_err(ProbeError::from),
             Probe::Http(get) => http::ask(address, get).await,
             Probe::Udp => udp::ask(address, deadline).await,
         }
     };
     timeout_at(deadline, answer).await.unwrap_or(Err(Failure::Timeout.into()))
-}
-
-impl From<Failure> for ProbeError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<io::Error> for ProbeError {
-    /// What the kernel says of a connection is about the member, or the way there, but for what this host has run out
-    /// of. What it does not say is said by TLS, after the handshake.
-    fn from(error: io::Error) -> Self {
-        let failure = match error.raw_os_error().map(Errno::from_raw) {
-            Some(
-                Errno::EMFILE
-                | Errno::ENFILE
-                | Errno::ENOMEM
-                | Errno::ENOBUFS
-                | Errno::EADDRNOTAVAIL
-                | Errno::EADDRINUSE,
-            ) => return Self::Local(error),
-            Some(Errno::ECONNREFUSED) => Failure::Refused,
-            Some(Errno::ETIMEDOUT) => Failure::Timeout,
-            Some(Errno::ECONNRESET | Errno::ECONNABORTED | Errno::EPIPE) => Failure::Reset,
-            Some(_) => Failure::Unreachable,
-            None if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::WriteZero) => {
-                Failure::Closed
-            }
-            None => Failure::NoTls,
-        };
-        Self::Failed(failure)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_this_host_has_run_out_of_says_nothing_about_the_member() {
-        let judged = |error: Errno| match io::Error::from(error).into() {
-            ProbeError::Failed(failure) => Some(failure),
-            ProbeError::Local(_) => None,
-        };
-        for error in [Errno::EMFILE, Errno::ENOBUFS, Errno::EADDRNOTAVAIL] {
-            assert_eq!(judged(error), None);
-        }
-        // The last three: ICMP's protocol unreachable, a route of type blackhole, an ARP that failed.
-        for (error, failure) in [
-            (Errno::ECONNREFUSED, Failure::Refused),
-            (Errno::EPIPE, Failure::Reset),
-            (Errno::EHOSTUNREACH, Failure::Unreachable),
-            (Errno::EPERM, Failure::Unreachable),
-            (Errno::ENOPROTOOPT, Failure::Unreachable),
-            (Errno::EINVAL, Failure::Unreachable),
-            (Errno::EHOSTDOWN, Failure::Unreachable),
-        ] {
-            assert_eq!(judged(error), Some(failure), "{error}");
-        }
-    }
 }

@@ -21,9 +21,10 @@ use tokio::{
 use super::{
     check::{Codes, Get, Health, Probe},
     checker::{Checker, News, Target},
+    error::ProbeError,
     failure::Failure,
     judge::{Standing, Verdict},
-    probe::{ProbeError, probe},
+    probe::probe,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,6 +2,7 @@
 
 use std::{io, pin::Pin, sync::LazyLock};
 
+use model::tls::{MemberTls, MemberTrust};
 use openssl::{
     error::ErrorStack,
     ssl::{Ssl, SslContext, SslMethod, SslVerifyMode},
@@ -10,15 +11,12 @@ use openssl::{
 use pingora::tls::tokio_ssl::SslStream;
 use tokio::net::TcpStream;
 
-use super::{failure::Failure, probe::ProbeError};
-use crate::{
-    authorities,
-    model::tls::{MemberTls, MemberTrust},
-};
+use super::{error::ProbeError, failure::Failure};
+use crate::pki::system;
 
 /// Trusts whom this host trusts.
 static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> =
-    LazyLock::new(|| trusting(authorities::of_host().iter().cloned()));
+    LazyLock::new(|| trusting(system::authorities().iter().cloned()));
 
 /// Makes the handshake on a new connection.
 ///
@@ -38,7 +36,7 @@ pub(super) async fn connect(
 }
 
 fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
-    let mut session = match &settings.verify {
+    let mut session = match settings.verify() {
         MemberTrust::System => Ssl::new(SYSTEM.as_ref().map_err(Clone::clone)?)?,
         MemberTrust::Authorities(authorities) => {
             let certificates = authorities.certificates.iter().map(|der| X509::from_der(der));
@@ -47,9 +45,9 @@ fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
         }
         MemberTrust::Anyone => Ssl::new(&SslContext::builder(SslMethod::tls_client())?.build())?,
     };
-    if !settings.server_name.is_empty() {
-        session.set_hostname(&settings.server_name)?;
-        session.param_mut().set_host(&settings.server_name)?;
+    if let Some(name) = settings.server_name() {
+        session.set_hostname(name.as_str())?;
+        session.param_mut().set_host(name.as_str())?;
     }
     session.set_alpn_protos(b"\x08http/1.1")?;
     Ok(session)

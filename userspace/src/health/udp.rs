@@ -2,20 +2,16 @@
 //! answer, and silence until the time is up a good one.
 
 use std::{
-    io::{self, ErrorKind},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    io::ErrorKind,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use nix::sys::socket::{
-    setsockopt,
-    sockopt::{Ipv4RecvErr, Ipv6RecvErr},
-};
 use tokio::{
     net::UdpSocket,
     time::{Instant, timeout_at},
 };
 
-use super::{failure::Failure, icmp, probe::ProbeError};
+use super::{error::ProbeError, failure::Failure, icmp};
 
 /// What is sent to the port. Programs that take the wrong thing ill get something to search for in their logs.
 const DATAGRAM: &[u8] = b"evenkeel-health";
@@ -31,7 +27,7 @@ pub(super) async fn ask(address: SocketAddr, deadline: Instant) -> Result<(), Pr
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((unspecified, 0)).await?;
-    report_errors(&socket, address.ip())?;
+    icmp::report_errors(&socket, address.ip())?;
     socket.connect(address).await?;
     let answer = async {
         socket.send(DATAGRAM).await?;
@@ -44,13 +40,4 @@ pub(super) async fn ask(address: SocketAddr, deadline: Instant) -> Result<(), Pr
         Ok(Err(error)) => Err(error.into()),
         Ok(Ok(_)) | Err(_) => Ok(()),
     }
-}
-
-/// Makes the socket report every ICMP error about what it sent.
-pub(super) fn report_errors(socket: &impl std::os::fd::AsFd, address: IpAddr) -> io::Result<()> {
-    match address {
-        IpAddr::V4(_) => setsockopt(socket, Ipv4RecvErr, &true)?,
-        IpAddr::V6(_) => setsockopt(socket, Ipv6RecvErr, &true)?,
-    }
-    Ok(())
 }

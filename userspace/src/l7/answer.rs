@@ -3,17 +3,18 @@
 use std::{borrow::Cow, sync::Arc};
 
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
+use model::{policy::Action, served::Redirect};
 use pingora::{
     Result,
     http::{RequestHeader, ResponseHeader},
 };
 
 use super::{
+    pools::Pool,
     route::{Head, redirect},
-    snapshot::{Pool, Snapshot},
+    snapshot::Snapshot,
     target,
 };
-use crate::model::policy::{Action, Redirect};
 
 /// A redirect's target is not one that could stand in a header.
 const BAD_REQUEST: u16 = 400;
@@ -43,16 +44,16 @@ pub fn decide(snapshot: &Snapshot, request: &RequestHeader) -> Result<Decision> 
     let head = Head { host: &host, target: &String::from_utf8_lossy(&path), headers: &request.headers };
     let pool = match snapshot.routes.decide(&head).map(|policy| &policy.action) {
         None => snapshot.default_pool(),
-        Some(Action::Pool(name)) => snapshot.pools.get(name),
-        Some(Action::Reject(status)) => return refuse(*status),
+        Some(Action::Pool(id)) => snapshot.pool(*id),
+        Some(Action::Reject(status)) => return refuse(status.get()),
         Some(Action::Redirect(redirect)) => return elsewhere(redirect),
     };
-    pool.map_or_else(|| refuse(NO_POOL), |pool| Ok(Decision::Forward(pool.clone())))
+    pool.map_or_else(|| refuse(NO_POOL), |pool| Ok(Decision::Forward(pool)))
 }
 
 fn elsewhere(redirect: &Redirect, host: &str, path: &[u8]) -> Result<Decision> {
     let Some(location) = redirect::location(redirect, host, path) else { return refuse(BAD_REQUEST) };
-    let mut response = empty(redirect.status)?;
+    let mut response = empty(redirect.status.get())?;
     response.insert_header(LOCATION, location)?;
     Ok(Decision::Answer(Box::new(response)))
 }

@@ -3,27 +3,31 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::Result;
+use model::{
+    edge::{Forwarded, RequestLimits, TrustedProxies},
+    http::HttpTimeouts,
+    object::{ListenerId, PoolId},
+    policy::Action,
+    served::{HttpListener, Listener, ListenerKey},
+};
 
 use super::{
     log::{Log, Logs},
     metrics::{Counters, Metrics},
-};
-use crate::model::{
-    Listener, ListenerKey,
-    edge::{Forwarded, Limits, TrustedProxies},
-    http::HttpListener,
-    policy::Action,
+    pools::SharedPools,
 };
 
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Edge {
+    /// Which listener it is.
+    pub id: ListenerId,
     /// The load balancer's name.
     pub load_balancer: String,
     /// The listener's name.
@@ -34,8 +38,8 @@ pub struct Edge {
     pub https: bool,
     /// What a client may ask for.
     pub limits: Limits,
-    /// How long a request's head may take.
-    pub head: Duration,
+    /// How long it waits for what.
+    pub timeouts: Timeouts,
     /// How long a connection may be idle between two requests.
     pub idle: Duration,
     /// Headers that tell members about the client.
@@ -45,9 +49,75 @@ pub struct Edge {
     /// Where requests are written down.
     pub log: Option<Log>,
     /// The pools to which its policies send requests.
-    pub pools: Vec<String>,
+    pub pools: Vec<PoolId>,
     /// Where requests are counted.
     pub counters: Arc<Counters>,
+}
+
+/// [`RequestLimits`] as bare numbers, which the request path compares with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request head in bytes, request line included.
+    pub head_bytes: u32,
+    /// The most header lines in it.
+    pub headers: u16,
+    /// The longest pause within a request's body.
+    pub body: Duration,
+    /// The longest time in which a client takes nothing of its answer.
+    pub send: Duration,
+    /// The most requests that one HTTP/2 connection may have open.
+    pub streams: u16,
+}
+
+impl From<RequestLimits> for Limits {
+    fn from(limits: RequestLimits) -> Self {
+        Self {
+            head_bytes: limits.head_bytes.get(),
+            headers: limits.headers.get(),
+            body: limits.body.duration(),
+            send: limits.send.duration(),
+            streams: limits.streams.get(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        RequestLimits::default().into()
+    }
+}
+
+/// [`HttpTimeouts`] as durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From a request's first byte, or from the connection's beginning, to the end of its head.
+    pub head: Duration,
+    /// For a connection to a member, TLS included.
+    pub connect: Duration,
+    /// From the request, or from one part of the answer, to the next part.
+    pub read: Duration,
+    /// For the member to take the next part of the request.
+    pub write: Duration,
+    /// For the next bytes from either side once a WebSocket is open.
+    pub tunnel: Duration,
+}
+
+impl From<HttpTimeouts> for Timeouts {
+    fn from(timeouts: HttpTimeouts) -> Self {
+        Self {
+            head: timeouts.head.duration(),
+            connect: timeouts.connect.duration(),
+            read: timeouts.read.duration(),
+            write: timeouts.write.duration(),
+            tunnel: timeouts.tunnel.duration(),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        HttpTimeouts::default().into()
+    }
 }
 
 /// What the edges of all listeners share.
@@ -59,34 +129,36 @@ pub struct Edges {
 }
 
 impl Edges {
-    /// No logs and no counters yet.
+    /// No logs and no counters yet. Members of these pools are counted, too.
     ///
     /// # Errors
     /// There can be no thread for logs.
-    pub fn new() -> Result<Self> {
-        Ok(Self { logs: Logs::start()?, metrics: Arc::default() })
+    pub fn new(pools: SharedPools) -> io::Result<Self> {
+        Ok(Self { logs: Logs::start()?, metrics: Arc::new(Metrics::new(pools)) })
     }
 
     /// The edge of a listener with these Layer-7 settings.
     ///
     /// # Errors
     /// Its log cannot be opened.
-    pub fn edge(&self, key: &ListenerKey, listener: &Listener, http: &HttpListener) -> Result<Edge> {
+    pub fn edge(&self, key: &ListenerKey, listener: &Listener, http: &HttpListener) -> io::Result<Edge> {
         let settings = &http.edge;
-        let log = settings.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
+        let log = http.log.as_ref().map(|log| self.logs.open(log)).transpose()?;
+        let (load_balancer, name) = (listener.load_balancer_name.as_str(), listener.name.as_str());
         Ok(Edge {
-            load_balancer: listener.load_balancer.clone(),
-            listener: listener.name.clone(),
-            vip: SocketAddr::new(key.vip, key.port),
+            id: listener.id,
+            load_balancer: load_balancer.into(),
+            listener: name.into(),
+            vip: key.socket(),
             https: http.tls.is_some(),
-            limits: settings.limits,
-            head: http.timeouts.head,
-            idle: listener.idle_timeout,
+            limits: settings.limits.into(),
+            timeouts: http.timeouts.into(),
+            idle: listener.idle_timeout.duration(),
             forwarded: settings.forwarded,
             trusted: settings.trusted.clone(),
             log,
             pools: pools(http),
-            counters: self.metrics.listener(&listener.load_balancer, &listener.name),
+            counters: self.metrics.listener(listener.id, load_balancer, name),
         })
     }
 }
@@ -114,9 +186,9 @@ fn vip(address: SocketAddr, https: bool) -> String {
 }
 
 /// The pools that a listener's policies name.
-fn pools(http: &HttpListener) -> Vec<String> {
+fn pools(http: &HttpListener) -> Vec<PoolId> {
     let pools = http.policies.iter().filter_map(|policy| match &policy.action {
-        Action::Pool(name) => Some(name.clone()),
+        Action::Pool(id) => Some(*id),
         Action::Reject(_) | Action::Redirect(_) => None,
     });
     pools.collect::<BTreeSet<_>>().into_iter().collect()

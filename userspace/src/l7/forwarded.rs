@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use http::header::HeaderValue;
+use model::edge::ForwardedFor;
 use pingora::{Result, http::RequestHeader, proxy::Session};
 
 use super::{edge::Edge, exchange, target};
-use crate::model::edge::ForwardedFor;
 
 const FOR: &str = "X-Forwarded-For";
 const PROTO: &str = "X-Forwarded-Proto";

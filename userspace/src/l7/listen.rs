@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use model::served::ListenerKey;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, listen, setsockopt, socket, sockopt,
 };
@@ -23,6 +23,7 @@ use pingora::{
     proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
+use thiserror::Error;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
@@ -31,13 +32,12 @@ use tokio::{
 };
 
 use super::{
-    edge::Edge, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot, stream::ClientStream,
-    tls::Acceptor,
+    edge::Edge, error::Error, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot,
+    stream::ClientStream, tls::Acceptor,
 };
 use crate::{
-    authorities,
-    dataplane::seats::{Seat, Seats},
-    model::ListenerKey,
+    engine::front::{Admission, Permit},
+    pki::system,
 };
 
 /// How long a listener still accepts once nothing is steered to it: handshakes under way come to their end.
@@ -54,10 +54,21 @@ pub struct Listening {
     service: Arc<Service>,
     sockets: Vec<StdListener>,
     state: watch::Sender<bool>,
-    /// Its places, once it has some.
-    seats: watch::Sender<Option<Seats>>,
+    /// Who admits its connections, once that is known.
+    admission: watch::Sender<Option<Arc<dyn Admission>>>,
     /// Ends when the last connection has.
     connections: mpsc::Receiver<()>,
+}
+
+/// Why a connection ends before its first request.
+#[derive(Debug, Error)]
+enum NotBegun {
+    /// There is no PROXY protocol header, or none in time; or no handshake in time.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The client and the listener do not come together in TLS.
+    #[error(transparent)]
+    Handshake(#[from] Box<pingora::Error>),
 }
 
 /// What all connections of a listener share.
@@ -73,7 +84,8 @@ struct Service {
 ///
 /// # Errors
 /// The kernel has no socket or port to give.
-pub fn open(key: &ListenerKey, count: usize) -> Result<Vec<StdListener>> {
+pub fn open(key: &ListenerKey, count: usize) -> Result<Vec<StdListener>, Error> {
+    let cannot = |source: io::Error| Error::Socket { key: *key, source };
     let loopback = match key.vip {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
@@ -81,8 +93,8 @@ pub fn open(key: &ListenerKey, count: usize) -> Result<Vec<StdListener>> {
     let mut address = SocketAddr::new(loopback, 0);
     let mut sockets = Vec::new();
     for _ in 0..count {
-        let socket = open_at(address).with_context(|| format!("no socket for {} {}", key.vip, key.port))?;
-        address = socket.local_addr()?;
+        let socket = open_at(address).map_err(|error| cannot(error.into()))?;
+        address = socket.local_addr().map_err(cannot)?;
         sockets.push(socket);
     }
     Ok(sockets)
@@ -103,38 +115,38 @@ fn open_at(address: SocketAddr) -> nix::Result<StdListener> {
 }
 
 impl Listening {
-    /// Accepts connections from `sockets`, each on the thread of one of the `runtimes`, once it has places for them: see
-    /// [`Self::seat`].
+    /// Accepts connections from `sockets`, each on the thread of one of the `runtimes`, once somebody admits them: see
+    /// [`Self::admit`].
     ///
     /// # Errors
     /// A runtime has no room for the socket.
-    pub fn start(runtimes: &[Handle], sockets: Vec<StdListener>, snapshot: Snapshot) -> Result<Self> {
+    pub fn start(runtimes: &[Handle], sockets: Vec<StdListener>, snapshot: Snapshot) -> Result<Self, Error> {
+        let key = snapshot.key;
         let service = Arc::new(Service::new(settings(runtimes.len()), snapshot)?);
         let (state, ending) = watch::channel(false);
         let (open, connections) = mpsc::channel(1);
-        let (seats, places) = watch::channel(None);
+        let (admission, admitting) = watch::channel(None);
         for (socket, runtime) in sockets.iter().zip(runtimes) {
             let _inside = runtime.enter();
-            let listener = TcpListener::from_std(socket.try_clone()?)?;
-            let accepting = accept(listener, service.clone(), places.clone(), ending.clone(), open.clone());
+            let socket = socket.try_clone().and_then(TcpListener::from_std);
+            let listener = socket.map_err(|source| Error::Socket { key, source })?;
+            let accepting =
+                accept(listener, service.clone(), admitting.clone(), ending.clone(), open.clone());
             runtime.spawn(accepting);
         }
-        Ok(Self { service, sockets, state, seats, connections })
+        Ok(Self { service, sockets, state, admission, connections })
     }
 
-    /// Gives it places for its connections, unless it has some; `seats` says which.
-    pub fn seat(&mut self, seats: impl FnOnce() -> Option<Seats>) {
-        if self.seats.borrow().is_none() {
-            self.seats.send_replace(seats());
+    /// Has somebody admit its connections, unless somebody does; `admission` says who.
+    pub fn admit(&mut self, admission: impl FnOnce() -> Option<Arc<dyn Admission>>) {
+        if self.admission.borrow().is_none() {
+            self.admission.send_replace(admission());
         }
     }
 
-    /// One of its sockets; what is steered to it reaches all of them.
-    ///
-    /// # Errors
-    /// It has none.
-    pub fn socket(&self) -> Result<BorrowedFd<'_>> {
-        Ok(self.sockets.first().context("a listener without a socket")?.as_fd())
+    /// One of its sockets, if it has any; what is steered to it reaches all of them.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.sockets.first()?.as_fd())
     }
 
     /// What new requests go by.
@@ -143,9 +155,14 @@ impl Listening {
     }
 
     /// Has new requests go by this. What Pingora wants to know when a connection of HTTP/2 begins, new connections
-    /// go by.
-    pub fn follow(&self, snapshot: Snapshot) {
-        self.service.follow(snapshot);
+    /// go by. Returns what they went by until now.
+    pub fn follow(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.follow_shared(Arc::new(snapshot))
+    }
+
+    /// The same with a snapshot that was in force before.
+    pub fn follow_shared(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.service.follow(snapshot)
     }
 
     /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
@@ -153,7 +170,7 @@ impl Listening {
     pub async fn end(mut self) {
         sleep(LAST_HANDSHAKES).await;
         let _ = self.state.send(true);
-        drop((self.seats, self.sockets));
+        drop((self.admission, self.sockets));
         let _ = self.connections.recv().await;
     }
 }
@@ -164,29 +181,31 @@ fn settings(threads: usize) -> ServerConf {
         threads,
         upstream_keepalive_pool_size: IDLE_MEMBER_CONNECTIONS,
         max_retries: TRIES,
-        ca_file: authorities::file_with_one(),
+        ca_file: system::file_with_one(),
         ..ServerConf::default()
     }
 }
 
 impl Service {
-    fn new(settings: ServerConf, snapshot: Snapshot) -> Result<Self> {
+    fn new(settings: ServerConf, snapshot: Snapshot) -> Result<Self, Error> {
         snapshot.edge.is_in_force();
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let current = snapshot.clone();
-        let tls = Acceptor::new(move || current.load().tls.clone())?;
+        let tls = Acceptor::new(move || current.load().tls.clone());
+        let tls = tls.map_err(|error| Error::Start(error.into()))?;
         let guard = ArcSwap::from_pointee(guard(&settings, &snapshot));
         Ok(Self { snapshot, tls, guard, settings })
     }
 
-    fn follow(&self, snapshot: Snapshot) {
+    fn follow(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
         snapshot.edge.is_in_force();
-        let before = self.snapshot.swap(Arc::new(snapshot));
+        let before = self.snapshot.swap(snapshot);
         if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {
             self.guard.store(Arc::new(guard(&self.settings, &self.snapshot)));
         }
+        before
     }
 
     /// Serves a connection until it ends, and keeps `held` as long.
@@ -194,7 +213,7 @@ impl Service {
         self: Arc<Self>,
         (socket, client): (TcpStream, SocketAddr),
         ending: ShutdownWatch,
-        held: (Seat, mpsc::Sender<()>),
+        held: (Permit, mpsc::Sender<()>),
     ) -> impl Future<Output = ()> {
         // With memory of its own, which is free again when requests come: an idle connection has what is left.
         let begun = Box::pin(self.clone().begin(socket, client));
@@ -202,19 +221,21 @@ impl Service {
             match begun.await {
                 Ok(stream) => self.guard.load_full().serve(stream, &ending).await,
                 // The client's, or that of whoever is in front of it: there was no request yet.
-                Err(error) => tracing::debug!("no connection: {error:#}"),
+                Err(error) => tracing::debug!("no connection: {error}"),
             }
             drop(held);
         }
     }
 
     /// What comes before the first request: the PROXY protocol's header and TLS.
-    async fn begin(self: Arc<Self>, socket: TcpStream, client: SocketAddr) -> Result<Stream> {
+    async fn begin(self: Arc<Self>, socket: TcpStream, client: SocketAddr) -> Result<Stream, NotBegun> {
         let snapshot = self.snapshot.load_full();
         let mut socket = ClientStream::new(socket, client);
         proxy_protocol::receive(&mut socket, &snapshot.edge).await?;
         Ok(match snapshot.tls {
-            Some(_) => timeout(snapshot.edge.head, self.tls.accept(socket)).await??,
+            Some(_) => timeout(snapshot.edge.timeouts.head, self.tls.accept(socket))
+                .await
+                .map_err(io::Error::from)??,
             None => Box::new(socket),
         })
     }
@@ -227,11 +248,12 @@ fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard
 async fn accept(
     listener: TcpListener,
     service: Arc<Service>,
-    mut places: watch::Receiver<Option<Seats>>,
+    mut admitting: watch::Receiver<Option<Arc<dyn Admission>>>,
     mut ending: ShutdownWatch,
     open: mpsc::Sender<()>,
 ) {
-    let Ok(Some(seats)) = places.wait_for(Option::is_some).await.map(|seats| seats.clone()) else { return };
+    let admission = admitting.wait_for(Option::is_some).await.map(|admission| admission.clone());
+    let Ok(Some(admission)) = admission else { return };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -240,11 +262,12 @@ async fn accept(
         match accepted {
             Ok(accepted) => {
                 // Over the limit, it is closed here.
-                let Some(seat) = seats.take() else { continue };
-                tokio::spawn(service.clone().serve(accepted, ending.clone(), (seat, open.clone())));
+                let Some(permit) = Permit::acquire(&admission) else { continue };
+                tokio::spawn(service.clone().serve(accepted, ending.clone(), (permit, open.clone())));
             }
             Err(error) if is_exhausted(&error) => {
-                let listener = &service.snapshot.load().listener.name;
+                let snapshot = service.snapshot.load();
+                let listener = &snapshot.listener.name;
                 tracing::warn!("no connection to {listener} can be accepted: {error}");
                 sleep(EXHAUSTED).await;
             }

@@ -1,30 +1,37 @@
-//! All HTTP and HTTPS listeners of this process. A change is prepared as a whole, so that one that cannot be made
-//! changes nothing; then listeners start, get other settings, or end when their last request has.
+//! All HTTP and HTTPS listeners of this process: Layer 7 as the engine sees it. A transition is made ready as a whole, so that
+//! one that cannot be made changes nothing; then listeners start or get other settings, and drain when it holds.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     net::{SocketAddr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context, Error, Result};
+use model::{
+    object::PoolId,
+    plan::Change,
+    served::{ListenerKey, Served},
+};
 use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     edge::Edges,
+    error::Error,
     listen::{self, Listening},
     metrics::Metrics,
     pick::secret::Secret,
-    snapshot::{Pools, Snapshot, pools, snapshots},
+    pools::{Pool, Pools, SharedPools},
+    snapshot::Snapshot,
     threads::Threads,
 };
-use crate::{
-    dataplane::daemon::Daemon,
-    health::judge::Verdict,
-    model::{self, ListenerKey, Model},
+use crate::engine::{
+    front::Steering,
+    layers::{Frontend, Preparer},
+    standings::Standings,
+    transition::Transition,
 };
 
 /// How long the process waits at its end for requests under way.
@@ -36,26 +43,51 @@ const SECRET: &str = "cookie-secret";
 /// The listeners, and the threads on which their requests are served.
 pub struct Layer7 {
     listeners: BTreeMap<ListenerKey, Listening>,
-    pools: Arc<Pools>,
-    edges: Edges,
+    pools: SharedPools,
+    edges: Arc<Edges>,
     secret: Option<Secret>,
-    state: PathBuf,
-    /// Removed ones whose last connections are still open.
-    ending: Vec<Ending>,
+    state: Arc<Path>,
+    /// Those whose last connections are still open.
+    draining: Vec<Draining>,
     threads: Threads,
 }
 
-struct Ending {
+struct Draining {
     key: ListenerKey,
-    listener: model::Listener,
     task: JoinHandle<()>,
 }
 
-/// A change that can be made.
-pub struct Next {
+/// Makes a transition ready, on any thread.
+pub struct Making {
+    there: BTreeSet<ListenerKey>,
+    pools: SharedPools,
+    edges: Arc<Edges>,
+    secret: Option<Secret>,
+    state: Arc<Path>,
+    runtimes: usize,
+}
+
+/// A transition that can be made.
+pub struct Prepared {
+    /// The new pools, and those that stay.
     pools: Arc<Pools>,
-    snapshots: BTreeMap<ListenerKey, Snapshot>,
+    /// Pools that are new or changed.
+    changed: Vec<PoolId>,
+    snapshots: Vec<Snapshot>,
     sockets: BTreeMap<ListenerKey, Vec<TcpListener>>,
+    /// Listeners that go: they drain, or are no longer of Layer 7.
+    gone: Vec<ListenerKey>,
+    secret: Option<Secret>,
+}
+
+/// A transition that was made and can be taken back.
+pub struct Applied {
+    pools: Arc<Pools>,
+    changed: Vec<PoolId>,
+    before: Arc<Pools>,
+    /// Listeners with the snapshots that they had before; none if they are new.
+    snapshots: Vec<(ListenerKey, Option<Arc<Snapshot>>)>,
+    gone: Vec<ListenerKey>,
 }
 
 impl Layer7 {
@@ -64,136 +96,47 @@ impl Layer7 {
     ///
     /// # Errors
     /// The threads cannot be started.
-    pub fn new(state: PathBuf) -> Result<Self> {
-        let threads = Threads::start().context("cannot start threads for Layer 7")?;
+    pub fn new(state: PathBuf) -> Result<Self, Error> {
+        let start = |error: std::io::Error| Error::Start(error.into());
+        let threads = Threads::start().map_err(start)?;
+        let pools = SharedPools::default();
         Ok(Self {
             listeners: BTreeMap::new(),
-            pools: Arc::default(),
-            edges: Edges::new()?,
+            edges: Arc::new(Edges::new(pools.clone()).map_err(start)?),
+            pools,
             secret: None,
-            state,
-            ending: Vec::new(),
+            state: state.into(),
+            draining: Vec::new(),
             threads,
         })
     }
 
-    /// Makes ready all that the model's listeners need.
-    ///
-    /// # Errors
-    /// What is missing; nothing has changed.
-    pub fn prepare(&mut self, model: &Model) -> Result<Next> {
-        let next = self.make_ready(model);
-        if next.is_err() {
-            self.forget_others();
-        }
-        next
-    }
-
-    fn make_ready(&mut self, model: &Model) -> Result<Next> {
-        self.load_secret(model)?;
-        let pools = match &self.secret {
-            Some(secret) => pools(model, &self.pools, secret)?,
-            None => Pools::new(),
-        };
-        let pools = Arc::new(pools);
-        let snapshots = snapshots(model, &pools, &self.edges)?;
-        let new = snapshots.keys().filter(|key| !self.listeners.contains_key(key));
-        let count = self.threads.runtimes().len();
-        let sockets = new.map(|key| Ok((*key, listen::open(key, count)?))).collect::<Result<_>>()?;
-        Ok(Next { pools, snapshots, sockets })
-    }
-
-    /// Not before there are pools whose cookies are signed with it.
-    fn load_secret(&mut self, model: &Model) -> Result<()> {
-        if self.secret.is_none() && model.pools.values().any(|pool| pool.http.is_some()) {
-            self.secret = Some(Secret::load_or_make(&self.state.join(SECRET)).map_err(Error::msg)?);
-        }
-        Ok(())
-    }
-
-    /// Makes the change. New requests go by it from now on; `daemon` steers connections to new listeners, and no more
-    /// to those that are gone.
-    ///
-    /// # Errors
-    /// The kernel refuses something. The other listeners are changed.
-    pub fn follow(&mut self, next: Next, daemon: &mut Daemon) -> Result<()> {
-        let Next { pools, snapshots, mut sockets } = next;
-        self.edges.metrics.follow(pools.clone());
-        self.pools = pools;
-        let gone: Vec<_> =
-            self.listeners.keys().filter(|key| !snapshots.contains_key(key)).copied().collect();
-        let mut followed = Ok(());
-        for key in gone {
-            followed = followed.and(daemon.unsteer(&key));
-            self.end(key);
-        }
-        for (key, snapshot) in snapshots {
-            match (self.listeners.get(&key), sockets.remove(&key)) {
-                (Some(listening), _) => listening.follow(snapshot),
-                (None, Some(sockets)) => followed = followed.and(self.start(key, sockets, snapshot, daemon)),
-                (None, None) => {}
-            }
-        }
-        self.forget_others();
-        followed
-    }
-
-    /// Forgets the counters of all but the listeners that there are.
-    fn forget_others(&self) {
-        let edges = self.listeners.values().map(|listening| listening.snapshot().edge.clone());
-        let names: BTreeSet<_> =
-            edges.map(|edge| (edge.load_balancer.clone(), edge.listener.clone())).collect();
-        self.edges.metrics.retain(|name| names.contains(name));
-    }
-
-    /// Lets listeners accept connections that `daemon` has places for by now: to be called when it has followed, too.
-    pub fn seat(&mut self, daemon: &Daemon) {
-        for (key, listening) in &mut self.listeners {
-            listening.seat(|| daemon.seats(key));
-        }
-    }
-
-    fn start(
+    fn start<S: Steering>(
         &mut self,
-        key: ListenerKey,
         sockets: Vec<TcpListener>,
         snapshot: Snapshot,
-        daemon: &mut Daemon,
-    ) -> Result<()> {
+        steering: &mut S,
+    ) -> Result<(), Error> {
+        let key = snapshot.key;
         let listening = Listening::start(self.threads.runtimes(), sockets, snapshot)?;
-        daemon.steer(&key, listening.socket()?)?;
+        let steered = listening.socket().map(|socket| steering.steer(&key, socket));
+        if let Some(Err(error)) = steered {
+            return Err(Error::Steering { key, source: error.into() });
+        }
         self.listeners.insert(key, listening);
         Ok(())
     }
 
-    fn end(&mut self, key: ListenerKey) {
-        let Some(listening) = self.listeners.remove(&key) else { return };
-        let listener = listening.snapshot().listener.clone();
-        self.ending.push(Ending { key, listener, task: tokio::spawn(listening.end()) });
-    }
-
-    /// `model` and the listeners that it lacks and that still have connections, whose packets must go on passing.
-    pub fn with_ending(&self, model: &Model) -> Model {
-        let mut model = model.clone();
-        for Ending { key, listener, .. } in &self.ending {
-            model.vips.insert(key.vip);
-            let ending = || model::Listener { pool: None, ..listener.clone() };
-            model.listeners.entry(*key).or_insert_with(ending);
+    fn drain(&mut self, key: ListenerKey) {
+        if let Some(listening) = self.listeners.remove(&key) {
+            self.draining.push(Draining { key, task: tokio::spawn(listening.end()) });
         }
-        model
     }
 
-    /// Whether a listener that was ending has ended since the last call.
-    pub fn has_ended(&mut self) -> bool {
-        let before = self.ending.len();
-        self.ending.retain(|ending| !ending.task.is_finished());
-        self.ending.len() < before
-    }
-
-    /// Follows what is known of the members' health; `verdict` says it of a pool's member.
-    pub fn note_health(&self, verdict: impl Fn(&str, SocketAddr) -> Option<Verdict>) {
-        for (name, pool) in &*self.pools {
-            pool.note_health(|member| verdict(name, member));
+    /// Lets listeners accept connections that the data path has admission for by now.
+    fn admit<S: Steering>(&mut self, steering: &S) {
+        for (key, listening) in &mut self.listeners {
+            listening.admit(|| steering.admission(key));
         }
     }
 
@@ -208,20 +151,169 @@ impl Layer7 {
     }
 
     /// Ends all listeners, and waits some seconds for requests under way.
-    pub async fn end_all(mut self, daemon: &mut Daemon) {
-        let keys: BTreeSet<_> = self.listeners.keys().copied().collect();
+    pub async fn end_all<S: Steering>(&mut self, steering: &mut S) {
+        let keys: Vec<_> = self.listeners.keys().copied().collect();
         for key in keys {
             // The kernel takes a closed socket out by itself.
-            let _ = daemon.unsteer(&key);
-            self.end(key);
+            let _ = steering.unsteer(&key);
+            self.drain(key);
         }
-        let ending = mem::take(&mut self.ending);
+        let draining = mem::take(&mut self.draining);
         let all = async {
-            for ending in ending {
-                let _ = ending.task.await;
+            for Draining { task, .. } in draining {
+                let _ = task.await;
             }
         };
         let _ = timeout(LAST_REQUESTS, all).await;
+    }
+}
+
+impl Frontend for Layer7 {
+    type Reason = Error;
+    type Preparer = Making;
+    type Prepared = Prepared;
+    type Applied = Applied;
+
+    fn preparer(&self) -> Making {
+        Making {
+            there: self.listeners.keys().copied().collect(),
+            pools: self.pools.clone(),
+            edges: self.edges.clone(),
+            secret: self.secret.clone(),
+            state: self.state.clone(),
+            runtimes: self.threads.runtimes().len(),
+        }
+    }
+
+    fn apply<S: Steering>(&mut self, prepared: Prepared, steering: &mut S) -> Result<Applied, Error> {
+        let Prepared { pools, changed, snapshots, mut sockets, gone, secret } = prepared;
+        self.secret = secret;
+        let before = self.pools.load_full();
+        // Pools that go stay for as long as a listener may name them.
+        let mut both = (*before).clone();
+        both.extend(pools.iter().map(|(id, pool)| (*id, pool.clone())));
+        self.pools.store(Arc::new(both));
+        let mut applied = Applied { pools, changed, before, snapshots: Vec::new(), gone };
+        for snapshot in snapshots {
+            let key = snapshot.key;
+            let old = match (self.listeners.get(&key), sockets.remove(&key)) {
+                (Some(listening), _) => Some(listening.follow(snapshot)),
+                (None, sockets) => {
+                    if let Err(error) = self.start(sockets.unwrap_or_default(), snapshot, steering) {
+                        self.undo(applied, steering);
+                        return Err(error);
+                    }
+                    None
+                }
+            };
+            applied.snapshots.push((key, old));
+        }
+        Ok(applied)
+    }
+
+    fn commit<S: Steering>(&mut self, applied: Applied, standings: &Standings, steering: &mut S) {
+        for id in &applied.changed {
+            if let Some(pool) = applied.pools.get(id) {
+                pool.members().for_each(|member| pool.note(member, standings.of(*id, member).taken_for()));
+            }
+        }
+        self.pools.store(applied.pools);
+        for key in applied.gone {
+            if self.listeners.contains_key(&key)
+                && let Err(error) = steering.unsteer(&key)
+            {
+                tracing::warn!("connections to {} {} go on coming: {error}", key.vip, key.port);
+            }
+            self.drain(key);
+        }
+        self.admit(steering);
+    }
+
+    fn undo<S: Steering>(&mut self, applied: Applied, steering: &mut S) {
+        for (key, old) in applied.snapshots.into_iter().rev() {
+            match (old, self.listeners.get(&key)) {
+                (Some(old), Some(listening)) => drop(listening.follow_shared(old)),
+                _ => {
+                    let _ = steering.unsteer(&key);
+                    self.drain(key);
+                }
+            }
+        }
+        self.pools.store(applied.before);
+    }
+
+    fn note(&self, members: &[(PoolId, SocketAddr)], standings: &Standings) {
+        let pools = self.pools.load();
+        for &(id, member) in members {
+            if let Some(pool) = pools.get(&id) {
+                pool.note(member, standings.of(id, member).taken_for());
+            }
+        }
+    }
+
+    fn drained(&mut self) -> Vec<ListenerKey> {
+        let (drained, draining): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.draining).into_iter().partition(|draining| draining.task.is_finished());
+        self.draining = draining;
+        drained.into_iter().map(|drained| drained.key).collect()
+    }
+}
+
+impl Preparer for Making {
+    type Reason = Error;
+    type Prepared = Prepared;
+
+    fn prepare(self, transition: &Transition) -> Result<Prepared, Error> {
+        let mut pools = (*self.pools.load_full()).clone();
+        let mut changed = Vec::new();
+        let secret = self.secret(&transition.after)?;
+        let mut prepared = Prepared {
+            pools: Arc::default(),
+            changed: Vec::new(),
+            snapshots: Vec::new(),
+            sockets: BTreeMap::new(),
+            gone: Vec::new(),
+            secret: secret.clone(),
+        };
+        for change in &transition.changes {
+            match change {
+                Change::PutPool(id, settings) => match (&settings.http, &secret) {
+                    (Some(http), Some(secret)) => {
+                        let old = pools.get(id).map(Arc::as_ref);
+                        let pool = Pool::new(*id, settings, http, secret, old)?;
+                        pools.insert(*id, Arc::new(pool));
+                        changed.push(*id);
+                    }
+                    _ => drop(pools.remove(id)),
+                },
+                Change::RemovePool(id) => drop(pools.remove(id)),
+                Change::PutListener(key, listener) => match &listener.http {
+                    Some(http) if !listener.drains => {
+                        if !self.there.contains(key) {
+                            prepared.sockets.insert(*key, listen::open(key, self.runtimes)?);
+                        }
+                        let snapshot = Snapshot::new(*key, listener, http, &self.pools, &self.edges)?;
+                        prepared.snapshots.push(snapshot);
+                    }
+                    _ => prepared.gone.push(*key),
+                },
+                Change::RemoveListener(key) => prepared.gone.push(*key),
+                Change::AddVip(_) | Change::RemoveVip(_) => {}
+            }
+        }
+        prepared.pools = Arc::new(pools);
+        prepared.changed = changed;
+        Ok(prepared)
+    }
+}
+
+impl Making {
+    /// Not before there are pools whose cookies are signed with it.
+    fn secret(&self, served: &Served) -> Result<Option<Secret>, Error> {
+        if self.secret.is_none() && served.pools.values().any(|pool| pool.http.is_some()) {
+            return Secret::load_or_make(&self.state.join(SECRET)).map(Some).map_err(Error::Secret);
+        }
+        Ok(self.secret.clone())
     }
 }
 

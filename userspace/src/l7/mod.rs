@@ -7,7 +7,7 @@
 //!   → tls      its encryption, if it is an HTTPS listener's: certificates, versions, who may in
 //!   → proxy_protocol   who the client is, if a balancer in front says so; and the same towards members
 //!   → guard    a request's head, in time and in shape
-//!   → snapshot what a request goes by: the listener's settings and its pools, swapped in one step; edge is a part
+//!   → snapshot what a request goes by: the listener's settings, swapped in one step (edge is a part), and the pools
 //!   → proxy    one request, stage by stage
 //!   → answer   whether a member answers it, by what route says: which policy it meets; target is what it asks for
 //!   → pick     which member of the pool answers it
@@ -32,6 +32,7 @@
 pub mod answer;
 mod cookies;
 pub mod edge;
+pub mod error;
 pub mod exchange;
 pub mod failure;
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub mod listeners;
 pub mod log;
 pub mod metrics;
 pub mod pick;
+pub mod pools;
 mod progress;
 pub mod proxy;
 pub mod proxy_protocol;

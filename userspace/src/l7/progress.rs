@@ -31,8 +31,8 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use super::edge::Timeouts;
 use super::upstream;
-use crate::model::http::HttpTimeouts;
 
 /// A body of so many bytes may share its connection: whoever takes longer for that than a member may for its answer is
 /// too slow.
@@ -52,7 +52,7 @@ pub fn is_needed(session: &mut Session) -> bool {
 
 /// Has such a connection made to `peer`, in whatever way connections to it are made: it ends when nothing has moved for
 /// `timeouts.read`.
-pub fn demand(peer: &mut HttpPeer, timeouts: &HttpTimeouts) -> Progress {
+pub fn demand(peer: &mut HttpPeer, timeouts: &Timeouts) -> Progress {
     let progress = Progress::default();
     let options = &mut peer.options;
     options.read_timeout = None;

@@ -33,9 +33,10 @@ use super::{
     hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
+    pools::Pool,
     progress::{self, Progress},
     proxy_protocol,
-    snapshot::{Pool, Snapshot},
+    snapshot::Snapshot,
     tunnel, upstream,
 };
 
@@ -126,7 +127,7 @@ impl ProxyHttp for Proxy {
     async fn request_filter(&self, session: &mut Session, request: &mut Request) -> Result<bool> {
         match answer::decide(&request.snapshot, session.req_header())? {
             Decision::Forward(pool) => {
-                if pool.http.http2 && tunnel::is_wanted(session.req_header()) {
+                if pool.http.member.http2 && tunnel::is_wanted(session.req_header()) {
                     return Error::e_explain(NO_TUNNEL, "no WebSocket goes to members that speak HTTP/2");
                 }
                 request.exchange.for_pool(&pool.name);
@@ -162,18 +163,18 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
         let member = picked.member;
-        let mut peer = upstream::peer(pool, member, &http.timeouts);
+        let mut peer = upstream::peer(pool, member, &edge.timeouts);
         if mem::take(&mut request.is_stale) {
             upstream::renew(&mut peer);
         }
         request.is_answered = false;
-        if let Some(version) = pool.http.proxy_protocol {
-            proxy_protocol::introduce(&mut peer, version, session, edge, http.timeouts.connect)?;
+        if let Some(version) = pool.http.member.proxy_protocol {
+            proxy_protocol::introduce(&mut peer, version, session, edge, edge.timeouts.connect)?;
         }
         request.progress = if tunnel::is_wanted(session.req_header()) {
-            Some(tunnel::prepare(&mut peer, &http.timeouts))
-        } else if pool.http.http2 && progress::is_needed(session) {
-            Some(progress::demand(&mut peer, &http.timeouts))
+            Some(tunnel::prepare(&mut peer, &edge.timeouts))
+        } else if pool.http.member.http2 && progress::is_needed(session) {
+            Some(progress::demand(&mut peer, &edge.timeouts))
         } else {
             None
         };
@@ -216,7 +217,7 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            session.set_read_timeout(Some(request.snapshot.http.timeouts.tunnel));
+            session.set_read_timeout(Some(request.snapshot.edge.timeouts.tunnel));
             request.progress.iter().for_each(Progress::waive);
             // How the tunnel ends says nothing of the member.
             request.report(Outcome::Answered);

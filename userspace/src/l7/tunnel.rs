@@ -29,11 +29,11 @@ use pingora::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::edge::Timeouts;
 use super::{
     hop_by_hop,
     progress::{self, Progress},
 };
-use crate::model::http::HttpTimeouts;
 
 /// Whether a request asks for a tunnel: of the protocols that it could ask for, only WebSocket goes on to members.
 pub fn is_wanted(request: &RequestHeader) -> bool {
@@ -45,7 +45,7 @@ pub fn is_wanted(request: &RequestHeader) -> bool {
 
 /// Has a connection made to `peer` on which a tunnel may be asked for. It may rest once that is open, of which the caller
 /// tells what this returns.
-pub fn prepare(peer: &mut HttpPeer, timeouts: &HttpTimeouts) -> Progress {
+pub fn prepare(peer: &mut HttpPeer, timeouts: &Timeouts) -> Progress {
     let progress = progress::demand(peer, timeouts);
     let options = &mut peer.options;
     options.read_timeout = Some(timeouts.tunnel);

@@ -19,8 +19,11 @@ use pingora::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
-use super::{edge::Edge, snapshot::Pool, target};
-use crate::model::http::HttpTimeouts;
+use super::{
+    edge::{Edge, Timeouts},
+    pools::Pool,
+    target,
+};
 
 /// How long an unused connection to a member is kept: less than what most servers keep theirs for, so that it is ours
 /// to close and no request meets a closed one.
@@ -46,17 +49,18 @@ thread_local! {
 }
 
 /// The member as Pingora wants it.
-pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &HttpTimeouts) -> HttpPeer {
+pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
     let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
     peer.group_key = THREAD.with(|&thread| thread);
     let options = &mut peer.options;
-    options.alpn = if pool.http.http2 { ALPN::H2 } else { ALPN::H1 };
+    options.alpn = if pool.http.member.http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = STREAMS;
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);
     options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
-    options.idle_timeout = Some(if pool.http.proxy_protocol.is_some() { IDLE_OF_ONE_CLIENT } else { IDLE });
+    options.idle_timeout =
+        Some(if pool.http.member.proxy_protocol.is_some() { IDLE_OF_ONE_CLIENT } else { IDLE });
     // `tunnel` has its own.
     options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
     options.tcp_keepalive = Some(KEEPALIVE);

@@ -1,10 +1,7 @@
 //! Whose an address is: the buckets of `ek_address`.
 
-use super::ADDRESS_BUCKETS;
-use crate::{
-    family::{Address, Family},
-    shared::shared_fields,
-};
+use super::capacity::ADDRESS_BUCKETS;
+use crate::{address::Address, family::Family, shared::shared_fields};
 
 /// [`AddressEntry::kind`]: nothing here.
 pub const ADDRESS_NONE: u32 = 0;
@@ -27,7 +24,7 @@ pub struct AddressEntry<F: Family> {
     pub reserved: F::EntryPadding,
 }
 
-shared_fields! { [F] AddressEntry<F> { kind: u32, } }
+shared_fields! { [F: Family] AddressEntry<F> { kind: u32, } }
 
 /// Four addresses with the same [`address_bucket`]: one cache line of IPv4's, two of IPv6's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

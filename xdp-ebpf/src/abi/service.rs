@@ -2,11 +2,16 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{NAME_LEN, SERVICE_HINTS};
+use super::{capacity::SERVICE_HINTS, name::NAME_LEN};
 use crate::{
-    family::{Address, MIX},
+    address::{Address, MIX},
     shared::shared_fields,
 };
+
+/// `IPPROTO_TCP`.
+pub const PROTOCOL_TCP: u8 = 6;
+/// `IPPROTO_UDP`.
+pub const PROTOCOL_UDP: u8 = 17;
 
 /// [`Listener::state`], [`Pool::state`], [`Backend::state`]: the index is nobody's.
 pub const ENTRY_FREE: u8 = 0;
@@ -116,9 +121,13 @@ pub struct Listener {
     pub when_down: u8,
     /// Zero.
     pub reserved: [u8; 1],
-    /// The listener's name.
+    /// The listener's id: a UUID, most significant byte first.
+    pub id: [u8; 16],
+    /// Its load balancer's id.
+    pub load_balancer_id: [u8; 16],
+    /// The listener's name, for people: its first [`NAME_LEN`] bytes.
     pub name: [u8; NAME_LEN],
-    /// Its load balancer's name.
+    /// Its load balancer's name, the same.
     pub load_balancer: [u8; NAME_LEN],
 }
 
@@ -138,7 +147,9 @@ pub struct Pool {
     pub state: u8,
     /// Zero.
     pub reserved: [u8; 7],
-    /// The pool's name.
+    /// The pool's id: a UUID, most significant byte first.
+    pub id: [u8; 16],
+    /// The pool's name, for people: its first [`NAME_LEN`] bytes.
     pub name: [u8; NAME_LEN],
 }
 
@@ -213,7 +224,7 @@ pub struct Sticky {
     pub last_opened: u32,
 }
 
-shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, } }
+shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, name: [u8; NAME_LEN], } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -3,8 +3,9 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    family::{Address, Family},
-    shared::shared_fields,
+    address::Address,
+    family::Family,
+    shared::{Shared, shared_beginning, shared_bytes, shared_fields},
 };
 
 /// [`Common::state`]: nobody's.
@@ -54,9 +55,10 @@ pub struct Half<F: Family> {
     pub reserved: F::HalfPadding,
 }
 
-shared_fields! { [F] Half<F> {
+shared_fields! { [F: Family] Half<F> {
     src: F::Address, dst: F::Address, new_src: F::Address, new_dst: F::Address,
 } }
+shared_beginning! { [F: Family] Half<F> { common: Common } }
 
 /// A half but for its addresses: the same for both families.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -112,6 +114,33 @@ shared_fields! { Common {
     next_hop: [u8; 6], interface: u8, flags: u8, peer: u32, last_seen: u32, ack: u32, generation: u16, backend: u16,
     listener: u16, tcp: u8, protocol: u8, packets: u32,
 } }
+shared_bytes! { Common { flags_byte: flags, tcp_byte: tcp } }
+
+impl Shared<'_, Common> {
+    /// Sets these [`Common::flags`], atomically; returns those that were set before.
+    #[inline(always)]
+    pub fn set_flags(&self, flags: u8) -> u8 {
+        self.flags_byte().set_bits(flags)
+    }
+
+    /// Clears these [`Common::flags`], atomically.
+    #[inline(always)]
+    pub fn clear_flags(&self, flags: u8) {
+        self.flags_byte().clear_bits(flags);
+    }
+
+    /// Compare and swap of [`Common::tcp`]. Whether it was `old` and is `new` now.
+    #[inline(always)]
+    pub fn swap_tcp_if(&self, old: u8, new: u8) -> bool {
+        self.tcp_byte().swap_if(old, new)
+    }
+
+    /// Sets [`Common::tcp`] to [`ENDED`] and returns what it was, atomically.
+    #[inline(always)]
+    pub fn end_tcp(&self) -> u8 {
+        self.tcp_byte().set_bits(ENDED)
+    }
+}
 
 /// A FIFO of free local ports: the XDP program takes at `head`, the sweeper gives back at `tail`.
 ///

@@ -1,11 +1,11 @@
 //! What the maps of a test answer.
 
-use super::HostTables;
+use super::tables::HostTables;
 use crate::{
     abi::*,
-    family::{V4, V6},
+    family::Family,
     shared::Shared,
-    tables::{Direction, News, Route, Tables},
+    tables::{AddressBuckets, Direction, Halves, News, Route, Tables},
     verdict::Event,
 };
 
@@ -16,23 +16,15 @@ impl Tables for HostTables {
     fn generation(&self) -> u32 {
         self.config.generation
     }
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
-        self.addresses.get(bucket as usize)
+    fn addresses<F: Family>(&self, bucket: u32) -> Option<&AddressBucket<F>> {
+        let bucket = bucket as usize;
+        F::choose::<AddressBuckets<'_>>(|| self.addresses.get(bucket), || self.addresses6.get(bucket))
     }
-    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>> {
-        self.addresses6.get(bucket as usize)
+    fn forward<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>> {
+        F::choose::<Halves<'_>>(|| self.forward.shared(index), || self.forward6.shared(index))
     }
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
-        self.forward.shared(index)
-    }
-    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
-        self.forward6.shared(index)
-    }
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
-        self.reverse.shared(index)
-    }
-    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
-        self.reverse6.shared(index)
+    fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>> {
+        F::choose::<Halves<'_>>(|| self.reverse.shared(index), || self.reverse6.shared(index))
     }
     fn service(&self, key: &Service) -> Option<u32> {
         self.services.get(&(key.vip, key.port, key.protocol)).copied()

@@ -7,19 +7,9 @@ mod answers;
 mod packet;
 mod records;
 mod tables;
-
-use std::net::IpAddr;
-
-use crate::family::Address;
+mod wide;
 
 pub use packet::HostPacket;
 pub use records::Records;
 pub use tables::HostTables;
-
-/// The 16 bytes of the cold records.
-pub fn wide(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.octets().wide(),
-        IpAddr::V6(address) => address.octets().wide(),
-    }
-}
+pub use wide::wide;

@@ -3,18 +3,9 @@
 use std::{vec, vec::Vec};
 
 use crate::{
-    admit::{self, Picked},
-    family::{Family, V4, V6},
-    fragment,
-    frame::{self, Kind},
-    icmp, icmp_error,
-    next_hop::{self, Hops},
-    open,
+    admit, fragment, frame, icmp, icmp_error, next_hop, open,
     packet::{Header, NoHeadroom, Packet},
-    refuse,
-    tables::{Hop, Tables},
-    toa, unsettled,
-    verdict::{Code, Event},
+    refuse, toa, unsettled,
 };
 
 /// A packet with poisoned headroom in front.
@@ -76,80 +67,19 @@ impl Packet for HostPacket {
         Some(())
     }
 
-    fn answer_too_big<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
-        icmp_error::too_big::<F, Self, T>(self, tables).into()
-    }
-
-    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
-        frame::make_plain(self, tables)
-    }
-
-    fn restore<T: Tables>(&mut self, tables: &T, code: Code) -> Code {
-        frame::restore(self, tables, code)
-    }
-
-    fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
-        frame::tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
-    }
-
-    fn way_back<T: Tables>(&self, tables: &T) -> Code {
-        frame::way_back(self, tables).into()
-    }
-
-    fn handle_fragment<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
-        fragment::handle::<F, Self, T>(self, tables).into()
-    }
-
-    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        toa::strip::<F, Self>(self, header_len, syn)
-    }
-
-    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
-        toa::lower_mss::<F, Self>(self, header_len, by)
-    }
-
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
-        unsettled::handle::<F, Self, T>(self, tables).into()
-    }
-
-    fn translate_icmp<F: Family, T: Tables>(&mut self, tables: &T, otherwise: Event) -> Code {
-        icmp::translate::<F, Self, T>(self, tables, otherwise).into()
-    }
-
-    fn pick_member<F: Family, T: Tables>(&self, tables: &T) -> Result<Picked, Event> {
-        admit::pick::<F, Self, T>(self, tables)
-    }
-
-    fn hop_to_client<F: Family, T: Tables>(&self, tables: &T) -> Result<Hop, Event> {
-        next_hop::to_client::<F, Self, T>(self, tables)
-    }
-
-    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: u16) -> Result<Hop, Event> {
-        next_hop::to_backend(tables, backend)
-    }
-
-    fn open_session<F: Family, T: Tables>(
-        &self,
-        tables: &T,
-        picked: Picked,
-        hops: Hops,
-    ) -> Result<(), Event> {
-        if picked.ipv4 {
-            open::open::<F, V4, Self, T>(self, tables, picked, hops)
-        } else {
-            open::open::<F, V6, Self, T>(self, tables, picked, hops)
-        }
-    }
-
-    fn answer_reset<F: Family>(&mut self) -> Option<()> {
-        refuse::reset::<F, Self>(self)
-    }
-
-    fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>) {
-        open::tell::<F, Self, T>(self, tables, opened);
-    }
-
     fn ingress(&self) -> u32 {
         self.ingress
     }
 }
+
+// Nobody verifies anything here: every stage is called as it is.
+impl admit::OutOfLine for HostPacket {}
+impl fragment::OutOfLine for HostPacket {}
+impl frame::OutOfLine for HostPacket {}
+impl icmp::OutOfLine for HostPacket {}
+impl icmp_error::OutOfLine for HostPacket {}
+impl next_hop::OutOfLine for HostPacket {}
+impl open::OutOfLine for HostPacket {}
+impl refuse::OutOfLine for HostPacket {}
+impl toa::OutOfLine for HostPacket {}
+impl unsettled::OutOfLine for HostPacket {}

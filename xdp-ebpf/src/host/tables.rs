@@ -8,12 +8,13 @@ use std::{
     vec::Vec,
 };
 
-use super::{Records, wide};
+use super::{records::Records, wide::wide};
 use crate::{
     abi::*,
     family::{Family, V4, V6},
-    tables::{Hop, Mac, News, Route},
+    tables::{Hop, News, Route},
     verdict::Event,
+    wire::Mac,
 };
 
 /// Maps of vectors, in the sizes of [`HostTables::new`].
@@ -123,6 +124,7 @@ impl HostTables {
                     drain_timeout: 0,
                     state: ENTRY_ACTIVE,
                     reserved: [0; 7],
+                    id: [0; 16],
                     name: [0; NAME_LEN],
                 },
             ),
@@ -187,6 +189,8 @@ impl HostTables {
             kind: LISTENER_FORWARD,
             when_down: WHEN_DOWN_DROP,
             reserved: [0; 1],
+            id: [0; 16],
+            load_balancer_id: [0; 16],
             name: [0; NAME_LEN],
             load_balancer: [0; NAME_LEN],
         });

@@ -9,19 +9,18 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
-    family::Address,
-    tables::{Hop, Mac, Route},
+    address::Address,
+    tables::{Hop, Route},
+    wire::Mac,
 };
 use zerocopy::transmute;
 
-use super::maps;
+use super::{AF_INET, AF_INET6, maps};
 
 /// The interface index of `lo` in every network namespace. Routes are looked up as for a packet that the host
 /// itself sends: that needs `net.ipv4.conf.lo.forwarding` and `net.ipv6.conf.lo.forwarding`, and leaves forwarding
 /// off on the real interfaces.
 const LOOPBACK: u32 = 1;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 
 /// High bytes of the answer; below is a [`Hop`].
 const VIA: u8 = 1;
@@ -60,13 +59,13 @@ pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64,
     let (kind, interface, mac) = unsafe {
         (*question).ifindex = LOOPBACK;
         if let Some(dst) = <[u8; 4]>::from_wide(dst) {
-            (*question).family = AF_INET;
+            (*question).family = AF_INET as u8;
             // The last word of a mapped address, and of the one that is of both families.
             let [.., src]: [u32; 4] = transmute!(src);
             (*question).__bindgen_anon_3.ipv4_src = src;
             (*question).__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(dst);
         } else {
-            (*question).family = AF_INET6;
+            (*question).family = AF_INET6 as u8;
             (*question).__bindgen_anon_3.ipv6_src = transmute!(src);
             (*question).__bindgen_anon_4.ipv6_dst = transmute!(dst);
         }

@@ -3,15 +3,11 @@
 //! listener comes and goes with its entry, and a new process takes over by putting its own socket there.
 
 use aya_ebpf::{macros::sk_lookup, programs::SkLookupContext};
-use xdp_ebpf::{abi::Service, family::Address};
+use xdp_ebpf::{abi::Service, address::Address};
 use zerocopy::transmute;
 
-use super::maps;
+use super::{AF_INET, AF_INET6, maps};
 
-/// `AF_INET` and `AF_INET6`.
-const IPV4: u32 = 2;
-/// See [`IPV4`].
-const IPV6: u32 = 10;
 /// `SK_PASS`: go on, with the assigned socket if there is one.
 const PASS: u32 = 1;
 
@@ -30,8 +26,8 @@ fn service(ctx: &SkLookupContext) -> Option<Service> {
     // SAFETY: the kernel checks accesses to the context.
     unsafe {
         let vip = match (*lookup).family {
-            IPV4 => (*lookup).local_ip4.to_ne_bytes().wide(),
-            IPV6 => {
+            AF_INET => (*lookup).local_ip4.to_ne_bytes().wide(),
+            AF_INET6 => {
                 // Volatile, so that the compiler does not merge them: the context is read word by word.
                 let word = (&raw const (*lookup).local_ip6).cast::<u32>();
                 let word = |n| word.add(n).read_volatile();

@@ -11,9 +11,9 @@ use xdp_ebpf::{
         AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Fragment, FragmentKey, Half,
         Interface, Limit, Listener, ListenerStat, NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
     },
-    family::{V4, V6},
+    family::Family,
     shared::Shared,
-    tables::{Direction, News, Route, Tables},
+    tables::{AddressBuckets, Direction, Halves, News, Route, Tables},
     verdict::Event,
 };
 
@@ -56,28 +56,22 @@ impl Tables for Maps {
         self.config().map_or(0, |config| unsafe { (&raw const config.generation).read_volatile() })
     }
     #[inline(always)]
-    fn addresses(&self, bucket: u32) -> Option<&AddressBucket<V4>> {
-        maps::ADDRESS.get(bucket)
+    fn addresses<F: Family>(&self, bucket: u32) -> Option<&AddressBucket<F>> {
+        F::choose::<AddressBuckets<'_>>(|| maps::ADDRESS.get(bucket), || maps::ADDRESS6.get(bucket))
     }
     #[inline(always)]
-    fn addresses6(&self, bucket: u32) -> Option<&AddressBucket<V6>> {
-        maps::ADDRESS6.get(bucket)
+    fn forward<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>> {
+        F::choose::<Halves<'_>>(
+            || shared(maps::FORWARD.get_ptr_mut(index)),
+            || shared(maps::FORWARD6.get_ptr_mut(index)),
+        )
     }
     #[inline(always)]
-    fn forward(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
-        shared(maps::FORWARD.get_ptr_mut(index))
-    }
-    #[inline(always)]
-    fn forward6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
-        shared(maps::FORWARD6.get_ptr_mut(index))
-    }
-    #[inline(always)]
-    fn reverse(&self, index: u32) -> Option<Shared<'_, Half<V4>>> {
-        shared(maps::REVERSE.get_ptr_mut(index))
-    }
-    #[inline(always)]
-    fn reverse6(&self, index: u32) -> Option<Shared<'_, Half<V6>>> {
-        shared(maps::REVERSE6.get_ptr_mut(index))
+    fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>> {
+        F::choose::<Halves<'_>>(
+            || shared(maps::REVERSE.get_ptr_mut(index)),
+            || shared(maps::REVERSE6.get_ptr_mut(index)),
+        )
     }
     #[inline(always)]
     fn service(&self, key: &Service) -> Option<u32> {

@@ -7,7 +7,6 @@
 #![allow(unsafe_code, reason = "contexts, helper calls, the licence")]
 #![allow(missing_docs, reason = "aya's macros move the programs away from their doc comments")]
 
-mod list;
 mod maps;
 mod segment;
 

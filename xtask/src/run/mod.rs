@@ -54,7 +54,7 @@ pub fn on_this_host(config: &Path) -> Result<ExitCode> {
 /// Builds the release binaries, with cargo's own progress.
 fn build() -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
-    command.args(["build", "--release", "--package", "evenkeel", "--bins"]);
+    command.args(["build", "--release", "--package", "evenkeel", "--package", "evenkeel-toa", "--bins"]);
     let status = command.current_dir(workspace::root()).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("evenkeel does not build; see above");

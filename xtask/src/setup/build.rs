@@ -1,5 +1,5 @@
 //! The build of the BPF programs: one command with all of its environment, tried here, and recorded for
-//! `userspace/build.rs` in the target directory's `bpf-toolchain.toml`.
+//! `userspace/loader/build.rs` in the target directory's `bpf-toolchain.toml`.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ const INHERITED: &[&str] = &[
     "NO_PROXY",
 ];
 
-/// A build that worked. The reading side is in `userspace/build.rs`.
+/// A build that worked. The reading side is in `userspace/loader/build.rs`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Recorded {
     /// The way it takes, for people.
@@ -127,13 +127,15 @@ pub fn recorded() -> Result<Option<Recorded>> {
     Ok(text.ok().and_then(|text| toml::from_str(&text).ok()))
 }
 
-/// Records a build for `userspace/build.rs`.
+/// Records a build for `userspace/loader/build.rs`.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn record(build: &Recorded) -> Result<()> {
     let file = record_file()?;
-    let text =
-        format!("# Written by `cargo xtask setup`, read by userspace/build.rs.\n{}", toml::to_string(build)?);
+    let text = format!(
+        "# Written by `cargo xtask setup`, read by userspace/loader/build.rs.\n{}",
+        toml::to_string(build)?
+    );
     fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }

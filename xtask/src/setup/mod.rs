@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: what the BPF programs are built with, and the programs that build, tests and demo run.
 //!
 //! `ways` knows the toolchains that can build for BPF, `linker` is bpf-linker, `build` tries a way on the real
-//! programs and writes what worked for `userspace/build.rs` to read; `programs` and `apt` are the rest.
+//! programs and writes what worked for `userspace/loader/build.rs` to read; `programs` and `apt` are the rest.
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! No address has two roles, and the data path's table of addresses has room for all.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, btree_map::Entry},
     net::IpAddr,
     sync::Arc,
 };
@@ -14,6 +14,11 @@ use crate::{
 
 impl Check<'_> {
     pub(super) fn addresses(&mut self) {
+        for (id, load_balancer) in self.difference.load_balancers.there() {
+            if load_balancer.vips.is_empty() && !self.surroundings.unread.contains(&id.uuid()) {
+                self.add(At::field(id, "vip"), "missing", "give it at least one");
+            }
+        }
         let vips = |load_balancer: Option<&LoadBalancer>| {
             load_balancer.map(|load_balancer| load_balancer.vips.clone()).unwrap_or_default()
         };
@@ -39,23 +44,27 @@ impl Check<'_> {
     /// Every VIP. What is wrong with one is told.
     fn vips(&mut self) -> BTreeMap<IpAddr, At> {
         let mut vips = BTreeMap::new();
-        for (&id, load_balancer) in &self.objects.load_balancers {
+        for (id, load_balancer) in self.in_order(&self.objects.load_balancers) {
             for (index, vip) in load_balancer.vips.iter().map(|vip| vip.get()).enumerate() {
                 let at = At::field(id, "vip").nth(index);
-                if let Some(other) = vips.insert(vip, at) {
-                    self.add_beside(
+                match vips.entry(vip) {
+                    Entry::Occupied(other) => self.add_beside(
                         at,
                         format!("{vip} is already a VIP"),
-                        other,
+                        *other.get(),
                         "give each VIP to one load balancer, once",
-                    );
-                } else if let Some(range) = self.surroundings.local_addresses.range_of(vip) {
-                    self.add_beside(
-                        at,
-                        format!("{vip} is a local address, {range}"),
-                        At::local_addresses(),
-                        "a VIP must not be one",
-                    );
+                    ),
+                    Entry::Vacant(place) => {
+                        place.insert(at);
+                        if let Some((index, range)) = self.surroundings.local_addresses.range_of(vip) {
+                            self.add_beside(
+                                at,
+                                format!("{vip} is a local address, {range}"),
+                                At::local_addresses(index),
+                                "a VIP must not be one",
+                            );
+                        }
+                    }
                 }
             }
         }
@@ -85,11 +94,11 @@ impl Check<'_> {
     }
 
     fn member(&mut self, at: At, member: IpAddr, vips: &BTreeMap<IpAddr, At>) {
-        if let Some(range) = self.surroundings.local_addresses.range_of(member) {
+        if let Some((index, range)) = self.surroundings.local_addresses.range_of(member) {
             self.add_beside(
                 at,
                 format!("{member} is a local address, {range}"),
-                At::local_addresses(),
+                At::local_addresses(index),
                 "use the backend's own",
             );
         } else if let Some(&vip) = vips.get(&member) {
@@ -102,9 +111,11 @@ impl Check<'_> {
         let mut places: HashMap<(bool, u32), Vec<IpAddr>> = HashMap::new();
         let locals = self.surroundings.local_addresses;
         // What is both takes one place, and is told already.
-        let vips =
-            vips.iter().filter(|(vip, _)| locals.range_of(**vip).is_none()).map(|(&vip, &at)| (vip, at));
-        for (address, at) in locals.iter().map(|address| (address, At::local_addresses())).chain(vips) {
+        let vips = vips.iter().filter(|(vip, _)| locals.range_of(**vip).is_none());
+        let mut vips: Vec<_> = vips.map(|(&vip, &at)| (vip, at)).collect();
+        vips.sort_by_key(|(_, at)| (self.surroundings.order.get(&at.id), at.id, at.index));
+        let locals = locals.iter_with_ranges().map(|(address, index)| (address, At::local_addresses(index)));
+        for (address, at) in locals.chain(vips) {
             let place = places.entry((address.is_ipv6(), (capacity.place)(address))).or_default();
             if place.len() < capacity.addresses_per_place {
                 place.push(address);

@@ -1,9 +1,11 @@
 //! Listeners: their ports and pools, policies and redirections.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     net::SocketAddr,
 };
+
+use uuid::Uuid;
 
 use super::{At, Check};
 use crate::{
@@ -47,6 +49,10 @@ impl<'a> Check<'a> {
 
     /// A member that cannot be reached from any local address: what it sees is one of its own family.
     fn cut_off(&mut self, group: ServerGroupId) -> Option<SocketAddr> {
+        // Those that could not be read may be the ones.
+        if self.surroundings.unread.contains(&Uuid::nil()) {
+            return None;
+        }
         let (objects, locals) = (self.objects, self.surroundings.local_addresses);
         *self.cut_off.entry(group).or_insert_with(|| {
             let group = objects.server_groups.get(&group)?;
@@ -64,14 +70,17 @@ impl<'a> Check<'a> {
             return;
         }
         let mut places = HashMap::with_capacity(self.objects.listeners.len());
-        for (&id, listener) in &self.objects.listeners {
-            if let Some(other) = places.insert(place(listener), id) {
-                self.add_beside(
+        for (id, listener) in self.in_order(&self.objects.listeners) {
+            match places.entry(place(listener)) {
+                Entry::Occupied(other) => self.add_beside(
                     At::field(id, "port"),
                     format!("{} is another listener's", listener.port),
-                    At::field(other, "port"),
+                    At::field(*other.get(), "port"),
                     "give each its own port",
-                );
+                ),
+                Entry::Vacant(place) => {
+                    place.insert(id);
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ mod room;
 mod tests;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     net::SocketAddr,
 };
@@ -43,8 +43,12 @@ pub struct Surroundings<'a> {
     pub local_addresses: &'a LocalAddresses,
     /// How much of everything there may be.
     pub capacity: &'a Capacity,
-    /// Ids of objects that are meant to be there and could not be read. References to them are good.
+    /// Ids of objects that are meant to be there and could not be read, or not all of what they need; nil if some local
+    /// addresses could not. References to them are good, and they are not blamed for what they lack.
     pub unread: &'a HashSet<Uuid>,
+    /// In which order objects came, by id; those without a place came first. Of two that cannot both be, the later one
+    /// is at fault, and so is the first one for which there is no room any more.
+    pub order: &'a HashMap<Uuid, usize>,
     /// Objects in which nothing was wrong with these surroundings: what is checked shares the most with them, and is
     /// looked at only where it differs. It makes no difference to what is found.
     pub before: Option<&'a Objects>,
@@ -57,7 +61,8 @@ pub struct Problem {
     pub at: At,
     /// What is wrong.
     pub reason: String,
-    /// The other place that has to do with it, if there is one: "80 is another listener's" (that one).
+    /// The other place that `reason` ends with, if it does: "80 is another listener's" (that one). Of the same kind as
+    /// `at` if one of the two must go.
     pub other: Option<At>,
     /// What would be right.
     pub remedy: String,
@@ -103,9 +108,9 @@ impl At {
         Self { index: Some(index), ..self }
     }
 
-    /// The host's local addresses.
-    pub fn local_addresses() -> Self {
-        Self { kind: "host", id: Uuid::nil(), field: "local_addresses", index: None }
+    /// One of the ranges of the host's local addresses: [`LocalAddresses::ranges`].
+    pub fn local_addresses(index: usize) -> Self {
+        Self { kind: "host", id: Uuid::nil(), field: "local_addresses", index: Some(index) }
     }
 }
 
@@ -165,6 +170,16 @@ impl Check<'_> {
     fn add_beside(&mut self, at: At, reason: impl Into<String>, other: At, remedy: impl Into<String>) {
         let (reason, remedy) = (reason.into(), remedy.into());
         self.problems.push(Problem { at, reason, other: Some(other), remedy });
+    }
+
+    /// Objects in the order in which they came.
+    fn in_order<'m, T, V>(&self, map: &'m BTreeMap<Id<T>, V>) -> Vec<(Id<T>, &'m V)> {
+        let mut all: Vec<_> = map.iter().map(|(&id, object)| (id, object)).collect();
+        let order = self.surroundings.order;
+        if !order.is_empty() {
+            all.sort_by_key(|(id, _)| order.get(&id.uuid()));
+        }
+        all
     }
 
     /// Whether an object is there or is meant to be.

@@ -1,7 +1,7 @@
 //! Members, algorithms and health monitors.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
@@ -49,16 +49,18 @@ impl Check<'_> {
 
     fn members(&mut self, group: &ServerGroup) {
         let mut seen = HashMap::new();
-        for (&id, member) in &group.members {
+        for (id, member) in self.in_order(&group.members) {
             let socket = member.socket();
-            if let Some(other) = seen.insert(socket, id) {
-                // By id, so which of the two comes first says nothing.
-                self.add_beside(
+            match seen.entry(socket) {
+                Entry::Occupied(other) => self.add_beside(
                     At::field(id, "address"),
-                    format!("{socket} is a member of this pool"),
-                    At::object(other),
+                    format!("{socket} is already a member"),
+                    At::object(*other.get()),
                     "give each member once",
-                );
+                ),
+                Entry::Vacant(place) => {
+                    place.insert(id);
+                }
             }
         }
     }

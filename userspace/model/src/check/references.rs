@@ -1,5 +1,7 @@
 //! What is named is there, and is of the right kind.
 
+use std::collections::HashSet;
+
 use super::{At, Check};
 use crate::{
     id::{Id, Kind},
@@ -35,8 +37,15 @@ impl Check<'_> {
                 }
             }
             if let Service::Https { tls, .. } = &listener.service {
+                let mut seen = HashSet::new();
                 for (index, &certificate) in tls.certificates.iter().enumerate() {
-                    self.server(At::field(id, "certificates").nth(index), certificate);
+                    let at = At::field(id, "certificates").nth(index);
+                    if seen.insert(certificate) || self.surroundings.unread.contains(&certificate.uuid()) {
+                        self.server(at, certificate);
+                    } else {
+                        let reason = format!("{} is in the list already", self.named(certificate));
+                        self.add(at, reason, "name each certificate once");
+                    }
                 }
                 if !tls.certificates.contains(&tls.default_certificate) {
                     self.add(

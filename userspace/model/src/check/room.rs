@@ -81,7 +81,7 @@ impl Check<'_> {
             "slots in all pools (a pool has its weights' sum, divided by what divides them all; by source hash, \
              16381 or 65521)",
         );
-        for (&id, pool) in &objects.pools {
+        for (id, pool) in self.in_order(&objects.pools) {
             let Some(taken) = self.taken(objects, pool) else { continue };
             let at = At::object(id);
             self.take(&mut pools, at, taken.pools);
@@ -95,7 +95,7 @@ impl Check<'_> {
         let capacity = self.surroundings.capacity;
         let mut listeners = Room::new(capacity.listeners, "listeners, one for each VIP");
         let mut networks = Room::new(capacity.networks, "networks in access lists, counted for each VIP");
-        for (&id, listener) in &objects.listeners {
+        for (id, listener) in self.in_order(&objects.listeners) {
             let Some(load_balancer) = objects.load_balancers.get(&listener.load_balancer) else { continue };
             let vips = load_balancer.vips.len() as u64;
             self.take(&mut listeners, At::object(id), vips);

@@ -6,7 +6,7 @@ mod random;
 mod surroundings;
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -35,6 +35,8 @@ struct World {
     objects: Objects,
     capacity: Capacity,
     locals: LocalAddresses,
+    unread: HashSet<Uuid>,
+    order: HashMap<Uuid, usize>,
 }
 
 impl World {
@@ -42,7 +44,8 @@ impl World {
         let surroundings = Surroundings {
             local_addresses: &self.locals,
             capacity: &self.capacity,
-            unread: &HashSet::new(),
+            unread: &self.unread,
+            order: &self.order,
             before,
         };
         check(&self.objects, &surroundings)
@@ -117,7 +120,13 @@ fn world() -> World {
     for (number, (load_balancer, at, service, pool)) in all.into_iter().enumerate() {
         put(&mut objects.listeners, number, listener(number, load_balancer, at, service, pool));
     }
-    World { objects, capacity: CAPACITY, locals: locals(true, true) }
+    World {
+        objects,
+        capacity: CAPACITY,
+        locals: locals(true, true),
+        unread: HashSet::new(),
+        order: HashMap::new(),
+    }
 }
 
 fn put<T>(map: &mut Map<T>, number: usize, object: T) {

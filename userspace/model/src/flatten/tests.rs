@@ -108,7 +108,8 @@ fn naive_listener(
             Service::Tcp { when_down: WhenDown::Reset } => WhenDown::Reset,
             _ => WhenDown::Drop,
         },
-        http,
+        drains: false,
+        http: http.map(Arc::new),
     }
 }
 

@@ -4,6 +4,18 @@ use std::{fmt, time::Duration};
 
 use crate::invalid::Invalid;
 
+/// Reads a time such as `300s`, `5m` or `1h`.
+fn read(text: &str) -> Result<Duration, Invalid> {
+    humantime::parse_duration(text).map_err(|_| no_time(&format!("{text:?}")))
+}
+
+fn no_time(shown: &str) -> Invalid {
+    Invalid::new(
+        format!("{shown} is not a time in whole seconds from 1s to 1day"),
+        "use one such as \"300s\", \"5m\" or \"1h\"",
+    )
+}
+
 macro_rules! times {
     ($($(#[$doc:meta])* $name:ident up to $most:literal, $refuse:expr;)*) => {$(
         $(#[$doc])*
@@ -23,6 +35,16 @@ macro_rules! times {
                     Ok(seconds @ 1..=$most) if time.subsec_nanos() == 0 => Ok(Self(seconds)),
                     _ => Err($refuse(time)),
                 }
+            }
+
+            /// From its text, such as `300s` or `5m`.
+            ///
+            /// # Errors
+            /// It is no time, or what [`Self::new`] says.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                let time = read(text)?;
+                Seconds::new(time).map_err(|_| no_time(&format!("{text:?}")))?;
+                Self::new(time)
             }
 
             /// The same, known to be good when this is compiled.
@@ -53,10 +75,7 @@ macro_rules! times {
 
 times! {
     /// One second to one day.
-    Seconds up to 86_400, |time| Invalid::new(
-        format!("{} is not a time in whole seconds from 1s to 1day", humantime::format_duration(time)),
-        "use one such as \"300s\", \"5m\" or \"1h\"",
-    );
+    Seconds up to 86_400, |time| no_time(&humantime::format_duration(time).to_string());
     /// The interval or the timeout of a health check, 1 s to 50 s (OTC guide, table 4-5).
     CheckTime up to 50, |time: Duration| {
         let remedy = "use \"1s\" to \"50s\"";
@@ -90,5 +109,17 @@ mod tests {
         assert!(CheckTime::new(50 * second).is_ok());
         assert!(CheckTime::new(51 * second).is_err());
         assert!(CheckTime::new(Duration::ZERO).is_err());
+        assert_eq!(Seconds::parse("5min"), Ok(Seconds::literal(300)));
+        for (text, seconds, check) in [
+            ("2days", "\"2days\" is not a time in whole seconds", "\"2days\" is not a time in whole seconds"),
+            ("1ms", "\"1ms\" is not a time in whole seconds", "\"1ms\" is not a time in whole seconds"),
+            ("soon", "\"soon\" is not a time in whole seconds", "\"soon\" is not a time in whole seconds"),
+            ("51s", "", "longer than a health check may have"),
+        ] {
+            let said =
+                |made: Result<(), Invalid>| made.map_or_else(|invalid| invalid.reason, |()| String::new());
+            assert!(said(Seconds::parse(text).map(drop)).starts_with(seconds), "{text}");
+            assert!(said(CheckTime::parse(text).map(drop)).starts_with(check), "{text}");
+        }
     }
 }

@@ -30,14 +30,16 @@ proptest! {
 /// Either the model holds together, or there is one line for each problem, on a line of the text.
 fn refused_or_right(text: &str) -> Result<(), TestCaseError> {
     match parse("f", text) {
-        Ok(Configuration { host, model, .. }) => {
-            prop_assert!(!host.interfaces.is_empty() && !host.local_addresses.is_empty());
+        Ok(Configuration { host, objects, .. }) => {
+            let model = flatten(&objects, None);
+            prop_assert_eq!(model.pools.len(), objects.pools.len());
+            prop_assert!(!host.interfaces.is_empty() && !host.local_addresses.ranges().is_empty());
             for (key, listener) in &model.listeners {
                 prop_assert!(model.vips.contains(&key.vip));
-                let pool = listener.pool.as_ref().map(|pool| &model.pools[pool].http);
+                let pool = listener.pool.map(|pool| &model.pools[&pool].http);
                 prop_assert_eq!(pool.is_some_and(Option::is_some), listener.http.is_some());
             }
-            prop_assert!(model.vips.iter().all(|vip| !host.local_addresses.contains(vip)));
+            prop_assert!(model.vips.iter().all(|vip| host.local_addresses.range_of(*vip).is_none()));
         }
         Err(errors) => {
             prop_assert!(!errors.problems.is_empty());

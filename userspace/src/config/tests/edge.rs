@@ -1,7 +1,10 @@
 //! What listeners say of their edge.
 
 use super::*;
-use crate::model::edge::{AccessLog, Edge, Forwarded, ForwardedFor, Limits, LogFormat, ProxyVersion};
+use model::{
+    edge::{AccessLog, Edge, Forwarded, ForwardedFor, LogFormat, ProxyVersion, RequestLimits},
+    value::{HeadBytes, HeaderCount, LogPath, Streams},
+};
 
 /// [`BASE`] for HTTP, with lines added to its load balancer, its listener and its pool.
 fn with(load_balancer: &str, listener: &str, pool: &str) -> String {
@@ -11,40 +14,51 @@ fn with(load_balancer: &str, listener: &str, pool: &str) -> String {
         .replace("algorithm = \"weighted-round-robin\"\n", &format!("{http}{pool}\n"))
 }
 
-fn edge(load_balancer: &str, listener: &str) -> Edge {
-    let mut model = parse("f", &with(load_balancer, listener, "")).unwrap().model;
-    model.listeners.pop_first().unwrap().1.http.unwrap().edge
+fn http(load_balancer: &str, listener: &str) -> HttpListener {
+    let mut model = served(&with(load_balancer, listener, ""));
+    model.listeners.pop_first().unwrap().1.http.clone().unwrap()
+}
+
+fn log(path: &str, format: LogFormat) -> Option<AccessLog> {
+    Some(AccessLog { path: LogPath::new(path).unwrap(), format })
 }
 
 #[test]
 fn what_is_not_said_has_a_default() {
-    assert_eq!(edge("", ""), Edge::default());
-    let some = edge("access_log = { path = '/a' }", "limits = { headers = 7 }\nforwarded = { proto = true }");
-    assert_eq!(some.log, Some(AccessLog { path: "/a".into(), format: LogFormat::Line }));
-    assert_eq!(some.limits, Limits { headers: 7, ..Limits::default() });
-    assert_eq!(some.forwarded, Forwarded { proto: true, ..Forwarded::default() });
+    assert_eq!((http("", "").log, http("", "").edge), (None, Edge::default()));
+    let some = http("access_log = { path = '/a' }", "limits = { headers = 7 }\nforwarded = { proto = true }");
+    assert_eq!(some.log, log("/a", LogFormat::Line));
+    let headers = HeaderCount::literal(7);
+    assert_eq!(some.edge.limits, RequestLimits { headers, ..RequestLimits::default() });
+    assert_eq!(some.edge.forwarded, Forwarded { proto: true, ..Forwarded::default() });
 }
 
 #[test]
 fn everything_can_be_said() {
-    let edge = edge(
+    let http = http(
         "access_log = { path = '/var/log/shop.log', format = 'json' }",
         "limits = { head_bytes = 8192, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
          forwarded = { for = 'replace', proto = true, port = true, host = true }\n\
          proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']",
     );
-    let [body, send] = [5, 6].map(Duration::from_secs);
+    let [body, send] = [5, 6].map(Seconds::literal);
     let expected = Edge {
-        log: Some(AccessLog { path: "/var/log/shop.log".into(), format: LogFormat::Json }),
-        limits: Limits { head_bytes: 8192, headers: 50, body, send, streams: 10 },
+        limits: RequestLimits {
+            head_bytes: HeadBytes::literal(8192),
+            headers: HeaderCount::literal(50),
+            body,
+            send,
+            streams: Streams::literal(10),
+        },
         forwarded: Forwarded { address: ForwardedFor::Replace, proto: true, port: true, host: true },
         trusted: ["198.51.100.0/24", "192.0.2.7/32"].map(|network| network.parse().unwrap()).into(),
     };
-    assert_eq!(edge, expected);
+    assert_eq!(http.log, log("/var/log/shop.log", LogFormat::Json));
+    assert_eq!(http.edge, expected);
     for (text, version) in [("v1", ProxyVersion::V1), ("v2", ProxyVersion::V2)] {
         let file = with("", "", &format!("proxy_protocol = '{text}'"));
-        let pool = parse("f", &file).unwrap().model.pools["web"].http.clone().unwrap();
-        assert_eq!(pool.proxy_protocol, Some(version));
+        let pool = pool(&served(&file), "web").http.clone().unwrap();
+        assert_eq!(pool.member.proxy_protocol, Some(version));
     }
 }
 
@@ -80,7 +94,7 @@ fn refused() {
             "",
             "forwarded = { for = 'trust' }",
             "",
-            r#"load_balancer.listener.forwarded.for: "trust" is not supported by this version; use "append" or "replace" or "keep""#,
+            r#"load_balancer.listener.forwarded.for: "trust" is not supported by this version; use "append", "replace" or "keep""#,
         ),
         (
             "",

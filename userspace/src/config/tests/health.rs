@@ -1,30 +1,37 @@
 //! What a pool's check may be.
 
 use super::*;
-use crate::health::check::{Codes, Get, Health, Probe};
+use model::{
+    health::{Check, Codes, Get},
+    value::HostName,
+};
 
 fn with(health: &str) -> String {
     edited("algorithm = \"weighted-round-robin\"\n", &format!("{health}\n"))
 }
 
-fn read(health: &str) -> Option<Health> {
-    parse("f", &with(health)).unwrap().model.pools["web"].health.clone()
+fn read(health: &str) -> Option<Check> {
+    pool(&served(&with(health)), "web").check.as_deref().cloned()
+}
+
+fn pace(interval: u32, timeout: u32, retries: u8) -> Pace {
+    let [interval, timeout] = [interval, timeout].map(CheckTime::literal);
+    Pace::new(interval, timeout, Retries::literal(retries)).unwrap()
 }
 
 #[test]
 fn what_is_not_said_has_a_default() {
-    let seconds = Duration::from_secs;
-    let tcp = Health { probe: Probe::Tcp, port: None, interval: seconds(5), timeout: seconds(3), retries: 3 };
+    let tcp = Check { probe: Probe::Tcp, port: None, pace: pace(5, 3, 3) };
     assert_eq!(read(""), None);
     assert_eq!(read("health = { protocol = 'tcp' }"), Some(tcp.clone()));
     assert_eq!(read("[pool.health]\nprotocol = 'tcp'"), Some(tcp.clone()));
-    assert_eq!(read("health = { protocol = 'udp' }"), Some(Health { probe: Probe::Udp, ..tcp.clone() }));
-    let get = Get { host: None, tls: None, path: "/".into(), codes: Codes::parse("200").unwrap() };
+    assert_eq!(read("health = { protocol = 'udp' }"), Some(Check { probe: Probe::Udp, ..tcp.clone() }));
+    let get = Get { host: None, tls: None, path: CheckPath::default(), codes: Codes::new("200").unwrap() };
     assert_eq!(
         read("health = { protocol = 'http' }"),
-        Some(Health { probe: Probe::Http(get), ..tcp.clone() })
+        Some(Check { probe: Probe::Http(get), ..tcp.clone() })
     );
-    let shorter = Health { interval: seconds(2), timeout: seconds(2), ..tcp };
+    let shorter = Check { pace: pace(2, 2, 3), ..tcp };
     assert_eq!(
         read("health = { protocol = 'tcp', interval = '2s' }"),
         Some(shorter),
@@ -35,18 +42,12 @@ fn what_is_not_said_has_a_default() {
 #[test]
 fn everything_can_be_said() {
     let get = Get {
-        host: Some("shop.example".into()),
+        host: Some(HostName::new("shop.example").unwrap()),
         tls: None,
-        path: "/healthz?deep=1".into(),
-        codes: Codes::parse("200,202,401-403").unwrap(),
+        path: CheckPath::new("/healthz?deep=1").unwrap(),
+        codes: Codes::new("200,202,401-403").unwrap(),
     };
-    let expected = Health {
-        probe: Probe::Http(get),
-        port: Some(9000),
-        interval: Duration::from_secs(50),
-        timeout: Duration::from_secs(50),
-        retries: 10,
-    };
+    let expected = Check { probe: Probe::Http(get), port: Some(Port::literal(9000)), pace: pace(50, 50, 10) };
     let said = "health = { protocol = 'http', port = 9000, host = 'shop.example', path = '/healthz?deep=1', \
                 codes = '200, 202, 401-403', interval = '50s', timeout = '50s', retries = 10 }";
     assert_eq!(read(said), Some(expected));
@@ -130,30 +131,29 @@ fn what_cannot_be_is_refused() {
 
 #[test]
 fn members_that_speak_tls_are_asked_over_tls() {
-    let pool = |protocol: &str, health: &str| {
+    let file = |protocol: &str, health: &str| {
         let text = edited("algorithm = \"weighted-round-robin\"\n", &format!("{protocol}\n{health}\n"));
         text.replace("name = \"web\"\nport = 80\n", "name = \"web\"\nprotocol = 'http'\nport = 80\n")
     };
     let https = "protocol = 'https'\ntls = { verify = false, server_name = 'a.example' }";
-    let model = parse("f", &pool(https, "health = { protocol = 'https' }")).unwrap().model;
-    let web = &model.pools["web"];
-    let Probe::Http(get) = &web.health.as_ref().unwrap().probe else { panic!() };
-    assert_eq!(get.tls, web.http.as_ref().unwrap().tls);
+    let model = served(&file(https, "health = { protocol = 'https' }"));
+    let web = pool(&model, "web");
+    let Probe::Http(get) = &web.check.as_ref().unwrap().probe else { panic!() };
+    assert_eq!(get.tls, web.http.as_ref().unwrap().member.tls);
     assert!(get.tls.is_some());
-    let other_port = pool(https, "health = { protocol = 'http', port = 9000 }");
-    let model = parse("f", &other_port).unwrap().model;
-    let Probe::Http(get) = &model.pools["web"].health.as_ref().unwrap().probe else { panic!() };
+    let model = served(&file(https, "health = { protocol = 'http', port = 9000 }"));
+    let Probe::Http(get) = &pool(&model, "web").check.as_ref().unwrap().probe else { panic!() };
     assert_eq!(get.tls, None);
 
     let plain =
         "the members speak TLS on their ports; use \"https\", or give the port on which they answer without";
     assert_eq!(
-        said(&pool(https, "health = { protocol = 'http' }")),
+        said(&file(https, "health = { protocol = 'http' }")),
         [format!("20: pool.health.protocol: {plain}")]
     );
     let none = "only members of a pool with protocol = \"https\" are asked over TLS; use \"http\"";
     assert_eq!(
-        said(&pool("protocol = 'http'", "health = { protocol = 'https' }")),
+        said(&file("protocol = 'http'", "health = { protocol = 'https' }")),
         [format!("19: pool.health.protocol: {none}")]
     );
 
@@ -161,10 +161,10 @@ fn members_that_speak_tls_are_asked_over_tls() {
     let header = "the members want a PROXY protocol header first, which a check does not send; use \"tcp\", or give \
                   the port on which they answer without";
     assert_eq!(
-        said(&pool(proxied, "health = { protocol = 'http' }")),
+        said(&file(proxied, "health = { protocol = 'http' }")),
         [format!("20: pool.health.protocol: {header}")]
     );
     for check in ["protocol = 'http', port = 9000", "protocol = 'tcp'"] {
-        parse("f", &pool(proxied, &format!("health = {{ {check} }}"))).unwrap();
+        parse("f", &file(proxied, &format!("health = {{ {check} }}"))).unwrap();
     }
 }

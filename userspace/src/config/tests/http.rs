@@ -1,10 +1,7 @@
 //! What listeners and pools say that speak HTTP.
 
 use super::*;
-use crate::model::{
-    http::{HttpListener, HttpPool, HttpTimeouts},
-    sticky::Ejection,
-};
+use model::http::{HttpTimeouts, MemberHttp};
 
 /// [`BASE`] with lines added to its listener and its pool.
 fn with(listener: &str, pool: &str) -> String {
@@ -13,10 +10,10 @@ fn with(listener: &str, pool: &str) -> String {
 }
 
 fn read(listener: &str, pool: &str) -> (Listener, HttpPool) {
-    let mut model = parse("f", &with(listener, pool)).unwrap().model;
+    let mut model = served(&with(listener, pool));
     let (key, listener) = model.listeners.pop_first().unwrap();
     assert_eq!(key.protocol, Protocol::Tcp);
-    (listener, model.pools.remove("web").unwrap().http.unwrap())
+    ((*listener).clone(), super::pool(&model, "web").http.clone().unwrap())
 }
 
 /// What a pool is of which nothing is said.
@@ -28,7 +25,7 @@ fn http_pool() -> HttpPool {
 fn what_is_not_said_has_a_default() {
     let (listener, pool) = read("protocol = 'http'", "protocol = 'http'");
     assert_eq!(listener.http, Some(HttpListener::default()));
-    assert_eq!(listener.idle_timeout, Duration::from_secs(60));
+    assert_eq!(listener.idle_timeout, Seconds::literal(60));
     assert_eq!(pool, http_pool());
 }
 
@@ -37,18 +34,19 @@ fn everything_can_be_said() {
     let listener = "protocol = 'http'\nidle_timeout = '9s'\nhead_timeout = '1s'\n\
                     connect_timeout = '2s'\nread_timeout = '3s'\nwrite_timeout = '4s'\ntunnel_timeout = '5s'";
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
-    let [head, connect, read, write, tunnel] = [1, 2, 3, 4, 5].map(Duration::from_secs);
+    let [head, connect, read, write, tunnel] = [1, 2, 3, 4, 5].map(Seconds::literal);
     let timeouts = HttpTimeouts { head, connect, read, write, tunnel };
     assert_eq!(listener.http, Some(HttpListener { timeouts, ..HttpListener::default() }));
-    assert_eq!(listener.idle_timeout, Duration::from_secs(9));
-    assert_eq!(pool, HttpPool { http2: true, ..http_pool() });
+    assert_eq!(listener.idle_timeout, Seconds::literal(9));
+    let member = MemberHttp { http2: true, ..MemberHttp::default() };
+    assert_eq!(pool, HttpPool { member, ..http_pool() });
 }
 
 /// It answers what no policy sends elsewhere itself; a Layer-4 listener could do nothing.
 #[test]
 fn only_an_http_listener_may_have_no_pool() {
     let without = |protocol| BASE.replace("pool = \"web\"", &format!("protocol = '{protocol}'"));
-    let model = parse("f", &without("http")).unwrap().model;
+    let model = served(&without("http"));
     assert!(model.listeners.values().all(|listener| listener.pool.is_none()));
     for protocol in ["tcp", "udp"] {
         assert_eq!(said(&without(protocol)), ["11: load_balancer.listener.pool: missing; it has no default"]);
@@ -59,9 +57,9 @@ fn only_an_http_listener_may_have_no_pool() {
 fn a_member_behind_an_http_listener_may_answer_the_guides_codes() {
     for (protocol, codes) in [("protocol = 'http'", [true; 3]), ("", [true, false, false])] {
         let listener = if protocol.is_empty() { "protocol = 'tcp'" } else { protocol };
-        let model = parse("f", &with(listener, &format!("{protocol}\nhealth = {{ protocol = 'http' }}")));
-        let health = model.unwrap().model.pools["web"].health.clone().unwrap();
-        let Probe::Http(get) = health.probe else { panic!("{:?}", health.probe) };
+        let model = served(&with(listener, &format!("{protocol}\nhealth = {{ protocol = 'http' }}")));
+        let check = pool(&model, "web").check.clone().unwrap();
+        let Probe::Http(get) = &check.probe else { panic!("{:?}", check.probe) };
         assert_eq!([200, 202, 401].map(|code| get.codes.contains(code)), codes);
     }
 }

@@ -1,5 +1,7 @@
 //! Limits, `when_down` and `drain_timeout`: what they mean, and what is said about wrong ones.
 
+use model::value::{ConnectionRate, MaxConnections, Megabits};
+
 use super::*;
 
 /// Lines that a right file may have behind "vip", behind the listener's "pool", and behind "algorithm".
@@ -16,17 +18,24 @@ fn what_they_mean() {
         "max_connections = 5\nmax_connections_per_second = 1_000_000\nwhen_down = 'reset'",
         "drain_timeout = '2m'",
     );
-    let model = parse("f", &text).unwrap().model;
+    let model = served(&text);
     let listener = model.listeners.values().next().unwrap();
-    let limits =
-        Limits { bandwidth_mbit: Some(1000), connections: Some(5), connections_per_second: Some(1_000_000) };
+    let limits = limits(1000, 5, 1_000_000);
     assert_eq!((listener.limits, listener.when_down), (limits, WhenDown::Reset));
-    assert_eq!(model.pools["web"].drain_timeout, Some(Duration::from_secs(120)));
+    assert_eq!(pool(&model, "web").drain_timeout, Some(Seconds::literal(120)));
 
-    let model = parse("f", BASE).unwrap().model;
+    let model = served(BASE);
     let listener = model.listeners.values().next().unwrap();
     assert_eq!((listener.limits, listener.when_down), (Limits::default(), WhenDown::Drop));
-    assert_eq!(model.pools["web"].drain_timeout, None);
+    assert_eq!(pool(&model, "web").drain_timeout, None);
+}
+
+fn limits(megabits: u32, connections: u32, per_second: u32) -> Limits {
+    Limits {
+        bandwidth: Some(Megabits::literal(megabits)),
+        connections: Some(MaxConnections::literal(connections)),
+        connections_per_second: Some(ConnectionRate::literal(per_second)),
+    }
 }
 
 /// A file with an HTTP listener too, and these lines of its own and of its pool.
@@ -39,14 +48,13 @@ fn with_http(load_balancer: &str, listener: &str, pool: &str) -> String {
 #[test]
 fn limits_hold_for_http_too() {
     let text = with_http("bandwidth_mbit = 8", "max_connections = 5\nmax_connections_per_second = 6", "");
-    let model = parse("f", &text).unwrap().model;
-    let limits = |name: &str| {
+    let model = served(&text);
+    let of = |name: &str| {
         let mut listeners = model.listeners.values();
-        listeners.find(|listener| listener.name == name).unwrap().limits
+        listeners.find(|listener| listener.name.as_str() == name).unwrap().limits
     };
-    let of_pages = Limits { bandwidth_mbit: Some(8), connections: Some(5), connections_per_second: Some(6) };
-    assert_eq!(limits("pages"), of_pages);
-    assert_eq!(limits("web"), Limits { bandwidth_mbit: Some(8), ..Limits::default() });
+    assert_eq!(of("pages"), limits(8, 5, 6));
+    assert_eq!(of("web"), Limits { bandwidth: Some(Megabits::literal(8)), ..Limits::default() });
 }
 
 #[test]

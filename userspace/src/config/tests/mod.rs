@@ -1,27 +1,63 @@
-//! What a right file means. What is said about wrong ones is in `refused`, about too large ones in `room`, checks are
-//! in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in `picking`, certificates and
-//! TLS in `tls`, limits in `limits`, and `any` tries everything else.
+//! What a right file means. What is said about wrong ones is in `refused`, and in `causes` what is not said, about too large
+//! ones in `room`; checks are in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in
+//! `picking`, certificates and TLS in `tls`, limits in `limits`, ids, tags and server groups in `objects`. `documented`
+//! tries what documents say of each key, `any` everything else.
 
 mod any;
+mod causes;
+mod documented;
 mod edge;
 mod health;
 mod http;
 mod limits;
+mod objects;
 mod picking;
 mod policy;
 mod refused;
 mod room;
 mod tls;
 
-use std::{fs, net::SocketAddr, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, sync::Arc};
 
-use super::*;
-use crate::health::check::Probe;
-use crate::model::{
-    Access, Limits, Listener, ListenerKey, Protocol, WhenDown,
-    http::{HttpListener, HttpPool},
+use model::{
+    access::Access,
+    flatten::flatten,
+    health::{CheckPath, Pace, Probe},
+    id::Id,
+    object::{LoadBalancer, PoolId},
+    served::{HttpListener, HttpPool, Limits, Listener, ListenerKey, Pool, Protocol, Served, WhenDown},
     sticky::Ejection,
+    value::{CheckTime, Name, Port, Retries, Seconds},
 };
+
+use super::{ConfigErrors, Configuration, Timeouts};
+use crate::dataplane::capacity::capacity;
+
+fn parse(file_name: &str, text: &str) -> Result<Configuration, ConfigErrors> {
+    super::parse(file_name, text, &capacity())
+}
+
+fn load(path: &Path) -> Result<Configuration, ConfigErrors> {
+    super::load(path, &capacity())
+}
+
+/// What a host serves with this file.
+fn served(text: &str) -> Served {
+    flatten(&parse("f", text).unwrap().objects, None)
+}
+
+/// The id of a pool with this name.
+fn pool_id(name: &str) -> PoolId {
+    Id::of_names(&[name])
+}
+
+fn pool<'a>(served: &'a Served, name: &str) -> &'a Pool {
+    &served.pools[&pool_id(name)]
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
 
 /// A right file, each line of which a test may change.
 const BASE: &str = r#"[host]
@@ -67,29 +103,35 @@ fn edited(from: &str, to: &str) -> String {
 
 #[test]
 fn the_example_means_what_it_says() {
-    let Configuration { host, timeouts, model } = parse("example", EXAMPLE).unwrap();
+    let Configuration { host, timeouts, objects } = parse("example", EXAMPLE).unwrap();
+    let model = flatten(&objects, None);
 
-    assert_eq!(host.interfaces, ["eth0", "eth1"]);
-    assert_eq!(host.local_addresses.len(), 16);
-    assert_eq!(host.local_addresses.first(), Some(&"100.64.0.0".parse().unwrap()));
-    assert_eq!(host.local_addresses.last(), Some(&"100.64.0.15".parse().unwrap()));
-    assert_eq!((host.local_ports, host.max_sessions), (1024..=65_535, 1_048_576));
+    assert_eq!(host.interfaces.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["eth0", "eth1"]);
+    let local_addresses: Vec<_> = host.local_addresses.iter().collect();
+    assert_eq!(local_addresses.len(), 16);
+    assert_eq!(local_addresses.first(), Some(&"100.64.0.0".parse().unwrap()));
+    assert_eq!(local_addresses.last(), Some(&"100.64.0.15".parse().unwrap()));
+    assert_eq!((host.local_ports, host.max_sessions.get()), (1024..=65_535, 1_048_576));
     assert_eq!(timeouts, Timeouts::default());
 
     let vips = ["203.0.113.10", "203.0.113.11"].map(|vip| vip.parse().unwrap());
     assert_eq!(model.vips, vips.into());
-    let listener = |name: &str, seconds| Listener {
-        access: Access::default(),
-        limits: Limits::default(),
-        when_down: WhenDown::default(),
-        name: name.into(),
-        load_balancer: "shop".into(),
-        pool: Some(name.into()),
-        idle_timeout: Duration::from_secs(seconds),
-        http: (name == "pages").then(HttpListener::default),
+    let listener = |own: &str, seconds| {
+        Arc::new(Listener {
+            id: Id::of_names(&["shop", own]),
+            access: Access::default(),
+            limits: Limits::default(),
+            when_down: WhenDown::default(),
+            name: name(own),
+            load_balancer: Id::<LoadBalancer>::of_names(&["shop"]),
+            load_balancer_name: name("shop"),
+            pool: Some(pool_id(own)),
+            idle_timeout: Seconds::literal(seconds),
+            http: (own == "pages").then(HttpListener::default),
+        })
     };
     let expected = vips.into_iter().flat_map(|vip| {
-        let key = |port| ListenerKey { vip, port, protocol: Protocol::Tcp };
+        let key = |port| ListenerKey { vip, port: Port::literal(port), protocol: Protocol::Tcp };
         [
             (key(80), listener("web", 300)),
             (key(5432), listener("database", 3600)),
@@ -98,7 +140,7 @@ fn the_example_means_what_it_says() {
     });
     assert_eq!(model.listeners, expected.collect());
     let members = |name: &str| -> Vec<(SocketAddr, u16)> {
-        model.pools[name].members.iter().map(|(&address, &weight)| (address, weight)).collect()
+        pool(&model, name).members.iter().map(|(&address, member)| (address, member.weight.get())).collect()
     };
     let member = |address: &str, weight| (address.parse().unwrap(), weight);
     assert_eq!(
@@ -106,14 +148,16 @@ fn the_example_means_what_it_says() {
         [member("192.0.2.11:8080", 3), member("192.0.2.12:8080", 2), member("192.0.2.13:8080", 1)]
     );
     assert_eq!(members("database"), [member("192.0.2.21:5432", 1)]);
-    let health = model.pools["web"].health.as_ref().unwrap();
-    assert!(matches!(&health.probe, Probe::Http(get) if get.path == "/healthz" && get.host.is_none()));
-    assert_eq!((health.interval, health.timeout), (Duration::from_secs(5), Duration::from_secs(3)));
-    assert_eq!((health.port, health.retries), (None, 3));
-    assert_eq!(model.pools["database"].health, None);
+    let check = pool(&model, "web").check.as_ref().unwrap();
+    let path = CheckPath::new("/healthz").unwrap();
+    assert!(matches!(&check.probe, Probe::Http(get) if get.path == path && get.host.is_none()));
+    let (interval, timeout) = (CheckTime::literal(5), CheckTime::literal(3));
+    assert_eq!(check.pace, Pace::new(interval, timeout, Retries::literal(3)).unwrap());
+    assert_eq!(check.port, None);
+    assert_eq!(pool(&model, "database").check, None);
     assert_eq!(members("pages"), [member("192.0.2.31:8080", 1)]);
     assert_eq!(
-        model.pools["pages"].http,
+        pool(&model, "pages").http,
         Some(HttpPool { ejection: Some(Ejection::default()), ..Default::default() })
     );
     assert_eq!(model.pools.len(), 3);
@@ -168,7 +212,7 @@ fn other_ways_to_write_it() {
         assert_eq!(parse("other", &edited(from, to)), Ok(base.clone()), "{to}");
     }
     let minimal = "host = { interfaces = ['lo'], local_addresses = ['192.0.2.1'] }";
-    assert_eq!(parse("minimal", minimal).unwrap().model, Model::default());
+    assert_eq!(served(minimal), Served::default());
 }
 
 #[test]

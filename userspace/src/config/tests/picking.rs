@@ -1,9 +1,10 @@
 //! Algorithms, stickiness, slow start and rest: what they mean and which go together.
 
 use super::*;
-use crate::model::{
-    Algorithm, Pool,
-    sticky::{Ejection, SameSite, Sticky, StickyBy},
+use model::{
+    algorithm::Algorithm,
+    sticky::{SameSite, Sticky, StickyBy},
+    value::{CookieMinutes, EjectionShare, Failures, Remembered, StickyMinutes, Token},
 };
 
 const L7: &str = "protocol = 'http'\n";
@@ -15,7 +16,7 @@ fn with(lines: &str) -> String {
 }
 
 fn read(lines: &str) -> Pool {
-    parse("f", &with(lines)).unwrap().model.pools.remove("web").unwrap()
+    pool(&served(&with(lines)), "web").clone()
 }
 
 fn sticky(lines: &str) -> Option<Sticky> {
@@ -64,18 +65,18 @@ fn table_10_1() {
 
 #[test]
 fn what_stickiness_means() {
-    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
-    let round_robin = |time| Algorithm::WeightedRoundRobin { sticky: time };
-    assert_eq!(read("sticky = { by = 'source-ip' }").algorithm, round_robin(Some(minutes(20))));
-    assert_eq!(read("sticky = { by = 'source-ip', minutes = 1 }").algorithm, round_robin(Some(minutes(1))));
+    let minutes = CookieMinutes::literal;
+    let round_robin = |minutes| Algorithm::WeightedRoundRobin(Some(StickyMinutes::literal(minutes)));
+    assert_eq!(read("sticky = { by = 'source-ip' }").algorithm, round_robin(20));
+    assert_eq!(read("sticky = { by = 'source-ip', minutes = 1 }").algorithm, round_robin(1));
     assert_eq!(
         read("algorithm = 'source-hash'\nsticky = { by = 'source-ip' }").algorithm,
         Algorithm::SourceHash
     );
     assert_eq!(sticky(""), None);
 
-    let ours =
-        |name: Option<&str>, same_site| StickyBy::BalancerCookie { name: name.map(Into::into), same_site };
+    let token = |text: &str| Token::new(text).unwrap();
+    let ours = |name: Option<&str>, same_site| StickyBy::BalancerCookie { name: name.map(token), same_site };
     assert_eq!(
         sticky("sticky = { by = 'balancer-cookie' }"),
         Some(Sticky { by: ours(None, SameSite::Lax), time: minutes(20), drain: false })
@@ -85,7 +86,10 @@ fn what_stickiness_means() {
         sticky(&format!("sticky = {{ {all} }}")),
         Some(Sticky { by: ours(Some("lb"), SameSite::None), time: minutes(1440), drain: true })
     );
-    let theirs = |remembered| StickyBy::ApplicationCookie { name: "JSESSIONID".into(), remembered };
+    let theirs = |remembered| StickyBy::ApplicationCookie {
+        name: token("JSESSIONID"),
+        remembered: Remembered::literal(remembered),
+    };
     assert_eq!(
         sticky("sticky = { by = 'application-cookie', cookie = 'JSESSIONID' }"),
         Some(Sticky { by: theirs(65_536), time: minutes(20), drain: false })
@@ -100,9 +104,14 @@ fn what_stickiness_means() {
 fn what_slow_start_and_rest_mean() {
     let http = |lines: &str| read(&format!("{L7}{lines}")).http.unwrap();
     assert_eq!(http("").slow_start, None);
-    assert_eq!(http("slow_start = '90s'").slow_start, Some(Duration::from_secs(90)));
-    let ejection =
-        |failures, seconds, share| Some(Ejection { failures, time: Duration::from_secs(seconds), share });
+    assert_eq!(http("slow_start = '90s'").slow_start, Some(Seconds::literal(90)));
+    let ejection = |failures, seconds, share| {
+        Some(Ejection {
+            failures: Failures::literal(failures),
+            time: Seconds::literal(seconds),
+            share: EjectionShare::literal(share),
+        })
+    };
     assert_eq!(http("").ejection, ejection(5, 10, 50));
     assert_eq!(http("ejection = { failures = 3 }").ejection, ejection(3, 10, 50));
     assert_eq!(http("ejection = { time = '1m', share = 100 }").ejection, ejection(5, 60, 100));

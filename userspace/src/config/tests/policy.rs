@@ -1,8 +1,10 @@
 //! Forwarding policies and redirection.
 
 use super::*;
-use crate::model::policy::{
-    Action, Condition, Domain, PathMatch, Pattern, Policy, Redirect, RedirectTo, Rule, Subject, Test,
+use model::{
+    policy::{Condition, Domain, PathMatch, RedirectStatus, Rule, Subject, Test, TestValue},
+    served::{Action, Policy, Redirect, RedirectTo},
+    value::{Pattern, RejectStatus, Token, Url, UrlPrefix},
 };
 
 /// [`BASE`], for HTTP, with these lines behind its listener, the first of them on line 16.
@@ -27,8 +29,8 @@ fn action(action: &str) -> String {
 }
 
 fn read(lines: &str) -> Vec<Policy> {
-    let mut model = parse("f", &with(lines)).unwrap().model;
-    model.listeners.pop_first().unwrap().1.http.unwrap().policies
+    let mut model = served(&with(lines));
+    model.listeners.pop_first().unwrap().1.http.clone().unwrap().policies
 }
 
 #[test]
@@ -46,21 +48,23 @@ fn conditions() {
         ("path = { exact = '/a%2Fb' }", of(None, Some(PathMatch::Exact("/a%2Fb".into())))),
         ("path = { regex = '/elb[^\\s]*' }", of(None, Some(PathMatch::Regex(regex("/elb[^\\s]*"))))),
     ] {
-        assert_eq!(read(&policy(lines))[0].condition, expected, "{lines}");
+        assert_eq!(*read(&policy(lines))[0].condition, expected, "{lines}");
     }
     let rule = |subject, test, invert| Rule { subject, test, invert };
-    let header = |name: &str| Subject::Header(name.into());
-    let cookie = || Subject::Cookie("Stage".into());
+    let token = |text: &str| Token::new(text).unwrap();
+    let header = |name: &str| Subject::Header(token(name));
+    let cookie = || Subject::Cookie(token("Stage"));
+    let value = |text| TestValue::new(text, 0).unwrap();
     for (lines, expected) in [
         ("header = [{ name = 'X-A' }]", rule(header("x-a"), Test::Present, false)),
         (
             "header = [{ name = 'x-a', equals = '', not = true }]",
-            rule(header("x-a"), Test::Equals("".into()), true),
+            rule(header("x-a"), Test::Equals(value("")), true),
         ),
-        ("cookie = [{ name = 'Stage', equals = 'b c' }]", rule(cookie(), Test::Equals("b c".into()), false)),
-        ("cookie = [{ name = 'Stage', prefix = 'b' }]", rule(cookie(), Test::StartsWith("b".into()), false)),
-        ("cookie = [{ name = 'Stage', suffix = 'b' }]", rule(cookie(), Test::EndsWith("b".into()), false)),
-        ("cookie = [{ name = 'Stage', contains = 'b' }]", rule(cookie(), Test::Contains("b".into()), false)),
+        ("cookie = [{ name = 'Stage', equals = 'b c' }]", rule(cookie(), Test::Equals(value("b c")), false)),
+        ("cookie = [{ name = 'Stage', prefix = 'b' }]", rule(cookie(), Test::StartsWith(value("b")), false)),
+        ("cookie = [{ name = 'Stage', suffix = 'b' }]", rule(cookie(), Test::EndsWith(value("b")), false)),
+        ("cookie = [{ name = 'Stage', contains = 'b' }]", rule(cookie(), Test::Contains(value("b")), false)),
         ("cookie = [{ name = 'Stage', regex = 'b+' }]", rule(cookie(), Test::Regex(regex("b+")), false)),
     ] {
         let lines = policy(&format!("domain = 'a'\n{lines}"));
@@ -70,16 +74,17 @@ fn conditions() {
 
 #[test]
 fn actions() {
-    let redirect = |status, to| Action::Redirect(Redirect { status, to });
-    let url = || RedirectTo::Url("https://www.example.com/new?a=b".into());
+    let redirect =
+        |status, to| Action::Redirect(Redirect { status: RedirectStatus::new(status).unwrap(), to });
+    let url = || RedirectTo::Url(Url::new("https://www.example.com/new?a=b").unwrap());
     for (lines, expected) in [
-        ("pool = 'web'", Action::Pool("web".into())),
-        ("reject = 403", Action::Reject(403)),
+        ("pool = 'web'", Action::Pool(pool_id("web"))),
+        ("reject = 403", Action::Reject(RejectStatus::literal(403))),
         ("redirect = { url = 'https://www.example.com/new?a=b' }", redirect(301, url())),
         ("redirect = { url = 'https://www.example.com/new?a=b', status = 307 }", redirect(307, url())),
         (
             "redirect = { prefix = 'http://a.example/v2', status = 308 }",
-            redirect(308, RedirectTo::Prefix("http://a.example/v2".into())),
+            redirect(308, RedirectTo::Prefix(UrlPrefix::new("http://a.example/v2").unwrap())),
         ),
     ] {
         assert_eq!(read(&action(lines))[0].action, expected, "{lines}");
@@ -145,11 +150,11 @@ fn refused_conditions() {
         ),
         (
             "path = { regex = '/(a' }",
-            r#"19: load_balancer.listener.policy.path.regex: "/(a" is not a regular expression: unclosed group"#,
+            r#"19: load_balancer.listener.policy.path.regex: "/(a" is not a regular expression: unclosed group; use the syntax of https://docs.rs/regex"#,
         ),
         (
             "path = { regex = 'a)|(b' }",
-            r#"19: load_balancer.listener.policy.path.regex: "a)|(b" is not a regular expression: unopened group"#,
+            r#"19: load_balancer.listener.policy.path.regex: "a)|(b" is not a regular expression: unopened group; use the syntax of https://docs.rs/regex"#,
         ),
         (
             r"path = { regex = '/(\w{1000}){1000}' }",
@@ -246,12 +251,25 @@ fn refused_actions() {
             r#"19: load_balancer.listener.policy.redirect.listener: "other" is no HTTPS listener; name one with protocol = "https""#.into(),
         ),
         (
-            "redirect = { listener = 'other' }\n[[load_balancer.listener]]\nname = 'other'\nprotocol = 'http'\nport = 0",
-            "23: load_balancer.listener.port: 0 is not a port; use 1 to 65535".into(),
+            "redirect = { listener = 'other' }\n[[load_balancer.listener]]\nname = 'other'\nprotocol = 'quic'\nport = 81",
+            r#"22: load_balancer.listener.protocol: "quic" is not supported by this version; use "tcp", "udp", "http" or "https""#.into(),
         ),
     ] {
         assert_eq!(said(&action(lines)), [expected], "{lines}");
     }
+}
+
+/// A port that cannot be does not hide what the listener speaks.
+#[test]
+fn a_listener_that_is_read_in_part_is_judged_by_that() {
+    let other = "redirect = { listener = 'other' }\n[[load_balancer.listener]]\nname = 'other'\nprotocol = 'http'\nport = 0";
+    assert_eq!(
+        said(&action(other)),
+        [
+            r#"19: load_balancer.listener.policy.redirect.listener: "other" is no HTTPS listener; name one with protocol = "https""#,
+            "23: load_balancer.listener.port: 0 is not a port; use 1 to 65535"
+        ]
+    );
 }
 
 #[test]
@@ -291,9 +309,9 @@ fn the_examples_policies_are_right() {
         lines.take_while(|line| !line.is_empty()).map(|line| line.trim_start_matches(['#', ' '])).collect();
     let text =
         EXAMPLE.replacen("# Certificates are", &format!("{}\n# Certificates are", lines.join("\n")), 1);
-    let model = parse("example", &text).unwrap().model;
-    let pages = model.listeners.into_values().find(|listener| listener.name == "pages").unwrap();
-    let policies = pages.http.unwrap().policies;
+    let model = served(&text);
+    let pages = model.listeners.into_values().find(|listener| listener.name.as_str() == "pages").unwrap();
+    let policies = pages.http.clone().unwrap().policies;
     assert_eq!(
         policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
         ["images", "beta", "admin"]

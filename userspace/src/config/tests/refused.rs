@@ -180,7 +180,7 @@ fn timeouts() {
         (
             "[timeouts]",
             "[api]\nlisten = 'x'\n[timeouts]",
-            "6: api: unknown key; this version knows host, timeouts, certificate, load_balancer, pool",
+            "6: api: unknown key; this version knows host, timeouts, certificate, load_balancer, server_group, pool",
         ),
     ]);
 }
@@ -201,7 +201,7 @@ fn load_balancers() {
         (
             r#"["203.0.113.10"]"#,
             r#"["203.0.113.10", "203.0.113.10"]"#,
-            "10: load_balancer.vip: 203.0.113.10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+            "10: load_balancer.vip: 203.0.113.10 is already a VIP on line 10; give each VIP to one load balancer, once",
         ),
         (
             "203.0.113.10",
@@ -217,7 +217,7 @@ fn load_balancers() {
         (
             r#"["203.0.113.10"]"#,
             r#"["2001:db8::10", "2001:DB8:0::10"]"#,
-            "10: load_balancer.vip: 2001:db8::10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+            "10: load_balancer.vip: 2001:db8::10 is already a VIP on line 10; give each VIP to one load balancer, once",
         ),
         (
             "203.0.113.10",
@@ -278,7 +278,7 @@ fn load_balancers() {
         (
             "name = \"shop\"",
             "name = \"shop\"\nbandwidth = 1",
-            "10: load_balancer.bandwidth: unknown key; this version knows name, vip, bandwidth_mbit, access_log, listener",
+            "10: load_balancer.bandwidth: unknown key; this version knows name, vip, bandwidth_mbit, access_log, description, tags, listener",
         ),
     ]);
 }
@@ -307,7 +307,7 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, tunnel_timeout, limits, forwarded, proxy_protocol_from, policy, redirect",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, tunnel_timeout, limits, forwarded, proxy_protocol_from, policy, redirect, description, tags",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (
@@ -368,7 +368,7 @@ fn listeners() {
         (
             "[[pool]]",
             "[[load_balancer]]\nname = 'b'\nvip = '203.0.113.10'\n[[pool]]",
-            "17: load_balancer.vip: 203.0.113.10 is a VIP on line 10 already; give each VIP to one load balancer, once",
+            "17: load_balancer.vip: 203.0.113.10 is already a VIP on line 10; give each VIP to one load balancer, once",
         ),
     ]);
 }
@@ -435,7 +435,7 @@ fn pools() {
         (
             "weight = 3",
             "weight = 3\n[[pool.member]]\naddress = '192.0.2.11'\nport = 8080",
-            "23: pool.member.address: 192.0.2.11:8080 is a member of this pool on line 18; give each member once",
+            "23: pool.member.address: 192.0.2.11:8080 is already a member on line 18; give each member once",
         ),
         ("weight = 3", "weight = 3\n[[pool.member]]\naddress = '192.0.2.11'\nport = 8081", ""),
         (

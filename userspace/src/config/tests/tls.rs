@@ -1,18 +1,18 @@
 //! Certificates, and what listeners and pools do with them.
 
+use model::{
+    object::{Certificate, Material, Objects},
+    policy::RedirectStatus,
+    served::{Action, Redirect, RedirectTo, Tls},
+    tls::{Authorities, MemberTls, MemberTrust, ServerCertificate, TlsPolicy},
+};
 use openssl::hash::MessageDigest;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    l7::tls::tests::{
-        issue::{Issued, Order, issue, root, rsa},
-        staples,
-    },
-    model::{
-        policy::{Action, Redirect, RedirectTo},
-        tls::{MemberTrust, TlsPolicy},
-    },
+use crate::pki::tests::{
+    issue::{Issued, Order, issue, root, rsa},
+    staples,
 };
 
 /// [`BASE`] in a directory with certificates that the file may name: `shop` and `other` by a CA of their own, `weak`
@@ -67,6 +67,36 @@ impl Site {
     }
 }
 
+/// What a host serves with this file.
+fn served(loaded: &Result<Configuration, ConfigErrors>) -> Served {
+    flatten(&loaded.as_ref().unwrap().objects, None)
+}
+
+/// TLS of the one listener.
+fn tls(served: &Served) -> Tls {
+    served.listeners.values().next().unwrap().http.clone().unwrap().tls.unwrap()
+}
+
+/// TLS towards the members of the one pool.
+fn members(served: &Served) -> MemberTls {
+    pool(served, "web").http.clone().unwrap().member.tls.unwrap()
+}
+
+fn material(objects: &Objects, name: &str) -> Material {
+    let is_it = |certificate: &&Arc<Certificate>| certificate.meta.name.as_str() == name;
+    objects.certificates.values().find(is_it).unwrap().material.clone()
+}
+
+fn server(objects: &Objects, name: &str) -> Arc<ServerCertificate> {
+    let Material::Server(server) = material(objects, name) else { panic!("{name} is no server's") };
+    server
+}
+
+fn authorities(objects: &Objects, name: &str) -> Arc<Authorities> {
+    let Material::Authorities(authorities) = material(objects, name) else { panic!("{name} is no CA") };
+    authorities
+}
+
 fn with(listener: &str, pool: &str) -> String {
     BASE.replace("port = 80\n", &format!("port = 443\nprotocol = 'https'\n{listener}\n"))
         .replace("algorithm = \"weighted-round-robin\"\n", &format!("{pool}\n"))
@@ -74,16 +104,18 @@ fn with(listener: &str, pool: &str) -> String {
 
 #[test]
 fn what_is_not_said_has_a_default() {
-    let model = Site::new()
-        .load("certificates = 'shop'", "protocol = 'https'\ntls.server_name = 'Backend.example'")
-        .unwrap()
-        .model;
-    let tls = model.listeners.into_values().next().unwrap().http.unwrap().tls.unwrap();
-    assert_eq!(tls.certificates.len(), 1);
-    assert_eq!((&*tls.certificates[0].name, &tls.certificates[0]), ("shop", &tls.default_certificate));
+    let loaded =
+        Site::new().load("certificates = 'shop'", "protocol = 'https'\ntls.server_name = 'Backend.example'");
+    let model = served(&loaded);
+    let shop = server(&loaded.unwrap().objects, "shop");
+    let tls = tls(&model);
+    assert_eq!((tls.certificates, tls.default_certificate), (vec![shop.clone()], shop));
     assert_eq!((tls.http2, tls.client_ca, tls.policy), (true, None, TlsPolicy::Intermediate));
-    let tls = model.pools["web"].http.clone().unwrap().tls.unwrap();
-    assert_eq!((&*tls.server_name, tls.verify), ("backend.example", MemberTrust::System));
+    let tls = members(&model);
+    assert_eq!(
+        (tls.server_name().unwrap().as_str(), tls.verify()),
+        ("backend.example", &MemberTrust::System)
+    );
 }
 
 #[test]
@@ -92,32 +124,32 @@ fn everything_can_be_said() {
     let listener = "certificates = ['shop', 'other']\ndefault_certificate = 'other'\nclient_ca = 'intermediate'\n\
                     tls_policy = 'tls-1-2-fs'\nhttp2 = false";
     let pool = "protocol = 'https'\ntls = { server_name = 'b.example', ca = 'ca' }";
-    let model = site.load(listener, pool).unwrap().model;
-    let tls = model.listeners.into_values().next().unwrap().http.unwrap().tls.unwrap();
-    assert_eq!(tls.certificates.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["shop", "other"]);
-    assert_eq!((&*tls.default_certificate.name, tls.http2), ("other", false));
-    assert_eq!((&*tls.client_ca.unwrap().name, tls.policy), ("intermediate", TlsPolicy::Tls12ForwardSecrecy));
-    let MemberTrust::Authorities(ca) = model.pools["web"].http.clone().unwrap().tls.unwrap().verify else {
-        panic!("the CA is not taken");
-    };
-    assert_eq!(ca.name, "ca");
+    let loaded = site.load(listener, pool);
+    let model = served(&loaded);
+    let objects = loaded.unwrap().objects;
+    let offered = tls(&model);
+    let [shop, other] = ["shop", "other"].map(|name| server(&objects, name));
+    assert_eq!(offered.certificates, [shop, other.clone()]);
+    assert_eq!((offered.default_certificate, offered.http2), (other, false));
+    let intermediate = authorities(&objects, "intermediate");
+    assert_eq!((offered.client_ca, offered.policy), (Some(intermediate), TlsPolicy::Tls12ForwardSecrecy));
+    assert_eq!(*members(&model).verify(), MemberTrust::Authorities(authorities(&objects, "ca")));
 
-    let unverified = site.load("certificates = 'shop'", "protocol = 'https'\ntls.verify = false").unwrap();
-    let tls = unverified.model.pools["web"].http.clone().unwrap().tls.unwrap();
-    assert_eq!((&*tls.server_name, tls.verify), ("", MemberTrust::Anyone));
+    let unverified = site.load("certificates = 'shop'", "protocol = 'https'\ntls.verify = false");
+    let members = members(&served(&unverified));
+    assert_eq!((members.server_name(), members.verify()), (None, &MemberTrust::Anyone));
 
     for policy in TlsPolicy::ALL {
         let model = site
             .load(&format!("certificates = 'shop'\ntls_policy = {:?}", policy.name()), "protocol = 'http'");
-        let listener = model.unwrap().model.listeners.into_values().next().unwrap();
-        assert_eq!(listener.http.unwrap().tls.unwrap().policy, policy);
+        assert_eq!(tls(&served(&model)).policy, policy);
     }
 }
 
 #[test]
 fn a_changed_file_is_a_changed_listener() {
     let site = Site::new();
-    let load = || site.load("certificates = 'shop'", "protocol = 'http'").unwrap().model;
+    let load = || served(&site.load("certificates = 'shop'", "protocol = 'http'")).listeners;
     let before = load();
     assert_eq!(load(), before);
     site.put("shop", &root("ca").issue("shop", &["shop.example"]));
@@ -131,8 +163,7 @@ fn a_certificate_may_have_what_its_issuer_says_of_it() {
     let load = || {
         let table = "[[certificate]]\nname = 'shop'\ncertificate = 'chain.crt'\nkey = 'shop.key'\nocsp = 'shop.ocsp'\n";
         let model = site.load_text(&format!("{}{table}", with("certificates = 'shop'", "protocol = 'http'")));
-        let listener = model.unwrap().model.listeners.into_values().next().unwrap();
-        listener.http.unwrap().tls.unwrap().certificates[0].staple.clone().unwrap()
+        tls(&served(&model)).certificates[0].staple.clone().unwrap()
     };
     let before = load();
     assert_eq!(load(), before);
@@ -181,7 +212,7 @@ fn refused_at_listeners_and_pools() {
         (
             "certificates = 'shop'\ntls_policy = 'modem'",
             http,
-            r#"16: load_balancer.listener.tls_policy: "modem" is no TLS policy; use one of "intermediate", "modern", "tls-1-0", "tls-1-1", "tls-1-2", "tls-1-2-strict", "tls-1-2-fs", "tls-1-2-fs-with-1-3", "tls-1-0-with-1-3""#,
+            r#"16: load_balancer.listener.tls_policy: "modem" is no TLS policy; use "intermediate", "modern", "tls-1-0", "tls-1-1", "tls-1-2", "tls-1-2-strict", "tls-1-2-fs", "tls-1-2-fs-with-1-3" or "tls-1-0-with-1-3""#,
         ),
         (
             "certificates = 'shop'\nhttp2 = 1",
@@ -320,13 +351,15 @@ fn http_is_redirected_to_https() {
         ("redirect = { listener = 'web', status = 308 }", 308),
         (&format!("{policy} = {{ listener = 'web', status = 302 }}"), 302),
     ] {
-        let model = load(lines).unwrap().model;
-        let http = model.listeners.into_values().find(|l| l.name == "plain").unwrap().http.unwrap();
+        let model = served(&load(lines));
+        let plain = model.listeners.into_values().find(|l| l.name.as_str() == "plain").unwrap();
+        let http = plain.http.clone().unwrap();
         let found = http.redirect.or_else(|| match http.policies.into_iter().next()?.action {
             Action::Redirect(redirect) => Some(redirect),
             _ => None,
         });
-        let to = RedirectTo::Listener { name: "web".into(), port: 8443 };
+        let to = RedirectTo::Listener(Port::literal(8443));
+        let status = RedirectStatus::new(status).unwrap();
         assert_eq!(found, Some(Redirect { status, to }), "{lines}");
     }
 

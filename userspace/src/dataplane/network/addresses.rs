@@ -7,7 +7,6 @@ use std::{
     net::{IpAddr, Ipv6Addr},
 };
 
-use anyhow::{Context, Result, anyhow, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -18,6 +17,7 @@ use rtnetlink::{
 };
 
 use super::{PROTOCOL, errno, interfaces::Interface, reason};
+use crate::dataplane::error::{Context, Error, Result, unfit};
 
 /// A lifetime without end.
 const FOREVER: u32 = u32::MAX;
@@ -43,7 +43,7 @@ impl Addresses {
     pub async fn check_vips(&self, vips: &BTreeSet<Ipv6Addr>) -> Result<()> {
         for ((address, _), message) in self.there().await? {
             if !is_ours(&message) && vips.contains(&address) {
-                bail!(
+                unfit!(
                     "VIP {address} is local to this host already (`ip address show to {address}`): remove that address, or give the load balancer another VIP"
                 );
             }
@@ -84,12 +84,12 @@ impl Addresses {
             AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)),
         ]);
         match request.execute().await {
-            Err(error) if errno(&error) == Some(libc::EACCES) => bail!(
+            Err(error) if errno(&error) == Some(libc::EACCES) => unfit!(
                 "cannot add {address} to {0}: IPv6 is off there (`sysctl net.ipv6.conf.{0}.disable_ipv6=0` turns it on)",
                 interface.name
             ),
             Err(error) if errno(&error) != Some(libc::EEXIST) => {
-                Err(anyhow!("cannot add {address} to {}: {}", interface.name, reason(&error)))
+                Err(Error::Unfit(format!("cannot add {address} to {}: {}", interface.name, reason(&error))))
             }
             _ => Ok(()),
         }
@@ -111,7 +111,7 @@ impl Addresses {
     async fn remove(&self, address: Ipv6Addr, message: AddressMessage) -> Result<()> {
         match self.handle.address().del(message).execute().await {
             Err(error) if errno(&error) != Some(libc::EADDRNOTAVAIL) => {
-                Err(anyhow!("cannot remove {address}: {}", reason(&error)))
+                Err(Error::Unfit(format!("cannot remove {address}: {}", reason(&error))))
             }
             _ => Ok(()),
         }

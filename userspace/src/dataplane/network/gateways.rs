@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, net::IpAddr, pin::pin, time::Instant};
 
-use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -13,12 +12,17 @@ use rtnetlink::{
     },
 };
 
-use super::{interfaces::Interface, neighbours::Hop};
+use super::interfaces::Interface;
+use crate::dataplane::error::{Context, Result};
+use evenkeel_loader::refusal::one_line;
 
 /// More gateways are not looked after: the kernel's table of neighbours has room for 1,024 by default.
 const MOST: usize = 256;
 /// Routes are not read again for so many times as long as the last reading took: there may be a million of them.
 const REST: u32 = 50;
+
+/// Interface and address of a neighbour.
+pub type Hop = (u32, IpAddr);
 
 /// The gateways that there were at the last look.
 pub struct Gateways {
@@ -40,7 +44,7 @@ impl Gateways {
         if begin >= self.rests_until {
             match self.read(interfaces).await {
                 Ok(gateways) => self.known = gateways,
-                Err(error) => tracing::warn!("{error:#}"),
+                Err(error) => tracing::warn!("{}", one_line(&error)),
             }
             self.rests_until = Instant::now() + begin.elapsed() * REST;
         }

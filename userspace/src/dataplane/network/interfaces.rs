@@ -1,6 +1,5 @@
 //! The interfaces of the configuration, as the kernel has them.
 
-use anyhow::{Context, Error, Result, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -8,67 +7,13 @@ use rtnetlink::{
 };
 use xdp_ebpf::abi;
 
-use super::vlan::{self, Vlan};
-use crate::dataplane::tables::Tables;
-
-/// One interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// Its name.
-    pub name: String,
-    /// Its index.
-    pub index: u32,
-    /// Index of the interface whose wire it is; its own, but for a VLAN's: see [`vlan::on_its_wire`].
-    pub device: u32,
-    /// The tags that its frames have on that wire, the outer one first: see [`abi::Interface::tags`].
-    pub tags: [u32; 2],
-    /// Whether it is a VLAN's.
-    pub vlan: Option<Vlan>,
-    /// Whether its frames begin as Ethernet's do.
-    pub has_ethernet: bool,
-    /// Largest IP packet in bytes.
-    pub mtu: u32,
-    /// Its MAC; zeros if it has none of six bytes.
-    pub mac: [u8; 6],
-    /// Whether it is up and has a carrier.
-    pub running: bool,
-    /// How its XDP program runs, if it has one.
-    pub xdp: Option<Mode>,
-}
-
-impl Interface {
-    /// What the data path is to know of it.
-    fn record(&self) -> abi::Interface {
-        abi::Interface {
-            index: self.index,
-            device: self.device,
-            mtu: self.mtu,
-            tags: self.tags,
-            mac: self.mac,
-            ..abi::Interface::default()
-        }
-    }
-}
-
-/// How an interface runs its XDP program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the kernel's stack, behind the driver: slower.
-    Generic,
-}
-
-impl Mode {
-    /// As `status` shows it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::Native => "native",
-            Mode::Generic => "generic",
-        }
-    }
-}
+pub use super::interface::{Interface, Mode};
+use super::vlan;
+use crate::dataplane::{
+    error::{Context, Result, unfit},
+    tables::Tables,
+};
+use evenkeel_loader::refusal::one_line;
 
 /// Every interface of this network namespace.
 ///
@@ -91,7 +36,7 @@ pub fn named(names: &[String], all: &[Interface]) -> Result<Vec<Interface>> {
             Some(interface) => usable(interface, all),
             None => {
                 let there: Vec<_> = all.iter().map(|interface| interface.name.as_str()).collect();
-                bail!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
+                unfit!("host.interfaces: there is no interface {name:?}; there are {}", there.join(", "))
             }
         })
         .collect()
@@ -107,7 +52,7 @@ pub fn present(names: &[String], known: &[Interface], all: &[Interface]) -> Vec<
         if let Some(interface) = same.or_else(|| all.iter().find(|interface| interface.name == *name)) {
             match usable(interface, all) {
                 Ok(interface) => present.push(Interface { name: name.clone(), ..interface }),
-                Err(error) => tracing::warn!("{error:#}"),
+                Err(error) => tracing::warn!("{}", one_line(&error)),
             }
         }
     }
@@ -116,7 +61,7 @@ pub fn present(names: &[String], known: &[Interface], all: &[Interface]) -> Vec<
 
 fn usable(interface: &Interface, all: &[Interface]) -> Result<Interface> {
     if !interface.has_ethernet {
-        bail!(
+        unfit!(
             "host.interfaces: {} is no Ethernet interface, and the data path reads what comes as Ethernet frames",
             interface.name
         );
@@ -181,21 +126,20 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
             *free.context("ek_interface is full")? = interface.index;
         }
     }
-    let mut failed = None;
+    let mut failed = Ok(());
     for (slot, index) in (0..).zip(slots) {
         let mut record = abi::Interface::default();
         if let Some(interface) = interfaces.iter().find(|interface| interface.index == index) {
             match tables.device.set(slot, interface.device, None, 0) {
                 Ok(()) => record = interface.record(),
                 Err(error) => {
-                    failed =
-                        Some(Error::new(error).context(format!("nothing can be sent to {}", interface.name)));
+                    failed = Err(error).with_context(|| format!("nothing can be sent to {}", interface.name));
                 }
             }
         }
         tables.interface.set(slot, record, 0)?;
     }
-    failed.map_or(Ok(()), Err)
+    failed
 }
 
 #[cfg(test)]

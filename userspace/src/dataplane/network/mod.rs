@@ -6,13 +6,14 @@
 //!   → addresses of IPv6, by addresses on the interfaces
 //! neighbours  the next hops towards the backends stay resolved
 //!   → gateways  and the gateways to clients
-//! interfaces  what XDP sits on
+//! interfaces  what XDP sits on       (interface: one of them)
 //!   → vlan      of a VLAN device, the wire's own
 //! monitor     word of every change that makes a known next hop wrong
 //! ```
 
 pub mod addresses;
 pub mod gateways;
+pub mod interface;
 pub mod interfaces;
 pub mod monitor;
 pub mod neighbours;
@@ -22,8 +23,9 @@ pub mod vlan;
 
 use std::{fs, io::ErrorKind};
 
-use anyhow::{Context, Result};
 use rtnetlink::Handle;
+
+use crate::dataplane::error::{Context, Result};
 
 /// Marks the routes, addresses and neighbours that are ours, so that we can tell them from others' and remove stale
 /// ones (`ip route show table local proto 139`). Free in `/etc/iproute2/rt_protos`.

@@ -4,7 +4,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use anyhow::{Context, Result};
 use futures::{FutureExt, StreamExt, channel::mpsc::UnboundedReceiver, future::BoxFuture};
 use rtnetlink::{
     Handle, MulticastGroup,
@@ -19,9 +18,12 @@ use rtnetlink::{
 
 use super::{
     PROTOCOL, addresses,
+    gateways::Hop,
     interfaces::{self, Interface, from_message},
-    neighbours::{self, Hop, is_ours, neighbour},
+    neighbours::{self, is_ours, neighbour},
 };
+use crate::dataplane::error::{Context, Result};
+use evenkeel_loader::refusal::one_line;
 
 /// More neighbours than this are forgotten, all at once, and that counts as a change of all.
 const REMEMBERED: usize = 65_536;
@@ -95,7 +97,9 @@ impl Monitor {
                         self.known = known;
                         self.read.extend(links.into_iter().map(News::Link));
                     }
-                    Err(error) => tracing::warn!("cannot read what netlink has not told: {error:#}"),
+                    Err(error) => {
+                        tracing::warn!("cannot read what netlink has not told: {}", one_line(&error))
+                    }
                 }
                 self.read.push_back(News::Routes);
             }

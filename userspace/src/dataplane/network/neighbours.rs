@@ -8,7 +8,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
@@ -21,13 +20,15 @@ use rtnetlink::{
     },
 };
 
-use super::{LOOPBACK, PROTOCOL, gateways, reason};
+use super::{
+    LOOPBACK, PROTOCOL,
+    gateways::{self, Hop},
+    reason,
+};
+use crate::dataplane::error::{Context, Result};
 
 /// How often to look whether a neighbour is resolved.
 const POLL: Duration = Duration::from_millis(20);
-
-/// Interface and address of a neighbour.
-pub type Hop = (u32, IpAddr);
 
 /// The neighbours that we keep resolved.
 pub struct Neighbours {

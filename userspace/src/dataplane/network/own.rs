@@ -5,10 +5,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use anyhow::Result;
 use rtnetlink::Handle;
 
 use super::{addresses::Addresses, interfaces::Interface, routes::Routes};
+use crate::dataplane::error::Result;
 
 /// What the kernel answers for.
 pub struct Own {

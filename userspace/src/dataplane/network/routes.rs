@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr, pin::pin};
 
-use anyhow::{Result, anyhow, bail};
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle, RouteMessageBuilder,
@@ -11,6 +10,7 @@ use rtnetlink::{
 };
 
 use super::{LOOPBACK, PROTOCOL, errno, reason};
+use crate::dataplane::error::{Error, Result, unfit};
 
 /// The table that says which addresses are the host's own.
 const TABLE_LOCAL: u8 = 255;
@@ -44,12 +44,12 @@ impl Routes {
             let is_vip = vips.contains(&address);
             if !is_local && (is_vip || local_addresses.contains(&address)) {
                 let what = if is_vip { "VIP" } else { "host.local_addresses:" };
-                bail!(
+                unfit!(
                     "{what} {address} is a broadcast address of this host (`ip route show table local {address}`), which nobody can have: take another"
                 );
             }
             if is_vip && !ours {
-                bail!(
+                unfit!(
                     "VIP {address} is local to this host already (`ip route show table local {address}`): remove that address or route, or give the load balancer another VIP"
                 );
             }
@@ -74,10 +74,10 @@ impl Routes {
         for address in missing {
             let added = self.handle.route().add(ours(address)).execute().await;
             added.map_err(|error| {
-                anyhow!(
+                Error::Unfit(format!(
                     "cannot make {address} local, `ip route show table local {address}` may say why: {}",
                     reason(&error)
-                )
+                ))
             })?;
         }
         Ok(())
@@ -99,9 +99,11 @@ impl Routes {
     async fn remove(&self, route: LocalRoute) -> Result<()> {
         let removed = self.handle.route().del(route.message).execute().await;
         match removed {
-            Err(error) if errno(&error) != Some(libc::ESRCH) => {
-                Err(anyhow!("cannot remove the local route of {}: {}", route.address, reason(&error)))
-            }
+            Err(error) if errno(&error) != Some(libc::ESRCH) => Err(Error::Unfit(format!(
+                "cannot remove the local route of {}: {}",
+                route.address,
+                reason(&error)
+            ))),
             _ => Ok(()),
         }
     }
@@ -120,7 +122,7 @@ impl Routes {
                 Ok(None) => return Ok(routes),
                 // No interface is up yet, and there is no such table.
                 Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(routes),
-                Err(error) => bail!("cannot list the table local: {}", reason(&error)),
+                Err(error) => unfit!("cannot list the table local: {}", reason(&error)),
             }
         }
     }

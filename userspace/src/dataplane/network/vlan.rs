@@ -4,22 +4,13 @@
 //! tags on itself. A driver must leave them in the frame, too (`ethtool -K DEVICE rxvlan off txvlan off`). Proved by
 //! messages made up in tests alone: not with a device of a kernel that has them.
 
-use anyhow::{Context, Result, bail};
 use rtnetlink::packet_route::link::{InfoData, InfoVlan, LinkAttribute, LinkInfo, LinkMessage};
 
-use super::interfaces::Interface;
+use super::interface::{Interface, Vlan};
+use crate::dataplane::error::{Context, Result, unfit};
 
 /// EtherType of a tag if the message names none (IEEE 802.1Q).
 const TAG: u16 = 0x8100;
-
-/// What makes an interface a VLAN's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Vlan {
-    /// Index of the interface below it.
-    pub parent: u32,
-    /// EtherType (high 16 bits) and VLAN.
-    pub tag: u32,
-}
 
 /// What a netlink message says of a VLAN; `None` for any other interface.
 pub fn from_message(message: &LinkMessage) -> Option<Vlan> {
@@ -55,7 +46,7 @@ pub fn on_its_wire(interface: &Interface, all: &[Interface]) -> Result<Interface
     let (mut below, mut tags) = (interface, [0; 2]);
     while let Some(Vlan { parent, tag }) = below.vlan {
         let [outer, 0] = tags else {
-            bail!("host.interfaces: {} has more than two VLAN tags", interface.name);
+            unfit!("host.interfaces: {} has more than two VLAN tags", interface.name);
         };
         tags = [tag, outer];
         below = all.iter().find(|other| other.index == parent).with_context(|| {

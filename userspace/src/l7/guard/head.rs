@@ -9,7 +9,7 @@ use super::{
     refusal::Refusal,
     rest::{Chunks, Rest},
 };
-use crate::model::edge::Limits;
+use crate::l7::edge::Limits;
 
 /// The most headers that Pingora takes.
 const MAX_HEADERS: usize = 256;

@@ -88,9 +88,9 @@ where
         let _open = edge.counters.connection();
         let mut stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            if stream.preface(edge.head).await {
+            if stream.preface(edge.timeouts.head).await {
                 let traffic = stream.traffic().clone();
-                let patience = edge.idle.max(self.snapshot.load().http.timeouts.read);
+                let patience = edge.idle.max(self.snapshot.load().edge.timeouts.read);
                 tokio::select! {
                     _ = self.proxy.process_new(stream, ending) => {}
                     () = forsaken(ending, &traffic, patience) => {}
@@ -115,7 +115,7 @@ where
         let mut edge = self.edge();
         let is_tls = stream.get_ssl_digest().is_some();
         // The time for the first head begins with the connection.
-        let mut idle_until = Instant::now() + edge.head;
+        let mut idle_until = Instant::now() + edge.timeouts.head;
         let mut head_until = Some(idle_until);
         // Both wait through all requests: to begin to wait costs more than to go on.
         let mut timer = pin!(sleep_until(idle_until.into()));
@@ -137,7 +137,7 @@ where
             let checked = match check(&bytes, 0, &edge) {
                 // With memory of its own: an idle connection has none for this.
                 None => {
-                    let until = head_until.unwrap_or(began + edge.head);
+                    let until = head_until.unwrap_or(began + edge.timeouts.head);
                     Box::pin(whole(&mut stream, &mut bytes, &edge, until)).await
                 }
                 checked => checked,

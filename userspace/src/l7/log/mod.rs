@@ -25,10 +25,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use model::edge::{AccessLog, LogFormat};
+
 pub use self::record::{Attempt, Record, TlsRecord};
 use self::writer::{Files, LogFile, Message, Waiting};
 use super::threads::give_up_privileges;
-use crate::model::edge::{AccessLog, LogFormat};
 
 /// Lines that may wait for the writer.
 const QUEUE_LINES: usize = 16_384;
@@ -73,11 +74,12 @@ impl Logs {
     pub fn open(&self, settings: &AccessLog) -> io::Result<Log> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.retain(|_, file| file.strong_count() > 0);
-        let file = match files.get(&settings.path).and_then(Weak::upgrade) {
+        let path = settings.path.as_path();
+        let file = match files.get(path).and_then(Weak::upgrade) {
             Some(file) => file,
             None => {
-                let file = Arc::new(LogFile::open(&settings.path)?);
-                files.insert(settings.path.clone(), Arc::downgrade(&file));
+                let file = Arc::new(LogFile::open(path)?);
+                files.insert(path.to_owned(), Arc::downgrade(&file));
                 file
             }
         };

@@ -1,5 +1,5 @@
 //! What HTTP listeners count, for `evenkeel status`, alarms and Prometheus. A counter is one relaxed atomic add; rates
-//! are whoever reads them twice's business. `endpoint` lets other processes read them.
+//! are computed by the reader. `endpoint` lets other processes read them.
 //!
 //! From these come the user guide's Layer-7 metrics (its table 8-1): mb_l7_queries from `requests`, mc to m10 from
 //! `answers`, m11_l7_http_404, m12_l7_http_499 and m13_l7_http_502 from the counters of that name, m14_l7_rt from
@@ -13,16 +13,22 @@ pub mod endpoint;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
+use model::object::{ListenerId, PoolId};
 use serde::{Deserialize, Serialize};
 
-use super::{guard::refusal::Refusal, log::Log, pick::Load, snapshot::Pools};
+use super::{
+    guard::refusal::Refusal,
+    log::Log,
+    pick::Load,
+    pools::{Pools, SharedPools},
+};
 
 /// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
 #[derive(Debug, Default)]
@@ -42,7 +48,7 @@ pub struct Counters {
     connections_open: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
     log: ArcSwapOption<Log>,
-    pools: ArcSwapOption<Vec<String>>,
+    pools: ArcSwapOption<Vec<PoolId>>,
 }
 
 /// A request that is over.
@@ -109,11 +115,13 @@ impl Counters {
     }
 
     /// Names the pools to which its policies send requests.
-    pub fn set_pools(&self, pools: Vec<String>) {
+    pub fn set_pools(&self, pools: Vec<PoolId>) {
         self.pools.store(Some(Arc::new(pools)));
     }
 
-    fn row(&self, load_balancer: &str, listener: &str) -> ListenerRow {
+    fn row(&self, load_balancer: &str, listener: &str, pools: &Pools) -> ListenerRow {
+        let named = self.pools.load();
+        let named = named.iter().flat_map(|ids| ids.iter()).filter_map(|id| pools.get(id));
         let of = |counter: &AtomicU64| counter.load(Relaxed);
         let classes = |counters: &[AtomicU64; 6]| {
             let [other, _1xx, _2xx, _3xx, _4xx, _5xx] = counters.each_ref().map(of);
@@ -124,7 +132,7 @@ impl Counters {
         ListenerRow {
             load_balancer: load_balancer.into(),
             name: listener.into(),
-            pools: self.pools.load().as_deref().cloned().unwrap_or_default(),
+            pools: named.map(|pool| pool.name.clone()).collect(),
             requests: of(&self.requests),
             answers: classes(&self.answers),
             http_404: of(&self.not_found),
@@ -243,47 +251,63 @@ pub struct Classes {
 /// Every listener's counters, and the pools, whose members count for themselves.
 #[derive(Default)]
 pub struct Metrics {
-    listeners: Mutex<BTreeMap<(String, String), Arc<Counters>>>,
-    pools: ArcSwap<Pools>,
+    listeners: Mutex<BTreeMap<ListenerId, Entry>>,
+    pools: SharedPools,
+}
+
+/// One listener's counters, as long as a request or a connection may come to it.
+struct Entry {
+    load_balancer: String,
+    name: String,
+    counters: Weak<Counters>,
 }
 
 impl Metrics {
-    /// The counters of the listener with this name; they go on if it had some.
-    pub fn listener(&self, load_balancer: &str, listener: &str) -> Arc<Counters> {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.entry((load_balancer.into(), listener.into())).or_default().clone()
+    /// Of no listeners yet, and the members of these pools.
+    pub fn new(pools: SharedPools) -> Self {
+        Self { listeners: Mutex::default(), pools }
     }
 
-    /// Forgets listeners that are gone: those that `there` does not know, by load balancer and name.
-    pub fn retain(&self, there: impl Fn(&(String, String)) -> bool) {
+    /// The counters of a listener, which is called so now; they go on if it has some.
+    pub fn listener(&self, id: ListenerId, load_balancer: &str, name: &str) -> Arc<Counters> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|name, _| there(name));
-    }
-
-    /// These are the pools from now on.
-    pub fn follow(&self, pools: Arc<Pools>) {
-        self.pools.store(pools);
+        let old = listeners.get(&id).and_then(|entry| entry.counters.upgrade());
+        let counters = old.unwrap_or_default();
+        listeners.retain(|_, entry| entry.counters.strong_count() > 0);
+        let (load_balancer, name) = (load_balancer.into(), name.into());
+        listeners.insert(id, Entry { load_balancer, name, counters: Arc::downgrade(&counters) });
+        counters
     }
 
     /// What all have counted so far.
     pub fn report(&self) -> Report {
         let pools = self.pools.load();
-        let members = pools.iter().flat_map(|(name, pool)| {
-            pool.balancer.loads().into_iter().map(move |load| MemberRow { pool: name.clone(), load })
+        let members = pools.values().flat_map(|pool| {
+            pool.balancer.loads().into_iter().map(|load| MemberRow { pool: pool.name.clone(), load })
         });
         Report { listeners: self.rows(), members: members.collect() }
     }
 
-    /// What listeners have counted so far.
+    /// What listeners have counted so far, by their names.
     pub fn rows(&self) -> Vec<ListenerRow> {
+        let pools = self.pools.load();
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.iter().map(|((lb, name), counters)| counters.row(lb, name)).collect()
+        let rows = listeners.values().filter_map(|Entry { load_balancer, name, counters }| {
+            Some(counters.upgrade()?.row(load_balancer, name, &pools))
+        });
+        let mut rows: Vec<ListenerRow> = rows.collect();
+        rows.sort_by(|one, other| (&one.load_balancer, &one.name).cmp(&(&other.load_balancer, &other.name)));
+        rows
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn id(name: &str) -> ListenerId {
+        ListenerId::of_names(&["shop", name])
+    }
 
     fn answer(status: u16, ms: u64) -> Answered {
         Answered { status, time: Duration::from_millis(ms), bytes_in: 10, bytes_out: 100 }
@@ -292,7 +316,7 @@ mod tests {
     #[test]
     fn every_status_has_its_class_and_the_guides_three_their_own_counters() {
         let metrics = Metrics::default();
-        let counters = metrics.listener("shop", "web");
+        let counters = metrics.listener(id("web"), "shop", "web");
         for status in [101, 200, 204, 301, 404, 403, 499, 500, 502, 0, 600, 999] {
             counters.answered(&answer(status, 1));
         }
@@ -308,20 +332,21 @@ mod tests {
     fn response_times_sum_up_and_the_longest_stays() {
         let counters = Arc::new(Counters::default());
         [3, 250, 7].into_iter().for_each(|ms| counters.answered(&answer(200, ms)));
-        let row = counters.row("", "");
+        let row = counters.row("", "", &Pools::new());
         assert_eq!((row.response_us_sum, row.response_us_max), (260_000, 250_000));
     }
 
     #[test]
     fn counters_outlive_a_listeners_change_and_not_its_removal() {
         let metrics = Metrics::default();
-        let open = metrics.listener("shop", "web").connection();
-        metrics.listener("shop", "other").connection();
-        metrics.retain(|(_, listener)| listener == "web");
-        let again = metrics.listener("shop", "web");
+        let before = metrics.listener(id("web"), "shop", "web");
+        let open = before.connection();
+        metrics.listener(id("other"), "shop", "other").connection();
+        let again = metrics.listener(id("web"), "shop", "web");
+        drop(before);
         assert_eq!(metrics.rows().len(), 1);
         assert_eq!((metrics.rows()[0].connections, metrics.rows()[0].connections_open), (1, 1));
         drop(open);
-        assert_eq!(again.row("", "").connections_open, 0);
+        assert_eq!(again.row("", "", &Pools::new()).connections_open, 0);
     }
 }

@@ -8,10 +8,14 @@ use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use http::HeaderValue;
+use model::sticky::SameSite;
 use openssl::memcmp;
 
-use super::{Now, Request, secret::Secret};
-use crate::{l7::cookies, model::sticky::SameSite};
+use super::{
+    request::{Now, Request},
+    secret::Secret,
+};
+use crate::l7::cookies;
 
 type Token = [u8; 8];
 const TOKEN: usize = size_of::<Token>();

@@ -10,19 +10,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Load;
-use crate::{
-    health::judge::Verdict,
-    model::{
-        Pool,
-        sticky::{Ejection, Sticky},
-    },
+use model::{
+    schedule::{Candidate, Health},
+    served::Pool,
+    sticky::{Ejection, Sticky},
+    value::Weight,
 };
+use serde::{Deserialize, Serialize};
+
+use crate::health::judge::Verdict;
 
 /// How much longer a member rests at most if it fails again and again.
 const LONGEST_EJECTION: u32 = 10;
 /// One whole turn in [`Member::credit`].
 const TURN: u64 = 1 << 32;
+
+/// What a member has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// Its address.
+    pub member: SocketAddr,
+    /// Requests now.
+    pub requests_open: u32,
+    /// Requests that it was sent so far, each attempt counted.
+    pub requests: u64,
+}
 
 /// What every request touches: shared by all views and all configurations.
 #[derive(Debug)]
@@ -95,7 +107,9 @@ impl Drop for Connection {
 #[derive(Clone, Debug)]
 pub(super) struct Standing {
     pub(super) member: Arc<Member>,
-    pub(super) weight: u16,
+    pub(super) weight: Weight,
+    /// Whether it takes requests only while no other member does.
+    backup: bool,
     verdict: Option<Verdict>,
     pub(super) slow_start: SlowStart,
     ejected_until: Option<Instant>,
@@ -126,7 +140,8 @@ impl Standing {
         };
         Self {
             member: Arc::new(member),
-            weight: 0,
+            weight: Weight::literal(0),
+            backup: false,
             verdict: None,
             slow_start,
             ejected_until: None,
@@ -170,7 +185,17 @@ impl Standing {
 
     /// Whether it shares in new clients' requests when it is well.
     pub(super) fn takes_part(&self) -> bool {
-        self.weight > 0 && self.leaves_at.is_none()
+        self.weight.get() > 0 && self.leaves_at.is_none()
+    }
+
+    /// As it stands for new clients' requests.
+    pub(super) fn candidate(&self) -> Candidate<SocketAddr> {
+        let health = match self.verdict {
+            Some(Verdict::Up) => Health::Up,
+            Some(Verdict::Down) => Health::Down,
+            None => Health::Unknown,
+        };
+        Candidate { key: self.member.address, weight: self.weight, backup: self.backup, health }
     }
 
     /// Whether it is removed.
@@ -197,7 +222,7 @@ pub(super) fn take_over(
     sticky: Option<&Sticky>,
     now: Instant,
 ) -> BTreeMap<SocketAddr, Standing> {
-    let is_checked = pool.health.is_some();
+    let is_checked = pool.check.is_some();
     let was_empty = !known.values().any(|standing| standing.leaves_at.is_none());
     let slow_start = match (starts_slowly && !was_empty, is_checked) {
         (false, _) => SlowStart::Never,
@@ -205,10 +230,11 @@ pub(super) fn take_over(
         (true, false) => SlowStart::Since(now),
     };
     let mut standings = BTreeMap::new();
-    for (&address, &weight) in &pool.members {
+    for (&address, settings) in &pool.members {
         let standing = known.remove(&address);
         let mut standing = standing.unwrap_or_else(|| Standing::new(address, slow_start));
-        standing.weight = weight;
+        standing.weight = settings.weight;
+        standing.backup = settings.backup;
         standing.leaves_at = None;
         if !is_checked {
             standing.judge(Some(Verdict::Up), now);
@@ -217,7 +243,7 @@ pub(super) fn take_over(
     }
     if let Some(sticky) = sticky.filter(|sticky| sticky.drain) {
         for (address, mut standing) in known {
-            standing.leaves_at.get_or_insert(now + sticky.time);
+            standing.leaves_at.get_or_insert(now + sticky.time.duration());
             if !standing.is_gone(now) {
                 standings.insert(address, standing);
             }
@@ -236,14 +262,14 @@ pub(super) fn eject(
     let taking_part = standings.values().filter(|standing| standing.takes_part());
     let (all, resting) = taking_part
         .fold((0, 0), |(all, resting), standing| (all + 1, resting + usize::from(standing.is_ejected(now))));
-    let allowed = all * usize::from(ejection.share.min(100)) / 100;
+    let allowed = all * usize::from(ejection.share.get()) / 100;
     let Some(standing) = standings.get_mut(&member) else { return false };
     if standing.is_ejected(now) || resting >= allowed || resting + 1 >= all {
         return false;
     }
     let times = standing.member.ejections.fetch_add(1, Relaxed).saturating_add(1);
     standing.member.failures.store(0, Relaxed);
-    standing.ejected_until = Some(now + rest(ejection.time, times));
+    standing.ejected_until = Some(now + rest(ejection.time.duration(), times));
     true
 }
 

@@ -18,6 +18,8 @@ mod cookie;
 mod learnt;
 mod member;
 mod order;
+mod picked;
+mod request;
 pub mod secret;
 mod sticky;
 #[cfg(test)]
@@ -26,16 +28,18 @@ mod view;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use arc_swap::{ArcSwap, Guard};
-use http::{HeaderMap, HeaderValue};
-use serde::{Deserialize, Serialize};
+use http::HeaderMap;
+use model::{
+    served::Pool,
+    sticky::{Ejection, Sticky},
+};
 
-pub use self::member::Connection;
 use self::{
     member::Standing,
     order::Order,
@@ -43,65 +47,12 @@ use self::{
     sticky::{Known, Stickiness},
     view::View,
 };
-use crate::{
-    health::judge::Verdict,
-    model::{
-        Pool,
-        sticky::{Ejection, Sticky},
-    },
+pub use self::{
+    member::{Connection, Load},
+    picked::Picked,
+    request::{Now, Request},
 };
-
-/// A moment, by both clocks: cookies outlive a restart and go to other hosts, so they need the calendar's.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    /// For all that this process remembers.
-    pub instant: Instant,
-    /// Seconds since 1970, for cookies.
-    pub unix: u64,
-}
-
-impl Now {
-    /// This moment.
-    pub fn read() -> Self {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self { instant: Instant::now(), unix }
-    }
-}
-
-/// What a member is picked by.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// The client's address.
-    pub client: IpAddr,
-    /// The request's headers.
-    pub headers: &'a HeaderMap,
-    /// Whether it came over TLS, so that a cookie for it may be kept to TLS.
-    pub is_https: bool,
-}
-
-/// A member that was picked.
-#[derive(Debug)]
-pub struct Picked {
-    /// Its address.
-    pub member: SocketAddr,
-    /// A `Set-Cookie` header to add to the answer.
-    pub set_cookie: Option<HeaderValue>,
-    /// When the client has to leave it, if it takes no new ones and the client has the application's cookie.
-    pub until: Option<Instant>,
-    /// Counts as a request at the member until it is dropped.
-    pub connection: Connection,
-}
-
-/// What a member has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Load {
-    /// Its address.
-    pub member: SocketAddr,
-    /// Requests now.
-    pub requests_open: u32,
-    /// Requests that it was sent so far, each attempt counted.
-    pub requests: u64,
-}
+use crate::health::judge::Verdict;
 
 /// How a member did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,21 +74,21 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// For the pool `name`, which takes over from `previous`, the pool of this name until now. A pool that is checked
+    /// For the pool that cookies know as `name`, which takes over from `previous`, the same pool until now. A pool that is checked
     /// picks a new member after the first [`Balancer::set_health`] that finds it well, or while nobody is known to be.
     ///
     /// Whoever calls this must be the one who calls `set_health`: verdicts given to `previous` meanwhile are lost.
     pub fn new(name: &str, pool: &Pool, secret: &Secret, previous: Option<&Balancer>, now: Now) -> Self {
         let http = pool.http.as_ref();
         let settings = http.and_then(|http| http.sticky.as_ref());
-        let slow_start = http.and_then(|http| http.slow_start);
+        let slow_start = http.and_then(|http| http.slow_start).map(|ramp| ramp.duration());
         let known = previous.map(|previous| previous.known(now.instant)).unwrap_or_default();
         let standings = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
         let before = previous.and_then(|previous| previous.sticky.as_ref());
         let sticky =
             settings.map(|settings| Stickiness::new(name, settings, secret, standings.keys(), before));
-        let order = Order::new(pool.algorithm, previous.map(|previous| &previous.order));
-        let view = View::new(&standings, &order, drains(settings), now.instant);
+        let order = Order::new(pool.algorithm.bare(), previous.map(|previous| &previous.order));
+        let view = view(&standings, &order, drains(settings), now.instant);
         let ejection = http.and_then(|http| http.ejection);
         Self {
             order,
@@ -184,7 +135,7 @@ impl Balancer {
         match outcome {
             Outcome::Answered => counted.forgive(),
             Outcome::Failed => {
-                if counted.fail() >= ejection.failures {
+                if counted.fail() >= ejection.failures.get() {
                     let mut standings = self.lock();
                     if member::eject(&mut standings, member, ejection, now.instant) {
                         self.renew(&standings, now.instant);
@@ -229,13 +180,18 @@ impl Balancer {
 
     fn renew(&self, standings: &BTreeMap<SocketAddr, Standing>, now: Instant) {
         let drains = self.sticky.as_ref().is_some_and(|sticky| sticky.drains());
-        self.view.store(Arc::new(View::new(standings, &self.order, drains, now)));
+        self.view.store(Arc::new(view(standings, &self.order, drains, now)));
     }
 
     /// Nothing panics half way through a change, so what a panicking thread leaves is good.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Standing>> {
         self.standings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who may be picked now, in the order that the algorithm walks through.
+fn view(standings: &BTreeMap<SocketAddr, Standing>, order: &Order, drains: bool, now: Instant) -> View {
+    View::new(standings, |open, members| order.turns(open, members), drains, now)
 }
 
 fn drains(settings: Option<&Sticky>) -> bool {

@@ -6,10 +6,10 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use model::{algorithm::Algorithm, maglev, schedule};
 use xdp_ebpf::abi::source_slot;
 
 use super::view::{Open, View};
-use crate::{maglev, model::Algorithm, schedule};
 
 /// How many turns a request offers to members in slow start before it takes whoever comes next.
 const OFFERS: usize = 1024;
@@ -17,14 +17,14 @@ const OFFERS: usize = 1024;
 /// How a pool's members share the requests.
 #[derive(Debug)]
 pub(super) struct Order {
-    algorithm: Algorithm,
+    algorithm: Algorithm<()>,
     /// How many turns were taken.
     cursor: AtomicU64,
 }
 
 impl Order {
     /// Goes on where the previous one is.
-    pub(super) fn new(algorithm: Algorithm, previous: Option<&Order>) -> Self {
+    pub(super) fn new(algorithm: Algorithm<()>, previous: Option<&Order>) -> Self {
         let cursor = previous.map_or(0, |previous| previous.cursor.load(Relaxed));
         Self { algorithm, cursor: AtomicU64::new(cursor) }
     }
@@ -34,7 +34,7 @@ impl Order {
     /// when one fails.
     pub(super) fn turns(&self, open: &[Open], members: usize) -> Vec<u32> {
         match self.algorithm {
-            Algorithm::WeightedRoundRobin { .. } | Algorithm::WeightedLeastConnections => {
+            Algorithm::WeightedRoundRobin(()) | Algorithm::WeightedLeastConnections => {
                 schedule::smooth_wrr(&open.iter().map(|open| open.weight).collect::<Vec<_>>())
             }
             Algorithm::SourceHash => {
@@ -54,7 +54,7 @@ impl Order {
     ) -> Option<&'v Open> {
         let is_new = |open: &&Open| !tried.contains(&open.member.address);
         match self.algorithm {
-            Algorithm::WeightedRoundRobin { .. } => {
+            Algorithm::WeightedRoundRobin(()) => {
                 let mut turns = (0..view.turns.len().min(OFFERS)).filter_map(|_| view.turn(self.next()));
                 turns.find(|open| is_new(open) && takes(open)).or_else(|| self.following(view, is_new))
             }

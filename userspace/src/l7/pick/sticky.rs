@@ -7,19 +7,18 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue};
+use model::sticky::{Sticky, StickyBy};
 
 use super::{
-    Now, Picked, Request,
     cookie::Issuer,
     learnt::{Entry, Learnt},
     member::Member,
+    picked::Picked,
+    request::{Now, Request},
     secret::Secret,
     view::View,
 };
-use crate::{
-    l7::cookies,
-    model::sticky::{Sticky, StickyBy},
-};
+use crate::l7::cookies;
 
 /// How the clients of one pool stay.
 #[derive(Debug)]
@@ -52,15 +51,17 @@ impl Stickiness {
         members: impl Iterator<Item = &'a SocketAddr>,
         before: Option<&Stickiness>,
     ) -> Self {
-        let time = settings.time;
+        let time = settings.time.duration();
         let by = match &settings.by {
             StickyBy::BalancerCookie { name, same_site } => {
-                By::Balancer(Issuer::new(pool, name.as_deref(), *same_site, time, secret, members))
+                let name = name.as_ref().map(|name| name.as_str());
+                By::Balancer(Issuer::new(pool, name, *same_site, time, secret, members))
             }
             StickyBy::ApplicationCookie { name, remembered } => {
-                let learnt = before.and_then(|before| before.learnt(name, *remembered));
-                let learnt = learnt.unwrap_or_else(|| Arc::new(Learnt::new(*remembered)));
-                By::Application { name: name.clone(), time, learnt }
+                let (name, remembered) = (name.as_str(), remembered.get() as usize);
+                let learnt = before.and_then(|before| before.learnt(name, remembered));
+                let learnt = learnt.unwrap_or_else(|| Arc::new(Learnt::new(remembered)));
+                By::Application { name: name.into(), time, learnt }
             }
         };
         Self { drain: settings.drain, by }

@@ -2,16 +2,15 @@
 //! or a configuration changes it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::{
-    member::{Member, SlowStart, Standing},
-    order::Order,
-};
+use model::schedule::taking_part;
+
+use super::member::{Member, SlowStart, Standing};
 
 /// Who may be picked.
 #[derive(Debug)]
@@ -53,9 +52,11 @@ pub(super) struct Kept {
 }
 
 impl View {
+    /// `turns` puts indexes of the members for everybody into the order in which they are walked through; so many members
+    /// has the pool, with those that nobody may have now.
     pub(super) fn new(
         standings: &BTreeMap<SocketAddr, Standing>,
-        order: &Order,
+        turns: impl FnOnce(&[Open], usize) -> Vec<u32>,
         drains: bool,
         now: Instant,
     ) -> Self {
@@ -63,18 +64,21 @@ impl View {
         // While nobody is known to be well, those of whom nothing is known are better than none.
         let nobody = !takes_part().any(Standing::is_up);
         let is_well = |standing: &Standing| standing.is_up() || (nobody && standing.is_unknown());
-        // If all that are well rest, they do not: a member that fails sometimes is better than none.
-        let rest = takes_part().any(|standing| is_well(standing) && !standing.is_ejected(now));
+        let taking_part: HashSet<SocketAddr> =
+            taking_part(takes_part().map(Standing::candidate)).into_iter().collect();
+        let takes_part_now = |standing: &Standing| taking_part.contains(&standing.member.address);
+        // If all that take part rest, they do not: a member that fails sometimes is better than none.
+        let rest = takes_part().any(|standing| takes_part_now(standing) && !standing.is_ejected(now));
         let well = || {
             let well = standings.values().filter(|standing| is_well(standing) && !standing.is_gone(now));
             well.filter(|standing| !rest || !standing.is_ejected(now))
         };
         let member = |standing: &Standing| Arc::clone(&standing.member);
         let open: Vec<Open> = well()
-            .filter(|standing| standing.takes_part())
+            .filter(|standing| takes_part_now(standing))
             .map(|standing| Open {
                 member: member(standing),
-                weight: standing.weight,
+                weight: standing.weight.get(),
                 slow_start: standing.slow_start,
             })
             .collect();
@@ -84,7 +88,7 @@ impl View {
             .map(|kept| (kept.member.address, kept))
             .collect();
         Self {
-            turns: order.turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
+            turns: turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
             open,
             kept,
             members: standings.iter().map(|(&address, standing)| (address, member(standing))).collect(),

@@ -28,11 +28,12 @@ where
     S: AsyncRead + GetSocketDigest + UniqueID + Unpin,
 {
     let peer = exchange::client(stream.get_socket_digest().as_deref());
-    let trusted = |peer: SocketAddr| edge.trusted.iter().any(|net| net.contains(&peer.ip().to_canonical()));
+    let trusted =
+        |peer: SocketAddr| edge.trusted.iter().any(|net| net.get().contains(&peer.ip().to_canonical()));
     if !peer.is_some_and(trusted) {
         return Ok(());
     }
-    if let Some(client) = timeout(edge.head, read(stream)).await?? {
+    if let Some(client) = timeout(edge.timeouts.head, read(stream)).await?? {
         let digest = SocketDigest::from_raw_fd(stream.id());
         let _ = digest.peer_addr.set(Some(PingoraAddr::Inet(client)));
         stream.set_socket_digest(digest);

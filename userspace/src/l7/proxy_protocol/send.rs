@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use model::edge::ProxyVersion;
 use pingora::{
     ErrorType, OkOrErr, OrErr, Result,
     connectors::L4Connect,
@@ -14,7 +15,6 @@ use pingora::{
 use proxy_header::{ProxiedAddress, ProxyHeader};
 
 use super::super::{edge::Edge, exchange, upstream};
-use crate::model::edge::ProxyVersion;
 
 /// Opens connections that begin with a header.
 #[derive(Debug)]

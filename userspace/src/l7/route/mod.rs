@@ -29,9 +29,13 @@ use std::collections::HashMap;
 
 use aho_corasick::BuildError;
 use http::HeaderMap;
+use model::{
+    policy::{Action, Domain, PathMatch},
+    served::Policy,
+    value::Pattern,
+};
 
 use self::{path::Readings, prefix::Prefixes, regexes::Regexes};
-use crate::model::policy::{Action, Domain, PathMatch, Pattern, Policy};
 
 /// What policies look at.
 #[derive(Clone, Copy, Debug)]

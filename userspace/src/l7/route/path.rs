@@ -3,7 +3,7 @@
 //! Servers read one path in different ways: `/a/%2e%2e/admin`, `//admin`, `/a/..%2Fadmin`, `/..;/admin` may all be
 //! `/admin`, or not. Here a path has up to three readings:
 //!
-//! - **plain** ([`crate::model::path::plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
+//! - **plain** ([`model::path::plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
 //! - **unsettled**: only decoded, as by a server that takes every slash and dot for part of a name;
 //! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, a slash
 //!   put in front if there is none, then as above.
@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 
-use crate::model::path::{decoded, settled, unsettled};
+use model::path::{decoded, settled, unsettled};
 
 /// The readings of one path.
 pub(super) struct Readings<'a> {
@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::path::plain;
+    use model::path::plain;
 
     fn readings(target: &str) -> (String, Vec<String>) {
         let readings = Readings::new(target);

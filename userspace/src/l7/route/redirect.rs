@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 
 use http::HeaderValue;
+use model::served::{Redirect, RedirectTo};
 use percent_encoding::{AsciiSet, percent_encode};
 
-use crate::{
-    l7::target,
-    model::policy::{Redirect, RedirectTo},
-};
+use crate::l7::target;
 
 /// The port that `https` means when none is said.
 const HTTPS_PORT: u16 = 443;
@@ -17,12 +15,12 @@ const HTTPS_PORT: u16 = 443;
 /// one of them could not stand in it: answer 400.
 pub fn location(redirect: &Redirect, host: &str, path: &[u8]) -> Option<HeaderValue> {
     let url = match &redirect.to {
-        RedirectTo::Url(url) => url.clone(),
-        RedirectTo::Prefix(prefix) => format!("{prefix}{}", rest(path)?),
-        RedirectTo::Listener { port, .. } => {
+        RedirectTo::Url(url) => url.as_str().into(),
+        RedirectTo::Prefix(prefix) => format!("{}{}", prefix.as_str(), rest(path)?),
+        RedirectTo::Listener(port) => {
             let host = name(host)?;
             let rest = rest(path)?;
-            if *port == HTTPS_PORT {
+            if port.get() == HTTPS_PORT {
                 format!("https://{host}{rest}")
             } else {
                 format!("https://{host}:{port}{rest}")
@@ -54,21 +52,27 @@ fn name(authority: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use model::{
+        policy::RedirectStatus,
+        value::{Port, Url, UrlPrefix},
+    };
+
     use super::*;
 
     fn sent_to(to: RedirectTo, host: &str, path: &[u8]) -> Option<String> {
-        location(&Redirect { status: 301, to }, host, path).map(|value| value.to_str().unwrap().to_owned())
+        location(&Redirect { status: RedirectStatus::default(), to }, host, path)
+            .map(|value| value.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn a_url_is_a_url() {
-        let url = || RedirectTo::Url("https://www.example.com/new?x=1".into());
+        let url = || RedirectTo::Url(Url::new("https://www.example.com/new?x=1").unwrap());
         assert_eq!(sent_to(url(), "a", b"/old?y=2").as_deref(), Some("https://www.example.com/new?x=1"));
     }
 
     #[test]
     fn a_prefix_gets_path_and_query() {
-        let prefix = || RedirectTo::Prefix("https://www.example.com/v2".into());
+        let prefix = || RedirectTo::Prefix(UrlPrefix::new("https://www.example.com/v2").unwrap());
         let cases: [(&[u8], Option<&str>); 8] = [
             (b"/a/%2e?b=c", Some("https://www.example.com/v2/a/%2e?b=c")),
             (b"//evil.example/", Some("https://www.example.com/v2//evil.example/")),
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_listener_keeps_the_host() {
-        let listener = |port| RedirectTo::Listener { name: "tls".into(), port };
+        let listener = |port| RedirectTo::Listener(Port::literal(port));
         for (host, port, expected) in [
             ("www.example.com", 443, Some("https://www.example.com/a?b")),
             ("www.example.com:80", 443, Some("https://www.example.com/a?b")),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aho_corasick::{AhoCorasick, BuildError};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use crate::model::policy::Pattern;
+use model::value::Pattern;
 
 /// Values by regular expression.
 pub(super) struct Regexes<T> {

@@ -1,23 +1,20 @@
 //! Whether a request's headers and cookies are what a policy's rules want.
 
 use http::HeaderMap;
+use model::policy::{Rule, Subject, Test};
 
-use crate::{
-    l7::cookies,
-    model::policy::{Rule, Subject, Test},
-};
+use crate::l7::cookies;
 
 /// Whether they are what a rule wants. A header or cookie that is there several times needs one value that is right; an
 /// inverted rule wants none that is. Bytes that are not UTF-8 count as U+FFFD.
 pub(super) fn holds(rule: &Rule, headers: &HeaderMap) -> bool {
     let found = match &rule.subject {
         Subject::Header(name) => headers
-            .get_all(name)
+            .get_all(name.as_str())
             .into_iter()
             .any(|value| is_right(&rule.test, &String::from_utf8_lossy(value.as_bytes()))),
-        Subject::Cookie(name) => {
-            cookies::values(headers, name).any(|value| is_right(&rule.test, &String::from_utf8_lossy(value)))
-        }
+        Subject::Cookie(name) => cookies::values(headers, name.as_str())
+            .any(|value| is_right(&rule.test, &String::from_utf8_lossy(value))),
     };
     found != rule.invert
 }
@@ -25,10 +22,10 @@ pub(super) fn holds(rule: &Rule, headers: &HeaderMap) -> bool {
 fn is_right(test: &Test, value: &str) -> bool {
     match test {
         Test::Present => true,
-        Test::Equals(wanted) => value == wanted,
-        Test::StartsWith(wanted) => value.starts_with(wanted),
-        Test::EndsWith(wanted) => value.ends_with(wanted),
-        Test::Contains(wanted) => value.contains(wanted),
+        Test::Equals(wanted) => value == wanted.as_str(),
+        Test::StartsWith(wanted) => value.starts_with(wanted.as_str()),
+        Test::EndsWith(wanted) => value.ends_with(wanted.as_str()),
+        Test::Contains(wanted) => value.contains(wanted.as_str()),
         Test::Regex(pattern) => pattern.matches(value),
     }
 }
@@ -38,7 +35,7 @@ mod tests {
     use http::{HeaderName, HeaderValue, header};
 
     use super::*;
-    use crate::model::policy::Pattern;
+    use model::value::Pattern;
 
     #[test]
     fn each_test_on_headers_and_cookies() {

@@ -2,7 +2,6 @@
 
 use std::{any::Any, sync::Arc};
 
-use anyhow::Result;
 use async_trait::async_trait;
 use openssl::{
     error::ErrorStack,
@@ -25,7 +24,9 @@ impl Acceptor {
     ///
     /// # Errors
     /// OpenSSL's; none is known.
-    pub fn new(current: impl Fn() -> Option<Arc<Profile>> + Send + Sync + 'static) -> Result<Self> {
+    pub fn new(
+        current: impl Fn() -> Option<Arc<Profile>> + Send + Sync + 'static,
+    ) -> Result<Self, ErrorStack> {
         let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server())?;
         // The profile decides on versions, and an option would outlast it.
         acceptor.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);

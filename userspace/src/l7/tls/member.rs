@@ -5,14 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Result, bail};
-use openssl::x509::{X509, X509VerifyResult};
+use model::tls::{MemberTls as Settings, MemberTrust};
+use openssl::x509::X509;
 use pingora::upstreams::peer::HttpPeer;
 
-use crate::{
-    authorities,
-    model::tls::{Authorities, MemberTls as Settings, MemberTrust},
-};
+use crate::pki::{self, PkiError};
 
 /// A pool's settings, ready for connections.
 #[derive(Debug)]
@@ -26,19 +23,19 @@ pub struct MemberTls {
 impl MemberTls {
     /// # Errors
     /// None of the authorities is a root.
-    pub fn new(settings: &Settings) -> Result<Self> {
+    pub fn new(settings: &Settings) -> Result<Self, PkiError> {
         let mut group = DefaultHasher::new();
-        let authorities = match &settings.verify {
+        let authorities = match settings.verify() {
             MemberTrust::Authorities(authorities) => {
                 authorities.certificates.hash(&mut group);
-                Some(Arc::new(roots(authorities)?))
+                Some(Arc::new(pki::roots(authorities)?))
             }
-            MemberTrust::System => Some(authorities::of_host()),
+            MemberTrust::System => Some(pki::system::authorities()),
             MemberTrust::Anyone => None,
         };
         Ok(Self {
-            server_name: settings.server_name.clone(),
-            verify: settings.verify != MemberTrust::Anyone,
+            server_name: settings.server_name().map_or_else(String::new, ToString::to_string),
+            verify: *settings.verify() != MemberTrust::Anyone,
             authorities,
             group: group.finish(),
         })
@@ -53,17 +50,4 @@ impl MemberTls {
         peer.options.ca.clone_from(&self.authorities);
         peer.group_key ^= self.group;
     }
-}
-
-/// Pingora trusts a chain that ends in a root only, unlike listeners.
-fn roots(authorities: &Authorities) -> Result<Box<[X509]>> {
-    let certificates = authorities.certificates.iter().map(|der| X509::from_der(der));
-    let certificates: Box<[X509]> = certificates.collect::<Result<_, _>>()?;
-    if !certificates.iter().any(|one| one.issued(one) == X509VerifyResult::OK) {
-        bail!(
-            "certificate {:?} has no root, which is a CA's certificate that it issued itself; add it to the file",
-            authorities.name
-        );
-    }
-    Ok(certificates)
 }

@@ -4,9 +4,10 @@
 //! ciphers that need finite-field Diffie-Hellman: they cost the server most and every client of 1.2 knows elliptic
 //! curves. Those that begin with "tls-" are the ones that the users of elastic load balancers know.
 
+use model::tls::TlsPolicy;
 use openssl::ssl::SslVersion;
 
-use crate::model::tls::TlsPolicy;
+use crate::pki::security_level;
 
 /// What a policy allows. The ciphers of 1.3 are the same in all.
 pub(super) struct Allowed {
@@ -14,8 +15,7 @@ pub(super) struct Allowed {
     pub(super) newest: SslVersion,
     /// Of 1.2 and before, in OpenSSL's words; the first that the client knows is used.
     pub(super) ciphers: String,
-    /// OpenSSL's security level: 2 refuses keys of less than 112 bits (RSA 2048) and SHA-1 signatures; 1.0 and 1.1
-    /// work with 0 only, because they sign with SHA-1.
+    /// OpenSSL's security level.
     pub(super) level: u32,
 }
 
@@ -46,9 +46,5 @@ pub(super) fn allowed(policy: TlsPolicy) -> Allowed {
         Tls12Strict => vec![FORWARD_SECRET, RSA_EXCHANGE],
         Tls10 | Tls11 | Tls12 | Tls10With13 => vec![FORWARD_SECRET, RSA_EXCHANGE, SHA1],
     };
-    let level = match policy {
-        Tls10 | Tls11 | Tls10With13 => 0,
-        Intermediate | Modern | Tls12 | Tls12Strict | Tls12ForwardSecrecy | Tls12ForwardSecrecyWith13 => 2,
-    };
-    Allowed { oldest, newest, ciphers: ciphers.join(":"), level }
+    Allowed { oldest, newest, ciphers: ciphers.join(":"), level: security_level(policy) }
 }

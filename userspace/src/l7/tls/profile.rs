@@ -3,23 +3,26 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use model::{
+    served::Tls,
+    tls::{Authorities, ServerCertificate, Staple},
+};
 use openssl::{
     error::ErrorStack,
     hash::{MessageDigest, hash},
-    pkey::{PKey, Private},
     ssl::{
-        AlpnError, NameType, SniError, Ssl, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode,
+        AlpnError, NameType, SniError, SslContext, SslContextBuilder, SslMethod, SslRef, SslVerifyMode,
         select_next_proto,
     },
     x509::{X509, store::X509StoreBuilder, verify::X509VerifyFlags},
 };
+use thiserror::Error;
 
 use super::{
     names::Names,
     policy::{self, Allowed},
 };
-use crate::model::tls::{Authorities, ServerCertificate, Staple, Tls};
+use crate::pki::{self, Loaded, PkiError};
 
 /// A listener's settings, ready for handshakes.
 pub struct Profile {
@@ -28,10 +31,31 @@ pub struct Profile {
     verify: SslVerifyMode,
 }
 
+/// Why a listener's settings cannot be had; one line when shown.
+#[derive(Debug, Error)]
+pub enum ProfileError {
+    /// A certificate is too weak for the policy.
+    #[error("the certificate for {domains} does not go with policy {policy:?}: {weak}")]
+    Weak {
+        /// What it is for.
+        domains: String,
+        /// The policy's name.
+        policy: &'static str,
+        /// What is weak.
+        weak: PkiError,
+    },
+    /// A certificate cannot be read again.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// OpenSSL refuses something else; none is known.
+    #[error(transparent)]
+    OpenSsl(#[from] ErrorStack),
+}
+
 impl Profile {
     /// # Errors
-    /// A certificate is too weak for the policy, or OpenSSL refuses something else; one line.
-    pub fn new(tls: &Tls) -> Result<Self> {
+    /// A certificate is too weak for the policy, or OpenSSL refuses something else.
+    pub fn new(tls: &Tls) -> Result<Self, ProfileError> {
         let allowed = policy::allowed(tls.policy);
         let mut context = SslContext::builder(SslMethod::tls_server())?;
         context.set_security_level(allowed.level);
@@ -55,9 +79,14 @@ impl Profile {
             None => SslVerifyMode::NONE,
         };
         context.set_session_id_context(&session_id_context(tls.client_ca.as_deref())?)?;
-        let profile = Self { context: context.build(), allowed, verify };
-        profile.try_out(tls)?;
-        Ok(profile)
+        for certificate in &tls.certificates {
+            pki::presentable(certificate, tls.policy).map_err(|weak| ProfileError::Weak {
+                domains: format!("{:?}", certificate.domains),
+                policy: tls.policy.name(),
+                weak,
+            })?;
+        }
+        Ok(Self { context: context.build(), allowed, verify })
     }
 
     /// Puts a handshake that has just begun under this profile.
@@ -72,23 +101,6 @@ impl Profile {
         ssl.set_verify(self.verify);
         Ok(())
     }
-
-    /// Whether OpenSSL would present each certificate.
-    fn try_out(&self, tls: &Tls) -> Result<()> {
-        for certificate in &tls.certificates {
-            let mut ssl = Ssl::new(&self.context)?;
-            Certificate::new(certificate)?.present(&mut ssl).map_err(|errors| {
-                let reason = errors.errors().first().and_then(|error| error.reason()).unwrap_or("no reason given");
-                anyhow!(
-                    "certificate {:?} does not go with policy {:?}: {reason}; use a key of 2048 bits or more (RSA) \
-                     and SHA-256 signatures",
-                    certificate.name,
-                    tls.policy.name(),
-                )
-            })?;
-        }
-        Ok(())
-    }
 }
 
 impl fmt::Debug for Profile {
@@ -97,35 +109,12 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// A certificate as OpenSSL has it.
-struct Certificate {
-    own: X509,
-    issuers: Vec<X509>,
-    key: PKey<Private>,
-}
-
-impl Certificate {
-    fn new(certificate: &ServerCertificate) -> Result<Self> {
-        let mut chain = certificate.chain.iter().map(|der| X509::from_der(der));
-        let own = chain.next().context("a certificate without a chain")??;
-        let issuers = chain.collect::<Result<_, _>>()?;
-        Ok(Self { own, issuers, key: PKey::private_key_from_pkcs8(certificate.key.pkcs8())? })
-    }
-
-    /// Adds it to those that a handshake may choose from, one for each kind of key.
-    fn present(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
-        ssl.set_certificate(&self.own)?;
-        ssl.set_private_key(&self.key)?;
-        self.issuers.iter().try_for_each(|issuer| ssl.add_chain_cert(issuer.clone()))
-    }
-}
-
 /// Which certificates a client gets. For a name, the first in the list, and behind it the first of each other kind of
 /// key: a client that cannot verify the one takes the other.
-fn names(tls: &Tls) -> Result<Names<Arc<Certificate>>> {
+fn names(tls: &Tls) -> Result<Names<Arc<Loaded>>, PkiError> {
     let mut loaded = Vec::new();
     for certificate in &tls.certificates {
-        loaded.push((certificate, Arc::new(Certificate::new(certificate)?)));
+        loaded.push((certificate, Arc::new(Loaded::new(certificate)?)));
     }
     let default = &tls.default_certificate;
     let mut others = Vec::new();
@@ -145,14 +134,14 @@ fn names(tls: &Tls) -> Result<Names<Arc<Certificate>>> {
     Ok(names)
 }
 
-fn add(place: &mut Vec<Arc<Certificate>>, one: &Arc<Certificate>) {
-    if place.iter().all(|other| other.key.id() != one.key.id()) {
+fn add(place: &mut Vec<Arc<Loaded>>, one: &Arc<Loaded>) {
+    if place.iter().all(|other| other.key().id() != one.key().id()) {
         place.push(Arc::clone(one));
     }
 }
 
 /// Has a client that asks for it told what the issuer of the certificate that it gets says of that.
-fn staple(context: &mut SslContextBuilder, tls: &Tls) -> Result<()> {
+fn staple(context: &mut SslContextBuilder, tls: &Tls) -> Result<(), ErrorStack> {
     let stapled = tls.certificates.iter().filter_map(|one| Some((one.chain.first()?, one.staple.clone()?)));
     let stapled: Vec<(X509, Staple)> =
         stapled.map(|(own, staple)| Ok((X509::from_der(own)?, staple))).collect::<Result<_, ErrorStack>>()?;
@@ -171,7 +160,7 @@ fn staple(context: &mut SslContextBuilder, tls: &Tls) -> Result<()> {
 }
 
 /// Clients need a certificate of these authorities.
-fn trust(context: &mut SslContextBuilder, authorities: &Authorities) -> Result<()> {
+fn trust(context: &mut SslContextBuilder, authorities: &Authorities) -> Result<(), ErrorStack> {
     let mut store = X509StoreBuilder::new()?;
     // An intermediate authority is one too, although its issuer is not among them.
     store.set_flags(X509VerifyFlags::PARTIAL_CHAIN)?;

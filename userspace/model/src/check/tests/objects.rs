@@ -44,6 +44,11 @@ fn references() {
             "certificate \"certificate\" is a CA, which",
         ),
         (
+            |w| w.tls(4).certificates.push(id(0)),
+            at::<Listener>(4, "certificates").nth(2),
+            "\"certificate\" is in the list already",
+        ),
+        (
             |w| w.tls(4).default_certificate = id(9),
             at::<Listener>(4, "default_certificate"),
             "00000000-0000-0000-0000-00000000000a is not in",
@@ -88,7 +93,7 @@ fn access_lists_and_members() {
         (
             |w| w.member(1).address = w.member(0).address,
             at::<Member>(1, "address"),
-            "192.0.2.0:8080 is a member of",
+            "192.0.2.0:8080 is already a member",
         ),
     ]);
 }

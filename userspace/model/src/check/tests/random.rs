@@ -1,7 +1,7 @@
 //! Random objects: good ones are accepted, what breaks is found where it broke, and it makes no difference how much of
 //! it is known from before.
 
-use proptest::{prelude::*, sample::Index};
+use proptest::{collection::vec, option, prelude::*, sample::Index};
 
 use super::*;
 use crate::{
@@ -16,7 +16,27 @@ fn found(
     locals: &LocalAddresses,
     before: Option<&Objects>,
 ) -> Vec<Problem> {
-    check(objects, &Surroundings { local_addresses: locals, capacity, unread: &HashSet::new(), before })
+    found_in(objects, capacity, locals, &HashMap::new(), before)
+}
+
+/// The same of objects that came in this order.
+fn found_in(
+    objects: &Objects,
+    capacity: &Capacity,
+    local_addresses: &LocalAddresses,
+    order: &HashMap<Uuid, usize>,
+    before: Option<&Objects>,
+) -> Vec<Problem> {
+    check(objects, &Surroundings { local_addresses, capacity, unread: &HashSet::new(), order, before })
+}
+
+/// Some have a place in the order, some have none.
+fn orders() -> impl Strategy<Value = HashMap<Uuid, usize>> {
+    let places = vec(option::of(0..20usize), 0..50);
+    places.prop_map(|places| {
+        let places = places.into_iter().enumerate();
+        places.filter_map(|(number, place)| Some((id::<Listener>(number).uuid(), place?))).collect()
+    })
 }
 
 /// What these objects take, counted once more.
@@ -59,7 +79,7 @@ fn nobodys<T>() -> Id<T> {
     id(999)
 }
 
-const BREAKS: [Break; 16] = [
+const BREAKS: [Break; 18] = [
     |objects, index| {
         let (id, pool) = one(&mut objects.pools, index)?;
         pool.server_group = nobodys();
@@ -97,6 +117,16 @@ const BREAKS: [Break; 16] = [
         let (id, tls) = one_tls(objects, index)?;
         tls.certificates.push(nobodys());
         Some(At::field(id, "certificates").nth(tls.certificates.len() - 1))
+    },
+    |objects, index| {
+        let (id, tls) = one_tls(objects, index)?;
+        tls.certificates.push(tls.default_certificate);
+        Some(At::field(id, "certificates").nth(tls.certificates.len() - 1))
+    },
+    |objects, index| {
+        let (id, load_balancer) = one(&mut objects.load_balancers, index)?;
+        load_balancer.vips.clear();
+        Some(At::field(id, "vip"))
     },
     |objects, index| {
         let (id, tls) = one_tls(objects, index)?;
@@ -223,6 +253,7 @@ proptest! {
     fn what_is_known_from_before_makes_no_difference(
         old in objects(true), other in objects(true), what in picks(), locals in families(), slack in 0..3u64,
         addresses_per_place in 2..5usize, breaks in any::<[Index; 2]>(), is_broken in any::<bool>(),
+        order in orders(),
     ) {
         let exactly = exactly(&old);
         let capacity = Capacity {
@@ -239,6 +270,9 @@ proptest! {
         if is_broken {
             breaks[0].get(&BREAKS)(&mut new, breaks[1]);
         }
-        prop_assert_eq!(found(&new, &capacity, &locals, Some(&old)), found(&new, &capacity, &locals, None));
+        prop_assert_eq!(
+            found_in(&new, &capacity, &locals, &order, Some(&old)),
+            found_in(&new, &capacity, &locals, &order, None)
+        );
     }
 }

@@ -15,6 +15,16 @@ fn addresses() {
             at::<LoadBalancer>(1, "vip").nth(0),
             "100.64.0.3 is a local address, 100.64.0.0/30",
         ),
+        (|w| w.load_balancer(1).vips.clear(), at::<LoadBalancer>(1, "vip"), "missing"),
+        // A new one, so that no VIP is another.
+        (
+            |w| {
+                let empty = LoadBalancer { vips: Vec::new(), ..w.load_balancer(1).clone() };
+                put(&mut w.objects.load_balancers, 2, empty);
+            },
+            at::<LoadBalancer>(2, "vip"),
+            "missing",
+        ),
         (
             |w| w.member(1).address = address("2001:db8:ff::2"),
             at::<Member>(1, "address"),
@@ -61,7 +71,7 @@ fn addresses() {
                 w.locals = locals(true, false);
                 w.objects = Objects::default();
             },
-            At::local_addresses(),
+            At::local_addresses(0),
             "100.64.0.3 has no room",
         ),
     ]);
@@ -115,7 +125,7 @@ fn what_just_fits_is_good() {
 fn an_object_that_could_not_be_read() {
     let mut world = world();
     let before = world.objects.clone();
-    let unread = HashSet::from([
+    world.unread = HashSet::from([
         id::<Pool>(0).uuid(), // ids of the kinds that go, which have the same numbers
         id::<ServerGroup>(2).uuid(),
         id::<Listener>(3).uuid(),
@@ -126,15 +136,91 @@ fn an_object_that_could_not_be_read() {
     world.objects.listeners.remove(&id(3));
     world.objects.listeners.remove(&id(5));
     world.objects.access_logs.remove(&id(0));
-    for before in [None, Some(&before)] {
-        let surroundings = Surroundings {
-            local_addresses: &world.locals,
-            capacity: &world.capacity,
-            unread: &unread,
-            before,
+    assert_eq!(world.problems(None), []);
+    assert_eq!(world.problems(Some(&before)), []);
+}
+
+/// Of a load balancer the VIPs; of a host those local addresses from which a member is reached.
+#[test]
+fn what_could_not_be_read_whole() {
+    let mut world = world();
+    let before = world.objects.clone();
+    world.locals = locals(true, false);
+    world.load_balancer(1).vips.clear();
+    world.member(1).address = address("2001:db8:200::1");
+    assert_eq!(world.problems(None).len(), 3);
+    world.unread = HashSet::from([id::<LoadBalancer>(1).uuid(), Uuid::nil()]);
+    assert_eq!(world.problems(None), []);
+    assert_eq!(world.problems(Some(&before)), []);
+}
+
+/// Objects with these numbers come in this order, behind all others.
+fn in_order(numbers: &[usize]) -> HashMap<Uuid, usize> {
+    numbers.iter().enumerate().map(|(place, &number)| (id::<Listener>(number).uuid(), place)).collect()
+}
+
+/// Ids say nothing of which of several came first: the others are told, each beside that one.
+#[test]
+fn of_several_that_cannot_be_the_later_ones_are_at_fault() {
+    for numbers in [[1000, 1001, 1002], [1002, 1000, 1001], [1001, 1002, 1000]] {
+        let mut world = world();
+        for number in numbers {
+            let listener = Listener { port: port(82), ..world.listener(0).clone() };
+            put(&mut world.objects.listeners, number, listener);
+            let vips = vec![address("203.0.113.9")];
+            let load_balancer = LoadBalancer { vips, ..world.load_balancer(1).clone() };
+            put(&mut world.objects.load_balancers, number, load_balancer);
+            world.group(0).members.insert(id(number), Arc::new(member(address("192.0.2.9"), port(80))));
+        }
+        world.order = in_order(&numbers);
+        let found: Vec<_> =
+            world.problems(None).into_iter().map(|problem| (problem.at, problem.other)).collect();
+        let [first, second, third] = numbers;
+        let later = |at: fn(usize) -> At, beside: fn(usize) -> At| {
+            [second, third].map(|number| (at(number), Some(beside(first))))
         };
-        assert_eq!(check(&world.objects, &surroundings), []);
+        let expected = [
+            later(|n| at::<Member>(n, "address"), |n| at::<Member>(n, "")),
+            later(|n| at::<Listener>(n, "port"), |n| at::<Listener>(n, "port")),
+            later(|n| at::<LoadBalancer>(n, "vip").nth(0), |n| at::<LoadBalancer>(n, "vip").nth(0)),
+        ];
+        assert_eq!(found, expected.concat());
     }
+}
+
+/// What has no place in the order came before what has one.
+#[test]
+fn what_came_last_has_no_room() {
+    fn come(world: &mut World) {
+        world.order = in_order(&[1, 0]);
+    }
+    finds(&[
+        (
+            |w| {
+                come(w);
+                w.capacity.pools = 2;
+            },
+            at::<Pool>(0, ""),
+            "makes 3 pools",
+        ),
+        (
+            |w| {
+                come(w);
+                w.capacity.listeners = 10;
+            },
+            at::<Listener>(0, ""),
+            "makes 11 listeners",
+        ),
+        (
+            |w| {
+                come(w);
+                w.capacity.place = |_| 0;
+                w.capacity.addresses_per_place = 5;
+            },
+            at::<LoadBalancer>(0, "vip").nth(0),
+            "203.0.113.1 has no room in the address table",
+        ),
+    ]);
 }
 
 /// Of several problems the first is what the others follow from.

@@ -11,6 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::Response;
+use model::{
+    served::Tls,
+    tls::{ServerCertificate, TlsPolicy},
+};
 use pingora::{
     apps::{
         ServerApp,
@@ -21,10 +25,12 @@ use pingora::{
 use tempfile::TempDir;
 use tokio::{net::UnixListener, runtime::Runtime, sync::watch};
 
-use super::issue::{Issued, Order, issue, root, rsa};
 use crate::{
-    l7::tls::{Acceptor, Profile, ServerName},
-    model::tls::{ServerCertificate, Tls, TlsPolicy},
+    l7::tls::{Acceptor, Profile, ProfileError, ServerName},
+    pki::{
+        self,
+        tests::issue::{Issued, Order, issue, root, rsa},
+    },
 };
 
 /// Answers with the name that the client asked for in its handshake.
@@ -62,7 +68,7 @@ impl Site {
     }
 
     /// Changes the settings, as far as they can be had.
-    pub(super) fn change(&self, tls: &Tls) -> anyhow::Result<()> {
+    pub(super) fn change(&self, tls: &Tls) -> Result<(), ProfileError> {
         self.profile.store(Arc::new(Profile::new(tls)?));
         Ok(())
     }
@@ -185,7 +191,7 @@ impl Drop for Connection {
 #[test]
 fn each_name_gets_its_certificate() {
     let ca = root("ca");
-    let certificate = |name, domains: &[&str]| ca.issue(name, domains).server(name);
+    let certificate = |name, domains: &[&str]| ca.issue(name, domains).server();
     let mut tls = settings(vec![
         certificate("wildcard", &["*.shop.example"]),
         certificate("shop", &["shop.example", "www.shop.example"]),
@@ -224,7 +230,7 @@ fn a_client_gets_the_kind_of_key_that_it_knows() {
     );
     let ec = ca.issue("ec", &["shop.example"]);
     let other = ca.issue("other", &["other.example"]);
-    let site = Site::start(&settings(vec![rsa.server("rsa"), ec.server("ec"), other.server("other")]));
+    let site = Site::start(&settings(vec![rsa.server(), ec.server(), other.server()]));
     for name in [&["-servername", "shop.example"][..], &["-noservername"]] {
         for (cipher, subject) in
             [("ECDHE-RSA-AES128-GCM-SHA256", "rsa"), ("ECDHE-ECDSA-AES128-GCM-SHA256", "ec")]
@@ -245,10 +251,10 @@ fn a_chain_is_sent_whole_and_nothing_is_added() {
     let below = issue(&Order { name: "below", ca: true, ..Order::default() }, Some(&root));
     let leaf = below.issue("leaf", &["shop.example"]);
     let chain = [leaf.certificate.clone(), below.certificate.clone()];
-    let chain = super::super::server("shop", &chain, &[leaf.key]).unwrap();
+    let chain = pki::server(&chain, &[leaf.key]).unwrap();
     // The CA for clients, which OpenSSL could take the missing part of a chain from.
-    let mut tls = settings(vec![chain, root.issue("short", &["short.example"]).server("short")]);
-    tls.client_ca = Some(Arc::new(root.authorities("root")));
+    let mut tls = settings(vec![chain, root.issue("short", &["short.example"]).server()]);
+    tls.client_ca = Some(Arc::new(root.authorities()));
     let site = Site::start(&tls);
     for (name, count) in [("shop.example", 2), ("short.example", 1)] {
         let said = site.talk(&["-showcerts", "-servername", name]);
@@ -260,8 +266,8 @@ fn a_chain_is_sent_whole_and_nothing_is_added() {
 fn only_clients_with_a_certificate_of_the_ca() {
     let (ours, theirs, servers) = (root("ours"), root("theirs"), root("servers"));
     let below = issue(&Order { name: "below", ca: true, ..Order::default() }, Some(&theirs));
-    let mut tls = settings(vec![servers.issue("shop", &["shop.example"]).server("shop")]);
-    tls.client_ca = Some(Arc::new(ours.authorities("ours")));
+    let mut tls = settings(vec![servers.issue("shop", &["shop.example"]).server()]);
+    tls.client_ca = Some(Arc::new(ours.authorities()));
     let site = Site::start(&tls);
     let (ca, _) = site.put("ca", &servers);
     let get = |version: &str, client: Option<&str>| {
@@ -284,7 +290,7 @@ fn only_clients_with_a_certificate_of_the_ca() {
         assert_eq!(let_in, [false, true, false, false, false], "{version}");
     }
     // An intermediate alone is an authority too.
-    tls.client_ca = Some(Arc::new(below.authorities("below")));
+    tls.client_ca = Some(Arc::new(below.authorities()));
     site.change(&tls).unwrap();
     let let_in = [None, Some("good"), Some("bad"), Some("below")].map(|who| get("--tlsv1.3", who));
     assert_eq!(let_in, [false, false, false, true]);
@@ -293,10 +299,9 @@ fn only_clients_with_a_certificate_of_the_ca() {
 #[test]
 fn sessions_are_resumed_where_the_same_authorities_are_asked_for() {
     let (ours, theirs) = (root("ours"), root("theirs"));
-    let open = settings(vec![ours.issue("shop", &["shop.example"]).server("shop")]);
-    let renewed = settings(vec![ours.issue("renewed", &["shop.example"]).server("shop")]);
-    let asking =
-        |tls: &Tls, ca: &Issued| Tls { client_ca: Some(Arc::new(ca.authorities("ca"))), ..tls.clone() };
+    let open = settings(vec![ours.issue("shop", &["shop.example"]).server()]);
+    let renewed = settings(vec![ours.issue("renewed", &["shop.example"]).server()]);
+    let asking = |tls: &Tls, ca: &Issued| Tls { client_ca: Some(Arc::new(ca.authorities())), ..tls.clone() };
     let site = Site::start(&open);
     let (certificate, key) = site.put("client", &ours.issue("client", &[]));
     let session = site.path("session");
@@ -337,7 +342,7 @@ fn sessions_are_resumed_where_the_same_authorities_are_asked_for() {
 fn policies_allow_what_they_say() {
     use TlsPolicy::*;
     let own = issue(&Order { name: "shop", key: rsa(2048), ..Order::default() }, None);
-    let tls = settings(vec![own.server("shop")]);
+    let tls = settings(vec![own.server()]);
     let site = Site::start(&tls);
     const VERSIONS: [&str; 4] = ["-tls1", "-tls1_1", "-tls1_2", "-tls1_3"];
     // Forward secrecy and AEAD, then without AEAD, without forward secrecy, and with SHA-1.
@@ -374,7 +379,7 @@ fn policies_allow_what_they_say() {
 #[test]
 fn http2_is_switched_while_it_runs() {
     let ca = root("ca");
-    let tls = settings(vec![ca.issue("shop", &["shop.example"]).server("shop")]);
+    let tls = settings(vec![ca.issue("shop", &["shop.example"]).server()]);
     let site = Site::start(&tls);
     let (ca, _) = site.put("ca", &ca);
     let version = || {
@@ -391,7 +396,7 @@ fn http2_is_switched_while_it_runs() {
 #[test]
 fn a_new_certificate_is_used_by_the_next_handshake_and_open_connections_stay() {
     let ca = root("ca");
-    let of = |name| settings(vec![ca.issue(name, &["shop.example"]).server("shop")]);
+    let of = |name| settings(vec![ca.issue(name, &["shop.example"]).server()]);
     let site = Site::start(&of("old"));
     let subject = || {
         let said = site.talk(&["-servername", "shop.example"]);
@@ -406,8 +411,11 @@ fn a_new_certificate_is_used_by_the_next_handshake_and_open_connections_stay() {
     connection.request();
 
     let weak = issue(&Order { name: "weak", key: rsa(1024), ..Order::default() }, None);
-    let refused = site.change(&settings(vec![weak.server("weak")])).unwrap_err().to_string();
-    assert!(refused.contains(r#"certificate "weak" does not go with policy "intermediate""#), "{refused}");
+    let refused = site.change(&settings(vec![weak.server()])).unwrap_err().to_string();
+    assert!(
+        refused.contains(r#"the certificate for {"weak"} does not go with policy "intermediate""#),
+        "{refused}"
+    );
     assert_eq!(subject(), "new", "the one before stays");
     connection.request();
 }

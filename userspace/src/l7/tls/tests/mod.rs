@@ -1,8 +1,4 @@
-//! `files` has what PEM files may hold and `any` whatever else they do, `staples` is about OCSP, `handshakes` what clients
-//! see; `issue` makes certificates for all.
+//! `handshakes` is what clients see of certificates, policies and authorities, `staples` what of OCSP.
 
-mod any;
-mod files;
 mod handshakes;
-pub(crate) mod issue;
-pub(crate) mod staples;
+mod staples;

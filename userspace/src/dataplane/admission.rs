@@ -1,0 +1,97 @@
+//! The connections of Layer-7 listeners, counted where the XDP program sees them: it refuses a SYN once there are as
+//! many as may be, and whoever has come by before the last place was taken is refused here.
+
+use std::{collections::HashMap, sync::Arc};
+
+use xdp_ebpf::{
+    abi::{ENTRY_FREE, LISTENER_LAYER7, Limit},
+    limit::{leave, take_place},
+    tcp_state::State,
+};
+
+use super::{
+    error::{Context, Result},
+    memory::Mapping,
+    tables::Tables,
+};
+use crate::engine::front::Admission;
+
+/// The connections of one listener.
+pub struct Connections {
+    limit: Arc<Mapping<Limit>>,
+    index: u32,
+}
+
+impl Connections {
+    /// Those of the listener with this index.
+    pub fn new(limit: Arc<Mapping<Limit>>, index: u32) -> Self {
+        Self { limit, index }
+    }
+}
+
+impl Admission for Connections {
+    fn acquire(&self) -> bool {
+        let Some(limit) = self.limit.get(self.index) else { return false };
+        let has_room = take_place(limit).is_ok();
+        if !has_room {
+            limit.closed().add(1);
+        }
+        has_room
+    }
+
+    fn release(&self) {
+        if let Some(limit) = self.limit.get(self.index) {
+            leave(limit);
+        }
+    }
+}
+
+/// Counts the connections of Layer-7 listeners anew for a process that takes over: those of the one before have ended
+/// with it. What is left are sessions of a time when the listener was one of Layer 4.
+///
+/// # Errors
+/// A map cannot be read.
+pub fn recount(tables: &Tables) -> Result<()> {
+    let mut layer7 = HashMap::new();
+    for (index, record) in (0..).zip(tables.listener.iter()) {
+        let record = record?;
+        if record.state != ENTRY_FREE && record.kind == LISTENER_LAYER7 {
+            layer7.insert(index, 0);
+        }
+    }
+    if layer7.is_empty() {
+        return Ok(());
+    }
+    for session in tables.sessions.live() {
+        let over = State::from_u8(session.forward.tcp).is_none_or(State::is_over);
+        if !over && let Some(count) = layer7.get_mut(&session.forward.listener.into()) {
+            *count += 1;
+        }
+    }
+    for (index, count) in layer7 {
+        tables.limit.get(index).context("ek_limit")?.connections().set(count);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::front::Permit;
+
+    #[test]
+    fn there_is_room_again_when_a_connection_has_ended() {
+        let limit = Arc::new(Mapping::<Limit>::of_zeros(2));
+        let record = || limit.get(1).unwrap().snapshot();
+        limit.get(1).unwrap().max_connections().set(2);
+        let admission: Arc<dyn Admission> = Arc::new(Connections::new(limit.clone(), 1));
+        let mut taken: Vec<_> = (0..5).filter_map(|_| Permit::acquire(&admission)).collect();
+        assert_eq!((taken.len(), record().connections, record().closed), (2, 2, 3));
+        taken.pop();
+        assert_eq!(record().connections, 1);
+        taken.extend(Permit::acquire(&admission));
+        assert_eq!((taken.len(), record().closed), (2, 3));
+        drop(taken);
+        assert_eq!(record().connections, 0);
+    }
+}

@@ -1,0 +1,127 @@
+//! Addresses of either family: how they widen, fold to a number for a hash, and count in a checksum.
+
+use core::{fmt::Debug, hash::Hash};
+
+use zerocopy::transmute;
+
+use crate::{checksum::Sum, packet::Header};
+
+/// An address in network order; the default is the unspecified one.
+pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
+    /// The 16 bytes of the cold records: IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+    fn wide(self) -> [u8; 16];
+
+    /// The address in 16 bytes, if it is of this family.
+    fn from_wide(wide: [u8; 16]) -> Option<Self>;
+
+    /// Adds the address to a checksum.
+    fn add_to(self, sum: Sum) -> Sum;
+
+    /// Takes the address away from a checksum.
+    fn take_from(self, sum: Sum) -> Sum;
+
+    /// The address as one number; of an IPv4 address, all of it. Whoever has many IPv6 addresses finds some with the
+    /// same number.
+    fn folded(self) -> u64;
+
+    /// The same with a secret: what has the same number is not to be found. Of an IPv4 address, it is in the high
+    /// half.
+    fn keyed(self, secret: u64) -> u64;
+}
+
+impl Address for [u8; 4] {
+    #[inline(always)]
+    fn wide(self) -> [u8; 16] {
+        let second = u64::from(u32::from_le_bytes(self)) << 32 | MAPPED;
+        transmute!([0, second.to_le()])
+    }
+
+    #[inline(always)]
+    fn from_wide(wide: [u8; 16]) -> Option<Self> {
+        let [first, second]: [u64; 2] = transmute!(wide);
+        let second = u64::from_le(second);
+        let address = ((second >> 32) as u32).to_le_bytes();
+        (first == 0 && second & 0xffff_ffff == MAPPED).then_some(address)
+    }
+
+    #[inline(always)]
+    fn add_to(self, sum: Sum) -> Sum {
+        sum.add4(self)
+    }
+
+    #[inline(always)]
+    fn take_from(self, sum: Sum) -> Sum {
+        sum.sub4(self)
+    }
+
+    #[inline(always)]
+    fn folded(self) -> u64 {
+        u64::from(u32::from_ne_bytes(self))
+    }
+
+    #[inline(always)]
+    fn keyed(self, secret: u64) -> u64 {
+        self.folded() << 32 ^ secret
+    }
+}
+
+/// Bytes 8 to 11 of an IPv4 address in 16, the first one lowest.
+const MAPPED: u64 = 0xffff_0000;
+
+/// 2^64 over the golden ratio: what every hash of 64 bits multiplies by.
+pub(crate) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
+impl Address for [u8; 16] {
+    #[inline(always)]
+    fn wide(self) -> [u8; 16] {
+        self
+    }
+
+    #[inline(always)]
+    fn from_wide(wide: [u8; 16]) -> Option<Self> {
+        <[u8; 4]>::from_wide(wide).is_none().then_some(wide)
+    }
+
+    #[inline(always)]
+    fn add_to(self, sum: Sum) -> Sum {
+        let [network, interface]: [u64; 2] = transmute!(self);
+        sum.add8(network).add8(interface)
+    }
+
+    #[inline(always)]
+    fn take_from(self, sum: Sum) -> Sum {
+        let [network, interface]: [u64; 2] = transmute!(self);
+        sum.add8(!network).add8(!interface)
+    }
+
+    #[inline(always)]
+    fn folded(self) -> u64 {
+        let [network, interface]: [u64; 2] = transmute!(self);
+        // A plain XOR of the halves would make one number of every address whose halves are alike.
+        network.wrapping_mul(MIX) ^ interface
+    }
+
+    #[inline(always)]
+    fn keyed(self, secret: u64) -> u64 {
+        let [network, interface]: [u64; 2] = transmute!(self);
+        let mut hash = (network ^ secret).wrapping_mul(MIX);
+        hash ^= hash >> 32;
+        hash = hash.wrapping_add(interface).wrapping_mul(MIX);
+        hash ^ hash >> 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_address_is_of_one_family() {
+        let wide = [192, 0, 2, 1].wide();
+        assert_eq!(core::net::Ipv6Addr::from(wide).to_ipv4_mapped(), Some([192, 0, 2, 1].into()));
+        assert_eq!((<[u8; 4]>::from_wide(wide), <[u8; 16]>::from_wide(wide)), (Some([192, 0, 2, 1]), None));
+        let six = core::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets();
+        assert_eq!((<[u8; 4]>::from_wide(six), <[u8; 16]>::from_wide(six)), (None, Some(six)));
+    }
+}

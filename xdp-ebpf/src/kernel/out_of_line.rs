@@ -1,0 +1,384 @@
+//! The stages' out-of-line entries: global functions of the program, which the verifier checks once for all callers and
+//! for any arguments. What they take and return is numbers, in registers.
+
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use aya_log_ebpf::macro_support::{Level, level_enabled};
+use xdp_ebpf::{
+    admit::{self, Picked},
+    family::{Family, V4, V6},
+    fragment,
+    frame::{self, Kind},
+    icmp, icmp_error,
+    next_hop::{self, Hops},
+    open, refuse,
+    tables::{Hop, Tables},
+    toa, unsettled,
+    verdict::{Code, Event},
+};
+
+use super::{maps, packet::XdpPacket, tables::Maps};
+
+impl frame::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn make_plain<T: Tables>(&mut self, _tables: &T) -> Result<Kind, Event> {
+        let answer = ek_plain(self.ctx.ctx);
+        match (answer >> 32) as u32 {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            _ => Ok(Kind::from_u32(answer as u32)),
+        }
+    }
+
+    #[inline(always)]
+    fn restore<T: Tables>(&mut self, _tables: &T, code: Code) -> Code {
+        Code::from_number(ek_restore(self.ctx.ctx, code.number()))
+    }
+
+    #[inline(always)]
+    fn tag<T: Tables>(&mut self, _tables: &T, slot: u8) -> Result<(), Event> {
+        Event::from_u32(ek_tag(self.ctx.ctx, slot.into())).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn way_back<T: Tables>(&self, _tables: &T) -> Code {
+        Code::from_number(ek_way_back(self.ctx.ctx))
+    }
+}
+
+impl fragment::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn handle_fragment<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_pieces(self.ctx.ctx) } else { ek_pieces6(self.ctx.ctx) })
+    }
+}
+
+impl admit::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn pick_member<F: Family, T: Tables>(&self, _tables: &T) -> Result<Picked, Event> {
+        let answer = if F::VERSION == 4 { ek_pick(self.ctx.ctx) } else { ek_pick6(self.ctx.ctx) };
+        match (answer >> 32) as u32 {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            kind => Ok(Picked { indexes: answer as u32, ipv4: kind == PICKED_IPV4 }),
+        }
+    }
+}
+
+impl next_hop::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn hop_to_client<F: Family, T: Tables>(&self, _tables: &T) -> Result<Hop, Event> {
+        hop_of(if F::VERSION == 4 { ek_to_client(self.ctx.ctx) } else { ek_to_client6(self.ctx.ctx) })
+    }
+
+    #[inline(always)]
+    fn hop_to_backend<T: Tables>(&self, _tables: &T, backend: u16) -> Result<Hop, Event> {
+        hop_of(ek_to_backend(self.ctx.ctx, backend.into()))
+    }
+}
+
+impl open::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn open_session<F: Family, T: Tables>(
+        &self,
+        _tables: &T,
+        picked: Picked,
+        hops: Hops,
+    ) -> Result<(), Event> {
+        let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
+        let (there, back, generation) = (hops.to_backend.number(), hops.to_client.number(), hops.generation);
+        // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
+        let opened = match (F::VERSION, picked.ipv4) {
+            (4, true) => ek_open(ctx, indexes, there, back, generation),
+            (4, false) => ek_open46(ctx, indexes, there, back, generation),
+            (_, true) => ek_open64(ctx, indexes, there, back, generation),
+            (_, false) => ek_open6(ctx, indexes, there, back, generation),
+        };
+        Event::from_u32(opened).map_or(Ok(()), Err)
+    }
+
+    #[inline(always)]
+    fn tell_of_session<F: Family, T: Tables>(&self, _tables: &T, opened: Result<(), Event>) {
+        // A constant for the verifier, who takes the call out if nobody listens.
+        if !level_enabled(Level::Info) {
+            return;
+        }
+        let code = opened.err().map_or(DONE, |event| event as u32);
+        let tell = if F::VERSION == 4 { ek_tell } else { ek_tell6 };
+        tell(self.ctx.ctx, code);
+    }
+}
+
+impl refuse::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn answer_reset<F: Family>(&mut self) -> Option<()> {
+        let reset = if F::VERSION == 4 { ek_reset } else { ek_reset6 };
+        (reset(self.ctx.ctx) == 0).then_some(())
+    }
+}
+
+impl icmp::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn translate_icmp<F: Family, T: Tables>(&mut self, _tables: &T, otherwise: Event) -> Code {
+        let translate = if F::VERSION == 4 { ek_icmp } else { ek_icmp6 };
+        Code::from_number(translate(self.ctx.ctx, otherwise as u32))
+    }
+}
+
+impl icmp_error::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn answer_too_big<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 { ek_too_big(self.ctx.ctx) } else { ek_too_big6(self.ctx.ctx) })
+    }
+}
+
+impl unsettled::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+        Code::from_number(if F::VERSION == 4 {
+            ek_unsettled(self.ctx.ctx)
+        } else {
+            ek_unsettled6(self.ctx.ctx)
+        })
+    }
+}
+
+impl toa::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
+        let strip = if F::VERSION == 4 { ek_strip } else { ek_strip6 };
+        match strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
+    fn lower_mss<F: Family>(&mut self, header_len: usize, by: u16) -> Option<()> {
+        let lower = if F::VERSION == 4 { ek_lower_mss } else { ek_lower_mss6 };
+        (lower(self.ctx.ctx, header_len as u32, by.into()) == 0).then_some(())
+    }
+}
+
+/// The longest TCP header; tells the verifier of a function that stands alone what its caller has checked.
+const HEADER_MASK: u32 = 0x3c;
+
+/// An odd frame made plain: 1 and a [`Kind`], or 0 and an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    match frame::make_plain(&mut XdpPacket::new(ctx), &maps) {
+        Ok(kind) => 1 << 32 | kind as u64,
+        Err(event) => event as u64,
+    }
+}
+
+/// What [`ek_plain`] took off, put back: from an outcome to an outcome.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    frame::restore(&mut XdpPacket::new(ctx), &maps, Code::from_number(code)).number()
+}
+
+/// Where an answer leaves.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_way_back(ctx: *mut xdp_md) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    Code::from(frame::way_back(&XdpPacket::new(ctx), &maps)).number()
+}
+
+/// The tags of an interface, put on: [`DONE`] or an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_tag(ctx: *mut xdp_md, slot: u32) -> u32 {
+    let Some(interface) = maps::INTERFACE.get(slot) else { return Event::DropInternal as u32 };
+    let mut packet = XdpPacket::new(XdpContext::new(ctx));
+    frame::tag(&mut packet, interface.tags).err().map_or(DONE, |event| event as u32)
+}
+
+/// Kind of a picked member; 0 is none.
+const PICKED_IPV4: u32 = 1;
+/// See [`PICKED_IPV4`].
+const PICKED_IPV6: u32 = 2;
+
+/// What the functions that look for a next hop return: this bit and a [`Hop`], or an event.
+const FOUND: u64 = 1 << 56;
+
+#[inline(always)]
+const fn number_of(hop: Result<Hop, Event>) -> u64 {
+    match hop {
+        Ok(hop) => FOUND | hop.number(),
+        Err(event) => event as u64,
+    }
+}
+
+#[inline(always)]
+fn hop_of(number: u64) -> Result<Hop, Event> {
+    match number & FOUND {
+        0 => Err(Event::from_u32(number as u32).unwrap_or(Event::DropInternal)),
+        _ => Ok(Hop::from_number(number)),
+    }
+}
+
+/// The next hop towards a member: see [`number_of`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, backend: u32) -> u64 {
+    let maps = Maps::new(&XdpContext::new(ctx));
+    number_of(next_hop::to_backend(&maps, backend as u16))
+}
+
+/// No event's number.
+const DONE: u32 = u32::MAX;
+
+/// The functions of one family: global ones, which the verifier checks once for all callers.
+macro_rules! functions {
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
+     $fragment:ident, $too_big:ident) => {
+        /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            match toa::strip::<$family, XdpPacket>(&mut packet, header_len, syn != 0) {
+                Some(stripped) => u32::from(stripped),
+                None => 2,
+            }
+        }
+
+        /// The MSS, lowered: 0 done, 1 the packet is too short.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $lower_mss(ctx: *mut xdp_md, header_len: u32, by: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            u32::from(toa::lower_mss::<$family, XdpPacket>(&mut packet, header_len, by as u16).is_none())
+        }
+
+        /// Who gets a new session: 0 and an event, or [`PICKED_IPV4`] or [`PICKED_IPV6`] and the indexes.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $pick(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            match admit::pick::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps) {
+                Ok(Picked { indexes, ipv4 }) => {
+                    let kind = if ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
+                    u64::from(kind) << 32 | u64::from(indexes)
+                }
+                Err(event) => event as u64,
+            }
+        }
+
+        /// The next hop towards the client: see [`number_of`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $to_client(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            number_of(next_hop::to_client::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps))
+        }
+
+        /// The answer to a SYN that nobody takes: 0 done, 1 it is none.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $reset(ctx: *mut xdp_md) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            u32::from(refuse::reset::<$family, XdpPacket>(&mut packet).is_none())
+        }
+
+        /// News of a session, by what opening it returned; always 0.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $tell(ctx: *mut xdp_md, opened: u32) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let opened = Event::from_u32(opened).map_or(Ok(()), Err);
+            open::tell::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps, opened);
+            0
+        }
+
+        /// The packets that are no matter of routine.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            Code::from(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
+        }
+
+        /// A later fragment.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $fragment(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            Code::from(fragment::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps)).number()
+        }
+
+        /// "Too big".
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $too_big(ctx: *mut xdp_md) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            Code::from(icmp_error::too_big::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+                .number()
+        }
+
+        /// ICMP; `otherwise` is the number of the event with which all else ends.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $icmp(ctx: *mut xdp_md, otherwise: u32) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let otherwise = Event::from_u32(otherwise).unwrap_or(Event::DropInternal);
+            Code::from(icmp::translate::<$family, XdpPacket, Maps>(
+                &mut XdpPacket::new(ctx),
+                &maps,
+                otherwise,
+            ))
+            .number()
+        }
+    };
+}
+
+/// A new session of a client and a backend of these families: [`DONE`], or the event that stops the packet.
+macro_rules! opening {
+    ($open:ident: $family:ty, $backend:ty) => {
+        /// See [`open::open`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $open(
+            ctx: *mut xdp_md,
+            indexes: u32,
+            to_backend: u64,
+            to_client: u64,
+            generation: u32,
+        ) -> u32 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let picked = Picked { indexes, ipv4: <$backend>::VERSION == 4 };
+            let packet = XdpPacket::new(ctx);
+            let (to_backend, to_client) = (Hop::from_number(to_backend), Hop::from_number(to_client));
+            let hops = Hops { to_backend, to_client, generation };
+            match open::open::<$family, $backend, XdpPacket, Maps>(&packet, &maps, picked, hops) {
+                Ok(()) => DONE,
+                Err(event) => event as u32,
+            }
+        }
+    };
+}
+
+opening!(ek_open: V4, V4);
+opening!(ek_open46: V4, V6);
+opening!(ek_open64: V6, V4);
+opening!(ek_open6: V6, V6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);
