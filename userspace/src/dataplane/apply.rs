@@ -14,7 +14,7 @@ use model::{
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerStat, Pool, map, name_bytes,
+        ListenerStat, NAME_LEN, Pool, map, name_bytes,
     },
     shared::Shared,
 };
@@ -124,11 +124,10 @@ impl Applier {
                 state: ENTRY_ACTIVE,
                 reserved: [0; 7],
                 id: id.into_bytes(),
-                name: name_bytes(pool.name.as_str()),
+                name: [0; NAME_LEN],
             });
-        } else if self.registry.served.pools.get(&id).is_some_and(|old| old.name != pool.name) {
-            record.name().set(name_bytes(pool.name.as_str()));
         }
+        record.name().set(name_bytes(pool.name.as_str()));
         record.state().set(ENTRY_ACTIVE);
         record.drain_timeout().set(drain_timeout);
         for (&member, settings) in &pool.members {

@@ -150,7 +150,7 @@ fn attach_new(
     let link: FdLink = program
         .take_link(id)?
         .try_into()
-        .map_err(|_| Error::Unfit(format!("the kernel has no XDP links: Linux 5.9 or newer is needed")))?;
+        .map_err(|_| Error::Unfit("the kernel has no XDP links: Linux 5.9 or newer is needed".into()))?;
     let path = pins.link(name);
     link.pin(&path).map_err(|error| Error::Unfit(format!("cannot pin {}: {error}", path.display())))?;
     unfinished.add(path);

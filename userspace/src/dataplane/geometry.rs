@@ -123,11 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn geometry(
-        local_addresses: u8,
-        local_ports: std::ops::RangeInclusive<u16>,
-        max_sessions: u32,
-    ) -> Geometry {
+    fn geometry(local_addresses: u8, local_ports: RangeInclusive<u16>, max_sessions: u32) -> Geometry {
         let local_addresses = (0..local_addresses).map(|n| IpAddr::from([100, 64, 0, n])).collect();
         Geometry::of(local_addresses, local_ports, max_sessions, &BTreeSet::new())
     }
@@ -180,10 +176,8 @@ mod tests {
         let address = |text: &str| -> IpAddr { text.parse().unwrap() };
         let sizes = |local: &[&str], vips: &[&str]| {
             let local_addresses = local.iter().map(|text| address(text)).collect();
-            let host =
-                Host { interfaces: vec![], local_addresses, local_ports: 1..=1000, max_sessions: 1024 };
             let vips = vips.iter().map(|text| address(text)).collect();
-            Geometry::new(&host, &vips).map_sizes().map(|(_, size)| size)
+            Geometry::of(local_addresses, 1..=1000, 1024, &vips).map_sizes().map(|(_, size)| size)
         };
         let (v4, v6) = ("192.0.2.1", "2001:db8::1");
         assert_eq!(sizes(&[v4], &["192.0.2.2"]), [2048, 4, 2000, 1, 2, 2048]);
@@ -199,13 +193,7 @@ mod tests {
         let v6 = |n: u8| IpAddr::from([0x2001, 0xDB8, 0x64, 0, 0, 0, 0, n.into()]);
         for (fours, sixes, planes) in [(1, 16, (16, 2)), (16, 1, (2, 16)), (1, 1, (16, 16)), (3, 0, (8, 1))] {
             let local_addresses = (0..fours).map(v4).chain((0..sixes).map(v6)).collect();
-            let host = Host {
-                interfaces: vec![],
-                local_addresses,
-                local_ports: 1024..=65535,
-                max_sessions: 1 << 20,
-            };
-            let geometry = Geometry::new(&host, &BTreeSet::new());
+            let geometry = Geometry::of(local_addresses, 1024..=65535, 1 << 20, &BTreeSet::new());
             assert_eq!((geometry.planes, geometry.planes6), planes, "{fours} and {sixes}");
             let reverse: u32 = geometry.map_sizes()[2..4].iter().map(|(_, size)| size).sum();
             assert!(reverse <= 2 * (2 << 20), "{reverse}: no more than twice what each family needs");

@@ -72,6 +72,7 @@ impl Guests {
 
 #[cfg(test)]
 mod tests {
+    use model::value::Network;
     use proptest::{collection, prelude::*};
 
     use super::*;
@@ -88,19 +89,20 @@ mod tests {
         })
     }
 
-    fn networks() -> impl Strategy<Value = BTreeSet<IpNet>> {
+    fn networks() -> impl Strategy<Value = BTreeSet<Network>> {
         let length = prop::sample::select(vec![0u8, 1, 2, 30, 31, 32, 127, 128]);
         let network = (address(), length).prop_map(|(address, length)| {
             let most = if address.is_ipv4() { 32 } else { 128 };
-            IpNet::new(address, length.min(most)).unwrap().trunc()
+            Network::new(IpNet::new(address, length.min(most)).unwrap().trunc()).unwrap()
         });
         collection::btree_set(network, 0..6)
     }
 
     /// By definition: the longest network that the client is in, else whether there is an allow list.
     fn may(access: &Access, client: IpAddr) -> bool {
-        let longest = |networks: &mut dyn Iterator<Item = &IpNet>| {
-            networks.filter(|network| network.contains(&client)).map(IpNet::prefix_len).max()
+        let longest = |networks: &mut dyn Iterator<Item = &Network>| {
+            let networks = networks.map(|network| network.get());
+            networks.filter(|network| network.contains(&client)).map(|network| network.prefix_len()).max()
         };
         let allowed = longest(&mut access.allow.iter().flatten());
         match (allowed, longest(&mut access.deny.iter())) {

@@ -337,3 +337,6 @@ pub fn backend(pool: u32, member: SocketAddr, weight: Weight) -> Backend {
         ..Backend::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,7 @@ fn open(pins: &PinDir, name: &str) -> Result<MapData, PinError> {
 fn mapping<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
     let data = open(pins, name)?;
     let info = data.info()?;
-    if !(info.value_size() as usize == size_of::<T>()) {
+    if info.value_size() as usize != size_of::<T>() {
         unfit!(
             "{name} holds records of {} bytes, and this program knows them with {}",
             info.value_size(),

@@ -76,10 +76,13 @@ fn code(mut bytes: &[u8]) -> Result<Option<u16>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use model::{
+        health::{CheckPath, Codes},
+        value::HostName,
+    };
     use proptest::{collection, prelude::*};
 
     use super::*;
-    use model::health::{CheckPath, Codes};
 
     #[test]
     fn interim_answers_are_passed_over() {
@@ -96,10 +99,11 @@ mod tests {
 
     #[test]
     fn the_host_is_the_address_unless_it_has_a_name() {
-        let mut get = Get { host: None, tls: None, path: "/healthz?deep=1".into(), codes: Codes::ok() };
+        let path = CheckPath::new("/healthz?deep=1").unwrap();
+        let mut get = Get { host: None, tls: None, path, codes: Codes::ok() };
         let sent = request("192.0.2.11:8080".parse().unwrap(), &get);
         assert!(sent.starts_with("GET /healthz?deep=1 HTTP/1.1\r\nHost: 192.0.2.11:8080\r\n"), "{sent}");
-        get.host = Some("shop.example".into());
+        get.host = Some(HostName::new("shop.example").unwrap());
         assert!(request("[2001:db8::1]:80".parse().unwrap(), &get).contains("\r\nHost: shop.example\r\n"));
     }
 

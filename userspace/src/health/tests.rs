@@ -1,7 +1,6 @@
 //! Probes and the checker against servers on loopback, most of which mean no good.
 
 use std::{
-    collections::HashMap,
     io,
     net::SocketAddr,
     sync::{
@@ -11,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use model::{
+    health::{Check, CheckPath, Codes, Get, Pace, Probe},
+    value::{CheckTime, Retries},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -19,7 +22,6 @@ use tokio::{
 };
 
 use super::{
-    check::{Codes, Get, Health, Probe},
     checker::{Checker, News, Target},
     error::ProbeError,
     failure::Failure,
@@ -31,16 +33,22 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How late an end may come on a busy machine.
 const LATE: Duration = Duration::from_millis(500);
 
-fn health(probe: Probe) -> Health {
-    Health { probe, port: None, interval: SECOND, timeout: SECOND, retries: 2 }
+fn check(probe: Probe) -> Check {
+    every(1, 1, 2, probe)
 }
 
-fn http() -> Health {
-    health(Probe::Http(Get {
+/// Asked every so many seconds, with so many for an answer.
+fn every(interval: u32, timeout: u32, retries: u8, probe: Probe) -> Check {
+    let (interval, timeout) = (CheckTime::literal(interval), CheckTime::literal(timeout));
+    Check { probe, port: None, pace: Pace::new(interval, timeout, Retries::literal(retries)).unwrap() }
+}
+
+fn http() -> Check {
+    check(Probe::Http(Get {
         host: None,
         tls: None,
-        path: "/".into(),
-        codes: Codes::parse("200-299").unwrap(),
+        path: CheckPath::default(),
+        codes: Codes::new("200-299").unwrap(),
     }))
 }
 
@@ -95,8 +103,9 @@ async fn nobody() -> SocketAddr {
 }
 
 /// What a probe says, within its time.
-async fn said(address: SocketAddr, health: &Health) -> Result<(), Failure> {
-    let answer = timeout(health.timeout + LATE, probe(address, health)).await.expect("an end in time");
+async fn said(address: SocketAddr, check: &Check) -> Result<(), Failure> {
+    let time = check.pace.timeout().duration() + LATE;
+    let answer = timeout(time, probe(address, check)).await.expect("an end in time");
     answer.map_err(|error| match error {
         ProbeError::Failed(failure) => failure,
         ProbeError::Local(error) => panic!("{error}"),
@@ -105,7 +114,7 @@ async fn said(address: SocketAddr, health: &Health) -> Result<(), Failure> {
 
 #[tokio::test]
 async fn a_port_that_takes_connections_is_well_and_one_that_does_not_is_not() {
-    let tcp = health(Probe::Tcp);
+    let tcp = check(Probe::Tcp);
     assert_eq!(said(server(|_| async { Ok(()) }).await, &tcp).await, Ok(()));
     assert_eq!(said(nobody().await, &tcp).await, Err(Failure::Refused));
     assert_eq!(said(nobody().await, &http()).await, Err(Failure::Refused));
@@ -158,10 +167,10 @@ async fn silence_and_slowness_end_with_the_time() {
         Ok(())
     });
     let (silent, slow) = (silent.await, slow.await);
-    let health = http();
+    let check = http();
     let start = Instant::now();
     assert_eq!(
-        tokio::join!(said(silent, &health), said(slow, &health)),
+        tokio::join!(said(silent, &check), said(slow, &check)),
         (Err(Failure::Timeout), Err(Failure::Timeout))
     );
     assert!(start.elapsed() >= SECOND, "they had their time");
@@ -190,7 +199,7 @@ async fn floods_end_early() {
 #[tokio::test]
 async fn a_peer_that_leaves_a_request_unread_is_only_slow() {
     let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert_eq!(said(deaf.local_addr().unwrap(), &health(Probe::Tcp)).await, Ok(()), "the kernel takes it");
+    assert_eq!(said(deaf.local_addr().unwrap(), &check(Probe::Tcp)).await, Ok(()), "the kernel takes it");
     assert_eq!(said(deaf.local_addr().unwrap(), &http()).await, Err(Failure::Timeout));
 }
 
@@ -201,7 +210,7 @@ async fn udp_is_well_unless_the_port_is_called_unreachable() {
         eprintln!("skipped: raw sockets need root");
         return;
     }
-    let udp = health(Probe::Udp);
+    let udp = check(Probe::Udp);
     for loopback in ["127.0.0.1:0", "[::1]:0"] {
         let silent = UdpSocket::bind(loopback).await.unwrap();
         let address = silent.local_addr().unwrap();
@@ -234,8 +243,8 @@ async fn news(from: &mut News) -> Vec<Target> {
     timeout(10 * SECOND, from.next()).await.expect("news")
 }
 
-fn target(address: SocketAddr, health: Health) -> Target {
-    Target { address, health: Arc::new(health) }
+fn target(address: SocketAddr, check: Check) -> Target {
+    Target { address, check: Arc::new(check) }
 }
 
 #[tokio::test]
@@ -243,9 +252,9 @@ async fn the_first_check_decides_at_once_and_later_ones_in_a_row() {
     let (mut checker, mut from) = Checker::new().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let watched = target(address, health(Probe::Tcp));
+    let watched = target(address, check(Probe::Tcp));
     let start = Instant::now();
-    checker.follow(HashMap::from([(watched.clone(), Standing::default())]));
+    checker.start(watched.clone(), Standing::default());
     assert_eq!(checker.standing(&watched), Some(Standing::default()));
     assert_eq!(news(&mut from).await, std::slice::from_ref(&watched));
     assert!(start.elapsed() < LATE);
@@ -277,18 +286,20 @@ async fn a_target_that_stays_is_not_asked_again_and_one_that_goes_never() {
         async { Ok(()) }
     })
     .await;
-    let rarely = Health { interval: 50 * SECOND, ..health(Probe::Tcp) };
-    let stays = target(address, rarely.clone());
-    let resumed = target(nobody().await, Health { retries: 3, ..rarely.clone() });
+    let rarely = |retries| every(50, 1, retries, Probe::Tcp);
+    let stays = target(address, rarely(2));
+    let resumed = target(nobody().await, rarely(3));
     let down = Standing { verdict: Some(Verdict::Down), last_failure: Some(Failure::Timeout) };
-    checker.follow(HashMap::from([(stays.clone(), Standing::default()), (resumed.clone(), down)]));
+    checker.start(stays.clone(), Standing::default());
+    checker.start(resumed.clone(), down);
     assert_eq!(news(&mut from).await, std::slice::from_ref(&stays));
     let up = checker.standing(&stays).unwrap();
     assert_eq!(up.verdict, Some(Verdict::Up));
 
-    let comes = target(nobody().await, rarely);
-    checker
-        .follow(HashMap::from([(stays.clone(), Standing::default()), (comes.clone(), Standing::default())]));
+    let comes = target(nobody().await, rarely(2));
+    checker.start(stays.clone(), Standing::default());
+    checker.start(comes.clone(), Standing::default());
+    checker.stop(&resumed);
     assert_eq!(news(&mut from).await, [comes]);
     assert_eq!(checker.standing(&stays), Some(up), "it keeps its standing, whatever it would start from");
     assert_eq!(checker.standing(&resumed), None);
@@ -303,20 +314,20 @@ async fn thousands_are_checked_at_the_same_time() {
     let port = listener.local_addr().unwrap().port();
     let drain: JoinHandle<()> = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
     // So many that the listener's backlog overflows and first segments are sent again.
-    let slow = Health { interval: 50 * SECOND, timeout: 20 * SECOND, ..health(Probe::Tcp) };
-    let all: HashMap<_, _> = (0..3000u16)
+    let slow = Arc::new(every(50, 20, 2, Probe::Tcp));
+    let all: Vec<_> = (0..3000u16)
         .map(|n| {
             let [high, low] = n.to_be_bytes();
-            (target(([127, 1, high, low], port).into(), slow.clone()), Standing::default())
+            Target { address: ([127, 1, high, low], port).into(), check: slow.clone() }
         })
         .collect();
-    checker.follow(all.clone());
+    all.iter().for_each(|target| checker.start(target.clone(), Standing::default()));
     let (mut heard, mut bursts) = (0, 0);
     while heard < all.len() {
         heard += news(&mut from).await.len();
         bursts += 1;
     }
-    assert!(all.keys().all(|target| checker.standing(target).unwrap().verdict == Some(Verdict::Up)));
+    assert!(all.iter().all(|target| checker.standing(target).unwrap().verdict == Some(Verdict::Up)));
     assert!(bursts < heard / 10, "{heard} news in {bursts} bursts");
     drain.abort();
 }

@@ -166,6 +166,7 @@ impl Edges {
 impl Edge {
     /// Has its counters say what stands beside them: to be called when requests begin to go by it.
     pub fn is_in_force(&self) {
+        self.counters.set_names(&self.load_balancer, &self.listener);
         self.counters.set_log(self.log.clone());
         self.counters.set_pools(self.pools.clone());
     }

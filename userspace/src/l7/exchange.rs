@@ -273,15 +273,18 @@ fn length(headers: &HeaderMap) -> usize {
 mod tests {
     use std::{fs, io::Write, path::PathBuf, time::Instant};
 
-    use crate::{
-        l7::fixture::{DEADLINE, Front, Settings},
-        model::edge::{AccessLog, Edge, LogFormat},
+    use model::{
+        edge::{AccessLog, LogFormat},
+        value::LogPath,
     };
+
+    use crate::l7::fixture::{DEADLINE, EdgeSettings, Front, Settings};
 
     /// A front with a log, and where that is.
     fn logged(name: &str, format: LogFormat) -> (Front, PathBuf) {
         let path = std::env::temp_dir().join(format!("evenkeel-exchange-{}-{name}", std::process::id()));
-        let edge = Edge { log: Some(AccessLog { path: path.clone(), format }), ..Edge::default() };
+        let log = AccessLog { path: LogPath::new(path.to_str().unwrap()).unwrap(), format };
+        let edge = EdgeSettings { log: Some(log), ..EdgeSettings::default() };
         (Front::start(Settings { edge, ..Settings::default() }), path)
     }
 

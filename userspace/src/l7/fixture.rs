@@ -2,9 +2,9 @@
 //! was sent.
 
 use std::{
-    collections::BTreeMap,
     io::{Read, Write},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    slice,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,26 +13,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xdp_ebpf::abi::Limit;
+use arc_swap::ArcSwap;
+use model::{
+    access::Access,
+    edge::{self, AccessLog, Forwarded, ProxyVersion, TrustedProxies},
+    http::MemberHttp,
+    object::{ListenerId, LoadBalancerId, PoolId},
+    served::{
+        HttpListener, HttpPool, Limits, Listener, ListenerKey, Member, Policy, Pool, Protocol, Served,
+        WhenDown,
+    },
+    sticky::Ejection,
+    value::{Name, Port, Seconds, Weight},
+};
 
 use super::{
-    edge::Edges,
+    edge::{self as ready, Edge, Edges},
     listen::Listening,
     metrics::ListenerRow,
     pick::secret::Secret,
-    snapshot::{pools, snapshots},
+    pools::{self, Pools, SharedPools},
+    snapshot::Snapshot,
     threads::Threads,
 };
-use crate::{
-    dataplane::{memory::Mapping, seats::Seats},
-    model::{
-        Access, Algorithm, Limits, Listener, ListenerKey, Model, Pool, Protocol, WhenDown,
-        edge::{Edge, ProxyVersion},
-        http::{HttpListener, HttpPool, HttpTimeouts},
-        policy::Policy,
-        sticky::Ejection,
-    },
-};
+use crate::engine::front::Admission;
 
 /// Long enough for anything that happens at all.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -40,9 +44,9 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// What a PROXY protocol header of version 2 begins with.
 const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
-/// What a test may want different.
+/// What a test may want different. Limits and times are as short as it likes.
 pub(super) struct Settings {
-    pub(super) edge: Edge,
+    pub(super) edge: EdgeSettings,
     pub(super) head: Duration,
     pub(super) idle: Duration,
     /// How long a member may take.
@@ -52,13 +56,22 @@ pub(super) struct Settings {
     pub(super) http2_members: Option<Vec<SocketAddr>>,
     pub(super) policies: Vec<Policy>,
     /// Connections; 0 for any number.
-    pub(super) most: u32,
+    pub(super) most: usize,
+}
+
+/// The same of what the listener does towards its clients.
+#[derive(Default)]
+pub(super) struct EdgeSettings {
+    pub(super) log: Option<AccessLog>,
+    pub(super) limits: ready::Limits,
+    pub(super) forwarded: Forwarded,
+    pub(super) trusted: TrustedProxies,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            edge: Edge::default(),
+            edge: EdgeSettings::default(),
             head: DEADLINE,
             idle: DEADLINE,
             read: DEADLINE,
@@ -87,20 +100,17 @@ impl Front {
     pub(super) fn start(settings: Settings) -> Self {
         let open = Arc::<AtomicUsize>::default();
         let (member, sent) = member(open.clone());
-        let key = key();
-        let limit = Arc::new(Mapping::<Limit>::of_zeros(1));
-        limit.get(0).unwrap().max_connections().set(settings.most);
-        let model = model(member, settings);
-        let edges = Edges::new().unwrap();
-        let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
-        let pools = Arc::new(pools(&model, &BTreeMap::new(), &secret).unwrap());
-        let snapshot = snapshots(&model, &pools, &edges).unwrap().remove(&key).unwrap();
+        let served = served(member, &settings);
+        let pools: SharedPools = Arc::new(ArcSwap::from_pointee(pools(&served)));
+        let edges = Edges::new(pools.clone()).unwrap();
+        let snapshot = snapshot(&served, &settings, &pools, &edges);
         let threads = Threads::start().unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
-        listening.seat(|| Some(Seats::new(limit, 0)));
+        let places = Places { most: settings.most, taken: AtomicUsize::new(0) };
+        listening.admit(|| Some(Arc::new(places)));
         Self { address, member, sent, open, edges, listening, _threads: threads }
     }
 
@@ -154,48 +164,102 @@ impl Front {
     }
 }
 
+/// So many connections at the same time; 0 for any number.
+struct Places {
+    most: usize,
+    taken: AtomicUsize,
+}
+
+impl Admission for Places {
+    fn acquire(&self) -> bool {
+        let one_more = |taken| (self.most == 0 || taken < self.most).then_some(taken + 1);
+        self.taken.fetch_update(SeqCst, SeqCst, one_more).is_ok()
+    }
+
+    fn release(&self) {
+        self.taken.fetch_sub(1, SeqCst);
+    }
+}
+
 fn key() -> ListenerKey {
-    ListenerKey { vip: Ipv4Addr::new(203, 0, 113, 10).into(), port: 80, protocol: Protocol::Tcp }
+    ListenerKey {
+        vip: Ipv4Addr::new(203, 0, 113, 10).into(),
+        port: Port::literal(80),
+        protocol: Protocol::Tcp,
+    }
 }
 
 /// One listener and one pool with this member.
-pub(super) fn model(member: SocketAddr, settings: Settings) -> Model {
+pub(super) fn served(only: SocketAddr, settings: &Settings) -> Served {
     let key = key();
-    let timeouts = HttpTimeouts { head: settings.head, read: settings.read, ..HttpTimeouts::default() };
+    let web = PoolId::of_names(&["web"]);
+    let name = |text| Name::new(text).unwrap();
+    let http = HttpListener {
+        log: settings.edge.log.clone(),
+        edge: edge::Edge {
+            forwarded: settings.edge.forwarded,
+            trusted: settings.edge.trusted.clone(),
+            ..edge::Edge::default()
+        },
+        policies: settings.policies.clone(),
+        ..HttpListener::default()
+    };
     let listener = Listener {
-        name: "web".into(),
-        load_balancer: "shop".into(),
-        pool: Some("web".into()),
-        idle_timeout: settings.idle,
+        id: ListenerId::of_names(&["shop", "web"]),
+        name: name("web"),
+        load_balancer: LoadBalancerId::of_names(&["shop"]),
+        load_balancer_name: name("shop"),
+        pool: Some(web),
+        idle_timeout: Seconds::literal(60),
         access: Access::default(),
         limits: Limits::default(),
         when_down: WhenDown::default(),
-        http: Some(HttpListener {
-            timeouts,
-            edge: settings.edge,
-            policies: settings.policies,
-            ..HttpListener::default()
-        }),
+        drains: false,
+        http: Some(Arc::new(http)),
+    };
+    let member = |&address: &SocketAddr| {
+        (address, Member { weight: Weight::literal(1), backup: false, checked_at: address })
     };
     let http2 = settings.http2_members.is_some();
-    let members = settings.http2_members.unwrap_or_else(|| vec![member]);
+    let members = settings.http2_members.as_deref().unwrap_or(slice::from_ref(&only));
     let pool = Pool {
-        members: members.into_iter().map(|member| (member, 1)).collect(),
-        algorithm: Algorithm::default(),
-        health: None,
-        drain_timeout: None,
+        name: name("web"),
+        members: members.iter().map(member).collect(),
         http: Some(HttpPool {
-            proxy_protocol: settings.to_members,
-            http2,
+            member: MemberHttp { proxy_protocol: settings.to_members, http2, ..MemberHttp::default() },
             ejection: Some(Ejection::default()),
             ..HttpPool::default()
         }),
+        ..Pool::default()
     };
-    Model {
+    Served {
         vips: [key.vip].into(),
-        listeners: [(key, listener)].into(),
-        pools: [("web".into(), pool)].into(),
+        listeners: [(key, Arc::new(listener))].into(),
+        pools: [(web, Arc::new(pool))].into(),
     }
+}
+
+fn pools(served: &Served) -> Pools {
+    let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
+    let pool = |(&id, settings): (&PoolId, &Arc<Pool>)| {
+        let http = settings.http.as_ref().unwrap();
+        (id, Arc::new(pools::Pool::new(id, settings, http, &secret, None).unwrap()))
+    };
+    served.pools.iter().map(pool).collect()
+}
+
+/// The listener's, with limits and times that no operator could have set.
+fn snapshot(served: &Served, settings: &Settings, pools: &SharedPools, edges: &Edges) -> Snapshot {
+    let listener = &served.listeners[&key()];
+    let http = listener.http.as_ref().unwrap();
+    let mut snapshot = Snapshot::new(key(), listener, http, pools, edges).unwrap();
+    snapshot.edge = Arc::new(Edge {
+        limits: settings.edge.limits,
+        timeouts: ready::Timeouts { head: settings.head, read: settings.read, ..ready::Timeouts::default() },
+        idle: settings.idle,
+        ..(*snapshot.edge).clone()
+    });
+    snapshot
 }
 
 /// Answers every request with 200, or with what its path says: `/status/404`, nothing at all for `/hang`, nothing but 100

@@ -92,10 +92,9 @@ fn remove(request: &mut RequestHeader, is: impl Fn(&str) -> bool) {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        l7::fixture::{Front, Settings},
-        model::edge::{Edge, Forwarded, ForwardedFor},
-    };
+    use model::edge::{Forwarded, ForwardedFor};
+
+    use crate::l7::fixture::{EdgeSettings, Front, Settings};
 
     const ALL: Forwarded = Forwarded { address: ForwardedFor::Append, proto: true, port: true, host: true };
     const FORGED: &str = "X-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 1\r\n\
@@ -106,7 +105,7 @@ mod tests {
 
     /// Lines of the request's head that the member sees and that say where it comes from, in lower case and order.
     fn seen(forwarded: Forwarded, headers: &str) -> Vec<String> {
-        let edge = Edge { forwarded, ..Edge::default() };
+        let edge = EdgeSettings { forwarded, ..EdgeSettings::default() };
         let front = Front::start(Settings { edge, ..Settings::default() });
         let request = format!("GET / HTTP/1.1\r\nHost: Shop.example:8080\r\n{headers}\r\n");
         let request = request.replace("\r\n\r\n", "\r\nX-End: close\r\n\r\n");

@@ -318,28 +318,4 @@ impl Making {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::{
-        l7::fixture::{Settings, model},
-        model::edge::{AccessLog, Edge, LogFormat},
-    };
-
-    #[test]
-    fn a_change_that_cannot_be_made_leaves_no_counters() {
-        let state = tempfile::tempdir().unwrap();
-        let mut layer7 = Layer7::new(state.path().into()).unwrap();
-        let mut prepare = |directory: PathBuf| {
-            let log = Some(AccessLog { path: directory.join("log"), format: LogFormat::Line });
-            let edge = Edge { log, ..Edge::default() };
-            let model = model((Ipv4Addr::LOCALHOST, 1).into(), Settings { edge, ..Settings::default() });
-            (layer7.prepare(&model).map(drop), layer7.metrics().rows().len())
-        };
-        assert!(matches!(prepare(state.path().into()), (Ok(()), 1)));
-        let (refused, rows) = prepare(state.path().join("none"));
-        assert!(refused.is_err());
-        assert_eq!(rows, 0);
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ fn with(load_balancer: &str, listener: &str, pool: &str) -> String {
 
 fn http(load_balancer: &str, listener: &str) -> HttpListener {
     let mut model = served(&with(load_balancer, listener, ""));
-    model.listeners.pop_first().unwrap().1.http.clone().unwrap()
+    model.listeners.pop_first().unwrap().1.http.as_deref().unwrap().clone()
 }
 
 fn log(path: &str, format: LogFormat) -> Option<AccessLog> {

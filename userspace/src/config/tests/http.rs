@@ -24,7 +24,7 @@ fn http_pool() -> HttpPool {
 #[test]
 fn what_is_not_said_has_a_default() {
     let (listener, pool) = read("protocol = 'http'", "protocol = 'http'");
-    assert_eq!(listener.http, Some(HttpListener::default()));
+    assert_eq!(listener.http.as_deref(), Some(&HttpListener::default()));
     assert_eq!(listener.idle_timeout, Seconds::literal(60));
     assert_eq!(pool, http_pool());
 }
@@ -36,7 +36,7 @@ fn everything_can_be_said() {
     let (listener, pool) = read(listener, "protocol = 'http'\nhttp2 = true");
     let [head, connect, read, write, tunnel] = [1, 2, 3, 4, 5].map(Seconds::literal);
     let timeouts = HttpTimeouts { head, connect, read, write, tunnel };
-    assert_eq!(listener.http, Some(HttpListener { timeouts, ..HttpListener::default() }));
+    assert_eq!(listener.http.as_deref(), Some(&HttpListener { timeouts, ..HttpListener::default() }));
     assert_eq!(listener.idle_timeout, Seconds::literal(9));
     let member = MemberHttp { http2: true, ..MemberHttp::default() };
     assert_eq!(pool, HttpPool { member, ..http_pool() });

@@ -127,7 +127,8 @@ fn the_example_means_what_it_says() {
             load_balancer_name: name("shop"),
             pool: Some(pool_id(own)),
             idle_timeout: Seconds::literal(seconds),
-            http: (own == "pages").then(HttpListener::default),
+            drains: false,
+            http: (own == "pages").then(Arc::<HttpListener>::default),
         })
     };
     let expected = vips.into_iter().flat_map(|vip| {

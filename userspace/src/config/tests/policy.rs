@@ -30,7 +30,7 @@ fn action(action: &str) -> String {
 
 fn read(lines: &str) -> Vec<Policy> {
     let mut model = served(&with(lines));
-    model.listeners.pop_first().unwrap().1.http.clone().unwrap().policies
+    model.listeners.pop_first().unwrap().1.http.as_deref().unwrap().policies.clone()
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn the_examples_policies_are_right() {
         EXAMPLE.replacen("# Certificates are", &format!("{}\n# Certificates are", lines.join("\n")), 1);
     let model = served(&text);
     let pages = model.listeners.into_values().find(|listener| listener.name.as_str() == "pages").unwrap();
-    let policies = pages.http.clone().unwrap().policies;
+    let policies = &pages.http.as_deref().unwrap().policies;
     assert_eq!(
         policies.iter().map(|policy| policy.name.as_str()).collect::<Vec<_>>(),
         ["images", "beta", "admin"]

@@ -74,7 +74,7 @@ fn served(loaded: &Result<Configuration, ConfigErrors>) -> Served {
 
 /// TLS of the one listener.
 fn tls(served: &Served) -> Tls {
-    served.listeners.values().next().unwrap().http.clone().unwrap().tls.unwrap()
+    served.listeners.values().next().unwrap().http.as_deref().unwrap().tls.clone().unwrap()
 }
 
 /// TLS towards the members of the one pool.
@@ -354,7 +354,7 @@ fn http_is_redirected_to_https() {
         let model = served(&load(lines));
         let plain = model.listeners.into_values().find(|l| l.name.as_str() == "plain").unwrap();
         let http = plain.http.clone().unwrap();
-        let found = http.redirect.or_else(|| match http.policies.into_iter().next()?.action {
+        let found = http.redirect.clone().or_else(|| match http.policies.first()?.action.clone() {
             Action::Redirect(redirect) => Some(redirect),
             _ => None,
         });

@@ -10,18 +10,16 @@ use std::{
     thread,
 };
 
+use model::access::Access;
 use xdp_ebpf::{
     abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
     family,
 };
 
 use super::*;
-use crate::{
-    dataplane::{
-        halves::Version,
-        sessions::tests::{on_plain_memory, place, take},
-    },
-    model::Access,
+use crate::dataplane::{
+    halves::Version,
+    sessions::tests::{on_plain_memory, place, take},
 };
 
 const HZ: u32 = 250;

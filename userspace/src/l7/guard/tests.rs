@@ -12,9 +12,9 @@ use std::{
 use tokio::time::sleep_until;
 
 use super::poll_reach;
-use crate::{
-    l7::fixture::{DEADLINE, Front, Settings, close, length},
-    model::edge::{Edge, Limits},
+use crate::l7::{
+    edge::Limits,
+    fixture::{DEADLINE, EdgeSettings, Front, Settings, close, length},
 };
 
 const HOST: &str = "Host: shop.example\r\n";
@@ -240,7 +240,7 @@ async fn a_timer_that_was_set_too_early_goes_on() {
 #[test]
 fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
     let limits = Limits { head_bytes: 2048, headers: 10, ..Limits::default() };
-    let edge = Edge { limits, ..Edge::default() };
+    let edge = EdgeSettings { limits, ..EdgeSettings::default() };
     let front = Front::start(Settings { edge, ..Settings::default() });
     let with = |headers: &str| format!("GET / HTTP/1.1\r\n{HOST}{headers}\r\n");
     let large = |size: usize| with(&format!("X: {}\r\n", "a".repeat(size)));
@@ -266,7 +266,7 @@ fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
 #[test]
 fn a_target_that_is_too_long_is_said_to_be() {
     let limits = Limits { head_bytes: 256 * 1024, ..Limits::default() };
-    let edge = Edge { limits, ..Edge::default() };
+    let edge = EdgeSettings { limits, ..EdgeSettings::default() };
     let front = Front::start(Settings { edge, ..Settings::default() });
     for (begin, length, expected) in
         [("/", 65_534, 200), ("/", 65_535, 431), ("http://a/", 65_534, 200), ("http://a/", 65_535, 431)]

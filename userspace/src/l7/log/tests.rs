@@ -3,17 +3,20 @@
 use std::{
     fs, iter,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Barrier},
     thread,
     time::{Duration, Instant},
 };
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
+use model::{
+    edge::{AccessLog, LogFormat},
+    value::LogPath,
+};
 use proptest::prelude::*;
 
 use super::{Attempt, Log, Logs, Record, TlsRecord, json, line, writer};
-use crate::model::edge::{AccessLog, LogFormat};
 
 fn moment() -> Zoned {
     let zone = TimeZone::fixed(jiff::tz::offset(8));
@@ -181,6 +184,10 @@ proptest! {
     }
 }
 
+fn log(path: &str, format: LogFormat) -> AccessLog {
+    AccessLog { path: LogPath::new(path).unwrap(), format }
+}
+
 struct Directory(PathBuf);
 
 impl Directory {
@@ -191,7 +198,7 @@ impl Directory {
     }
 
     fn log(&self, name: &str) -> AccessLog {
-        AccessLog { path: self.0.join(name), format: LogFormat::Line }
+        log(self.0.join(name).to_str().unwrap(), LogFormat::Line)
     }
 }
 
@@ -233,7 +240,7 @@ fn stopping_writes_all_lines_of_all_threads() {
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     drop(logs);
-    let text = fs::read_to_string(&settings.path).unwrap();
+    let text = fs::read_to_string(settings.path.as_path()).unwrap();
     assert_eq!(text.lines().count() as u64 + opened[0].dropped(), 4000);
     assert_eq!(opened[0].dropped(), opened[1].dropped());
     let mine: Vec<_> = text.lines().filter(|line| line.contains(".com/2/")).collect();
@@ -253,24 +260,25 @@ fn after_reopening_lines_go_to_the_path_and_not_to_the_file_that_was_moved() {
     let log = logs.open(&settings).unwrap();
     let quiet = logs.open(&idle).unwrap();
     write(&log, "/before");
-    wait_for("the first line", || fs::read_to_string(&settings.path).unwrap().contains("/before"));
-    fs::rename(&settings.path, &moved).unwrap();
-    fs::rename(&idle.path, directory.0.join("idle.log.1")).unwrap();
+    wait_for("the first line", || fs::read_to_string(settings.path.as_path()).unwrap().contains("/before"));
+    fs::rename(settings.path.as_path(), &moved).unwrap();
+    fs::rename(idle.path.as_path(), directory.0.join("idle.log.1")).unwrap();
     logs.reopen();
     write(&log, "/after");
     // A log that nothing was written to before.
     write(&quiet, "/idle");
     drop(logs);
-    let at = |path: &PathBuf| fs::read_to_string(path).unwrap();
-    assert!(at(&settings.path).contains("/after") && !at(&settings.path).contains("/before"));
+    let at = |path: &Path| fs::read_to_string(path).unwrap();
+    let path = settings.path.as_path();
+    assert!(at(path).contains("/after") && !at(path).contains("/before"));
     assert!(at(&moved).contains("/before") && !at(&moved).contains("/after"));
-    assert!(at(&idle.path).contains("/idle"));
+    assert!(at(idle.path.as_path()).contains("/idle"));
 }
 
 #[test]
 fn a_full_disk_costs_lines_and_nothing_else() {
     let logs = Logs::start().unwrap();
-    let log = logs.open(&AccessLog { path: "/dev/full".into(), format: LogFormat::Json }).unwrap();
+    let log = logs.open(&log("/dev/full", LogFormat::Json)).unwrap();
     for _ in 0..10 {
         write(&log, "/");
     }
@@ -284,7 +292,7 @@ fn a_writer_that_stands_still_costs_lines_and_no_time() {
     let (sender, receiver) = std::sync::mpsc::sync_channel(8);
     // Nobody receives: as a writer that waits for its disk for ever.
     let queue = super::Queue { sender, waiting: Arc::default() };
-    let file = Arc::new(writer::LogFile::open(&settings.path).unwrap());
+    let file = Arc::new(writer::LogFile::open(settings.path.as_path()).unwrap());
     let log = Log { file, format: LogFormat::Line, queue };
     for _ in 0..20 {
         write(&log, "/");
@@ -296,7 +304,7 @@ fn a_writer_that_stands_still_costs_lines_and_no_time() {
 #[test]
 fn a_log_that_cannot_be_opened_is_refused_by_name() {
     let logs = Logs::start().unwrap();
-    let settings = AccessLog { path: "/nonexistent/access.log".into(), format: LogFormat::Line };
+    let settings = log("/nonexistent/access.log", LogFormat::Line);
     let error = logs.open(&settings).map(|_| ()).unwrap_err().to_string();
     assert!(error.starts_with("cannot open access log /nonexistent/access.log: "), "{error}");
 }

@@ -104,6 +104,8 @@ pub fn read(path: &Path) -> io::Result<Option<Report>> {
 
 #[cfg(test)]
 mod tests {
+    use model::object::ListenerId;
+
     use super::*;
 
     #[tokio::test]
@@ -115,7 +117,8 @@ mod tests {
 
         let metrics = Arc::new(Metrics::default());
         let endpoint = Endpoint::bind(&path).unwrap();
-        metrics.listener("shop", "web").member_answered(204);
+        let counters = metrics.listener(ListenerId::of_names(&["shop", "web"]), "shop", "web");
+        counters.member_answered(204);
         let reader = tokio::task::spawn_blocking({
             let path = path.clone();
             move || read(&path)

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use model::object::{ListenerId, PoolId};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,7 @@ use super::{
 /// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
 #[derive(Debug, Default)]
 pub struct Counters {
+    names: ArcSwap<Names>,
     requests: AtomicU64,
     answers: [AtomicU64; 6],
     not_found: AtomicU64,
@@ -49,6 +50,13 @@ pub struct Counters {
     refused: [AtomicU64; Refusal::ALL.len()],
     log: ArcSwapOption<Log>,
     pools: ArcSwapOption<Vec<PoolId>>,
+}
+
+/// What a listener and its load balancer are called.
+#[derive(Debug, Default)]
+struct Names {
+    load_balancer: String,
+    listener: String,
 }
 
 /// A request that is over.
@@ -109,6 +117,12 @@ impl Counters {
         self.refused[refusal as usize].fetch_add(1, Relaxed);
     }
 
+    /// Says what the listener is called now.
+    pub fn set_names(&self, load_balancer: &str, listener: &str) {
+        let names = Names { load_balancer: load_balancer.into(), listener: listener.into() };
+        self.names.store(Arc::new(names));
+    }
+
     /// Names the log whose losses stand beside these counters.
     pub fn set_log(&self, log: Option<Log>) {
         self.log.store(log.map(Arc::new));
@@ -119,7 +133,8 @@ impl Counters {
         self.pools.store(Some(Arc::new(pools)));
     }
 
-    fn row(&self, load_balancer: &str, listener: &str, pools: &Pools) -> ListenerRow {
+    fn row(&self, pools: &Pools) -> ListenerRow {
+        let names = self.names.load();
         let named = self.pools.load();
         let named = named.iter().flat_map(|ids| ids.iter()).filter_map(|id| pools.get(id));
         let of = |counter: &AtomicU64| counter.load(Relaxed);
@@ -130,8 +145,8 @@ impl Counters {
         let refused =
             Refusal::ALL.iter().map(|&why| (why.name().to_owned(), of(&self.refused[why as usize])));
         ListenerRow {
-            load_balancer: load_balancer.into(),
-            name: listener.into(),
+            load_balancer: names.load_balancer.clone(),
+            name: names.listener.clone(),
             pools: named.map(|pool| pool.name.clone()).collect(),
             requests: of(&self.requests),
             answers: classes(&self.answers),
@@ -251,15 +266,9 @@ pub struct Classes {
 /// Every listener's counters, and the pools, whose members count for themselves.
 #[derive(Default)]
 pub struct Metrics {
-    listeners: Mutex<BTreeMap<ListenerId, Entry>>,
+    /// Each as long as a request or a connection may come to it.
+    listeners: Mutex<BTreeMap<ListenerId, Weak<Counters>>>,
     pools: SharedPools,
-}
-
-/// One listener's counters, as long as a request or a connection may come to it.
-struct Entry {
-    load_balancer: String,
-    name: String,
-    counters: Weak<Counters>,
 }
 
 impl Metrics {
@@ -268,14 +277,16 @@ impl Metrics {
         Self { listeners: Mutex::default(), pools }
     }
 
-    /// The counters of a listener, which is called so now; they go on if it has some.
+    /// The counters of a listener: those that it has, or new ones under these names.
     pub fn listener(&self, id: ListenerId, load_balancer: &str, name: &str) -> Arc<Counters> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = listeners.get(&id).and_then(|entry| entry.counters.upgrade());
-        let counters = old.unwrap_or_default();
-        listeners.retain(|_, entry| entry.counters.strong_count() > 0);
-        let (load_balancer, name) = (load_balancer.into(), name.into());
-        listeners.insert(id, Entry { load_balancer, name, counters: Arc::downgrade(&counters) });
+        if let Some(counters) = listeners.get(&id).and_then(Weak::upgrade) {
+            return counters;
+        }
+        let counters = Arc::<Counters>::default();
+        counters.set_names(load_balancer, name);
+        listeners.retain(|_, counters| counters.strong_count() > 0);
+        listeners.insert(id, Arc::downgrade(&counters));
         counters
     }
 
@@ -292,9 +303,7 @@ impl Metrics {
     pub fn rows(&self) -> Vec<ListenerRow> {
         let pools = self.pools.load();
         let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = listeners.values().filter_map(|Entry { load_balancer, name, counters }| {
-            Some(counters.upgrade()?.row(load_balancer, name, &pools))
-        });
+        let rows = listeners.values().filter_map(|counters| Some(counters.upgrade()?.row(&pools)));
         let mut rows: Vec<ListenerRow> = rows.collect();
         rows.sort_by(|one, other| (&one.load_balancer, &one.name).cmp(&(&other.load_balancer, &other.name)));
         rows
@@ -332,7 +341,7 @@ mod tests {
     fn response_times_sum_up_and_the_longest_stays() {
         let counters = Arc::new(Counters::default());
         [3, 250, 7].into_iter().for_each(|ms| counters.answered(&answer(200, ms)));
-        let row = counters.row("", "", &Pools::new());
+        let row = counters.row(&Pools::new());
         assert_eq!((row.response_us_sum, row.response_us_max), (260_000, 250_000));
     }
 
@@ -347,6 +356,6 @@ mod tests {
         assert_eq!(metrics.rows().len(), 1);
         assert_eq!((metrics.rows()[0].connections, metrics.rows()[0].connections_open), (1, 1));
         drop(open);
-        assert_eq!(again.row("", "", &Pools::new()).connections_open, 0);
+        assert_eq!(again.row(&Pools::new()).connections_open, 0);
     }
 }

@@ -64,9 +64,14 @@ impl View {
         // While nobody is known to be well, those of whom nothing is known are better than none.
         let nobody = !takes_part().any(Standing::is_up);
         let is_well = |standing: &Standing| standing.is_up() || (nobody && standing.is_unknown());
-        let taking_part: HashSet<SocketAddr> =
-            taking_part(takes_part().map(Standing::candidate)).into_iter().collect();
-        let takes_part_now = |standing: &Standing| taking_part.contains(&standing.member.address);
+        // Those that rest leave their requests to others that are up, also to backups.
+        let awake = takes_part().filter(|standing| standing.is_up() && !standing.is_ejected(now));
+        let mut best = taking_part(awake.map(Standing::candidate));
+        if best.is_empty() {
+            best = taking_part(takes_part().map(Standing::candidate));
+        }
+        let best: HashSet<SocketAddr> = best.into_iter().collect();
+        let takes_part_now = |standing: &Standing| best.contains(&standing.member.address);
         // If all that take part rest, they do not: a member that fails sometimes is better than none.
         let rest = takes_part().any(|standing| takes_part_now(standing) && !standing.is_ejected(now));
         let well = || {

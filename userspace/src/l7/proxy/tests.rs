@@ -14,14 +14,16 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use h2::server::SendResponse;
+use model::{
+    policy::{Condition, Domain, PathMatch, RedirectStatus},
+    served::{Action, Policy, Redirect, RedirectTo},
+    value::{Name, Port, RejectStatus},
+};
 use pingora::proxy::{ProxyHttp, Session};
 use tokio::io::AsyncWriteExt;
 
 use super::{CLIENT_GONE, Proxy, exchange, failure};
-use crate::{
-    l7::fixture::{Front, Settings, close},
-    model::policy::{Action, Condition, Domain, PathMatch, Policy, Redirect, RedirectTo},
-};
+use crate::l7::fixture::{Front, Settings, close};
 
 fn front() -> Front {
     Front::start(Settings::default())
@@ -29,7 +31,7 @@ fn front() -> Front {
 
 /// A front that rejects what is for this domain, or this path.
 fn rejecting(domain: Option<&str>, path: Option<&str>) -> Front {
-    with_policy(domain, path, Action::Reject(403))
+    with_policy(domain, path, Action::Reject(RejectStatus::literal(403)))
 }
 
 /// A front that does this with what is for this domain, or this path.
@@ -39,7 +41,7 @@ fn with_policy(domain: Option<&str>, path: Option<&str>, action: Action) -> Fron
         path: path.map(|path| PathMatch::Exact(path.into())),
         ..Condition::default()
     };
-    let policies = vec![Policy { name: "only".into(), condition, action }];
+    let policies = vec![Policy { name: Name::new("only").unwrap(), condition: Arc::new(condition), action }];
     Front::start(Settings { policies, ..Settings::default() })
 }
 
@@ -81,8 +83,9 @@ fn a_member_is_told_a_host_even_if_the_client_named_none() {
 /// It meant the address that it came to.
 #[test]
 fn a_client_that_named_no_host_is_sent_elsewhere_at_the_vip() {
-    let secure = || RedirectTo::Listener { name: "secure".into(), port: 443 };
-    let front = with_policy(None, Some("/x"), Action::Redirect(Redirect { status: 301, to: secure() }));
+    let secure =
+        Redirect { status: RedirectStatus::new(301).unwrap(), to: RedirectTo::Listener(Port::literal(443)) };
+    let front = with_policy(None, Some("/x"), Action::Redirect(secure));
     let answer = front.ask(b"GET /x?y HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 301"), "{answer}");
     assert!(answer.to_lowercase().contains("\r\nlocation: https://203.0.113.10/x?y\r\n"), "{answer}");

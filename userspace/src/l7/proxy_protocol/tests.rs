@@ -6,14 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use model::edge::{Forwarded, ProxyVersion};
 use proptest::prelude::*;
 use proxy_header::{ProxiedAddress, ProxyHeader};
 
 use super::receive::read;
-use crate::{
-    l7::fixture::{DEADLINE, Front, Settings},
-    model::edge::{Edge, Forwarded, ProxyVersion},
-};
+use crate::l7::fixture::{DEADLINE, EdgeSettings, Front, Settings};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 /// Of version 2: a health check of the balancer in front, which is nobody's connection.
@@ -27,10 +25,10 @@ fn v2(source: &str, destination: &str) -> Vec<u8> {
 }
 
 fn front(trusted: &str, head: Duration) -> Front {
-    let edge = Edge {
+    let edge = EdgeSettings {
         trusted: [trusted.parse().unwrap()].into(),
         forwarded: Forwarded { port: true, ..Forwarded::default() },
-        ..Edge::default()
+        ..EdgeSettings::default()
     };
     Front::start(Settings { edge, head, ..Settings::default() })
 }

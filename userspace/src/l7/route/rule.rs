@@ -33,9 +33,12 @@ fn is_right(test: &Test, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use http::{HeaderName, HeaderValue, header};
+    use model::{
+        policy::TestValue,
+        value::{Pattern, Token},
+    };
 
     use super::*;
-    use model::value::Pattern;
 
     #[test]
     fn each_test_on_headers_and_cookies() {
@@ -44,28 +47,30 @@ mod tests {
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
                 .into_iter()
                 .collect();
-        let header = || Subject::Header("x-version".into());
-        let cookie = || Subject::Cookie("stage".into());
+        let header_of = |name| Subject::Header(Token::new(name).unwrap());
+        let cookie_of = |name| Subject::Cookie(Token::new(name).unwrap());
+        let (header, cookie) = (|| header_of("x-version"), || cookie_of("stage"));
+        let value = |text| TestValue::new(text, 1).unwrap();
         let regex = |text| Test::Regex(Pattern::new(text).unwrap());
         for (subject, test, expected) in [
             (header(), Test::Present, true),
-            (Subject::Header("x-other".into()), Test::Present, false),
-            (header(), Test::Equals("2.1".into()), true),
-            (header(), Test::Equals("beta".into()), true),
-            (header(), Test::Equals("BETA".into()), false),
-            (header(), Test::StartsWith("2.".into()), true),
-            (header(), Test::StartsWith(".1".into()), false),
-            (header(), Test::EndsWith(".1".into()), true),
-            (header(), Test::EndsWith("2.".into()), false),
-            (header(), Test::Contains("et".into()), true),
-            (header(), Test::Contains("2beta".into()), false),
+            (header_of("x-other"), Test::Present, false),
+            (header(), Test::Equals(value("2.1")), true),
+            (header(), Test::Equals(value("beta")), true),
+            (header(), Test::Equals(value("BETA")), false),
+            (header(), Test::StartsWith(value("2.")), true),
+            (header(), Test::StartsWith(value(".1")), false),
+            (header(), Test::EndsWith(value(".1")), true),
+            (header(), Test::EndsWith(value("2.")), false),
+            (header(), Test::Contains(value("et")), true),
+            (header(), Test::Contains(value("2beta")), false),
             (header(), regex(r"\d\.\d"), true),
             (header(), regex(r"\d"), false),
-            (cookie(), Test::Equals("canary".into()), true),
-            (cookie(), Test::Equals("canary; user".into()), false),
-            (Subject::Cookie("user".into()), Test::Equals("ann".into()), true),
-            (Subject::Cookie("Stage".into()), Test::Present, false),
-            (Subject::Header(header::COOKIE.as_str().into()), Test::Contains("user".into()), true),
+            (cookie(), Test::Equals(value("canary")), true),
+            (cookie(), Test::Equals(value("canary; user")), false),
+            (cookie_of("user"), Test::Equals(value("ann")), true),
+            (cookie_of("Stage"), Test::Present, false),
+            (header_of(header::COOKIE.as_str()), Test::Contains(value("user")), true),
         ] {
             for invert in [false, true] {
                 let rule = Rule { subject: subject.clone(), test: test.clone(), invert };

@@ -2,12 +2,16 @@
 
 mod against_model;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
+use model::{
+    object::PoolId,
+    policy::{Condition, Rule, Subject, Test, TestValue},
+    value::{Name, RejectStatus, Token},
+};
 
 use super::*;
-use crate::model::policy::{Condition, Rule, Subject, Test};
 
 fn policy(name: &str, domain: Option<&str>, path: Option<PathMatch>) -> Policy {
     let domain = domain.map(|domain| match domain.strip_prefix("*.") {
@@ -15,7 +19,20 @@ fn policy(name: &str, domain: Option<&str>, path: Option<PathMatch>) -> Policy {
         None => Domain::Exact(domain.into()),
     });
     let condition = Condition { domain, path, rules: BTreeSet::new() };
-    Policy { name: name.into(), condition, action: Action::Pool(name.into()) }
+    Policy {
+        name: Name::new(name).unwrap(),
+        condition: Arc::new(condition),
+        action: Action::Pool(PoolId::of_names(&[name])),
+    }
+}
+
+fn token(text: &str) -> Token {
+    Token::new(text).unwrap()
+}
+
+/// The value is this.
+fn equals(text: &str) -> Test {
+    Test::Equals(TestValue::new(text, 0).unwrap())
 }
 
 fn exact(path: &str) -> Option<PathMatch> {
@@ -118,14 +135,14 @@ fn domains() {
 
 #[test]
 fn rules_come_first_and_leave_the_rest_to_others() {
-    let rule = |subject, value: &str| Rule { subject, test: Test::Equals(value.into()), invert: false };
+    let rule = |subject, value| Rule { subject, test: equals(value), invert: false };
     let with = |name: &str, path, rules: &[Rule]| {
         let mut policy = policy(name, None, path);
-        policy.condition.rules = rules.iter().cloned().collect();
+        Arc::make_mut(&mut policy.condition).rules = rules.iter().cloned().collect();
         policy
     };
-    let beta = || rule(Subject::Header("x-stage".into()), "beta");
-    let ann = || rule(Subject::Cookie("user".into()), "ann");
+    let beta = || rule(Subject::Header(token("x-stage")), "beta");
+    let ann = || rule(Subject::Cookie(token("user")), "ann");
     let policies = [
         with("plain", prefix("/a"), &[]),
         with("both", prefix("/a"), &[beta(), ann()]),
@@ -149,16 +166,16 @@ fn rules_come_first_and_leave_the_rest_to_others() {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()));
         let headers = headers.into_iter().collect();
         let policy = routes.decide(&Head { host: "a", target, headers: &headers }).unwrap();
-        assert_eq!(policy.name, expected, "{stage:?} {user:?} {target}");
+        assert_eq!(policy.name.as_str(), expected, "{stage:?} {user:?} {target}");
     }
 }
 
 #[test]
 fn a_rejection_cannot_be_got_round_by_spelling() {
     let mut admin = policy("admin", None, prefix("/admin"));
-    admin.action = Action::Reject(403);
+    admin.action = Action::Reject(RejectStatus::literal(403));
     let mut secret = policy("secret", None, regex("/.*secret.*"));
-    secret.action = Action::Reject(403);
+    secret.action = Action::Reject(RejectStatus::literal(403));
     let routes = routes(&[admin, secret, policy("public", None, prefix("/public"))]);
     for target in [
         "/admin",
@@ -197,7 +214,7 @@ fn a_rejection_cannot_be_got_round_by_spelling() {
 #[test]
 fn what_is_rejected_for_the_rest_lets_encoded_paths_through() {
     let mut rest = policy("rest", None, prefix("/"));
-    rest.action = Action::Reject(403);
+    rest.action = Action::Reject(RejectStatus::literal(403));
     let routes =
         routes(&[policy("café", None, exact("/café")), policy("files", None, prefix("/a b/")), rest]);
     for (target, expected) in [

@@ -6,7 +6,11 @@ const REST: u64 = 10;
 
 fn resting(weights: &[u16], failures: u32, share: u8) -> Pool {
     let mut pool = pool(weights);
-    http(&mut pool).ejection = Some(Ejection { failures, time: Duration::from_secs(REST), share });
+    http(&mut pool).ejection = Some(Ejection {
+        failures: Failures::literal(failures),
+        time: Seconds::literal(REST as u32),
+        share: EjectionShare::literal(share),
+    });
     pool
 }
 
@@ -105,12 +109,35 @@ fn rather_one_that_fails_than_none() {
     assert_eq!(world.hosts(), [1], "the other is down");
     world.judge(2, true);
     assert_eq!(world.hosts(), [2]);
-    pool.members.insert(address(2), 0);
+    pool.members.insert(address(2), weighing(0));
     world.change(&pool);
     assert_eq!(world.hosts(), [1], "the other has no weight");
     pool.members.remove(&address(2));
     world.change(&pool);
     assert_eq!(world.hosts(), [1], "the other is gone");
+}
+
+/// Without checks there is nothing else by which requests could come to it.
+#[test]
+fn while_all_others_rest_a_backup_steps_in() {
+    let mut pool = resting(&[1, 1], 1, 100);
+    pool.members.insert(address(3), backup(1));
+    let mut world = World::new(&pool);
+    world.report(1, &[Failed]);
+    assert_eq!(world.hosts(), [2], "another one is up and does not rest");
+    world.wait(REST / 2);
+    world.report(2, &[Failed]);
+    assert_eq!(world.hosts(), [3]);
+    world.wait(REST / 2);
+    assert_eq!(world.hosts(), [1]);
+    world.report(1, &[Failed]);
+    pool = checked(pool);
+    pool.members.insert(address(4), backup(1));
+    world.change(&pool);
+    assert_eq!(world.hosts(), [3]);
+    // Of those that rest more is known than of one that was not asked yet.
+    world.judge(3, false);
+    assert_eq!(world.hosts(), [1, 2]);
 }
 
 #[test]

@@ -1,19 +1,27 @@
-//! Picking, question by question: proportions in `sharing`, `slow_start`, cookies in `stickiness`, rest in `ejection`;
+//! Picking, question by question: proportions in `sharing`, `slow_start`, cookies in `stickiness`, rest in `ejection`,
+//! members for when no other is well in `backup`;
 //! `anything` does all of it in any order beside a plain model.
 
 mod anything;
+mod backup;
 mod ejection;
 mod sharing;
 mod slow_start;
 mod stickiness;
 
-use std::{collections::BTreeMap, net::Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use model::{
+    algorithm::Algorithm,
+    health::{Check, Pace, Probe},
+    served::{HttpPool, Member},
+    value::{CookieMinutes, EjectionShare, Failures, Remembered, Seconds, StickyMinutes, Token, Weight},
+};
 
 use super::*;
-use crate::{
-    health::check::{Health, Probe},
-    model::{Algorithm, http::HttpPool},
-};
 
 fn address(host: u8) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::new(192, 0, 2, host).into(), 8080)
@@ -27,17 +35,29 @@ fn client(host: u16) -> IpAddr {
 /// A pool of members 1, 2, … with these weights, unchecked, by turns.
 fn pool(weights: &[u16]) -> Pool {
     Pool {
-        members: (1..).map(address).zip(weights.iter().copied()).collect(),
-        algorithm: Algorithm::WeightedRoundRobin { sticky: None },
-        health: None,
-        drain_timeout: None,
+        members: (1..).map(address).zip(weights.iter().copied().map(weighing)).collect(),
         http: Some(HttpPool::default()),
+        ..Pool::default()
     }
 }
 
+fn algorithms() -> [Algorithm<Option<StickyMinutes>>; 3] {
+    [Algorithm::default(), Algorithm::WeightedLeastConnections, Algorithm::SourceHash]
+}
+
+/// A member of this weight.
+fn weighing(weight: u16) -> Member {
+    Member { weight: Weight::literal(weight), backup: false, checked_at: address(0) }
+}
+
+/// A member that is to have requests only while no other has.
+fn backup(weight: u16) -> Member {
+    Member { backup: true, ..weighing(weight) }
+}
+
 fn checked(mut pool: Pool) -> Pool {
-    let (interval, timeout) = (Duration::from_secs(5), Duration::from_secs(3));
-    pool.health = Some(Health { probe: Probe::Tcp, port: None, interval, timeout, retries: 3 });
+    let pace = Pace::new(Pace::INTERVAL, Pace::TIMEOUT, Pace::RETRIES).unwrap();
+    pool.check = Some(Arc::new(Check { probe: Probe::Tcp, port: None, pace }));
     pool
 }
 

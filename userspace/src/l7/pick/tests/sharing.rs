@@ -51,11 +51,7 @@ proptest! {
 
     #[test]
     fn the_tried_are_left_out_until_all_are(
-        algorithm in prop::sample::select(vec![
-            Algorithm::WeightedRoundRobin { sticky: None },
-            Algorithm::WeightedLeastConnections,
-            Algorithm::SourceHash,
-        ]),
+        algorithm in prop::sample::select(algorithms().to_vec()),
         weights in collection::vec(0..=256u16, 1..8),
     ) {
         let mut pool = pool(&weights);
@@ -158,12 +154,12 @@ fn checks_decide_who_is_picked() {
     world.judge(1, false);
     assert_eq!(world.shares(4), [(2, 4)].into());
 
-    pool.members.insert(address(3), 2);
+    pool.members.insert(address(3), weighing(2));
     world.change(&pool);
     assert_eq!(world.shares(4), [(2, 4)].into(), "verdicts stay, the new one has none");
     world.judge(3, true);
     assert_eq!(world.shares(3), [(2, 1), (3, 2)].into());
-    pool.health = None;
+    pool.check = None;
     world.change(&pool);
     assert_eq!(world.shares(4), [(1, 1), (2, 1), (3, 2)].into(), "without checks all are well");
 }
@@ -173,7 +169,7 @@ fn requests_are_counted_across_a_change() {
     let mut pool = pool(&[1]);
     let mut world = World::new(&pool);
     let held = world.pick_with(&HeaderMap::new(), &[]).unwrap();
-    pool.members.insert(address(2), 1);
+    pool.members.insert(address(2), weighing(1));
     pool.algorithm = Algorithm::WeightedLeastConnections;
     world.change(&pool);
     assert_eq!(world.requests(address(1)), Some(1));

@@ -6,7 +6,7 @@ use super::*;
 const RAMP: u64 = 100;
 
 fn slow(mut pool: Pool) -> Pool {
-    http(&mut pool).slow_start = Some(Duration::from_secs(RAMP));
+    http(&mut pool).slow_start = Some(Seconds::literal(RAMP as u32));
     pool
 }
 
@@ -19,10 +19,10 @@ fn share(world: &World, host: u8) -> usize {
 fn with_a_new_member(pool: Pool) -> (World, Pool) {
     let mut pool = slow(pool);
     let mut world = World::new(&pool);
-    if pool.health.is_some() {
+    if pool.check.is_some() {
         world.judge(1, true);
     }
-    pool.members.insert(address(2), 1);
+    pool.members.insert(address(2), weighing(1));
     world.change(&pool);
     (world, pool)
 }
@@ -47,7 +47,7 @@ fn a_new_members_share_grows_in_a_straight_line() {
 fn the_others_share_what_it_leaves() {
     let mut pool = slow(pool(&[1, 2, 3]));
     let mut world = World::new(&pool);
-    pool.members.insert(address(4), 6);
+    pool.members.insert(address(4), weighing(6));
     world.change(&pool);
     world.wait(RAMP / 2);
     // 1 + 2 + 3 + half of 6
@@ -97,14 +97,14 @@ fn it_is_never_entered_again() {
     world.judge(2, true);
     assert_eq!(share(&world, 2), 5000);
     // Another member, another weight, another slow start.
-    pool.members.insert(address(3), 1);
+    pool.members.insert(address(3), weighing(1));
     world.change(&pool);
     assert_eq!(share(&world, 2), 5000);
     http(&mut pool).slow_start = None;
     world.change(&pool);
-    http(&mut pool).slow_start = Some(Duration::from_secs(1000 * RAMP));
-    pool.members.insert(address(2), 2);
-    pool.members.insert(address(1), 2);
+    http(&mut pool).slow_start = Some(Seconds::literal(800 * RAMP as u32));
+    pool.members.insert(address(2), weighing(2));
+    pool.members.insert(address(1), weighing(2));
     world.change(&pool);
     assert!(share(&world, 2) >= 4999);
 }
@@ -129,9 +129,9 @@ fn a_change_in_the_middle_does_not_begin_it_again() {
 #[test]
 fn only_members_in_slow_start() {
     let (mut world, mut pool) = with_a_new_member(pool(&[1]));
-    pool.members.insert(address(3), 1);
-    pool.members.insert(address(4), 2);
-    pool.members.insert(address(1), 0);
+    pool.members.insert(address(3), weighing(1));
+    pool.members.insert(address(4), weighing(2));
+    pool.members.insert(address(1), weighing(0));
     world.change(&pool);
     for wait in [0, 0, 1, RAMP / 3] {
         world.wait(wait);

@@ -3,26 +3,31 @@
 use std::collections::BTreeSet;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use http::header;
+use http::{HeaderValue, header};
+use model::sticky::{SameSite, StickyBy};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::sticky::{SameSite, StickyBy};
 
-const MINUTES: u64 = 20;
-const TIME: u64 = 60 * MINUTES;
+const MINUTES: u16 = 20;
+const TIME: u64 = 60 * MINUTES as u64;
 
 fn sticky(mut pool: Pool, by: StickyBy, drain: bool) -> Pool {
-    http(&mut pool).sticky = Some(Sticky { by, time: Duration::from_secs(TIME), drain });
+    http(&mut pool).sticky = Some(Sticky { by, time: CookieMinutes::literal(MINUTES), drain });
     pool
 }
 
 fn ours(pool: Pool, drain: bool) -> Pool {
-    sticky(pool, StickyBy::BalancerCookie { name: Some("lb".into()), same_site: SameSite::Lax }, drain)
+    sticky(
+        pool,
+        StickyBy::BalancerCookie { name: Some(Token::new("lb").unwrap()), same_site: SameSite::Lax },
+        drain,
+    )
 }
 
-fn application(pool: Pool, remembered: usize, drain: bool) -> Pool {
-    sticky(pool, StickyBy::ApplicationCookie { name: "session".into(), remembered }, drain)
+fn application(pool: Pool, remembered: u32, drain: bool) -> Pool {
+    let (name, remembered) = (Token::new("session").unwrap(), Remembered::literal(remembered));
+    sticky(pool, StickyBy::ApplicationCookie { name, remembered }, drain)
 }
 
 fn cookie(text: &str) -> HeaderMap {
@@ -52,7 +57,7 @@ fn our_cookies_attributes() {
         (SameSite::None, true, "; Path=/; Max-Age=1200; HttpOnly; SameSite=None; Secure"),
         (SameSite::None, false, "; Path=/; Max-Age=1200; HttpOnly"),
     ] {
-        let by = StickyBy::BalancerCookie { name: Some("lb".into()), same_site };
+        let by = StickyBy::BalancerCookie { name: Some(Token::new("lb").unwrap()), same_site };
         let world = World::new(&sticky(pool(&[1]), by, false));
         let request = Request { client: client(1), headers: &no_headers, is_https };
         let picked = world.balancer.pick(&request, &[], world.now).unwrap();
@@ -137,7 +142,7 @@ fn a_shorter_time_counts_at_once() {
     let mut pool = ours(pool(&[1]), false);
     let mut world = World::new(&pool);
     let long = pair(&world.pick_with(&HeaderMap::new(), &[]).unwrap());
-    http(&mut pool).sticky.as_mut().unwrap().time = Duration::from_secs(60);
+    http(&mut pool).sticky.as_mut().unwrap().time = CookieMinutes::literal(1);
     world.change(&pool);
     let picked = world.pick_with(&cookie(&long), &[]).unwrap();
     assert!(picked.set_cookie.unwrap().to_str().unwrap().contains("Max-Age=60;"));
@@ -205,7 +210,7 @@ fn drain() {
             if removed {
                 pool.members.remove(&address(1));
             } else {
-                pool.members.insert(address(1), 0);
+                pool.members.insert(address(1), weighing(0));
             }
             world.change(&pool);
             let what = format!("drain {drain}, removed {removed}");
@@ -230,11 +235,11 @@ fn drain() {
 #[test]
 fn a_member_that_comes_back_while_it_drains_is_itself() {
     let mut pool = ours(pool(&[1, 1]), true);
-    http(&mut pool).slow_start = Some(Duration::from_secs(100));
+    http(&mut pool).slow_start = Some(Seconds::literal(100));
     let mut world = World::new(&pool);
     pool.members.remove(&address(1));
     world.change(&pool);
-    pool.members.insert(address(1), 1);
+    pool.members.insert(address(1), weighing(1));
     world.change(&pool);
     assert_eq!(world.shares(10), [(1, 5), (2, 5)].into(), "no slow start");
 }
@@ -300,7 +305,7 @@ fn what_is_learnt_is_kept_across_a_change_and_is_bounded() {
         assert_eq!(only(&world, &format!("session={value}")), Some(2));
     }
     pool.members.remove(&address(2));
-    pool.members.insert(address(3), 1);
+    pool.members.insert(address(3), weighing(1));
     world.change(&pool);
     assert!(matches!(only(&world, "session=a"), Some(1 | 3)), "it is gone");
 }
@@ -334,7 +339,7 @@ fn a_draining_members_clients_end_with_their_cookies_time() {
     let mut pool = application(pool(&[1, 1, 1]), 3, true);
     let mut world = World::new(&pool);
     world.answer(1, "session=a");
-    pool.members.insert(address(1), 0);
+    pool.members.insert(address(1), weighing(0));
     world.change(&pool);
     world.wait(TIME - 1);
     assert_eq!(only(&world, "session=a"), Some(1));
@@ -348,7 +353,7 @@ fn they_do_so_too_if_it_sets_one_with_each_answer() {
         let mut pool = application(pool(&[1, 1, 1]), 3, true);
         let mut world = World::new(&pool);
         world.answer(1, "session=a");
-        pool.members.insert(address(1), 0);
+        pool.members.insert(address(1), weighing(0));
         world.change(&pool);
         world.wait(TIME - 1);
         let picked = world.pick_with(&cookie("session=a"), &[]).unwrap();

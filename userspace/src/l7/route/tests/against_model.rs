@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use model::path::plain;
 use proptest::{collection, prelude::*};
 
 use super::*;
-use crate::model::path::plain;
 
 /// By the module's own words: domain, then path, then rules, then order.
 fn naive<'a>(policies: &'a [Policy], host: &str, path: &str, headers: &HeaderMap) -> Option<&'a str> {
@@ -62,8 +62,8 @@ fn path_match() -> impl Strategy<Value = Option<PathMatch>> {
 
 fn rules() -> impl Strategy<Value = BTreeSet<Rule>> {
     let rule = (any::<bool>(), "[xy]", any::<bool>()).prop_map(|(is_cookie, value, invert)| {
-        let subject = if is_cookie { Subject::Cookie("c".into()) } else { Subject::Header("h".into()) };
-        Rule { subject, test: Test::Equals(value), invert }
+        let subject = if is_cookie { Subject::Cookie(token("c")) } else { Subject::Header(token("h")) };
+        Rule { subject, test: equals(&value), invert }
     });
     prop_oneof![2 => Just(BTreeSet::new()), 1 => collection::btree_set(rule, 1..3)]
 }
@@ -75,8 +75,8 @@ fn policies() -> impl Strategy<Value = Vec<Policy>> {
         let mut seen = BTreeSet::new();
         let unique = conditions.into_iter().filter(|condition| seen.insert(condition.clone()));
         let named = |(number, condition)| {
-            let name = format!("p{number}");
-            Policy { action: Action::Pool(name.clone()), name, condition }
+            let named = policy(&format!("p{number}"), None, None);
+            Policy { condition: Arc::new(condition), ..named }
         };
         unique.enumerate().map(named).collect()
     })

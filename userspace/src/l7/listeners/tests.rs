@@ -1,0 +1,99 @@
+//! Changes that are made ready, made and taken back.
+
+use std::{net::Ipv4Addr, os::fd::BorrowedFd};
+
+use model::{
+    edge::{AccessLog, LogFormat},
+    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, Timeouts},
+    plan::plan,
+    value::{LogPath, Name, Port},
+};
+
+use super::*;
+use crate::{
+    engine::{front::Admission, transition::Desired},
+    l7::fixture::{EdgeSettings, Settings, served},
+};
+
+/// From nothing to this.
+fn first(after: Served) -> Transition {
+    let host = Host {
+        interfaces: Vec::new(),
+        local_addresses: LocalAddresses::default(),
+        local_ports: LOCAL_PORTS,
+        max_sessions: MAX_SESSIONS,
+    };
+    let before = Arc::<Served>::default();
+    Transition {
+        desired: Desired { host, timeouts: Timeouts::default(), objects: Arc::default() },
+        changes: plan(&before, &after),
+        before,
+        after: Arc::new(after),
+    }
+}
+
+/// Has nothing steered anywhere.
+struct Nowhere;
+
+impl Steering for Nowhere {
+    type Error = std::io::Error;
+
+    fn steer(&mut self, _: &ListenerKey, _: BorrowedFd<'_>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn unsteer(&mut self, _: &ListenerKey) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn admission(&self, _: &ListenerKey) -> Option<Arc<dyn Admission>> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_listener_has_its_new_name_when_the_change_is_made_and_not_if_it_is_taken_back() {
+    let state = tempfile::tempdir().unwrap();
+    let mut layer7 = Layer7::new(state.path().into()).unwrap();
+    let named = |name: &str| {
+        let mut served = served((Ipv4Addr::LOCALHOST, 1).into(), &Settings::default());
+        for listener in served.listeners.values_mut() {
+            Arc::make_mut(listener).name = Name::new(name).unwrap();
+        }
+        served
+    };
+    let name = |layer7: &Layer7| layer7.metrics().rows().remove(0).name;
+    let prepared = layer7.preparer().prepare(&first(named("old"))).unwrap();
+    let applied = layer7.apply(prepared, &mut Nowhere).unwrap();
+    layer7.commit(applied, &Standings::default(), &mut Nowhere);
+    let prepared = layer7.preparer().prepare(&first(named("new"))).unwrap();
+    assert_eq!(name(&layer7), "old");
+    let applied = layer7.apply(prepared, &mut Nowhere).unwrap();
+    assert_eq!(name(&layer7), "new");
+    layer7.undo(applied, &mut Nowhere);
+    assert_eq!(name(&layer7), "old");
+}
+
+#[test]
+fn a_change_that_cannot_be_made_leaves_no_counters() {
+    let state = tempfile::tempdir().unwrap();
+    let layer7 = Layer7::new(state.path().into()).unwrap();
+    let rows = || layer7.metrics().rows().len();
+    let with_log = |directory: &Path| {
+        let path = LogPath::new(directory.join("log").to_str().unwrap()).unwrap();
+        let log = Some(AccessLog { path, format: LogFormat::Line });
+        let edge = EdgeSettings { log, ..EdgeSettings::default() };
+        served((Ipv4Addr::LOCALHOST, 1).into(), &Settings { edge, ..Settings::default() })
+    };
+    let good = with_log(state.path());
+    let prepared = layer7.preparer().prepare(&first(good.clone())).unwrap();
+    assert_eq!(rows(), 1);
+    drop(prepared);
+    // The good one comes first.
+    let mut both = good;
+    let bad = with_log(&state.path().join("none")).listeners;
+    let elsewhere = |(key, listener)| (ListenerKey { port: Port::literal(81), ..key }, listener);
+    both.listeners.extend(bad.into_iter().map(elsewhere));
+    assert!(layer7.preparer().prepare(&first(both)).is_err());
+    assert_eq!(rows(), 0);
+}
