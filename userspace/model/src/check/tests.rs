@@ -21,8 +21,8 @@ use crate::{
     health::Probe,
     http::MemberHttp,
     object::{
-        AccessList, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy, PoolKind,
-        ServerGroup, Service, Tls,
+        AccessList, Certificate, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy,
+        PoolKind, ServerGroup, Service, Tls,
     },
     policy::{Action, Condition, MAX_POLICIES, Redirect, RedirectStatus, RedirectTo},
     served::WhenDown,

@@ -130,7 +130,10 @@ fn an_object_that_could_not_be_read() {
         id::<ServerGroup>(2).uuid(),
         id::<Listener>(3).uuid(),
         id::<Listener>(5).uuid(),
+        id::<Certificate>(9).uuid(),
     ]);
+    // Two names that say nothing are not the same one.
+    world.tls(4).certificates.extend([id(9), id(9)]);
     world.objects.pools.remove(&id(0));
     world.objects.server_groups.remove(&id(2));
     world.objects.listeners.remove(&id(3));
