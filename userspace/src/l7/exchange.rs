@@ -58,6 +58,11 @@ impl Exchange {
         }
     }
 
+    /// Whether nobody can tell where the request's body ends.
+    pub fn is_lost(&self) -> bool {
+        self.arrival.as_ref().is_some_and(|arrival| arrival.traffic.is_lost())
+    }
+
     /// The request is for this pool.
     pub fn for_pool(&mut self, pool: &str) {
         self.pool = Some(pool.into());
