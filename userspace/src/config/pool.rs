@@ -18,7 +18,7 @@ use super::{
     picking, scalar, server_group,
 };
 
-const POOL: Shape = Shape {
+pub(super) const POOL: Shape = Shape {
     path: "pool",
     keys: &[
         "name",
