@@ -17,7 +17,7 @@ use super::{
     rule, scalar,
 };
 
-const POLICY: Shape = Shape {
+pub(super) const POLICY: Shape = Shape {
     path: "load_balancer.listener.policy",
     keys: &[
         "name",
@@ -32,10 +32,11 @@ const POLICY: Shape = Shape {
         "tags",
     ],
 };
-const PATH: Shape = Shape { path: "load_balancer.listener.policy.path", keys: &["exact", "prefix", "regex"] };
-const POLICY_REDIRECT: Shape =
+pub(super) const PATH: Shape =
+    Shape { path: "load_balancer.listener.policy.path", keys: &["exact", "prefix", "regex"] };
+pub(super) const POLICY_REDIRECT: Shape =
     Shape { path: "load_balancer.listener.policy.redirect", keys: &["url", "prefix", "listener", "status"] };
-const LISTENER_REDIRECT: Shape =
+pub(super) const LISTENER_REDIRECT: Shape =
     Shape { path: "load_balancer.listener.redirect", keys: &["listener", "status"] };
 
 /// Keys of `[[load_balancer.listener]]` that are read here.

@@ -19,7 +19,7 @@ use super::{
     picking, scalar, server_group,
 };
 
-const POOL: Shape = Shape {
+pub(super) const POOL: Shape = Shape {
     path: "pool",
     keys: &[
         "name",
