@@ -19,7 +19,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("evenkeel-bench-bpf", "EVENKEEL_BENCH_BPF"),
 ];
 
-/// `bpf-toolchain.toml` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
+/// `bpf-toolchain.json` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
 /// xtask's `setup/build.rs`.
 #[derive(Deserialize)]
 struct Toolchain {
@@ -52,7 +52,7 @@ fn build() -> Result<(), String> {
     println!("cargo:rerun-if-env-changed=CARGO_TARGET_DIR");
     let target = target_directory(&workspace)?;
     wait_for_setup(&target)?;
-    let file = target.join("bpf-toolchain.toml");
+    let file = target.join("bpf-toolchain.json");
     println!("cargo:rerun-if-changed={}", file.display());
     if !file.exists() {
         println!(
@@ -105,7 +105,7 @@ fn wait_for_setup(target: &Path) -> Result<(), String> {
 fn read(file: &Path) -> Result<Toolchain, String> {
     let text =
         fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    toml::from_str(&text)
+    serde_json::from_str(&text)
         .map_err(|error| format!("{}: {error}\nRun `cargo xtask setup` to write it anew.", file.display()))
 }
 

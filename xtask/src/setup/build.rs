@@ -1,5 +1,5 @@
 //! The build of the BPF programs: one command with all of its environment, tried here, and recorded for
-//! `userspace/loader/build.rs` in the target directory's `bpf-toolchain.toml`.
+//! `userspace/loader/build.rs` in the target directory's `bpf-toolchain.json`.
 
 use std::{
     collections::BTreeMap,
@@ -125,7 +125,7 @@ pub fn is_own_mistake(failure: &str) -> bool {
 /// # Errors
 /// If cargo does not know its target directory.
 pub fn record_file() -> Result<PathBuf> {
-    Ok(workspace::target()?.join("bpf-toolchain.toml"))
+    Ok(workspace::target()?.join("bpf-toolchain.json"))
 }
 
 /// The build recorded earlier, if there is one that can be read.
@@ -134,7 +134,7 @@ pub fn record_file() -> Result<PathBuf> {
 /// If cargo does not know its target directory.
 pub fn recorded() -> Result<Option<Recorded>> {
     let text = fs::read_to_string(record_file()?);
-    Ok(text.ok().and_then(|text| toml::from_str(&text).ok()))
+    Ok(text.ok().and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// While it is held, build scripts of `userspace/loader` wait for the record.
@@ -169,10 +169,7 @@ impl Hold {
     /// If the file cannot be written.
     pub fn record(&self, build: &Recorded) -> Result<()> {
         let file = record_file()?;
-        let text = format!(
-            "# Written by `cargo xtask setup`, read by userspace/loader/build.rs.\n{}",
-            toml::to_string(build)?
-        );
+        let text = serde_json::to_string_pretty(build)?;
         fs::write(&file, text)
             // Every build script that started later than that waited and read this; cargo need not run it again.
             .and_then(|()| File::options().write(true).open(&file)?.set_modified(self.since))
