@@ -8,9 +8,19 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{progress, workspace};
+use crate::{
+    progress::{self, Step},
+    workspace,
+};
 
 const VERSION: &str = "0.10.3";
+
+/// Nearly all of the work of linking is LLVM's, which is not compiled here.
+const PROFILE: &[(&str, &str)] = &[
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
+];
 
 /// Where bpf-linker is; it is built from crates.io if it is not there.
 ///
@@ -21,15 +31,16 @@ pub fn ensure() -> Result<PathBuf> {
         return Ok(found);
     }
     let mut command = Command::new(workspace::cargo());
-    command.args(["install", "bpf-linker", "--version", VERSION, "--locked"]);
-    let message = format!("building version {VERSION} (a minute or two)");
-    let output = progress::quietly("bpf-linker", &message, &mut command)?;
-    if !output.status.success() {
+    command.args(["install", "bpf-linker", "--version", VERSION, "--locked", "--quiet"]);
+    command.envs(PROFILE.iter().copied());
+    let built = Step::start("building", "bpf-linker", &mut command)?.end()?;
+    if !built.output.status.success() {
         bail!(
             "`cargo install bpf-linker --version {VERSION} --locked` failed:\n{}",
-            progress::tail(&output, 20)
+            progress::tail(&built.output, 20)
         );
     }
+    built.tell("bpf-linker");
     find().context("cargo installed it, but not into its bin directory")
 }
 
