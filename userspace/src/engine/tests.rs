@@ -12,6 +12,7 @@ use std::{
 use model::{
     algorithm::Algorithm,
     edge::Edge,
+    flatten::flatten,
     host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, Timeouts},
     id::Id,
     object::{
@@ -227,9 +228,11 @@ impl Frontend for Front {
 /// pool; for each pool its weight.
 #[derive(Clone, Debug)]
 struct Wish {
-    balancers: Vec<(BTreeSet<u8>, BTreeMap<u16, (bool, u8)>)>,
+    balancers: Vec<WishedBalancer>,
     weights: [u16; 2],
 }
+
+type WishedBalancer = (BTreeSet<u8>, BTreeMap<u16, (bool, u8)>);
 
 fn wishes() -> impl Strategy<Value = Wish> {
     let ports = collection::btree_map(80..83u16, (any::<bool>(), 0..2u8), 0..3);
@@ -369,7 +372,14 @@ proptest! {
                 let made = engine.change(draft).await;
                 failures.0.borrow_mut().clear();
                 match made {
-                    Ok(_) => assert_eq!(*engine.served(), after),
+                    Ok(_) => {
+                        assert_eq!(*engine.served(), after);
+                        // As if nothing had been there before, and nothing drained.
+                        let wanted = flatten(&wish.objects(), None);
+                        let mut lasting = after;
+                        lasting.listeners.retain(|_, listener| !listener.drains);
+                        assert_eq!((lasting.listeners, lasting.pools), (wanted.listeners, wanted.pools));
+                    }
                     Err(_) => {
                         assert!(engine.reconcile().await, "nothing fails now");
                         assert_eq!(seen(&engine), before);

@@ -38,7 +38,10 @@ impl Transition {
     /// From what is served because of `now` to what shall be because of `desired`. An HTTP listener that goes drains
     /// first.
     pub fn new(now: &Objects, before: Arc<Served>, desired: Desired) -> Self {
-        let known = Before { objects: now, served: &before };
+        // One that drains may come back with the same id.
+        let draining: Vec<_> = draining(&before).collect();
+        let lasting = (!draining.is_empty()).then(|| without(now, &before, &draining));
+        let known = Before { objects: now, served: lasting.as_ref().unwrap_or(&before) };
         let mut after = flatten(&desired.objects, Some(known));
         drain(&before, &mut after);
         let changes = plan(&before, &after);
@@ -60,6 +63,10 @@ pub fn without(objects: &Objects, served: &Served, drained: &[ListenerKey]) -> S
     let listened: BTreeSet<IpAddr> = served.listeners.keys().map(|key| key.vip).collect();
     served.vips.retain(|vip| own.contains(vip) || listened.contains(vip));
     served
+}
+
+fn draining(served: &Served) -> impl Iterator<Item = ListenerKey> {
+    served.listeners.iter().filter(|(_, listener)| listener.drains).map(|(key, _)| *key)
 }
 
 /// Adds the HTTP listeners that `after` lacks as draining ones. Their packets must go on passing.
