@@ -8,6 +8,7 @@ mod calls;
 pub mod certificates;
 mod changes;
 mod differential;
+mod drips;
 mod echo;
 mod failures;
 mod families;

@@ -47,9 +47,9 @@ pub struct RequestLimits {
     pub heads_bytes: HeadsBytes,
     /// The most header lines in it.
     pub headers: HeaderCount,
-    /// The longest pause within a request's body.
+    /// The longest pause within a request's body, and the time in which some of it must come however small the pauses are.
     pub body: Seconds,
-    /// The longest time in which a client takes nothing of its answer.
+    /// The longest time in which a client takes next to nothing of its answer.
     pub send: Seconds,
     /// The most requests that one HTTP/2 connection may have open.
     pub streams: Streams,
@@ -59,7 +59,7 @@ impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             head_bytes: HeadBytes::literal(32 * 1024),
-            heads_bytes: HeadsBytes::literal(1 << 20),
+            heads_bytes: HeadsBytes::literal(2 << 20),
             headers: HeaderCount::literal(100),
             body: Seconds::literal(60),
             send: Seconds::literal(60),

@@ -1,6 +1,8 @@
 //! What the client is told when its request cannot be answered by a member.
 
-use pingora::{Error, ErrorSource, ErrorType};
+use pingora::{Error, ErrorSource, ErrorType, RetryType, proxy::Session};
+
+use super::tunnel;
 
 /// The client has closed the connection before it had its answer: nobody is told anything. nginx's number, which the
 /// access log and the counters have.
@@ -27,4 +29,20 @@ pub fn status(error: &Error) -> u16 {
         (_, ErrorSource::Downstream) => 400,
         (_, ErrorSource::Internal | ErrorSource::Unset) => 500,
     }
+}
+
+/// Whether a member was waited for in vain because the client had not sent the rest of its request, for which the member
+/// waits, too. Of HTTP/2 there is no other deadline for that.
+pub fn is_late(session: &mut Session, error: &Error) -> bool {
+    *error.esource() == ErrorSource::Upstream
+        && *error.etype() == ErrorType::ReadTimedout
+        && !tunnel::is_wanted(session.req_header())
+        && !session.is_body_done()
+}
+
+/// Whether a member has said, or shown by the way in which it ended the connection, that it did not look at the request
+/// (RFC 9113 section 8.7). Pingora has other errors tried again, too: those a member may make after the deed.
+pub fn is_unread(error: &Error) -> bool {
+    matches!(error.retry, RetryType::Decided(true))
+        && !matches!(error.etype(), ErrorType::InvalidH2 | ErrorType::H2Downgrade)
 }

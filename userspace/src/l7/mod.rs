@@ -14,6 +14,7 @@
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
 //!   → progress the same for what may take long to send
+//!   → pace     how fast a request's body has to come
 //!   → tunnel   the same for WebSockets
 //!   → hop_by_hop  what of a member's answer is not for the client
 //!   → http_1_0 what a client of HTTP/1.0 must not get
@@ -46,6 +47,7 @@ pub mod listen;
 pub mod listeners;
 pub mod log;
 pub mod metrics;
+mod pace;
 pub mod pick;
 pub mod pools;
 mod progress;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use pingora::{
     Result,
     connectors::L4Connect,
@@ -45,9 +45,13 @@ pub fn is_needed(session: &mut Session) -> bool {
         return false;
     }
     let headers = &session.req_header().headers;
-    let is_grpc = |kind: &HeaderValue| kind.as_bytes().starts_with(b"application/grpc");
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    length.is_none_or(|length| length > SHORT) && !headers.get(CONTENT_TYPE).is_some_and(is_grpc)
+    length.is_none_or(|length| length > SHORT) && !is_grpc(headers)
+}
+
+/// Whether a request calls gRPC.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Has such a connection made to `peer`, in whatever way connections to it are made: it ends when nothing has moved for

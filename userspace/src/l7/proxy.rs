@@ -10,6 +10,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::RawFd,
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use http::{StatusCode, header};
 use pingora::{
-    Error, ErrorSource, ErrorType, OkOrErr, Result, RetryType,
+    Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
     protocols::Digest,
@@ -34,6 +35,7 @@ use super::{
     guard::refusal::Refusal,
     hop_by_hop, http_1_0,
     linger::linger,
+    pace::Pace,
     pick::{self, Now, Outcome, Picked},
     pools::Pool,
     progress::{self, Progress},
@@ -65,6 +67,8 @@ pub struct Request {
     is_answered: bool,
     /// That of the member's connection, if it has one of its own.
     progress: Option<Progress>,
+    /// That of its body.
+    pace: Pace,
     /// Whether it needs a new connection: the one that was kept was closed.
     is_stale: bool,
     /// Whether its answer ends before it is whole.
@@ -81,6 +85,16 @@ impl Proxy {
 }
 
 impl Request {
+    /// Whether its body comes fast enough, now that this piece has come. Tunnels rest as they like, and so do gRPC's
+    /// streams, whose messages are as short and as rare as they are.
+    fn keeps_pace(&mut self, session: &Session, piece: Option<&Bytes>) -> bool {
+        let bytes = piece.map_or(0, Bytes::len);
+        self.pace.is_kept(bytes, self.snapshot.edge.limits.body, Instant::now)
+            || session.was_upgraded()
+            || (self.pool.as_ref().is_some_and(|pool| pool.http.member.http2)
+                && progress::is_grpc(&session.req_header().headers))
+    }
+
     /// Tells the pool how the member did.
     fn report(&self, outcome: Outcome) {
         if let (Some(pool), Some(picked)) = (&self.pool, &self.picked) {
@@ -102,6 +116,7 @@ impl ProxyHttp for Proxy {
             exchange: Exchange::default(),
             is_answered: false,
             progress: None,
+            pace: Pace::default(),
             is_stale: false,
             is_cut: false,
             status: NO_MEMBER,
@@ -215,11 +230,16 @@ impl ProxyHttp for Proxy {
     /// once more, which would begin the next request on that connection. An end needs no piece.
     async fn request_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
-        _request: &mut Request,
+        request: &mut Request,
     ) -> Result<()> {
+        if !end && !request.keeps_pace(session, body.as_ref()) {
+            return Err(
+                Error::explain(ErrorType::ReadTimedout, "next to nothing of the body comes").into_down()
+            );
+        }
         if end && body.as_ref().is_some_and(Bytes::is_empty) {
             *body = None;
         }
@@ -265,6 +285,20 @@ impl ProxyHttp for Proxy {
         Ok(())
     }
 
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        request: &mut Request,
+    ) -> Result<Option<Duration>> {
+        if body.as_ref().is_some_and(|piece| !piece.is_empty()) {
+            // It may have to be waited for with the rest of the request.
+            request.pace.begin_anew();
+        }
+        Ok(None)
+    }
+
     /// Nothing was sent yet, so any request may try another member.
     fn fail_to_connect(
         &self,
@@ -296,7 +330,7 @@ impl ProxyHttp for Proxy {
             error.etype = ErrorType::ReadTimedout;
         }
         // Not if it has sent more than the member took.
-        if is_late(session, &error) && !(has_ended && has_more(session)) {
+        if failure::is_late(session, &error) && !(has_ended && has_more(session)) {
             error.as_down();
         }
         if request.exchange.is_lost() {
@@ -306,7 +340,7 @@ impl ProxyHttp for Proxy {
         }
         request.exchange.failed(&error);
         let is_members = *error.esource() == ErrorSource::Upstream;
-        let is_unread = is_unread(&error);
+        let is_unread = failure::is_unread(&error);
         if is_members {
             request.status = failure::status(&error);
             request.is_stale = reused && !request.is_answered && (is_unread || failure::is_loss(&error));
@@ -375,25 +409,9 @@ impl ProxyHttp for Proxy {
     }
 }
 
-/// Whether a member was waited for in vain because the client had not sent the rest of its request, for which the member
-/// waits, too. Of HTTP/2 there is no other deadline for that.
-fn is_late(session: &mut Session, error: &Error) -> bool {
-    *error.esource() == ErrorSource::Upstream
-        && *error.etype() == ErrorType::ReadTimedout
-        && !tunnel::is_wanted(session.req_header())
-        && !session.is_body_done()
-}
-
 /// Whether more of the request's body is there.
 fn has_more(session: &mut Session) -> bool {
     matches!(session.read_request_body().now_or_never(), Some(Ok(Some(_))))
-}
-
-/// Whether a member has said, or shown by the way in which it ended the connection, that it did not look at the request
-/// (RFC 9113 section 8.7). Pingora has other errors tried again, too: those a member may make after the deed.
-fn is_unread(error: &Error) -> bool {
-    matches!(error.retry, RetryType::Decided(true))
-        && !matches!(error.etype(), ErrorType::InvalidH2 | ErrorType::H2Downgrade)
 }
 
 /// Answers with this status, as the last answer of an HTTP/1 connection.

@@ -110,6 +110,7 @@ pub(super) fn join_cookies(request: &mut RequestHeader) {
 #[cfg(test)]
 mod tests {
     use http::HeaderName;
+    use model::edge::RequestLimits;
     use proptest::prelude::*;
 
     use super::*;
@@ -143,6 +144,18 @@ mod tests {
         assert!(budget.hold_trailer(usize::MAX).is_none());
         drop(held);
         assert_eq!(budget.held.load(Relaxed), 0);
+    }
+
+    /// What browsers send, as many at once as a connection may have.
+    #[test]
+    fn all_requests_of_a_connection_fit_if_they_are_ordinary_ones() {
+        let limits = RequestLimits::default();
+        let value = "a".repeat(2048 / 25 - 4);
+        let names: Vec<_> = (0..25).map(|number| format!("x-{number:02}")).collect();
+        let head = request(&names.iter().map(|name| (&name[..], &value[..])).collect::<Vec<_>>());
+        let budget = Budget::new(limits.heads_bytes.get() as usize);
+        let held: Vec<_> = (0..limits.streams.get()).map_while(|_| budget.hold(&head)).collect();
+        assert_eq!(held.len(), usize::from(limits.streams.get()));
     }
 
     proptest! {

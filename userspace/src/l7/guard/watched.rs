@@ -77,8 +77,11 @@ impl Traffic {
 /// A client that does not take what is sent to it.
 struct Stall {
     timer: Pin<Box<Sleep>>,
-    /// What it has taken since.
+    /// What the kernel has taken since.
     taken: usize,
+    /// What the client had acknowledged: the kernel takes nothing before much of what it has is gone, for which a slow
+    /// client may need longer than it may take nothing.
+    acknowledged: u64,
 }
 
 /// See the module.
@@ -132,12 +135,27 @@ impl Watched {
                 return sent;
             }
         }
-        let patience = self.patience;
-        let new = || Stall { timer: Box::pin(sleep(patience)), taken: 0 };
-        if self.stalled.get_or_insert_with(new).timer.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        loop {
+            if self.stalled.is_none() {
+                let acknowledged = self.acknowledged();
+                self.stalled = Some(Stall { timer: Box::pin(sleep(self.patience)), taken: 0, acknowledged });
+            }
+            let Some(stall) = &mut self.stalled else { return sent };
+            if stall.timer.as_mut().poll(context).is_pending() {
+                return sent;
+            }
+            let before = stall.acknowledged;
+            if self.acknowledged().saturating_sub(before) < ENOUGH as u64 {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.stalled = None;
         }
-        sent
+    }
+
+    /// How many bytes the client has acknowledged, those of TLS too; 0 of what is no TCP.
+    fn acknowledged(&self) -> u64 {
+        let socket = self.inner.get_socket_digest();
+        socket.and_then(|socket| socket.tcp_info()).map_or(0, |info| info.tcpi_bytes_acked)
     }
 
     /// What is known of a connection of HTTP/2.
