@@ -12,6 +12,8 @@
 //! proxy. Of HTTP/2 the guard sees the beginning of a connection only; [`Edge::admit`] checks the requests.
 //! Next: `proxy`, which gets an [`Arrival`] with each request of HTTP/1.
 
+#[cfg(test)]
+mod fuzz;
 mod head;
 pub mod refusal;
 mod rest;
