@@ -186,8 +186,7 @@ async fn measure() -> Figures {
     let read = config::parse("evenkeel.toml", &text, &capacity).unwrap();
     let file_read = ms(began.elapsed());
     let locals = read.host.local_addresses.clone();
-    let desired =
-        Desired { host: read.host, timeouts: read.timeouts, objects: Arc::new(read.objects) };
+    let desired = Desired { host: read.host, timeouts: read.timeouts, objects: Arc::new(read.objects) };
     let nothing = Desired { objects: Arc::default(), ..desired.clone() };
     let state = tempfile::tempdir().unwrap();
     let layer7 = Layer7::new(state.path().into()).unwrap();

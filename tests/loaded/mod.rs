@@ -13,7 +13,7 @@ use testbed::{
     cases::{BACK, Cast, FRONT, Side},
 };
 use xdp_ebpf::{
-    abi::{self, AddressBucket, Config, Counters, Plane, Service, map},
+    abi::{self, AddressBucket, Config, Counters, ListenerIndex, Plane, Service, map},
     family::{V4, V6},
     host::HostTables,
     verdict::Event,
@@ -109,13 +109,13 @@ impl Loaded {
         self.fill::<AddressBucket<V6>>(map::ADDRESS6, host.addresses6.iter().copied());
         self.fill::<abi::Listener>(map::LISTENER, host.listeners.iter().copied());
         self.fill::<abi::Pool>(map::POOL, host.pools.iter());
-        self.fill::<u32>(map::SLOT, host.slots.iter().copied());
+        self.fill::<abi::Slot>(map::SLOT, host.slots.iter().copied());
         self.fill::<abi::Backend>(map::BACKEND, host.backends.iter().copied());
         self.fill::<Plane>(map::PLANE, host.planes.iter());
         self.fill::<u16>(map::PORT, host.ports.borrow().iter().copied());
         self.fill::<abi::Interface>(map::INTERFACE, host.interfaces.iter().copied());
-        let mut services = HashMap::<_, Service, u32>::try_from(self.map(map::SERVICE)).unwrap();
-        for (&(vip, port, protocol), index) in &host.services {
+        let mut services = HashMap::<_, Service, ListenerIndex>::try_from(self.map(map::SERVICE)).unwrap();
+        for (&(vip, port, protocol), &index) in &host.services {
             let key = Service::new(vip, port, protocol);
             services.insert(key, index, 0).unwrap();
         }

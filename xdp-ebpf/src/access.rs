@@ -5,13 +5,14 @@
 
 use crate::{
     abi::{ACCESS_DENY, ACCESS_OPEN, Listener},
+    address::WideAddress,
     tables::Tables,
 };
 
-/// Whether the listener lets this client (16 bytes, IPv4 mapped) in: the longest prefix that the client is on decides, and if there is none,
+/// Whether the listener lets this client in: the longest prefix that the client is on decides, and if there is none,
 /// [`Listener::access`].
 #[inline(always)]
-pub fn lets_in<T: Tables>(tables: &T, listener: &Listener, client: [u8; 16]) -> bool {
+pub fn lets_in<T: Tables>(tables: &T, listener: &Listener, client: WideAddress) -> bool {
     if listener.access == ACCESS_OPEN {
         return true;
     }

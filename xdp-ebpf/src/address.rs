@@ -1,18 +1,83 @@
 //! Addresses of either family: how they widen, fold to a number for a hash, and count in a checksum.
 
-use core::{fmt::Debug, hash::Hash};
+use core::{
+    fmt::Debug,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
+};
 
-use zerocopy::transmute;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, transmute};
 
 use crate::{checksum::Sum, packet::Header};
 
+/// An address of either family, as the records hold it that are of no one family: `ek_service`'s keys, `ek_backend`, …
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+    Unaligned,
+)]
+#[repr(transparent)]
+pub struct WideAddress {
+    /// Network order; IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+    pub bytes: [u8; 16],
+}
+
+impl WideAddress {
+    /// Of neither family: all zeros.
+    pub const UNSPECIFIED: Self = Self { bytes: [0; 16] };
+
+    /// An IPv4 address in network order.
+    #[inline(always)]
+    pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self { bytes: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, a, b, c, d] }
+    }
+
+    /// An IPv6 address in network order; a mapped one is the IPv4 address.
+    #[inline(always)]
+    pub const fn v6(bytes: [u8; 16]) -> Self {
+        Self { bytes }
+    }
+
+    /// As [`Address::folded`], whatever the family.
+    #[inline(always)]
+    pub fn folded(self) -> u64 {
+        self.bytes.folded()
+    }
+}
+
+impl From<IpAddr> for WideAddress {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Self::v4(address.octets()),
+            IpAddr::V6(address) => Self::v6(address.octets()),
+        }
+    }
+}
+
+impl From<WideAddress> for IpAddr {
+    fn from(address: WideAddress) -> Self {
+        Ipv6Addr::from(address.bytes).to_canonical()
+    }
+}
+
 /// An address in network order; the default is the unspecified one.
 pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
-    /// The 16 bytes of the cold records: IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
-    fn wide(self) -> [u8; 16];
+    /// As records of either family hold it.
+    fn wide(self) -> WideAddress;
 
-    /// The address in 16 bytes, if it is of this family.
-    fn from_wide(wide: [u8; 16]) -> Option<Self>;
+    /// The address in such a record, if it is of this family.
+    fn from_wide(wide: WideAddress) -> Option<Self>;
 
     /// Adds the address to a checksum.
     fn add_to(self, sum: Sum) -> Sum;
@@ -31,13 +96,13 @@ pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
 
 impl Address for [u8; 4] {
     #[inline(always)]
-    fn wide(self) -> [u8; 16] {
+    fn wide(self) -> WideAddress {
         let second = u64::from(u32::from_le_bytes(self)) << 32 | MAPPED;
         transmute!([0, second.to_le()])
     }
 
     #[inline(always)]
-    fn from_wide(wide: [u8; 16]) -> Option<Self> {
+    fn from_wide(wide: WideAddress) -> Option<Self> {
         let [first, second]: [u64; 2] = transmute!(wide);
         let second = u64::from_le(second);
         let address = ((second >> 32) as u32).to_le_bytes();
@@ -74,13 +139,13 @@ pub(crate) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 /// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {
     #[inline(always)]
-    fn wide(self) -> [u8; 16] {
-        self
+    fn wide(self) -> WideAddress {
+        WideAddress { bytes: self }
     }
 
     #[inline(always)]
-    fn from_wide(wide: [u8; 16]) -> Option<Self> {
-        <[u8; 4]>::from_wide(wide).is_none().then_some(wide)
+    fn from_wide(wide: WideAddress) -> Option<Self> {
+        <[u8; 4]>::from_wide(wide).is_none().then_some(wide.bytes)
     }
 
     #[inline(always)]
@@ -119,9 +184,14 @@ mod tests {
     #[test]
     fn a_wide_address_is_of_one_family() {
         let wide = [192, 0, 2, 1].wide();
-        assert_eq!(core::net::Ipv6Addr::from(wide).to_ipv4_mapped(), Some([192, 0, 2, 1].into()));
+        assert_eq!(
+            (IpAddr::from(wide), wide),
+            (IpAddr::from([192, 0, 2, 1]), WideAddress::v4([192, 0, 2, 1]))
+        );
         assert_eq!((<[u8; 4]>::from_wide(wide), <[u8; 16]>::from_wide(wide)), (Some([192, 0, 2, 1]), None));
-        let six = core::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).octets();
-        assert_eq!((<[u8; 4]>::from_wide(six), <[u8; 16]>::from_wide(six)), (None, Some(six)));
+        let six = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+        let wide = six.octets().wide();
+        assert_eq!((IpAddr::from(wide), wide), (six.into(), WideAddress::from(IpAddr::from(six))));
+        assert_eq!((<[u8; 4]>::from_wide(wide), <[u8; 16]>::from_wide(wide)), (None, Some(six.octets())));
     }
 }

@@ -1,7 +1,7 @@
 //! May this client's packet, which belongs to no session, open one, and with whom? Next: [`crate::open`].
 
 use crate::{
-    abi::{LISTENER_LAYER7, Listener, Service, WHEN_DOWN_RESET},
+    abi::{BackendIndex, LISTENER_LAYER7, Listener, ListenerIndex, Service, WHEN_DOWN_RESET},
     access,
     address::Address,
     family::Family,
@@ -16,23 +16,41 @@ use crate::{
 /// What a new session will be of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picked {
-    /// [`Picked::listener`] and, in the low half, [`Picked::backend`]: one register, not two.
-    pub indexes: u32,
+    /// The listener's index and, in the low half, the backend's: one register, not two.
+    indexes: u32,
     /// Whether the backend's address is of IPv4.
     pub ipv4: bool,
 }
 
 impl Picked {
-    /// Index in `ek_listener`.
+    /// A session of this listener with this backend, whose address is of IPv4 or not.
     #[inline(always)]
-    pub const fn listener(self) -> u16 {
-        (self.indexes >> 16) as u16
+    pub const fn new(listener: ListenerIndex, backend: BackendIndex, ipv4: bool) -> Self {
+        Self { indexes: listener.index << 16 | backend.narrow().index as u32, ipv4 }
     }
 
-    /// Index in `ek_backend`.
+    /// The listener.
     #[inline(always)]
-    pub const fn backend(self) -> u16 {
-        self.indexes as u16
+    pub const fn listener(self) -> ListenerIndex {
+        ListenerIndex::new(self.indexes >> 16)
+    }
+
+    /// The backend.
+    #[inline(always)]
+    pub const fn backend(self) -> BackendIndex {
+        BackendIndex::new(self.indexes & 0xffff)
+    }
+
+    /// Both indexes as one number, and back.
+    #[inline(always)]
+    pub const fn number(self) -> u32 {
+        self.indexes
+    }
+
+    /// See [`Picked::number`].
+    #[inline(always)]
+    pub const fn from_number(indexes: u32, ipv4: bool) -> Self {
+        Self { indexes, ipv4 }
     }
 }
 
@@ -69,16 +87,16 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
     let picked = picked?;
     let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
     let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
-    Ok(Picked { indexes: index << 16 | picked & 0xffff, ipv4 })
+    Ok(Picked::new(index, picked, ipv4))
 }
 
-/// The index of the member in `ek_backend`.
+/// The member.
 #[inline(always)]
 fn pick_of<F: Family, T: Tables>(
     tables: &T,
     segment: &Segment<F>,
     listener: &Listener,
-) -> Result<u32, Event> {
+) -> Result<BackendIndex, Event> {
     if !segment.opens() {
         return Err(Event::DropNoSession);
     }

@@ -3,7 +3,7 @@
 //! in [`crate::abi::Limit::connections`] those that it has accepted. Next: [`crate::limit`].
 
 use crate::{
-    abi::{LISTENER_LAYER7, Listener, NO_BACKEND, PROTOCOL_TCP, Service},
+    abi::{LISTENER_LAYER7, Listener, ListenerIndex, PROTOCOL_TCP, Service},
     access,
     address::Address,
     family::Family,
@@ -20,7 +20,7 @@ use crate::{
 pub fn arrive<F: Family, T: Tables>(
     tables: &T,
     segment: &Segment<F>,
-    index: u32,
+    index: ListenerIndex,
     listener: &Listener,
 ) -> Event {
     let opens = segment.flags.opens();
@@ -34,7 +34,7 @@ pub fn arrive<F: Family, T: Tables>(
         return event;
     }
     if opens {
-        tables.count_session(index, NO_BACKEND);
+        tables.count_session(index, None);
     }
     tables.count_traffic(index, Direction::In, 1, segment.total_len);
     Event::PassLayer7
@@ -44,7 +44,7 @@ pub fn arrive<F: Family, T: Tables>(
 fn admit<F: Family, T: Tables>(
     tables: &T,
     segment: &Segment<F>,
-    index: u32,
+    index: ListenerIndex,
     listener: &Listener,
 ) -> Result<(), Event> {
     if !access::lets_in(tables, listener, segment.src.wide()) {

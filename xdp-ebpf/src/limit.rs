@@ -9,7 +9,7 @@
 //! Time is in jiffies: nothing here calls a helper that [`crate::tables::Tables::jiffies`] does not.
 
 use crate::{
-    abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, NO_BANDWIDTH},
+    abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, ListenerIndex, NO_BANDWIDTH},
     connection,
     shared::{Field, Shared},
     tables::Tables,
@@ -85,12 +85,12 @@ pub const fn flag(listener: &Listener) -> u8 {
     if listener.bandwidth == NO_BANDWIDTH { 0 } else { FLAG_LIMITED }
 }
 
-/// Charges a packet of `bytes` of a session of this listener (its index) to its load balancer.
+/// Charges a packet of `bytes` of a session of this listener to its load balancer.
 ///
 /// # Errors
 /// [`Event::DropBandwidth`] if the load balancer has none left.
 #[inline(always)]
-pub fn charge<T: Tables>(tables: &T, listener: u32, bytes: u32) -> Result<(), Event> {
+pub fn charge<T: Tables>(tables: &T, listener: ListenerIndex, bytes: u32) -> Result<(), Event> {
     let Some(of) = tables.listener(listener) else { return Ok(()) };
     let Some(bandwidth) = tables.bandwidth(of.bandwidth) else { return Ok(()) };
     if bandwidth.bucket().take(tables.jiffies(), bytes) {

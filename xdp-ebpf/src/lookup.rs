@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, Service,
-        address_bucket, plane_of,
+        ADDRESS_LOCAL, ADDRESS_VIP, BUCKET, Config, ENTRY_ACTIVE, FREE, Half, LIVE, Listener, ListenerIndex,
+        Service, address_bucket, plane_of,
     },
     address::{Address, MIX},
     family::Family,
@@ -45,7 +45,7 @@ pub fn owner<F: Family, T: Tables>(tables: &T, address: F::Address) -> Owner {
 /// `ek_service` knows, but asking it takes as long as a packet of a known session. So what it has answered is kept as a
 /// hint, and the listener itself says whether the hint still holds.
 #[inline(always)]
-pub fn listener<'a, T: Tables>(tables: &'a T, service: &Service) -> Option<(u32, &'a Listener)> {
+pub fn listener<'a, T: Tables>(tables: &'a T, service: &Service) -> Option<(ListenerIndex, &'a Listener)> {
     let hint = tables.service_hint(service.hint_index())?;
     let index = hint.value().get();
     if let Some(listener) = tables.listener(index)
@@ -193,8 +193,9 @@ mod tests {
     use super::*;
     use crate::{
         abi::{ENTRY_REMOVED, PROTOCOL_TCP},
+        address::WideAddress,
         family::{V4, V6},
-        host::{HostTables, wide},
+        host::HostTables,
         wire::Flags,
     };
     use std::{collections::BTreeSet, net::SocketAddr};
@@ -285,8 +286,8 @@ mod tests {
     #[test]
     fn a_hint_does_not_outlive_its_listener() {
         let [first, second] = [80, 81].map(|port| SocketAddr::from(([203, 0, 113, 10], port)));
-        let service = |at: SocketAddr| Service::new(wide(at.ip()), at.port(), PROTOCOL_TCP);
-        let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(index, _)| index);
+        let service = |at: SocketAddr| Service::new(WideAddress::from(at.ip()), at.port(), PROTOCOL_TCP);
+        let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(found, _)| found.index);
         let mut tables = HostTables::new(&[], 0, 0, 1);
         tables.listen(PROTOCOL_TCP, first, &[]);
         tables.listen(PROTOCOL_TCP, second, &[]);

@@ -8,8 +8,8 @@
 use zerocopy::transmute;
 
 use crate::{
-    abi::NEXT_HOPS,
-    address::{Address, MIX},
+    abi::{BackendIndex, NEXT_HOPS},
+    address::{Address, MIX, WideAddress},
     admit::Picked,
     family::Family,
     packet::Packet,
@@ -43,7 +43,7 @@ pub trait OutOfLine: Packet + Sized {
     ///
     /// # Errors
     /// As there.
-    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: u16) -> Result<Hop, Event> {
+    fn hop_to_backend<T: Tables>(&self, tables: &T, backend: BackendIndex) -> Result<Hop, Event> {
         to_backend(tables, backend)
     }
 }
@@ -64,13 +64,13 @@ pub fn both<F: Family, P: OutOfLine, T: Tables>(
     Ok(Hops { to_backend, to_client, generation })
 }
 
-/// The next hop towards a member, by its index in `ek_backend`.
+/// The next hop towards a member.
 ///
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn to_backend<T: Tables>(tables: &T, backend: u16) -> Result<Hop, Event> {
-    let backend = tables.backend(backend.into()).ok_or(Event::DropInternal)?;
+pub fn to_backend<T: Tables>(tables: &T, backend: BackendIndex) -> Result<Hop, Event> {
+    let backend = tables.backend(backend).ok_or(Event::DropInternal)?;
     match look_up(tables, ANY_SOURCE, backend.address)? {
         Route::Via(hop) => Ok(hop),
         Route::NoNeighbour(_) => Err(Event::DropNoNeighbour),
@@ -101,9 +101,9 @@ pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
     Ok(Hop::new(slot, ethernet.src.into()))
 }
 
-/// The way of a packet from `src` to `dst` (16 bytes each, IPv4 mapped), as [`Tables::route`] says or has said.
+/// The way of a packet from `src` to `dst`, as [`Tables::route`] says or has said.
 #[inline(always)]
-fn look_up<T: Tables>(tables: &T, src: [u8; 16], dst: [u8; 16]) -> Result<Route, Event> {
+fn look_up<T: Tables>(tables: &T, src: WideAddress, dst: WideAddress) -> Result<Route, Event> {
     let ends: [[u64; 2]; 2] = [transmute!(src), transmute!(dst)];
     let kept = tables.next_hop(index_of(ends)).ok_or(Event::DropInternal)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
@@ -138,10 +138,7 @@ fn index_of([src, dst]: [[u64; 2]; 2]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        host::{HostTables, wide},
-        wire::Mac,
-    };
+    use crate::{host::HostTables, wire::Mac};
     use std::net::{IpAddr, Ipv4Addr};
 
     const BACKEND: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11));
@@ -150,19 +147,19 @@ mod tests {
 
     fn tables(route: Route) -> HostTables {
         let mut tables = HostTables::new(&[], 0, 0, 1);
-        tables.routes.insert(wide(BACKEND), route);
+        tables.routes.insert(WideAddress::from(BACKEND), route);
         tables
     }
 
     fn hop(tables: &HostTables, dst: IpAddr) -> Route {
-        look_up(tables, ANY_SOURCE, wide(dst)).unwrap()
+        look_up(tables, ANY_SOURCE, WideAddress::from(dst)).unwrap()
     }
 
     #[test]
     fn an_answer_is_kept_for_a_second() {
         let mut tables = tables(Route::Via(HOP));
         assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
-        tables.routes.insert(wide(BACKEND), Route::Via(OTHER));
+        tables.routes.insert(WideAddress::from(BACKEND), Route::Via(OTHER));
         tables.now.set(tables.now.get() + tables.config.jiffies_hz - 1);
         assert_eq!((hop(&tables, BACKEND), tables.route_lookups.get()), (Route::Via(HOP), 1));
         tables.now.set(tables.now.get() + 1);
@@ -173,7 +170,7 @@ mod tests {
     fn a_new_generation_asks_again() {
         let mut tables = tables(Route::Via(HOP));
         assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
-        tables.routes.insert(wide(BACKEND), Route::Via(OTHER));
+        tables.routes.insert(WideAddress::from(BACKEND), Route::Via(OTHER));
         tables.config.generation += 1;
         assert_eq!(hop(&tables, BACKEND), Route::Via(OTHER));
     }
@@ -183,7 +180,7 @@ mod tests {
         for unknown in [Route::NoNeighbour(1), Route::Elsewhere, Route::None] {
             let mut tables = tables(unknown);
             assert_eq!(hop(&tables, BACKEND), unknown);
-            tables.routes.insert(wide(BACKEND), Route::Via(HOP));
+            tables.routes.insert(WideAddress::from(BACKEND), Route::Via(HOP));
             assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
         }
     }
@@ -192,7 +189,7 @@ mod tests {
     #[test]
     fn ends_that_share_an_entry_are_told_apart() {
         let mut tables = HostTables::new(&[], 0, 0, 1);
-        let ends = |n: u32| wide(IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 + n)));
+        let ends = |n: u32| WideAddress::from(IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 + n)));
         let route = |n: u32| Route::Via(Hop::new(1, Mac::from_words([n as u16, (n >> 16) as u16, 1])));
         for n in 0..2 * NEXT_HOPS {
             tables.routes.insert(ends(n), route(n));

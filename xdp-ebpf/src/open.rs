@@ -68,13 +68,13 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     if F::VERSION != B::VERSION && fragment::is_one::<F, P, T>(packet, tables) {
         return Err(Event::DropFragment);
     }
-    let backend = tables.backend(picked.backend().into()).ok_or(Event::DropInternal)?;
+    let backend = tables.backend(picked.backend()).ok_or(Event::DropInternal)?;
     let segment = &parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, segment);
     let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
     let member = Member::<B> { address, port: backend.port };
-    let limit = tables.limit(picked.listener().into()).ok_or(Event::DropInternal)?;
+    let limit = tables.limit(picked.listener()).ok_or(Event::DropInternal)?;
     limit::enter(limit, tables.jiffies())?;
     let opening = Opening { tables, config, buckets, segment, picked, member, hops };
     let opened = opening.run();
@@ -139,11 +139,11 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             }
         };
         // Before anybody can find the session, and so count it off.
-        let load = self.tables.load(self.picked.backend().into());
+        let load = self.tables.load(self.picked.backend());
         connection::count(load, None, connection::MORE);
         self.fill(forward, &local);
         self.tables.count(Event::SessionOpened);
-        self.tables.count_session(self.picked.listener().into(), self.picked.backend().into());
+        self.tables.count_session(self.picked.listener(), Some(self.picked.backend()));
         Ok(())
     }
 
@@ -231,7 +231,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     fn fill(&self, (forward_index, forward): Found<'a, F>, local: &Local<'a, B>) {
         let (segment, member) = (self.segment, &self.member);
         let (reverse_index, reverse) = local.reverse;
-        let listener = self.tables.listener(self.picked.listener().into());
+        let listener = self.tables.listener(self.picked.listener());
         let flags = listener.map_or(0, limit::flag) | if F::VERSION == B::VERSION { 0 } else { FLAG_MIXED };
         self.fill_half(reverse, forward_index, self.hops.to_client, flags);
         reverse.src().set(member.address);
@@ -279,8 +279,8 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         half.peer().set(peer);
         half.last_seen().set(self.tables.now());
         half.generation().set(self.hops.generation as u16);
-        half.backend().set(self.picked.backend());
-        half.listener().set(self.picked.listener());
+        half.backend().set(self.picked.backend().narrow());
+        half.listener().set(self.picked.listener().narrow());
         half.tcp().set(State::None as u8);
         half.protocol().set(self.segment.protocol);
         half.packets().set(0);

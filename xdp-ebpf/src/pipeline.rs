@@ -144,7 +144,7 @@ fn open_with<F: Family, P: Staged, T: Tables>(packet: &P, tables: &T, picked: Pi
     let opened = next_hop::both::<F, P, T>(packet, tables, picked)
         .and_then(|hops| packet.open_session::<F, T>(tables, picked, hops));
     if let Err(event) = opened {
-        tables.count_refused(picked.listener().into(), event);
+        tables.count_refused(picked.listener(), event);
     }
     opened
 }

@@ -8,6 +8,7 @@ use core::hint::black_box;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
+    address::WideAddress,
     family::{Family, V4, V6},
     toa::KIND,
     wire::{MAX_OPTIONS, OPTION_END as END, OPTION_NOP as NOP},
@@ -43,12 +44,12 @@ const LEN_V4: usize = V4::TOA_LEN;
 /// Bytes of the option with an IPv6 address.
 pub const LEN_V6: usize = V6::TOA_LEN;
 
-/// Address and port; IPv4 as `::ffff:a.b.c.d`.
+/// Address and port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Endpoint {
-    /// Network order.
-    pub address: [u8; 16],
+    /// Its address.
+    pub address: WideAddress,
     /// Host order.
     pub port: u16,
     /// Zero.
@@ -59,29 +60,23 @@ impl Endpoint {
     /// From an IPv4 address in network order and a port in host order.
     #[inline(always)]
     pub const fn v4(address: [u8; 4], port: u16) -> Self {
-        Self { address: mapped(address), port, reserved: 0 }
+        Self { address: WideAddress::v4(address), port, reserved: 0 }
     }
 
     /// From an IPv6 address in network order and a port in host order.
     #[inline(always)]
     pub const fn v6(address: [u8; 16], port: u16) -> Self {
-        Self { address, port, reserved: 0 }
+        Self { address: WideAddress::v6(address), port, reserved: 0 }
     }
 
     /// The IPv4 address, if it is one.
     #[inline(always)]
     pub fn as_v4(&self) -> Option<[u8; 4]> {
-        match self.address {
+        match self.address.bytes {
             [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, a, b, c, d] => Some([a, b, c, d]),
             _ => None,
         }
     }
-}
-
-/// An IPv4 address as an IPv6 address.
-#[inline(always)]
-pub const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, a, b, c, d]
 }
 
 /// A connection that came with TOA from a trusted balancer.
@@ -308,7 +303,7 @@ mod tests {
             if let Found::Client(client) = read(&options) {
                 let port = client.port.to_be_bytes();
                 let v4 = client.as_v4().map(|address| [&[254, 8][..], &port, &address].concat());
-                let v6 = [&[254, 20][..], &port, &client.address].concat();
+                let v6 = [&[254, 20][..], &port, &client.address.bytes].concat();
                 let there = |option: &[u8]| options.windows(option.len()).any(|bytes| bytes == option);
                 prop_assert!(there(&v6) || v4.is_some_and(|v4| there(&v4)));
             }

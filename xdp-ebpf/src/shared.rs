@@ -276,19 +276,10 @@ const fn shift(byte: usize) -> usize {
     8 * if cfg!(target_endian = "little") { byte % 4 } else { 3 - byte % 4 }
 }
 
-impl Shared<'_, u32> {
-    /// The word itself.
+impl<'a, T: Copy> Shared<'a, T> {
+    /// The record as a field: of use where it is one word.
     #[inline(always)]
-    pub fn value(&self) -> Field<'_, u32> {
-        // SAFETY: the pointer is this record's.
-        unsafe { Field::new(self.record.as_ptr()) }
-    }
-}
-
-impl Shared<'_, u64> {
-    /// The word itself.
-    #[inline(always)]
-    pub fn value(&self) -> Field<'_, u64> {
+    pub fn value(&self) -> Field<'a, T> {
         // SAFETY: the pointer is this record's.
         unsafe { Field::new(self.record.as_ptr()) }
     }

@@ -4,9 +4,11 @@ use core::marker::PhantomData;
 
 use crate::{
     abi::{
-        AddressBucket, Backend, Bandwidth, Config, Fragment, FragmentKey, Half, Interface, Limit, Listener,
-        NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
+        AddressBucket, Backend, BackendIndex, Bandwidth, Config, Fragment, FragmentKey, Half, Interface,
+        Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, Service, Slot,
+        SlotIndex, Sticky, StickyKey, Taken,
     },
+    address::WideAddress,
     family::{Each, Family},
     shared::Shared,
     verdict::Event,
@@ -14,7 +16,7 @@ use crate::{
 };
 
 /// A source for [`Tables::route`] that says nothing.
-pub const ANY_SOURCE: [u8; 16] = [0; 16];
+pub const ANY_SOURCE: WideAddress = WideAddress::UNSPECIFIED;
 
 /// The BPF maps, or a model of them. An index that is out of range answers `None`.
 pub trait Tables {
@@ -28,26 +30,26 @@ pub trait Tables {
     fn forward<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
     /// `ek_reverse` or `ek_reverse6`, by [`Config::reverse_index`].
     fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>>;
-    /// `ek_service`: the index of the listener on this VIP and port.
-    fn service(&self, key: &Service) -> Option<u32>;
+    /// `ek_service`: the listener on this VIP and port.
+    fn service(&self, key: &Service) -> Option<ListenerIndex>;
     /// `ek_service_hint`, by [`Service::hint_index`].
-    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>>;
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, ListenerIndex>>;
     /// `ek_listener`.
-    fn listener(&self, index: u32) -> Option<&Listener>;
+    fn listener(&self, index: ListenerIndex) -> Option<&Listener>;
     /// `ek_limit`.
-    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>>;
+    fn limit(&self, index: ListenerIndex) -> Option<Shared<'_, Limit>>;
     /// `ek_bandwidth`.
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>>;
     /// `ek_pool`.
-    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>>;
+    fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>>;
     /// `ek_cursor`: one counter per pool.
-    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>>;
-    /// `ek_slot`: see [`crate::abi::slot_parts`].
-    fn slot(&self, index: u32) -> Option<u32>;
+    fn cursor(&self, pool: PoolIndex) -> Option<Shared<'_, u64>>;
+    /// `ek_slot`.
+    fn slot(&self, index: SlotIndex) -> Option<Slot>;
     /// `ek_load`: how many connections a backend has.
-    fn load(&self, backend: u32) -> Option<Shared<'_, u32>>;
+    fn load(&self, backend: BackendIndex) -> Option<Shared<'_, u32>>;
     /// `ek_access`: the value of the longest prefix of this list that the address is on.
-    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32>;
+    fn access(&self, list: u32, address: WideAddress) -> Option<u32>;
     /// `ek_sticky`.
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
@@ -59,19 +61,19 @@ pub trait Tables {
     /// `ek_taken`: this CPU's.
     fn taken(&self) -> Option<Shared<'_, Taken>>;
     /// `ek_backend`.
-    fn backend(&self, index: u32) -> Option<&Backend>;
+    fn backend(&self, index: BackendIndex) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].
-    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>>;
+    fn plane(&self, index: PlaneIndex) -> Option<Shared<'_, Plane>>;
     /// `ek_port`: entry `position` (already masked) of a plane's ring.
-    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16>;
+    fn port(&self, plane: PlaneIndex, position: u32, config: &Config) -> Option<u16>;
     /// `ek_next_hop`: this CPU's.
     fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>>;
     /// `ek_interface`.
     fn interface(&self, slot: u32) -> Option<&Interface>;
 
-    /// The next hop of a packet from `src` to `dst` (16 bytes, IPv4 mapped), as the host's own routing has it. The
+    /// The next hop of a packet from `src` to `dst`, as the host's own routing has it. The
     /// destination says which family it is, and [`ANY_SOURCE`] is of both.
-    fn route(&self, src: [u8; 16], dst: [u8; 16]) -> Route;
+    fn route(&self, src: WideAddress, dst: WideAddress) -> Route;
     /// `jiffies_64`.
     fn jiffies(&self) -> u64;
     /// Its low 32 bits.
@@ -82,13 +84,13 @@ pub trait Tables {
     /// Counts an event.
     fn count(&self, event: Event);
     /// Counts a session opened by a listener towards a backend, if there is one.
-    fn count_session(&self, listener: u32, backend: u32);
+    fn count_session(&self, listener: ListenerIndex, backend: Option<BackendIndex>);
     /// Counts what a listener did not let on, by the reason.
-    fn count_refused(&self, listener: u32, reason: Event);
+    fn count_refused(&self, listener: ListenerIndex, reason: Event);
     /// Counts a packet of `bytes` (from the IP header on) of a session of this listener and backend.
-    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32);
+    fn count_packet(&self, listener: ListenerIndex, backend: BackendIndex, direction: Direction, bytes: u32);
     /// Counts packets of a listener that has no backends; `bytes` are those of all.
-    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32);
+    fn count_traffic(&self, listener: ListenerIndex, direction: Direction, packets: u32, bytes: u32);
     /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
     fn tell(&self, news: News);
 }
@@ -165,8 +167,8 @@ pub enum Route {
     None,
 }
 
-/// One end of a connection: its address, 16 bytes with IPv4 mapped, and port.
-pub type End = ([u8; 16], u16);
+/// One end of a connection: its address and port.
+pub type End = (WideAddress, u16);
 
 /// What the slow path has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,13 @@ use testbed::{
     cases::{Cast, FRONT, Side, frame},
 };
 use xdp_ebpf::{
-    abi::{ACCESS_ALLOW, ACCESS_DENY, LISTENER_FORWARD, LISTENER_LAYER7, ListenerStat, PROTOCOL_TCP},
-    address::Address,
+    abi::{
+        ACCESS_ALLOW, ACCESS_DENY, LISTENER_FORWARD, LISTENER_LAYER7, ListenerIndex, ListenerStat,
+        PROTOCOL_TCP,
+    },
+    address::{Address, WideAddress},
     family::{Family, V4, V6},
-    host::{HostPacket, HostTables, wide},
+    host::{HostPacket, HostTables},
     layer7::{Sent, leave},
     limit::{cost, depth},
     pipeline,
@@ -47,13 +50,13 @@ fn send(tables: &HostTables, src: IpAddr, sport: u16, packets: u32, bytes: u32) 
     }
     let rest = (sport, packets, bytes);
     match src {
-        IpAddr::V4(_) => of::<V4>(tables, Address::from_wide(wide(src)).unwrap(), rest),
+        IpAddr::V4(_) => of::<V4>(tables, Address::from_wide(WideAddress::from(src)).unwrap(), rest),
         IpAddr::V6(src) => of::<V6>(tables, src.octets(), rest),
     }
 }
 
 fn stat(tables: &HostTables) -> ListenerStat {
-    tables.listener_stats.borrow().get(&0).copied().unwrap_or_default()
+    tables.listener_stats.borrow().get(&ListenerIndex::new(0)).copied().unwrap_or_default()
 }
 
 #[test]
@@ -156,7 +159,7 @@ fn new_connections_come_no_faster_than_they_may() {
 fn whoever_is_denied_uses_up_nothing() {
     for cast in CASTS {
         let mut tables = world(&cast);
-        tables.access.push((0, wide(cast.client.ip()), 128, ACCESS_DENY));
+        tables.access.push((0, WideAddress::from(cast.client.ip()), 128, ACCESS_DENY));
         tables.listeners[0].access = ACCESS_ALLOW;
         let limit = tables.limits.shared(0).unwrap();
         limit.depth().set(depth(1000, HZ));

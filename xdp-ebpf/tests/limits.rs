@@ -8,7 +8,7 @@ use testbed::{
     cases::{BACK, Cast, FRONT, Side, frame, options},
 };
 use xdp_ebpf::{
-    abi::{FLAG_LIMITED, NO_BANDWIDTH, PROTOCOL_TCP, Pool, WHEN_DOWN_RESET},
+    abi::{FLAG_LIMITED, ListenerIndex, NO_BANDWIDTH, PROTOCOL_TCP, Pool, SlotIndex, WHEN_DOWN_RESET},
     host::{HostPacket, HostTables},
     limit::{cost, depth},
     pipeline,
@@ -55,7 +55,7 @@ proptest! {
         let cast = if v6 { Cast::IPV6 } else { Cast::IPV4 };
         let mut tables = world(&cast);
         tables.listeners[0].when_down = WHEN_DOWN_RESET;
-        tables.pools.shared(0).unwrap().block().set(Pool::block_of(0, 0, 0));
+        tables.pools.shared(0).unwrap().block().set(Pool::block_of(SlotIndex::new(0), 0, 0));
         let mut syn = cast.syn();
         syn.source.set_port(port);
         syn.time_to_live = ttl;
@@ -79,7 +79,7 @@ proptest! {
         prop_assert!(tcp.rst && tcp.ack && !tcp.syn && !tcp.fin && tcp.options.is_empty());
         let end = seq.wrapping_add(1).wrapping_add(syn.payload.len() as u32);
         prop_assert_eq!((tcp.sequence_number, tcp.acknowledgment_number), (0, end));
-        prop_assert_eq!(tables.listener_stats.borrow()[&0].no_member, 1);
+        prop_assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].no_member, 1);
     }
 }
 
@@ -87,7 +87,7 @@ proptest! {
 fn only_a_syn_is_answered() {
     let mut tables = world(&Cast::IPV4);
     tables.listeners[0].when_down = WHEN_DOWN_RESET;
-    tables.pools.shared(0).unwrap().block().set(Pool::block_of(0, 0, 0));
+    tables.pools.shared(0).unwrap().block().set(Pool::block_of(SlotIndex::new(0), 0, 0));
     let (outcome, _) = send(&tables, Side::Front, &Cast::IPV4.ack(b"data"));
     assert_eq!(outcome, Outcome::Stop(Event::DropNoSession));
 }
@@ -110,7 +110,7 @@ fn both_directions_are_charged_and_dropped_when_nothing_is_left() {
         // 10,000 bytes less the handshake's, about 1,000 each, and one on credit.
         let through = through.count();
         assert!((9..=10).contains(&through), "{through}");
-        let stat = tables.listener_stats.borrow()[&0];
+        let stat = tables.listener_stats.borrow()[&ListenerIndex::new(0)];
         assert_eq!(stat.over_bandwidth, 20 - through as u64);
         assert_eq!(tables.counted(Event::DropBandwidth), stat.over_bandwidth);
         tables.now.set(tables.now.get() + 2 * HZ);
@@ -155,7 +155,7 @@ fn a_connection_counts_until_it_is_over() {
         let refused = Outcome::Stop(Event::DropConnectionLimit);
         assert_eq!(send(&tables, Side::Front, &other).0, refused);
         assert_eq!(limit.connections().get(), 1);
-        assert_eq!(tables.listener_stats.borrow()[&0].over_connections, 1);
+        assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].over_connections, 1);
         assert!(goes_on(&tables, Side::Back, &cast.from_backend(|s| s.tcp.rst = true)));
         assert_eq!(limit.connections().get(), 0);
         assert!(goes_on(&tables, Side::Front, &other));
@@ -173,5 +173,5 @@ fn what_finds_no_port_leaves_no_count() {
     tables.planes.shared(0).unwrap().tail().set(0);
     assert_eq!(send(&tables, Side::Front, &cast.syn()).0, Outcome::Stop(Event::DropNoPort));
     assert_eq!(tables.limits.shared(0).unwrap().connections().get(), 0);
-    assert_eq!(tables.listener_stats.borrow()[&0].refused, 1);
+    assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].refused, 1);
 }

@@ -22,6 +22,8 @@ pub const BODY: &str =
     "a short answer of a backend, about as long as one of an interface for programs may be";
 /// A path with 64 KB behind it.
 pub const LARGE: &str = "/large";
+/// A path with 16 MB behind it.
+pub const HUGE: &str = "/huge";
 /// One client opens very many connections.
 const CLIENT_SETTINGS: [&str; 2] = ["net.ipv4.ip_local_port_range=1024 65535", "net.ipv4.tcp_tw_reuse=1"];
 
@@ -169,6 +171,7 @@ fn backend(host: &Host, directory: &Path) -> Process {
     );
     let file = nginx_file(&directory, 1, &content);
     fs::write(directory.join(&LARGE[1..]), vec![b'x'; 64 << 10]).unwrap();
+    fs::write(directory.join(&HUGE[1..]), vec![b'x'; 16 << 20]).unwrap();
     let process = host.spawn(&["nginx", "-c", &file]).unwrap();
     wait_until_listening(host, address);
     process

@@ -3,6 +3,7 @@
 mod access;
 mod autobahn;
 mod behind;
+mod bodies;
 mod calls;
 mod certificates;
 mod changes;
@@ -10,19 +11,23 @@ mod differential;
 mod echo;
 mod failures;
 mod families;
+mod frames;
 mod grpc;
 mod guard;
 mod http2;
 mod kept;
 mod limits;
 mod log;
+mod memory;
 mod path;
 mod policies;
 mod requests;
 mod routing;
 mod script;
 mod stay;
+mod strict;
 mod tls;
+mod uploads;
 
 use testbed::Process;
 

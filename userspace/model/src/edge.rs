@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::value::{HeadBytes, HeaderCount, LogPath, Network, Seconds, Streams};
+use crate::value::{HeadBytes, HeaderCount, HeadsBytes, LogPath, Network, Seconds, Streams};
 
 /// Where requests are written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +40,11 @@ impl LogFormat {
 /// What a client may ask of a listener before it has said what it wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
-    /// The largest request head in bytes, request line included.
+    /// The largest request head in bytes, request line included. Of HTTP/2 each field counts with 32 bytes beside its
+    /// text (RFC 9113, section 6.5.2).
     pub head_bytes: HeadBytes,
+    /// What the heads of all requests under way on one HTTP/2 connection may take of our memory, in bytes.
+    pub heads_bytes: HeadsBytes,
     /// The most header lines in it.
     pub headers: HeaderCount,
     /// The longest pause within a request's body.
@@ -56,6 +59,7 @@ impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             head_bytes: HeadBytes::literal(32 * 1024),
+            heads_bytes: HeadsBytes::literal(1 << 20),
             headers: HeaderCount::literal(100),
             body: Seconds::literal(60),
             send: Seconds::literal(60),

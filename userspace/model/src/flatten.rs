@@ -3,15 +3,21 @@
 //! What is made of the same objects as before is not made again but shared, so that a change costs what it touches.
 //! Objects that [`crate::check`] finds fault with are left out as far as they cannot be served.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use crate::{
     access::Access,
     algorithm::Algorithm,
-    edge,
-    id::Id,
-    object,
-    object::{AccessListId, Listener, LoadBalancer, Map, Material, Objects, PoolKind, Service},
+    difference::Difference,
+    edge, object,
+    object::{
+        AccessListId, Listener, ListenerId, LoadBalancer, LoadBalancerId, Material, Objects, PoolId,
+        PoolKind, Reference, ServerGroup, Service,
+    },
     policy,
     served::{self, ListenerKey, Served, WhenDown},
     value::{Port, Weight},
@@ -26,104 +32,134 @@ pub struct Before<'a> {
     pub served: &'a Served,
 }
 
-/// What this host serves because of `objects`. Equal to what it would be without `before`, which it shares with.
+/// What this host serves because of `objects`. Equal to what it would be without `before`, with which it shares all that
+/// is made of the same objects. Where two listeners are at the same place, the one with the greater id is served.
 pub fn flatten(objects: &Objects, before: Option<Before<'_>>) -> Served {
-    let flatten = Flatten { objects, before };
-    let mut served = Served::default();
-    for (&id, pool) in &objects.pools {
-        served.pools.extend(flatten.pool(id, pool).map(|pool| (id, pool)));
-    }
-    for load_balancer in objects.load_balancers.values() {
-        served.vips.extend(load_balancer.vips.iter().map(|vip| vip.get()));
-    }
-    for (&id, listener) in &objects.listeners {
-        let Some(load_balancer) = objects.load_balancers.get(&listener.load_balancer) else { continue };
-        let key = |vip| ListenerKey { vip, port: listener.port, protocol: listener.service.transport() };
-        let mut keys = load_balancer.vips.iter().map(|vip| key(vip.get()));
-        let Some(first) = keys.next() else { continue };
-        if let Some(flat) = flatten.listener(id, listener, load_balancer, first) {
-            served.listeners.extend(keys.map(|key| (key, flat.clone())));
-            served.listeners.insert(first, flat);
-        }
-    }
-    served
+    let nothing = Before { objects: &Objects::default(), served: &Served::default() };
+    let before = before.unwrap_or(nothing);
+    let difference = &Difference::between(before.objects, objects);
+    let mut flatten = Flatten { objects, difference, served: before.served.clone() };
+    let reshaped = flatten.pools();
+    flatten.vips();
+    flatten.listeners(before.objects, &reshaped);
+    flatten.served
 }
 
 struct Flatten<'a> {
     objects: &'a Objects,
-    before: Option<Before<'a>>,
+    /// Between the objects before and these.
+    difference: &'a Difference<'a>,
+    /// What was served before, and step by step what is now.
+    served: Served,
 }
 
-impl Flatten<'_> {
-    fn pool(&self, id: object::PoolId, pool: &object::Pool) -> Option<Arc<served::Pool>> {
-        let group = self.objects.server_groups.get(&pool.server_group)?;
-        if let Some(before) = self.before
-            && same(&before.objects.pools, &self.objects.pools, id)
-            && same(&before.objects.server_groups, &self.objects.server_groups, pool.server_group)
-            && let Some(flat) = before.served.pools.get(&id)
-        {
-            return Some(flat.clone());
-        }
-        let check = group.monitor.as_ref().map(|monitor| monitor.check.clone());
-        let members = group.members.values().map(|member| {
-            let socket = member.socket();
-            let port = member.monitor_port.or_else(|| check.as_ref()?.port).unwrap_or(member.port);
-            let flat = served::Member {
-                weight: if member.enabled { member.weight } else { Weight::literal(0) },
-                backup: member.backup,
-                checked_at: SocketAddr::new(
-                    member.monitor_address.unwrap_or(member.address).get(),
-                    port.get(),
-                ),
-            };
-            (socket, flat)
+impl<'a> Flatten<'a> {
+    /// Puts pools in; returns those that appeared, went or are for another layer now.
+    fn pools(&mut self) -> HashSet<PoolId> {
+        let gone = self.difference.pools.iter().filter(|edit| edit.new.is_none()).map(|edit| (edit.id, None));
+        let there = self.difference.pools_of(self.objects).into_iter().map(|(id, pool)| {
+            let group = self.objects.server_groups.get(&pool.server_group);
+            (id, group.map(|group| Arc::new(flat_pool(pool, group))))
         });
-        let members = members.collect();
-        let name = pool.meta.name.clone();
-        let flat = match &pool.kind {
-            PoolKind::Layer4 { algorithm, drain_timeout } => served::Pool {
-                name,
-                members,
-                algorithm: algorithm.clone(),
-                check,
-                drain_timeout: *drain_timeout,
-                http: None,
-            },
-            PoolKind::Layer7 { algorithm, http, ejection } => served::Pool {
-                name,
-                members,
-                algorithm: match algorithm.bare() {
-                    Algorithm::WeightedRoundRobin(()) => Algorithm::WeightedRoundRobin(None),
-                    Algorithm::WeightedLeastConnections => Algorithm::WeightedLeastConnections,
-                    Algorithm::SourceHash => Algorithm::SourceHash,
-                },
-                check,
-                drain_timeout: None,
-                http: Some(served::HttpPool {
-                    member: http.clone(),
-                    sticky: algorithm.turns().and_then(|turns| turns.sticky.clone()),
-                    slow_start: algorithm.turns().and_then(|turns| turns.slow_start),
-                    ejection: *ejection,
-                }),
-            },
-        };
-        Some(Arc::new(flat))
+        let pools = &mut self.served.pools;
+        let mut reshaped = HashSet::new();
+        for (id, new) in gone.chain(there) {
+            let is_http = |pool: &Arc<served::Pool>| pool.http.is_some();
+            let is_for = new.as_ref().map(is_http);
+            let old = match new {
+                Some(new) => pools.insert(id, new),
+                None => pools.remove(&id),
+            };
+            if old.as_ref().map(is_http) != is_for {
+                reshaped.insert(id);
+            }
+        }
+        reshaped
     }
 
-    fn listener(
-        &self,
-        id: object::ListenerId,
-        listener: &Listener,
-        load_balancer: &LoadBalancer,
-        key: ListenerKey,
-    ) -> Option<Arc<served::Listener>> {
-        if let Some(before) = self.before
-            && self.is_unchanged(&before, id, listener, load_balancer)
-            && let Some(flat) = before.served.listeners.get(&key)
-        {
-            return Some(flat.clone());
+    fn vips(&mut self) {
+        if !self.difference.load_balancers.is_empty() {
+            let vips = self.objects.load_balancers.values().flat_map(|load_balancer| &load_balancer.vips);
+            self.served.vips = vips.map(|vip| vip.get()).collect();
         }
-        let pool = listener.default_pool.filter(|pool| self.objects.pools.contains_key(pool));
+    }
+
+    fn listeners(&mut self, old: &Objects, reshaped: &HashSet<PoolId>) {
+        let in_question = self.in_question(reshaped);
+        let gone = self.difference.listeners.iter().filter(|edit| edit.new.is_none()).map(|edit| edit.id);
+        let mut freed = BTreeMap::new();
+        for id in gone.chain(in_question.iter().map(|&(id, _)| id)) {
+            for key in old.listeners.get(&id).into_iter().flat_map(|listener| keys(old, listener)) {
+                if self.served.listeners.get(&key).is_some_and(|listener| listener.id == id) {
+                    self.served.listeners.remove(&key);
+                    freed.insert(key, id);
+                }
+            }
+        }
+        for &(id, listener) in &in_question {
+            for key in self.put(id, listener) {
+                if freed.get(&key) == Some(&id) {
+                    freed.remove(&key);
+                }
+            }
+        }
+        self.fill(&freed);
+    }
+
+    /// Puts listeners in that only others kept from these places; beside them, they stay what they are.
+    fn fill(&mut self, freed: &BTreeMap<ListenerKey, ListenerId>) {
+        let ports: HashSet<_> = freed.keys().map(|key| (key.port, key.protocol)).collect();
+        if ports.is_empty() {
+            return;
+        }
+        for (&id, listener) in &self.objects.listeners {
+            if ports.contains(&(listener.port, listener.service.transport()))
+                && keys(self.objects, listener).any(|key| freed.contains_key(&key))
+            {
+                self.put(id, listener);
+            }
+        }
+    }
+
+    /// Listeners that are or refer to what differs.
+    fn in_question(&self, reshaped: &HashSet<PoolId>) -> Vec<(ListenerId, &'a Listener)> {
+        let changed = self.difference;
+        if !changed.is_around_listeners() && changed.access_logs.is_empty() && reshaped.is_empty() {
+            return Vec::new();
+        }
+        let load_balancers = self.objects.load_balancers.iter();
+        let logs =
+            load_balancers.filter(|(_, it)| it.access_log.is_some_and(|log| changed.access_logs.has(log)));
+        let logs: HashSet<LoadBalancerId> = logs.map(|(&id, _)| id).collect();
+        let is_changed = |reference| match reference {
+            Reference::Pool(id) => reshaped.contains(&id),
+            Reference::LoadBalancer(id) => changed.load_balancers.has(id) || logs.contains(&id),
+            reference => changed.has(reference),
+        };
+        let listeners = self.objects.listeners.iter().map(|(&id, listener)| (id, &**listener));
+        listeners
+            .filter(|(id, listener)| changed.listeners.has(*id) || listener.references().any(is_changed))
+            .collect()
+    }
+
+    /// Puts a listener in where none with a greater id is; returns all places that it is at.
+    fn put(&mut self, id: ListenerId, listener: &Listener) -> Vec<ListenerKey> {
+        let keys: Vec<_> = keys(self.objects, listener).collect();
+        let present = keys.iter().filter_map(|key| self.served.listeners.get(key)).find(|flat| flat.id == id);
+        let flat = present.cloned().or_else(|| self.listener(id, listener).map(Arc::new));
+        let Some(flat) = flat else { return Vec::new() };
+        for key in &keys {
+            let other = self.served.listeners.get(key);
+            if other.is_none_or(|other| other.id <= id) {
+                self.served.listeners.insert(*key, flat.clone());
+            }
+        }
+        keys
+    }
+
+    fn listener(&self, id: ListenerId, listener: &Listener) -> Option<served::Listener> {
+        let load_balancer = self.objects.load_balancers.get(&listener.load_balancer)?;
+        let pool = listener.default_pool.and_then(|pool| self.pool(pool, listener.http().is_some()));
         let http = match &listener.service {
             Service::Tcp { .. } | Service::Udp => {
                 pool?;
@@ -138,7 +174,7 @@ impl Flatten<'_> {
                 Some(Arc::new(served::HttpListener { tls, ..self.http(http, load_balancer) }))
             }
         };
-        let flat = served::Listener {
+        Some(served::Listener {
             id,
             name: listener.meta.name.clone(),
             load_balancer: listener.load_balancer,
@@ -157,58 +193,19 @@ impl Flatten<'_> {
             },
             drains: false,
             http,
-        };
-        Some(Arc::new(flat))
+        })
     }
 
-    /// Whether all that a listener is made of is the same as before.
-    fn is_unchanged(
-        &self,
-        before: &Before<'_>,
-        id: object::ListenerId,
-        listener: &Listener,
-        load_balancer: &LoadBalancer,
-    ) -> bool {
-        let (old, new) = (before.objects, self.objects);
-        let certificate = |id| same(&old.certificates, &new.certificates, id);
-        let pool = |id| old.pools.contains_key(&id) == new.pools.contains_key(&id);
-        let target = |redirect: &policy::Redirect<object::ListenerId>| match redirect.to {
-            policy::RedirectTo::Listener(id) => same(&old.listeners, &new.listeners, id),
-            _ => true,
-        };
-        let is_same_http = |http: &object::Http| {
-            load_balancer.access_log.is_none_or(|log| same(&old.access_logs, &new.access_logs, log))
-                && http.policies.iter().all(|policy| match &policy.action {
-                    policy::Action::Redirect(redirect) => target(redirect),
-                    policy::Action::Pool(id) => pool(*id),
-                    policy::Action::Reject(_) => true,
-                })
-        };
-        same(&old.listeners, &new.listeners, id)
-            && same(&old.load_balancers, &new.load_balancers, listener.load_balancer)
-            && listener.access_list.is_none_or(|list| same(&old.access_lists, &new.access_lists, list))
-            && listener.default_pool.is_none_or(pool)
-            && match &listener.service {
-                Service::Tcp { .. } | Service::Udp => true,
-                Service::Http { http, redirect } => {
-                    is_same_http(http) && redirect.as_ref().is_none_or(target)
-                }
-                Service::Https { http, tls } => {
-                    is_same_http(http)
-                        && tls.certificates.iter().copied().all(certificate)
-                        && certificate(tls.default_certificate)
-                        && tls.client_ca.is_none_or(certificate)
-                }
-            }
+    /// A pool, if it is there for this layer.
+    fn pool(&self, id: PoolId, http: bool) -> Option<PoolId> {
+        self.served.pools.get(&id).filter(|pool| pool.http.is_some() == http).map(|_| id)
     }
 
     fn http(&self, http: &object::Http, load_balancer: &LoadBalancer) -> served::HttpListener {
         let log = load_balancer.access_log.and_then(|log| self.objects.access_logs.get(&log));
         let policies = http.policies.iter().filter_map(|policy| {
             let action = match &policy.action {
-                policy::Action::Pool(id) => {
-                    policy::Action::Pool(self.objects.pools.contains_key(id).then_some(*id)?)
-                }
+                policy::Action::Pool(id) => policy::Action::Pool(self.pool(*id, true)?),
                 policy::Action::Reject(status) => policy::Action::Reject(*status),
                 policy::Action::Redirect(redirect) => policy::Action::Redirect(self.redirect(redirect)?),
             };
@@ -225,7 +222,7 @@ impl Flatten<'_> {
         }
     }
 
-    fn redirect(&self, redirect: &policy::Redirect<object::ListenerId>) -> Option<served::Redirect> {
+    fn redirect(&self, redirect: &policy::Redirect<ListenerId>) -> Option<served::Redirect> {
         let port = |id| -> Option<Port> { Some(self.objects.listeners.get(id)?.port) };
         let to = match &redirect.to {
             policy::RedirectTo::Url(url) => policy::RedirectTo::Url(url.clone()),
@@ -244,6 +241,9 @@ impl Flatten<'_> {
             Material::Authorities(authorities) => Some(authorities.clone()),
             Material::Server(_) => None,
         };
+        if !tls.certificates.contains(&tls.default_certificate) {
+            return None;
+        }
         Some(served::Tls {
             http2: tls.http2,
             certificates: tls.certificates.iter().map(server).collect::<Option<_>>()?,
@@ -264,11 +264,51 @@ impl Flatten<'_> {
     }
 }
 
-/// Whether both have the very same object, or none.
-fn same<T>(old: &Map<T>, new: &Map<T>, id: Id<T>) -> bool {
-    match (old.get(&id), new.get(&id)) {
-        (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-        (None, None) => true,
-        _ => false,
+/// Where a listener of these objects listens.
+fn keys(objects: &Objects, listener: &Listener) -> impl Iterator<Item = ListenerKey> {
+    let (port, protocol) = (listener.port, listener.service.transport());
+    let load_balancer = objects.load_balancers.get(&listener.load_balancer);
+    let vips = load_balancer.into_iter().flat_map(|load_balancer| &load_balancer.vips);
+    vips.map(move |vip| ListenerKey { vip: vip.get(), port, protocol })
+}
+
+fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
+    let check = group.monitor.as_ref().map(|monitor| monitor.check.clone());
+    let members = group.members.values().map(|member| {
+        let port = member.monitor_port.or_else(|| check.as_ref()?.port).unwrap_or(member.port);
+        let flat = served::Member {
+            weight: if member.enabled { member.weight } else { Weight::literal(0) },
+            backup: member.backup,
+            checked_at: SocketAddr::new(member.monitor_address.unwrap_or(member.address).get(), port.get()),
+        };
+        (member.socket(), flat)
+    });
+    let flat = served::Pool {
+        name: pool.meta.name.clone(),
+        members: members.collect(),
+        check,
+        ..served::Pool::default()
+    };
+    match &pool.kind {
+        PoolKind::Layer4 { algorithm, drain_timeout } => {
+            served::Pool { algorithm: algorithm.clone(), drain_timeout: *drain_timeout, ..flat }
+        }
+        PoolKind::Layer7 { algorithm, http, ejection } => served::Pool {
+            algorithm: match algorithm {
+                Algorithm::WeightedRoundRobin(_) => Algorithm::WeightedRoundRobin(None),
+                Algorithm::WeightedLeastConnections => Algorithm::WeightedLeastConnections,
+                Algorithm::SourceHash => Algorithm::SourceHash,
+            },
+            http: Some(served::HttpPool {
+                member: http.clone(),
+                sticky: algorithm.turns().and_then(|turns| turns.sticky.clone()),
+                slow_start: algorithm.turns().and_then(|turns| turns.slow_start),
+                ejection: *ejection,
+            }),
+            ..flat
+        },
     }
 }
+
+#[cfg(test)]
+mod tests;

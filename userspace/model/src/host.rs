@@ -105,11 +105,10 @@ impl PartialEq for LocalAddresses {
 impl Eq for LocalAddresses {}
 
 impl LocalAddresses {
-    /// None of the ranges overlaps another, and they are in the order of their first addresses.
+    /// These ranges by their first addresses, without those that lie in another; [`overlap`] tells which do.
     ///
     /// # Errors
-    /// There are more addresses than [`MAX_LOCAL_ADDRESSES`]. Which ranges overlap, by their numbers, says
-    /// [`Self::overlap`].
+    /// There are more addresses than [`MAX_LOCAL_ADDRESSES`].
     pub fn new(ranges: impl IntoIterator<Item = Network>) -> Result<Self, Invalid> {
         let mut sorted: Vec<Network> = ranges.into_iter().collect();
         sorted.sort_unstable();
@@ -152,7 +151,10 @@ impl LocalAddresses {
 
     /// The range that an address is in, and which one it is.
     pub fn range_of(&self, address: IpAddr) -> Option<(usize, Network)> {
-        self.0.iter().copied().enumerate().find(|(_, range)| range.get().contains(&address))
+        let begin_behind = self.0.partition_point(|range| range.get().addr() <= address);
+        let index = begin_behind.checked_sub(1)?;
+        let range = *self.0.get(index)?;
+        range.get().contains(&address).then_some((index, range))
     }
 
     /// Whether there are some, and none of the family of `address`.
@@ -294,7 +296,18 @@ mod tests {
             all.dedup();
             let made = LocalAddresses::new(ranges.iter().map(|&range| Network::new(range.into()).unwrap()));
             match made {
-                Ok(made) => prop_assert_eq!(made.iter().collect::<Vec<_>>(), all),
+                Ok(made) => {
+                    prop_assert_eq!(made.iter().collect::<Vec<_>>(), &*all);
+                    for (address, index) in made.iter_with_ranges() {
+                        prop_assert_eq!(made.range_of(address), Some((index, made.ranges()[index])));
+                    }
+                    for bits in 0x6440_0000 - 1..=0x6440_0400 {
+                        let address = IpAddr::V4(u32::into(bits));
+                        let range = made.range_of(address);
+                        prop_assert_eq!(range.is_some(), all.contains(&address));
+                        prop_assert!(range.is_none_or(|(_, range)| range.get().contains(&address)));
+                    }
+                }
                 Err(_) => prop_assert!(all.len() > MAX_LOCAL_ADDRESSES as usize),
             }
         }

@@ -11,16 +11,20 @@
 //!   → plan     what was served and what shall be become a list of changes
 //! ```
 //!
-//! `schedule` and `maglev` turn weights into the order in which members are picked; `host` is what belongs to this
-//! machine and not to its load balancers; `path` is the form in which paths are compared.
+//! `check` and `flatten` look only at what `difference` finds to differ from before. `schedule` says which members take
+//! part; it and `maglev` turn weights into the order in which members are picked. `host` is what belongs to this machine
+//! and not to its load balancers; `path` is the form in which paths are compared.
 //!
 //! Architecture invariant: nothing here knows a file format, a wire format, aya, Pingora, OpenSSL or the size of a map.
 //! An IPv4 address is an [`std::net::IpAddr::V4`], never an IPv6 address that carries one.
 
 pub mod access;
 pub mod algorithm;
+#[cfg(test)]
+mod any;
 pub mod capacity;
 pub mod check;
+mod difference;
 pub mod edge;
 pub mod flatten;
 pub mod health;

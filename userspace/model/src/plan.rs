@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::{
+    difference::both,
     object::PoolId,
     served::{Listener, ListenerKey, Pool, Served},
 };
@@ -51,17 +52,16 @@ fn changed<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, Arc<V>>,
     new: &'a BTreeMap<K, Arc<V>>,
 ) -> impl Iterator<Item = (&'a K, &'a Arc<V>)> {
-    let mut before = old.iter().peekable();
-    new.iter().filter(move |(key, value)| {
-        while before.next_if(|(old, _)| old < key).is_some() {}
-        let old = before.next_if(|(old, _)| old == key);
-        old.is_none_or(|(_, old)| !Arc::ptr_eq(old, value) && old != *value)
+    both(old, new).filter_map(|(key, old, new)| {
+        let new = new?;
+        let is_same = old.is_some_and(|old| Arc::ptr_eq(old, new) || old == new);
+        (!is_same).then_some((key, new))
     })
 }
 
 /// Keys of `old` that `new` lacks.
 fn gone<'a, K: Ord, V>(old: &'a BTreeMap<K, V>, new: &'a BTreeMap<K, V>) -> impl Iterator<Item = &'a K> {
-    old.keys().filter(|key| !new.contains_key(key))
+    both(old, new).filter(|(_, _, new)| new.is_none()).map(|(key, ..)| key)
 }
 
 #[cfg(test)]
@@ -73,8 +73,10 @@ mod tests {
     use super::*;
     use crate::{
         access::Access,
+        any::objects,
+        flatten::flatten,
         id::Id,
-        served::{Limits, Member, Protocol, WhenDown},
+        served::{Action, Limits, Member, Protocol, WhenDown},
         value::{Name, Number, Port, Seconds, Weight},
     };
 
@@ -121,7 +123,7 @@ mod tests {
     }
 
     /// Does what the change says; fails where a data path would: something missing, or there twice.
-    fn apply(served: &mut Served, change: Change) {
+    fn put(served: &mut Served, change: Change) {
         match change {
             Change::PutPool(id, pool) => assert_ne!(served.pools.insert(id, pool.clone()), Some(pool)),
             Change::AddVip(vip) => assert!(served.vips.insert(vip)),
@@ -132,8 +134,15 @@ mod tests {
             Change::RemoveVip(vip) => assert!(served.vips.remove(&vip)),
             Change::RemovePool(id) => assert!(served.pools.remove(&id).is_some()),
         }
-        for (key, listener) in &served.listeners {
+        for key in served.listeners.keys() {
             assert!(served.vips.contains(&key.vip), "{key:?} without its VIP");
+        }
+    }
+
+    /// The same, where every listener has a pool.
+    fn apply(served: &mut Served, change: Change) {
+        put(served, change);
+        for (key, listener) in &served.listeners {
             let pool = listener.pool.as_ref().unwrap();
             assert!(served.pools.contains_key(pool), "{key:?} without pool {pool}");
         }
@@ -145,6 +154,26 @@ mod tests {
             let mut served = old.clone();
             for change in plan(&old, &new) {
                 apply(&mut served, change);
+            }
+            prop_assert_eq!(served, new);
+        }
+
+        /// Of what objects make, with the pools that policies name.
+        #[test]
+        fn what_a_listener_names_is_there_at_every_step(old in objects(true), new in objects(true)) {
+            let (mut served, new) = (flatten(&old, None), flatten(&new, None));
+            for change in plan(&served.clone(), &new) {
+                put(&mut served, change);
+                for listener in served.listeners.values() {
+                    let policies = listener.http.iter().flat_map(|http| &http.policies);
+                    let of_policies = policies.filter_map(|policy| match policy.action {
+                        Action::Pool(pool) => Some(pool),
+                        Action::Reject(_) | Action::Redirect(_) => None,
+                    });
+                    for pool in of_policies.chain(listener.pool) {
+                        prop_assert!(served.pools.contains_key(&pool), "pool {pool} is not there");
+                    }
+                }
             }
             prop_assert_eq!(served, new);
         }

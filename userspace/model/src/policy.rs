@@ -156,7 +156,7 @@ impl TestValue {
         if text.len() < least || text.len() > MAX_VALUE || text.contains(char::is_control) {
             return Err(Invalid::new(
                 format!("{text:?} has {} bytes and cannot be searched for", text.len()),
-                format!("use 1 to {MAX_VALUE} bytes, no control characters"),
+                format!("use {least} to {MAX_VALUE} bytes, no control characters"),
             ));
         }
         Ok(Self(text.into()))
@@ -186,6 +186,16 @@ pub struct Redirect<L> {
     pub status: RedirectStatus,
     /// Which one.
     pub to: RedirectTo<L>,
+}
+
+impl<L: Copy> Redirect<L> {
+    /// The listener that clients are sent to, if it is one.
+    pub fn listener(&self) -> Option<L> {
+        match self.to {
+            RedirectTo::Listener(listener) => Some(listener),
+            RedirectTo::Url(_) | RedirectTo::Prefix(_) => None,
+        }
+    }
 }
 
 /// A status with which a client can be sent elsewhere: 301, 302, 303, 307 or 308 (RFC 9110, section 15.4).

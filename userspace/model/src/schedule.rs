@@ -76,10 +76,10 @@ fn period(weights: &[u16]) -> u64 {
     sum / divisor(weights).max(1)
 }
 
-/// The sequence of member indexes to pick, then to repeat: [`period`] long, each member in it as often as its weight
+/// The sequence of member indexes to pick, then to repeat: one period long, each member in it as often as its weight
 /// over the weights' greatest common divisor says, so never with weight 0.
 ///
-/// Takes memory and time in proportion to [`period`], which [`crate::capacity::Capacity::pool_slots`] limits.
+/// Takes memory and time in proportion to its length, which [`crate::capacity::Capacity::pool_slots`] limits.
 pub fn smooth_wrr(weights: &[u16]) -> Vec<u32> {
     let (divisor, period) = (divisor(weights), period(weights));
     let mut members: Vec<Member> = (0u32..)

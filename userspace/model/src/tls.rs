@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
-use crate::value::DnsName;
+use crate::{invalid::Invalid, value::DnsName};
 
 /// A server's certificate with its key.
 #[derive(Clone, PartialEq, Eq)]
@@ -134,19 +134,62 @@ impl TlsPolicy {
 /// TLS towards the members.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberTls {
-    /// The name that members are asked for (SNI).
-    pub server_name: Option<DnsName>,
+    server_name: Option<DnsName>,
+    verify: MemberTrust,
+}
+
+impl MemberTls {
+    /// From the name that members are asked for (SNI) and which of their certificates are good.
+    ///
+    /// # Errors
+    /// Certificates are to be good for a name, and there is none.
+    pub fn new(server_name: Option<DnsName>, verify: MemberTrust) -> Result<Self, Invalid> {
+        if server_name.is_none() && verify != MemberTrust::Anyone {
+            return Err(Invalid::new(
+                "missing",
+                "give the name that the members' certificates are for, or verify = false to trust whoever answers",
+            ));
+        }
+        Ok(Self { server_name, verify })
+    }
+
+    /// With whoever answers; members are asked for this name.
+    pub const fn unverified(server_name: Option<DnsName>) -> Self {
+        Self { server_name, verify: MemberTrust::Anyone }
+    }
+
+    /// The name that members are asked for (SNI). There is one unless everyone is trusted.
+    pub const fn server_name(&self) -> Option<&DnsName> {
+        self.server_name.as_ref()
+    }
+
     /// Which members' certificates are good.
-    pub verify: MemberTrust,
+    pub const fn verify(&self) -> &MemberTrust {
+        &self.verify
+    }
 }
 
 /// Which members' certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MemberTrust {
-    /// Those for the server name, which is given then, issued by one of these.
+    /// Those for the server name, issued by one of these.
     Authorities(Arc<Authorities>),
-    /// Those for the server name, which is given then, issued by an authority that this host trusts.
+    /// Those for the server name, issued by an authority that this host trusts.
     System,
     /// Every one: whatever can answer in a member's place can read and change everything.
     Anyone,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_can_be_good_for_a_name_only() {
+        let name = DnsName::new("backend.example").unwrap();
+        assert!(MemberTls::new(None, MemberTrust::System).is_err());
+        assert!(MemberTls::new(None, MemberTrust::Anyone).is_ok());
+        let tls = MemberTls::new(Some(name.clone()), MemberTrust::System).unwrap();
+        assert_eq!((tls.server_name(), tls.verify()), (Some(&name), &MemberTrust::System));
+    }
 }

@@ -3,17 +3,15 @@
 mod check;
 mod counters;
 mod output;
+mod pins;
 mod privileges;
 mod run;
 mod sessions;
 mod status;
 mod unload;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
-use evenkeel::dataplane::pins::{self, PinDir};
+use clap::{Parser, Subcommand};
 
 /// An elastic load balancer for Linux hosts: Layer 4 in XDP.
 #[derive(Parser)]
@@ -37,20 +35,6 @@ enum Command {
     Counters(counters::Options),
     /// Stop forwarding: drop all sessions and remove everything that Evenkeel put into this host.
     Unload(unload::Options),
-}
-
-/// Where the data path is pinned.
-#[derive(Args)]
-struct Pins {
-    /// Directory on a BPF file system that holds the maps.
-    #[arg(long, value_name = "DIR", default_value = pins::DEFAULT)]
-    pin_dir: PathBuf,
-}
-
-impl Pins {
-    fn directory(&self) -> PinDir {
-        PinDir::new(&self.pin_dir)
-    }
 }
 
 impl Cli {

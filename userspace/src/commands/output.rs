@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
-use super::Pins;
+use super::pins::Pins;
 
 #[derive(Args)]
 pub struct View {

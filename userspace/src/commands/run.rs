@@ -33,7 +33,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{Pins, privileges};
+use super::{pins::Pins, privileges};
 
 /// How often a change in the host's network may make sessions look for their next hops again, and how often
 /// messages about sessions are fetched.

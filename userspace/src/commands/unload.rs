@@ -10,7 +10,7 @@ use evenkeel::{
     l7::metrics::endpoint,
 };
 
-use super::Pins;
+use super::pins::Pins;
 
 #[derive(Args)]
 pub struct Options {

@@ -38,10 +38,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Ids of what is in the file and could not be read, as [`model::check::Surroundings`] wants them.
+    /// Ids of what is in the file and could not be read, or not all that it needs, as [`model::check::Surroundings`] wants them.
     pub(super) fn unread(&self) -> HashSet<Uuid> {
         let Objects { load_balancers, listeners, pools, server_groups, certificates, .. } = &self.objects;
-        let read: HashSet<Uuid> = (load_balancers.keys().map(|id| id.uuid()))
+        // One without VIPs was refused for that.
+        let with_vips = load_balancers.iter().filter(|(_, load_balancer)| !load_balancer.vips.is_empty());
+        let read: HashSet<Uuid> = (with_vips.map(|(id, _)| id.uuid()))
             .chain(listeners.keys().map(|id| id.uuid()))
             .chain(pools.keys().map(|id| id.uuid()))
             .chain(server_groups.keys().map(|id| id.uuid()))

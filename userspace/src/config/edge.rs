@@ -20,7 +20,7 @@ pub(super) const LISTENER_KEYS: [&str; 3] = ["limits", "forwarded", "proxy_proto
 const ACCESS_LOG: Shape = Shape { path: "load_balancer.access_log", keys: &["path", "format"] };
 const LIMITS: Shape = Shape {
     path: "load_balancer.listener.limits",
-    keys: &["head_bytes", "headers", "body_timeout", "send_timeout", "streams"],
+    keys: &["head_bytes", "heads_bytes", "headers", "body_timeout", "send_timeout", "streams"],
 };
 const FORWARDED: Shape =
     Shape { path: "load_balancer.listener.forwarded", keys: &["for", "proto", "port", "host"] };
@@ -51,6 +51,7 @@ fn limits(listener: &Table<'_>) -> Option<RequestLimits> {
     let usual = RequestLimits::default();
     let mut limits = RequestLimits {
         head_bytes: table.get("head_bytes").and_then(|value| value.number()).unwrap_or(usual.head_bytes),
+        heads_bytes: table.get("heads_bytes").and_then(|value| value.number()).unwrap_or(usual.heads_bytes),
         headers: table.get("headers").and_then(|value| value.number()).unwrap_or(usual.headers),
         streams: table.get("streams").and_then(|value| value.number()).unwrap_or(usual.streams),
         ..usual

@@ -61,16 +61,8 @@ pub(super) fn listener<'a>(table: &Table<'a>, id: ListenerId, draft: &mut Draft<
 }
 
 fn certificates<'a>(value: Value<'a>, draft: &Draft<'a>) -> Vec<(CertificateId, Value<'a>)> {
-    let mut seen = Vec::new();
-    let each = value.string_or_list().into_iter().map(|value| {
-        let Some(name) = value.string() else { return (unknown(), value) };
-        if seen.contains(&name) {
-            value.refuse(format!("{name:?} is in the list already; name each certificate once"));
-        }
-        seen.push(name);
-        (draft.certificates.refer(value).unwrap_or_else(unknown), value)
-    });
-    each.collect()
+    let each = value.string_or_list().into_iter();
+    each.map(|value| (draft.certificates.refer(value).unwrap_or_else(unknown), value)).collect()
 }
 
 /// Reports certificates that no handshake under this policy can present.
@@ -110,22 +102,14 @@ pub(super) fn members(around: &Table<'_>, shape: &'static Shape, draft: &Draft<'
         if let Some(ca) = ca {
             ca.refuse("with verify = false no certificate is compared with it; leave one of the two out");
         }
-        return Some(MemberTls { server_name, verify: MemberTrust::Anyone });
-    }
-    if server_name.is_none() {
-        let reason = format!(
-            "missing; give the name that the members' certificates are for, or verify = false in {} to trust whoever \
-             answers",
-            shape.path
-        );
-        around.refuse_key("tls.server_name", reason);
-        return None;
+        return Some(MemberTls::unverified(server_name));
     }
     let verify = match ca {
         Some(value) => MemberTrust::Authorities(authorities(value, draft)?),
         None => MemberTrust::System,
     };
-    Some(MemberTls { server_name, verify })
+    let tls = MemberTls::new(server_name, verify);
+    tls.map_err(|invalid| around.refuse_key("tls.server_name", invalid.to_string())).ok()
 }
 
 /// The authorities that a value names, one of which is a root.
@@ -148,5 +132,5 @@ fn authorities(value: Value<'_>, draft: &Draft<'_>) -> Option<Arc<Authorities>> 
 
 /// What takes the place of TLS towards members that could not be read.
 pub(super) const fn unread() -> MemberTls {
-    MemberTls { server_name: None, verify: MemberTrust::Anyone }
+    MemberTls::unverified(None)
 }

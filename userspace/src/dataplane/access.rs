@@ -12,7 +12,7 @@ use aya::maps::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use model::{access::Access, value::Network};
-use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, map};
+use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, WideAddress, map};
 
 use super::wide::{narrow, wide};
 use crate::dataplane::error::{Context, Result};
@@ -163,11 +163,11 @@ fn key(number: u32, network: IpNet) -> Key<AccessKey> {
 }
 
 /// The network of a key; `None` if its length cannot be.
-fn network(address: [u8; 16], length: u32) -> Option<Network> {
+fn network(address: WideAddress, length: u32) -> Option<Network> {
     let length = length.checked_sub(LIST_BITS)?;
     let network = match (narrow(address), length.checked_sub(MAPPED_BITS)) {
         (IpAddr::V4(address), Some(length)) => Ipv4Net::new(address, length.try_into().ok()?).ok()?.into(),
-        _ => Ipv6Net::new(address.into(), length.try_into().ok()?).ok()?.into(),
+        _ => Ipv6Net::new(address.bytes.into(), length.try_into().ok()?).ok()?.into(),
     };
     Network::new(network).ok()
 }

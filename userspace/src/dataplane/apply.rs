@@ -14,7 +14,7 @@ use model::{
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerStat, NAME_LEN, Pool, map, name_bytes,
+        ListenerIndex, ListenerStat, Pool, PoolIndex, SlotIndex, map, name_bytes,
     },
     shared::Shared,
 };
@@ -124,7 +124,7 @@ impl Applier {
                 state: ENTRY_ACTIVE,
                 reserved: [0; 7],
                 id: id.into_bytes(),
-                name: [0; NAME_LEN],
+                name: name_bytes(pool.name.as_str()),
             });
         }
         record.name().set(name_bytes(pool.name.as_str()));
@@ -188,10 +188,10 @@ impl Applier {
         let old = block.block().get();
         // The slots above must be there before the word that leads to them.
         std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
-        block.block().set(Pool::block_of(first, count, algorithm_number(&pool.algorithm)));
+        block.block().set(Pool::block_of(SlotIndex::new(first), count, algorithm_number(&pool.algorithm)));
         block.sticky().set(sticky_seconds(&pool.algorithm));
         let (old_first, old_count, _) = Pool::parts_of(old);
-        ranges.give_back(old_first, old_count);
+        ranges.give_back(old_first.into(), old_count);
         Ok(())
     }
 
@@ -242,7 +242,7 @@ impl Applier {
     fn put_listener(&mut self, key: &ListenerKey, listener: &Arc<served::Listener>) -> Result<()> {
         let pool = match &listener.pool {
             Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
-            None => NO_POOL,
+            None => NO_POOL.into(),
         };
         let Self { tables, registry } = self;
         let known = registry.listeners.get(key);
@@ -266,7 +266,7 @@ impl Applier {
         let bandwidth = registry.bandwidths.put(tables.limits(), index, listener)?;
         tables.limits().put(index, &listener.limits)?;
         let record = Listener {
-            pool,
+            pool: PoolIndex::new(pool),
             idle_timeout: listener.idle_timeout.get(),
             access,
             access_list,
@@ -282,7 +282,7 @@ impl Applier {
             load_balancer: name_bytes(listener.load_balancer_name.as_str()),
         };
         tables.listener.set(index, record, 0)?;
-        tables.service.insert(record.service, index, 0).context("ek_service")?;
+        tables.service.insert(record.service, ListenerIndex::new(index), 0).context("ek_service")?;
         if let (None, Some(old_list)) = (stays, old_list) {
             registry.changed_lists.note(index as u16, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
@@ -309,7 +309,7 @@ impl Applier {
             let (first, count, _) = Pool::parts_of(record.block().get());
             record.block().set(0);
             record.state().set(ENTRY_REMOVED);
-            self.registry.slots.give_back(first, count);
+            self.registry.slots.give_back(first.into(), count);
             self.remove_backends(index, |_| true)?;
         }
         Ok(())

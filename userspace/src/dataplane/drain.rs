@@ -26,7 +26,7 @@ pub fn due(
                 // Zero means that it takes some.
                 member.drained_since().set(now.max(1));
             }
-            let timeout = pools.get(member.pool().get()).map_or(0, |pool| pool.drain_timeout().get());
+            let timeout = pools.get(member.pool().get().into()).map_or(0, |pool| pool.drain_timeout().get());
             let for_jiffies = idle_jiffies(now, member.drained_since().get());
             timeout > 0 && for_jiffies >= timeout.saturating_mul(hz)
         })
@@ -36,7 +36,7 @@ pub fn due(
 
 #[cfg(test)]
 mod tests {
-    use xdp_ebpf::abi::ENTRY_REMOVED;
+    use xdp_ebpf::abi::{ENTRY_REMOVED, PoolIndex};
 
     use super::*;
 
@@ -56,7 +56,7 @@ mod tests {
             (2, 0, ENTRY_REMOVED, 1),
             (3, 0, ENTRY_REMOVED, 2),
         ] {
-            member(index).write(Backend { weight, state, pool, ..Backend::default() });
+            member(index).write(Backend { weight, state, pool: PoolIndex::new(pool), ..Backend::default() });
         }
         // The clock wraps meanwhile.
         let start = u32::MAX - 15 * HZ;

@@ -43,7 +43,7 @@ pub fn abandoned(tables: &Tables, members: impl Iterator<Item = u32>) -> impl It
     members
         .filter(|&index| {
             let Some(record) = tables.backend.get(index) else { return false };
-            let pool = tables.pool.get(record.pool().get());
+            let pool = tables.pool.get(record.pool().get().into());
             read(&record).taken_for() == Some(Verdict::Down)
                 && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
         })

@@ -19,8 +19,9 @@ use model::{
 };
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
-    ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS, MAX_POOLS,
-    MAX_SLOTS, NAME_LEN, Pool, Service, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str, slot_of,
+    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
+    MAX_POOLS, MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET,
+    name_str,
 };
 
 use super::{
@@ -37,7 +38,7 @@ use crate::dataplane::error::Result;
 use crate::health::judge::Verdict;
 
 /// Stands in `ek_listener` for the pool of an HTTP listener that has none.
-pub const NO_POOL: u32 = u32::MAX;
+pub const NO_POOL: PoolIndex = PoolIndex::new(u32::MAX);
 
 /// Indexes by identity, and the model that the maps implement.
 pub struct Registry {
@@ -103,7 +104,7 @@ impl Registry {
             let id = PoolId::from_bytes(pool.id);
             self.pools.adopt(id, index);
             let (first, count, number) = Pool::parts_of(pool.block);
-            if !self.slots.adopt(first, count) {
+            if !self.slots.adopt(first.into(), count) {
                 record.block().set(0);
             }
             if pool.state == ENTRY_ACTIVE {
@@ -129,8 +130,8 @@ impl Registry {
                 continue;
             }
             let address = endpoint(backend.address, backend.port);
-            self.backends.adopt((backend.pool, address), index);
-            let pool = ids.get(&backend.pool).and_then(|id| pools.get_mut(id));
+            self.backends.adopt((backend.pool.into(), address), index);
+            let pool = ids.get(&backend.pool.into()).and_then(|id| pools.get_mut(id));
             match (pool, Weight::new(backend.weight.into())) {
                 (Some(pool), Ok(weight)) if backend.state == ENTRY_ACTIVE => {
                     // The maps do not say the rest; what is served beside that is put again.
@@ -139,7 +140,7 @@ impl Registry {
                 }
                 _ => {
                     record.state().set(ENTRY_REMOVED);
-                    self.backends.remove(&(backend.pool, address));
+                    self.backends.remove(&(backend.pool.into(), address));
                 }
             }
         }
@@ -152,7 +153,7 @@ impl Registry {
             let Some(index) = self.pools.get(id) else { continue };
             let Some(record) = tables.pool.get(index) else { continue };
             let (first, count, _) = Pool::parts_of(record.block().get());
-            let found: Vec<_> = (first..first.saturating_add(count))
+            let found: Vec<_> = (first.index..first.index.saturating_add(count))
                 .filter_map(|slot| tables.slot.get(slot))
                 .map(|slot| slot.snapshot())
                 .collect();
@@ -187,7 +188,7 @@ impl Registry {
         let mut in_service = HashMap::new();
         for entry in tables.service.iter() {
             let (service, index) = entry?;
-            in_service.insert(index, service);
+            in_service.insert(u32::from(index), service);
         }
         for (index, record) in (0..).zip(tables.listener.iter()) {
             let record = record?;
@@ -199,7 +200,9 @@ impl Registry {
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
-                index => tables.pool.get(index).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id))),
+                index => {
+                    tables.pool.get(index.into()).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id)))
+                }
             };
             match (pool, seconds(record.idle_timeout)) {
                 (Some(pool), Some(idle_timeout))
@@ -235,11 +238,12 @@ pub fn slots_of(
     pool: &served::Pool,
     index_of: impl Fn(SocketAddr) -> Option<u32>,
     verdict_of: impl Fn(SocketAddr) -> Option<Verdict>,
-) -> Option<Vec<u32>> {
+) -> Option<Vec<Slot>> {
     let slot = |(&member, settings): (&SocketAddr, &served::Member)| {
-        Some(slot_of(u16::try_from(index_of(member)?).ok()?, settings.weight.get()))
+        let backend = BackendIndex::new(index_of(member)?).narrow();
+        Some(Slot { backend, weight: settings.weight.get() })
     };
-    let slots: Vec<u32> = pool.members.iter().map(slot).collect::<Option<_>>()?;
+    let slots: Vec<Slot> = pool.members.iter().map(slot).collect::<Option<_>>()?;
     let candidates = (0usize..).zip(&pool.members).map(|(key, (&member, settings))| Candidate {
         key,
         weight: settings.weight,
@@ -331,7 +335,7 @@ pub fn backend(pool: u32, member: SocketAddr, weight: Weight) -> Backend {
         address: wide(member.ip()),
         port: member.port(),
         weight: weight.get(),
-        pool,
+        pool: PoolIndex::new(pool),
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
         ..Backend::default()

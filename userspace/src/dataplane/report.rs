@@ -197,8 +197,8 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, Open>::new());
     for session in tables.sessions.live() {
         let forward = session.forward;
-        *by_backend.entry(forward.backend).or_default() += 1;
-        let open = by_listener.entry(forward.listener).or_default();
+        *by_backend.entry(forward.backend.index).or_default() += 1;
+        let open = by_listener.entry(forward.listener.index).or_default();
         open.all += 1;
         open.established += u64::from(forward.tcp == State::Established as u8);
     }
@@ -213,7 +213,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     }
     for (index, record) in tables.backend.iter() {
         let record = record.snapshot();
-        let Some(pool) = names.get(&record.pool).and_then(|&at| pools.get_mut(at)) else { continue };
+        let Some(pool) = names.get(&record.pool.into()).and_then(|&at| pools.get_mut(at)) else { continue };
         let state = match (record.state, record.weight) {
             (ENTRY_FREE, _) => continue,
             (ENTRY_ACTIVE, 0) => MemberState::Draining,
@@ -265,7 +265,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             port: record.service.port,
             protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names
-                .get(&record.pool)
+                .get(&record.pool.into())
                 .and_then(|&at| pools.get(at))
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),

@@ -192,7 +192,7 @@ pub(super) mod tests {
 
     /// A plane's index in `ek_plane`, and that of a port of it in the family's reverse table.
     pub fn place<F: Family>(config: &Config, local: u32, plane: u32, port: u16) -> (u32, u32) {
-        (config.plane_index::<F>(local, plane), config.reverse_index::<F>(local, plane, port).unwrap())
+        (config.plane_index::<F>(local, plane).into(), config.reverse_index::<F>(local, plane, port).unwrap())
     }
 
     /// Takes the next port of a plane, as the XDP program does.

@@ -138,15 +138,15 @@ impl Sweeper {
             return;
         }
         let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
-        let established = limits.idle.get(&there.listener).copied().unwrap_or(DEFAULT_IDLE);
+        let established = limits.idle.get(&there.listener.index).copied().unwrap_or(DEFAULT_IDLE);
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let idle = jiffies_to_time(idle, limits.hz);
-        let must_go = limits.drained.contains(&there.backend)
-            || limits.unreachable.contains(&there.listener)
-            || limits.changed_lists.shut_out(there.listener, forward.src().ip());
+        let must_go = limits.drained.contains(&there.backend.index)
+            || limits.unreachable.contains(&there.listener.index)
+            || limits.changed_lists.shut_out(there.listener.index, forward.src().ip());
         let decision = match protocol {
-            Protocol::Udp if must_go || limits.abandoned.contains(&there.backend) => Decision::Expire,
+            Protocol::Udp if must_go || limits.abandoned.contains(&there.backend.index) => Decision::Expire,
             Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
@@ -233,8 +233,8 @@ impl Sweeper {
     }
 
     fn count(&mut self, half: &Common) {
-        *self.census.backends.entry(half.backend).or_default() += 1;
-        *self.census.listeners.entry(half.listener).or_default() += 1;
+        *self.census.backends.entry(half.backend.index).or_default() += 1;
+        *self.census.listeners.entry(half.listener.index).or_default() += 1;
     }
 }
 

@@ -8,8 +8,8 @@ use aya::{
 };
 use evenkeel_loader::pins::PinError;
 use xdp_ebpf::abi::{
-    Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerStat, Pool,
-    Service, map,
+    Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerIndex,
+    ListenerStat, Pool, Service, Slot, map,
 };
 
 use super::{
@@ -30,7 +30,7 @@ pub struct Tables {
     /// `ek_address` and `ek_address6`.
     pub addresses: Addresses,
     /// `ek_service`.
-    pub service: HashMap<MapData, Service, u32>,
+    pub service: HashMap<MapData, Service, ListenerIndex>,
     /// `ek_access`.
     pub access: Trie,
     /// `ek_listener`.
@@ -40,7 +40,7 @@ pub struct Tables {
     /// `ek_cursor`.
     pub cursor: Array<MapData, u64>,
     /// `ek_slot`.
-    pub slot: Mapping<u32>,
+    pub slot: Mapping<Slot>,
     /// `ek_backend`.
     pub backend: Mapping<Backend>,
     /// `ek_load`.

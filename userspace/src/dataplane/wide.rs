@@ -1,22 +1,20 @@
-//! Addresses as the records hold them that are of no one family: 16 bytes, IPv4 as `::ffff:a.b.c.d`. Outside of the
-//! maps, that spelling does not exist.
+//! Addresses as the records hold them that are of no one family. Outside of the maps, that spelling does not exist.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
+
+use xdp_ebpf::address::WideAddress;
 
 /// An address as the records hold it.
-pub fn wide(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
-    }
+pub fn wide(address: IpAddr) -> WideAddress {
+    address.into()
 }
 
 /// The address in a record.
-pub fn narrow(wide: [u8; 16]) -> IpAddr {
-    Ipv6Addr::from(wide).to_canonical()
+pub fn narrow(wide: WideAddress) -> IpAddr {
+    wide.into()
 }
 
 /// The address and port in a record.
-pub fn endpoint(address: [u8; 16], port: u16) -> SocketAddr {
+pub fn endpoint(address: WideAddress, port: u16) -> SocketAddr {
     SocketAddr::new(narrow(address), port)
 }

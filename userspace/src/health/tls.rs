@@ -36,7 +36,7 @@ pub(super) async fn connect(
 }
 
 fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
-    let mut session = match &settings.verify {
+    let mut session = match settings.verify() {
         MemberTrust::System => Ssl::new(SYSTEM.as_ref().map_err(Clone::clone)?)?,
         MemberTrust::Authorities(authorities) => {
             let certificates = authorities.certificates.iter().map(|der| X509::from_der(der));
@@ -45,7 +45,7 @@ fn session(settings: &MemberTls) -> Result<Ssl, ErrorStack> {
         }
         MemberTrust::Anyone => Ssl::new(&SslContext::builder(SslMethod::tls_client())?.build())?,
     };
-    if let Some(name) = &settings.server_name {
+    if let Some(name) = settings.server_name() {
         session.set_hostname(name.as_str())?;
         session.param_mut().set_host(name.as_str())?;
     }

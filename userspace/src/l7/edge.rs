@@ -59,6 +59,8 @@ pub struct Edge {
 pub struct Limits {
     /// The largest request head in bytes, request line included.
     pub head_bytes: u32,
+    /// What the heads of all requests under way on one HTTP/2 connection may take, in bytes.
+    pub heads_bytes: u32,
     /// The most header lines in it.
     pub headers: u16,
     /// The longest pause within a request's body.
@@ -73,6 +75,7 @@ impl From<RequestLimits> for Limits {
     fn from(limits: RequestLimits) -> Self {
         Self {
             head_bytes: limits.head_bytes.get(),
+            heads_bytes: limits.heads_bytes.get(),
             headers: limits.headers.get(),
             body: limits.body.duration(),
             send: limits.send.duration(),

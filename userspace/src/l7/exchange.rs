@@ -23,7 +23,7 @@ use pingora::{
 use super::{
     edge::Edge,
     failure,
-    guard::{Arrival, refusal::Refusal},
+    guard::{arrival::Arrival, refusal::Refusal},
     log::{Attempt, Record, TlsRecord},
     metrics::Answered,
     target,
@@ -56,6 +56,11 @@ impl Exchange {
             self.began = arrival.began;
             self.arrival = Some(arrival);
         }
+    }
+
+    /// Whether nobody can tell where the request's body ends.
+    pub fn is_lost(&self) -> bool {
+        self.arrival.as_ref().is_some_and(|arrival| arrival.traffic.is_lost())
     }
 
     /// The request is for this pool.
@@ -123,11 +128,8 @@ impl Exchange {
         let socket = digest.and_then(|digest| digest.socket_digest.as_deref());
         let tls = digest.and_then(|digest| digest.ssl_digest.as_deref());
         log.write(&Record {
-            at: &Zoned::now(),
-            client: client(socket),
             status,
             method: request.method.as_str().as_bytes(),
-            https: edge.https,
             host: &host(request),
             target: &target::path(request),
             version: version(request.version),
@@ -139,12 +141,8 @@ impl Exchange {
             user_agent: request.headers.get(USER_AGENT).map(|value| value.as_bytes()),
             referer: request.headers.get(REFERER).map(|value| value.as_bytes()),
             forwarded_for: joined(&request.headers, "x-forwarded-for"),
-            load_balancer: &edge.load_balancer,
-            listener: &edge.listener,
             pool: self.pool.as_deref(),
-            vip: edge.vip,
-            tls: tls.map(tls_record),
-            rtt_us: rtt_us(socket),
+            ..blank(edge, &Zoned::now(), socket, tls)
         });
     }
 
@@ -189,29 +187,48 @@ impl Refused<'_> {
         edge.counters.answered(&Answered { status, time, bytes_in: bytes.0, bytes_out: bytes.1 });
         let Some(log) = &edge.log else { return };
         log.write(&Record {
-            at: &Zoned::now(),
-            client: client(socket),
             status,
             method,
-            https: edge.https,
-            host: b"",
             target,
             version,
             request_length: bytes.0,
             bytes_sent: bytes.1,
-            body_bytes_sent: 0,
             request_time: time,
-            attempts: &[],
-            user_agent: None,
-            referer: None,
-            forwarded_for: None,
-            load_balancer: &edge.load_balancer,
-            listener: &edge.listener,
-            pool: None,
-            vip: edge.vip,
-            tls: self.tls.as_deref().map(tls_record),
-            rtt_us: rtt_us(socket),
+            ..blank(edge, &Zoned::now(), socket, self.tls.as_deref())
         });
+    }
+}
+
+/// A record of a request of which only its connection is known.
+fn blank<'a>(
+    edge: &'a Edge,
+    at: &'a Zoned,
+    socket: Option<&SocketDigest>,
+    tls: Option<&'a SslDigest>,
+) -> Record<'a> {
+    Record {
+        at,
+        client: client(socket),
+        status: 0,
+        method: b"",
+        https: edge.https,
+        host: b"",
+        target: b"",
+        version: b"",
+        request_length: 0,
+        bytes_sent: 0,
+        body_bytes_sent: 0,
+        request_time: Duration::ZERO,
+        attempts: &[],
+        user_agent: None,
+        referer: None,
+        forwarded_for: None,
+        load_balancer: &edge.load_balancer,
+        listener: &edge.listener,
+        pool: None,
+        vip: edge.vip,
+        tls: tls.map(tls_record),
+        rtt_us: rtt_us(socket),
     }
 }
 

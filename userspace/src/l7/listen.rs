@@ -199,7 +199,7 @@ impl Service {
     }
 
     fn follow(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes, edge.idle);
+        let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes);
         snapshot.edge.is_in_force();
         let before = self.snapshot.swap(snapshot);
         if fixed(&before.edge) != fixed(&self.snapshot.load().edge) {

@@ -14,6 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures::FutureExt;
 use http::{StatusCode, header};
 use pingora::{
@@ -30,6 +31,7 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
+    guard::refusal::Refusal,
     hop_by_hop, http_1_0,
     linger::linger,
     pick::{self, Now, Outcome, Picked},
@@ -209,6 +211,21 @@ impl ProxyHttp for Proxy {
         upstream::to_origin(upstream, edge)
     }
 
+    /// Pingora writes an empty piece at a body's end to a member of HTTP/1 as the last chunk, and then the last chunk
+    /// once more, which would begin the next request on that connection. An end needs no piece.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end: bool,
+        _request: &mut Request,
+    ) -> Result<()> {
+        if end && body.as_ref().is_some_and(Bytes::is_empty) {
+            *body = None;
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
@@ -281,6 +298,11 @@ impl ProxyHttp for Proxy {
         // Not if it has sent more than the member took.
         if is_late(session, &error) && !(has_ended && has_more(session)) {
             error.as_down();
+        }
+        if request.exchange.is_lost() {
+            error.etype = ErrorType::HTTPStatus(Refusal::BadChunks.status());
+            error.as_down();
+            request.snapshot.edge.counters.refused(Refusal::BadChunks);
         }
         request.exchange.failed(&error);
         let is_members = *error.esource() == ErrorSource::Upstream;

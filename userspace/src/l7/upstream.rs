@@ -32,6 +32,9 @@ const IDLE: Duration = Duration::from_secs(50);
 const IDLE_OF_ONE_CLIENT: Duration = Duration::from_secs(5);
 /// Requests at the same time on one HTTP/2 connection.
 const STREAMS: usize = 100;
+/// What of one answer may wait for its client, in bytes, on such a connection, which has room for all of them: a client
+/// that does not read its answer keeps back nobody else's.
+const WINDOW: u32 = 64 * 1024;
 /// When a member on whose connection nothing moves is asked whether it is still there: it is given up after 90 s.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive {
     idle: Duration::from_secs(60),
@@ -55,6 +58,8 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
     let options = &mut peer.options;
     options.alpn = if pool.http.member.http2 { ALPN::H2 } else { ALPN::H1 };
     options.max_h2_streams = STREAMS;
+    options.h2_stream_window_size = Some(WINDOW);
+    options.h2_connection_window_size = Some(STREAMS as u32 * WINDOW);
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);
     options.read_timeout = Some(timeouts.read);

@@ -8,7 +8,7 @@ pub const MAX_LISTENERS: u32 = 16_384;
 pub const SERVICE_HINTS: u32 = 16_384;
 /// Capacity of `ek_pool` and `ek_cursor`.
 pub const MAX_POOLS: u32 = 16_384;
-/// Capacity of `ek_backend`; an index fits the `u16` in [`Half`].
+/// Capacity of `ek_backend`.
 pub const MAX_BACKENDS: u32 = 65_535;
 /// Capacity of `ek_slot`.
 pub const MAX_SLOTS: u32 = 1 << 21;

@@ -2,6 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::index::PlaneIndex;
 use crate::{family::Family, shared::shared_fields};
 
 /// What every packet needs to know; written by userspace, read by the XDP program.
@@ -58,11 +59,11 @@ impl Config {
         if F::VERSION == 4 { self.plane_mask } else { self.plane_mask6 }
     }
 
-    /// The index in `ek_plane` of plane `plane` of the family's local address `local`.
+    /// The index of plane `plane` of the family's local address `local`.
     #[inline(always)]
-    pub const fn plane_index<F: Family>(&self, local: u32, plane: u32) -> u32 {
+    pub const fn plane_index<F: Family>(&self, local: u32, plane: u32) -> PlaneIndex {
         let before = if F::VERSION == 4 { 0 } else { self.local_addresses * (self.plane_mask + 1) };
-        before + local * (self.plane_mask_of::<F>() + 1) + plane
+        PlaneIndex::new(before + local * (self.plane_mask_of::<F>() + 1) + plane)
     }
 
     /// The index in the family's reverse table of `port` in plane `plane` of local address `local`, if it is one of

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::shared::shared_fields;
+use crate::{address::WideAddress, shared::shared_fields};
 
 /// What was taken off the frame that a CPU has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -34,10 +34,10 @@ shared_fields! { Taken { tags: [u32; 2], fragment: [u32; 2], } }
 )]
 #[repr(C, align(8))]
 pub struct FragmentKey {
-    /// Source: 16 bytes, network order, IPv4 mapped.
-    pub src: [u8; 16],
-    /// Destination, likewise.
-    pub dst: [u8; 16],
+    /// Source.
+    pub src: WideAddress,
+    /// Destination.
+    pub dst: WideAddress,
     /// Identification.
     pub id: u32,
     /// IP protocol.

@@ -6,10 +6,9 @@ pub const CONFIG: &str = "ek_config";
 pub const ADDRESS: &str = "ek_address";
 /// The same of IPv6.
 pub const ADDRESS6: &str = "ek_address6";
-/// [`super::Service`] → listener index (hash).
+/// [`super::ListenerIndex`] by [`super::Service`] (hash).
 pub const SERVICE: &str = "ek_service";
-/// Listener indexes by [`super::Service::hint_index`], as `ek_service` had them; they may no longer be right (array
-/// of `u32`).
+/// [`super::ListenerIndex`] by [`super::Service::hint_index`], as `ek_service` had it; it may no longer be right (array).
 pub const SERVICE_HINT: &str = "ek_service_hint";
 /// [`super::Listener`]s by index (array).
 pub const LISTENER: &str = "ek_listener";
@@ -17,8 +16,7 @@ pub const LISTENER: &str = "ek_listener";
 pub const POOL: &str = "ek_pool";
 /// One `u64` per pool: how many picks it has made (array).
 pub const CURSOR: &str = "ek_cursor";
-/// [`super::slot_of`]s, in one block per pool; what they mean is [`super::Pool::block`]'s to say (array of `u32`,
-/// mmapable).
+/// [`super::Slot`]s, in one block per pool; what they mean is [`super::Pool::block`]'s to say (array, mmapable).
 pub const SLOT: &str = "ek_slot";
 /// [`super::Backend`]s by index (array, mmapable).
 pub const BACKEND: &str = "ek_backend";

@@ -2,20 +2,20 @@
 //!
 //! Rules for every record here: `repr(C)`, no padding (zerocopy's `IntoBytes` refuses it), no `bool`, `Option` or
 //! enum (decode after lookup), addresses in network order, ports and everything else in host order. Addresses that
-//! every packet needs are of their family's width, in one table per family; all others are 16 bytes, IPv4 as
-//! `::ffff:a.b.c.d`.
+//! every packet needs are of their family's width, in one table per family; all others are [`WideAddress`]es.
 //! A change of any layout or meaning bumps [`ABI_VERSION`], which is part of the pin path.
 //!
 //! Concurrent records ([`Half`], [`Plane`], …) are reached through [`crate::shared::Shared`].
 //!
 //! `session` holds what every packet of a session needs, `address` whose an address is, `service` what a new session
 //! is opened by: listeners, pools, backends; `limit` how much may come, and what is counted for a listener; `config`
-//! what there is one of, `interface` the ways out. [`map`] names the maps, `capacity` says how much they hold.
+//! what there is one of, `interface` the ways out; `index` are the types of indexes. [`map`] names the maps, `capacity` says how much they hold.
 
 mod address;
 mod capacity;
 mod config;
 mod frame;
+mod index;
 mod interface;
 mod limit;
 pub mod map;
@@ -27,11 +27,11 @@ mod service;
 mod session;
 
 pub use self::{
-    address::*, capacity::*, config::*, frame::*, interface::*, limit::*, name::*, next_hop::*, service::*,
-    session::*,
+    address::*, capacity::*, config::*, frame::*, index::*, interface::*, limit::*, name::*, next_hop::*,
+    service::*, session::*,
 };
 use crate::family::{V4, V6};
-pub use crate::verdict::Counters;
+pub use crate::{address::WideAddress, verdict::Counters};
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
 pub const ABI_VERSION: u32 = 6;

@@ -2,9 +2,13 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{capacity::SERVICE_HINTS, name::NAME_LEN};
+use super::{
+    capacity::SERVICE_HINTS,
+    index::{BackendIndex, BackendIndex16, PoolIndex, SlotIndex},
+    name::NAME_LEN,
+};
 use crate::{
-    address::{Address, MIX},
+    address::{MIX, WideAddress},
     shared::shared_fields,
 };
 
@@ -32,9 +36,6 @@ pub const ALGORITHM_SOURCE_HASH: u8 = 1;
 /// The slots are the members that may be picked, each once, with its weight.
 pub const ALGORITHM_LEAST_CONNECTIONS: u8 = 2;
 
-/// Stands for a backend where there is none.
-pub const NO_BACKEND: u32 = u32::MAX;
-
 /// [`Listener::access`]: everybody gets in, and there is no list.
 pub const ACCESS_OPEN: u32 = 0;
 /// Whoever is on no prefix of the list gets in; also the value of a prefix that lets in.
@@ -58,8 +59,8 @@ pub const HEALTH_DOWN: u8 = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct Service {
-    /// VIP: 16 bytes, network order, IPv4 mapped.
-    pub vip: [u8; 16],
+    /// VIP.
+    pub vip: WideAddress,
     /// Port.
     pub port: u16,
     /// IP protocol.
@@ -71,9 +72,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// The key for a VIP (16 bytes, network order, IPv4 mapped), a port and an IP protocol.
+    /// The key for a VIP, a port and an IP protocol.
     #[inline(always)]
-    pub const fn new(vip: [u8; 16], port: u16, protocol: u8) -> Self {
+    pub const fn new(vip: WideAddress, port: u16, protocol: u8) -> Self {
         Self { vip, port, protocol, reserved: 0, reserved_word: 0 }
     }
 
@@ -93,16 +94,16 @@ impl Service {
 pub struct AccessKey {
     /// [`Listener::access_list`], as bytes.
     pub list: [u8; 4],
-    /// The network's or the client's address: 16 bytes, network order, IPv4 mapped.
-    pub address: [u8; 16],
+    /// The network's or the client's address.
+    pub address: WideAddress,
 }
 
 /// A listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct Listener {
-    /// Index in `ek_pool`.
-    pub pool: u32,
+    /// Its pool; of a Layer-7 listener, it may be none's.
+    pub pool: PoolIndex,
     /// Seconds after which an idle established session ends.
     pub idle_timeout: u32,
     /// `ACCESS_…`: for whom is on no prefix of the access list.
@@ -155,32 +156,31 @@ pub struct Pool {
 
 impl Pool {
     /// The word for a block of `count` slots from `base` on that `algorithm` reads.
-    pub const fn block_of(base: u32, count: u32, algorithm: u8) -> u64 {
-        base as u64 | ((count & 0xff_ffff) as u64) << 32 | (algorithm as u64) << 56
+    pub const fn block_of(base: SlotIndex, count: u32, algorithm: u8) -> u64 {
+        base.index as u64 | ((count & 0xff_ffff) as u64) << 32 | (algorithm as u64) << 56
     }
 
     /// First slot, number of slots and algorithm of such a word.
     #[inline(always)]
-    pub const fn parts_of(block: u64) -> (u32, u32, u8) {
-        (block as u32, (block >> 32) as u32 & 0xff_ffff, (block >> 56) as u8)
+    pub const fn parts_of(block: u64) -> (SlotIndex, u32, u8) {
+        (SlotIndex::new(block as u32), (block >> 32) as u32 & 0xff_ffff, (block >> 56) as u8)
     }
 }
 
-/// A slot for a backend: its index in the low 16 bits, its weight in the high 16.
-pub const fn slot_of(backend: u16, weight: u16) -> u32 {
-    backend as u32 | (weight as u32) << 16
-}
-
-/// Backend index and weight of a slot.
-#[inline(always)]
-pub const fn slot_parts(slot: u32) -> (u32, u32) {
-    (slot & 0xffff, slot >> 16)
+/// A slot of `ek_slot`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, align(4))]
+pub struct Slot {
+    /// Whose it is.
+    pub backend: BackendIndex16,
+    /// Its weight.
+    pub weight: u16,
 }
 
 /// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
 /// every restart, so without a seed.
 #[inline(always)]
-pub fn source_slot<A: Address>(source: A, count: u32) -> u32 {
+pub fn source_slot(source: WideAddress, count: u32) -> u32 {
     let folded = source.folded();
     let mut hash = u32::from_be((folded ^ folded >> 32) as u32);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
@@ -206,20 +206,20 @@ pub fn source_slot<A: Address>(source: A, count: u32) -> u32 {
 )]
 #[repr(C, align(8))]
 pub struct StickyKey {
-    /// Index in `ek_pool`.
-    pub pool: u32,
+    /// The pool.
+    pub pool: PoolIndex,
     /// Zero.
     pub reserved: u32,
-    /// The client's address: 16 bytes, network order, IPv4 mapped.
-    pub source: [u8; 16],
+    /// The client's address.
+    pub source: WideAddress,
 }
 
 /// With whom a client stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Sticky {
-    /// Index in `ek_backend`.
-    pub backend: u32,
+    /// Its member.
+    pub backend: BackendIndex,
     /// Low 32 bits of `jiffies_64` at its last new connection.
     pub last_opened: u32,
 }
@@ -230,14 +230,14 @@ shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Backend {
-    /// 16 bytes, network order, IPv4 mapped.
-    pub address: [u8; 16],
+    /// Its address.
+    pub address: WideAddress,
     /// Port.
     pub port: u16,
     /// 0–256; 0 takes no new connections.
     pub weight: u16,
-    /// Index in `ek_pool`.
-    pub pool: u32,
+    /// Its pool.
+    pub pool: PoolIndex,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
     /// What the health checker thinks of it: [`HEALTH_UNCHECKED`], [`HEALTH_UP`] or [`HEALTH_DOWN`]. The XDP program
@@ -253,7 +253,7 @@ pub struct Backend {
 }
 
 shared_fields! { Backend {
-    weight: u16, pool: u32, state: u8, health: u8, reason: u8, detail: u8, drained_since: u32,
+    weight: u16, pool: PoolIndex, state: u8, health: u8, reason: u8, detail: u8, drained_since: u32,
 } }
 
 /// What one CPU forwarded for one backend.

@@ -2,8 +2,9 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::index::{BackendIndex16, ListenerIndex16};
 use crate::{
-    address::Address,
+    address::{Address, WideAddress},
     family::Family,
     shared::{Shared, shared_beginning, shared_bytes, shared_fields},
 };
@@ -95,10 +96,10 @@ pub struct Common {
     pub ack: u32,
     /// Low 16 bits of [`super::Config::generation`] when the next hop was resolved.
     pub generation: u16,
-    /// Index in `ek_backend`.
-    pub backend: u16,
-    /// Index in `ek_listener`.
-    pub listener: u16,
+    /// Its member.
+    pub backend: BackendIndex16,
+    /// Its listener.
+    pub listener: ListenerIndex16,
     /// [`crate::tcp_state::State`] as a number, or [`ENDED`]. The forward half's is the session's and moves atomically
     /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
     /// backend has answered and `Established` from then on.
@@ -111,8 +112,8 @@ pub struct Common {
 
 shared_fields! { Common {
     state: u32, sport: u16, dport: u16, new_sport: u16, new_dport: u16, ip_delta: u16, l4_delta: u16,
-    next_hop: [u8; 6], interface: u8, flags: u8, peer: u32, last_seen: u32, ack: u32, generation: u16, backend: u16,
-    listener: u16, tcp: u8, protocol: u8, packets: u32,
+    next_hop: [u8; 6], interface: u8, flags: u8, peer: u32, last_seen: u32, ack: u32, generation: u16,
+    backend: BackendIndex16, listener: ListenerIndex16, tcp: u8, protocol: u8, packets: u32,
 } }
 shared_bytes! { Common { flags_byte: flags, tcp_byte: tcp } }
 
@@ -150,8 +151,8 @@ impl Shared<'_, Common> {
 pub struct Plane {
     /// Ports taken so far; moves by compare-and-swap in the XDP program.
     pub head: u32,
-    /// The local address whose ports these are: 16 bytes, network order, IPv4 mapped; written by userspace once.
-    pub address: [u8; 16],
+    /// The local address whose ports these are; written by userspace once.
+    pub address: WideAddress,
     /// Keeps `head` and `tail`, written by different CPUs, apart.
     pub reserved_head: [u32; 11],
     /// Ports given back so far, the first filling included; written by userspace only.
@@ -160,7 +161,7 @@ pub struct Plane {
     pub reserved_tail: [u32; 15],
 }
 
-shared_fields! { Plane { head: u32, address: [u8; 16], tail: u32, } }
+shared_fields! { Plane { head: u32, address: WideAddress, tail: u32, } }
 
 /// The plane of a backend: its connections take their local ports there. `plane_mask` as [`super::Config::plane_mask_of`].
 #[inline(always)]

@@ -26,36 +26,36 @@ impl Tables for HostTables {
     fn reverse<F: Family>(&self, index: u32) -> Option<Shared<'_, Half<F>>> {
         F::choose::<Halves<'_>>(|| self.reverse.shared(index), || self.reverse6.shared(index))
     }
-    fn service(&self, key: &Service) -> Option<u32> {
+    fn service(&self, key: &Service) -> Option<ListenerIndex> {
         self.services.get(&(key.vip, key.port, key.protocol)).copied()
     }
-    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, ListenerIndex>> {
         self.service_hints.shared(index)
     }
-    fn listener(&self, index: u32) -> Option<&Listener> {
-        self.listeners.get(index as usize)
+    fn listener(&self, index: ListenerIndex) -> Option<&Listener> {
+        self.listeners.get(index.index as usize)
     }
-    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
-        self.limits.shared(index)
+    fn limit(&self, index: ListenerIndex) -> Option<Shared<'_, Limit>> {
+        self.limits.shared(index.into())
     }
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
         self.bandwidths.shared(index)
     }
-    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
-        self.pools.shared(index)
+    fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
+        self.pools.shared(index.into())
     }
-    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>> {
-        self.cursors.shared(pool)
+    fn cursor(&self, pool: PoolIndex) -> Option<Shared<'_, u64>> {
+        self.cursors.shared(pool.into())
     }
-    fn slot(&self, index: u32) -> Option<u32> {
-        self.slots.get(index as usize).copied()
+    fn slot(&self, index: SlotIndex) -> Option<Slot> {
+        self.slots.get(index.index as usize).copied()
     }
-    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
-        self.loads.shared(backend)
+    fn load(&self, backend: BackendIndex) -> Option<Shared<'_, u32>> {
+        self.loads.shared(backend.into())
     }
-    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32> {
-        let covers = |network: [u8; 16], len: u32| {
-            let differing = u128::from_be_bytes(network) ^ u128::from_be_bytes(address);
+    fn access(&self, list: u32, address: WideAddress) -> Option<u32> {
+        let covers = |network: WideAddress, len: u32| {
+            let differing = u128::from_be_bytes(network.bytes) ^ u128::from_be_bytes(address.bytes);
             differing.checked_shr(128 - len).unwrap_or(0) == 0
         };
         let of_list =
@@ -77,14 +77,14 @@ impl Tables for HostTables {
     fn taken(&self) -> Option<Shared<'_, Taken>> {
         self.taken.shared(0)
     }
-    fn backend(&self, index: u32) -> Option<&Backend> {
-        self.backends.get(index as usize)
+    fn backend(&self, index: BackendIndex) -> Option<&Backend> {
+        self.backends.get(index.index as usize)
     }
-    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>> {
-        self.planes.shared(index)
+    fn plane(&self, index: PlaneIndex) -> Option<Shared<'_, Plane>> {
+        self.planes.shared(index.into())
     }
-    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
-        self.ports.borrow().get((plane * (config.ring_mask + 1) + position) as usize).copied()
+    fn port(&self, plane: PlaneIndex, position: u32, config: &Config) -> Option<u16> {
+        self.ports.borrow().get((plane.index * (config.ring_mask + 1) + position) as usize).copied()
     }
     fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>> {
         self.next_hops.shared(index)
@@ -94,7 +94,7 @@ impl Tables for HostTables {
             Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
         (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
     }
-    fn route(&self, _src: [u8; 16], dst: [u8; 16]) -> Route {
+    fn route(&self, _src: WideAddress, dst: WideAddress) -> Route {
         self.route_lookups.set(self.route_lookups.get() + 1);
         self.routes.get(&dst).copied().unwrap_or(Route::None)
     }
@@ -104,19 +104,21 @@ impl Tables for HostTables {
     fn count(&self, event: Event) {
         *self.counts.borrow_mut().entry(event.name()).or_default() += 1;
     }
-    fn count_session(&self, listener: u32, backend: u32) {
+    fn count_session(&self, listener: ListenerIndex, backend: Option<BackendIndex>) {
         self.listener_stats.borrow_mut().entry(listener).or_default().sessions += 1;
-        self.stats.borrow_mut().entry(backend).or_default()[0] += 1;
+        if let Some(backend) = backend {
+            self.stats.borrow_mut().entry(backend).or_default()[0] += 1;
+        }
     }
-    fn count_refused(&self, listener: u32, reason: Event) {
+    fn count_refused(&self, listener: ListenerIndex, reason: Event) {
         *self.listener_stats.borrow_mut().entry(listener).or_default().refused_for(reason) += 1;
     }
-    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+    fn count_packet(&self, listener: ListenerIndex, backend: BackendIndex, direction: Direction, bytes: u32) {
         self.count_traffic(listener, direction, 1, bytes);
         let column = if direction == Direction::In { 1 } else { 2 };
         self.stats.borrow_mut().entry(backend).or_default()[column] += 1;
     }
-    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
+    fn count_traffic(&self, listener: ListenerIndex, direction: Direction, packets: u32, bytes: u32) {
         let mut listeners = self.listener_stats.borrow_mut();
         let stat = listeners.entry(listener).or_default();
         let (packets_sum, bytes_sum) = match direction {

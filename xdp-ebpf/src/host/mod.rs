@@ -7,9 +7,7 @@ mod answers;
 mod packet;
 mod records;
 mod tables;
-mod wide;
 
 pub use packet::HostPacket;
 pub use records::Records;
 pub use tables::HostTables;
-pub use wide::wide;

@@ -8,7 +8,7 @@ use std::{
     vec::Vec,
 };
 
-use super::{records::Records, wide::wide};
+use super::records::Records;
 use crate::{
     abi::*,
     family::{Family, V4, V6},
@@ -34,7 +34,7 @@ pub struct HostTables {
     /// `ek_reverse6`.
     pub reverse6: Records<Half<V6>>,
     /// `ek_service`.
-    pub services: BTreeMap<([u8; 16], u16, u8), u32>,
+    pub services: BTreeMap<(WideAddress, u16, u8), ListenerIndex>,
     /// `ek_listener`.
     pub listeners: Vec<Listener>,
     /// `ek_limit`.
@@ -46,11 +46,11 @@ pub struct HostTables {
     /// `ek_cursor`.
     pub cursors: Records<u64>,
     /// `ek_slot`.
-    pub slots: Vec<u32>,
+    pub slots: Vec<Slot>,
     /// `ek_load`.
     pub loads: Records<u32>,
     /// `ek_access`: list, network, prefix length, value; in any order.
-    pub access: Vec<(u32, [u8; 16], u32, u32)>,
+    pub access: Vec<(u32, WideAddress, u32, u32)>,
     /// `ek_fragment`.
     pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
     /// `ek_taken`.
@@ -66,21 +66,21 @@ pub struct HostTables {
     /// `ek_interface`.
     pub interfaces: Vec<Interface>,
     /// `ek_service_hint`.
-    pub service_hints: Records<u32>,
+    pub service_hints: Records<ListenerIndex>,
     /// `ek_next_hop`.
     pub next_hops: Records<NextHop>,
     /// How often the routing table was asked.
     pub route_lookups: Cell<u32>,
     /// The routing table: by destination.
-    pub routes: BTreeMap<[u8; 16], Route>,
+    pub routes: BTreeMap<WideAddress, Route>,
     /// `jiffies_64`.
     pub now: Cell<u32>,
     /// `ek_counter`.
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     /// `ek_backend_stat`, as sessions, packets in and packets out.
-    pub stats: RefCell<BTreeMap<u32, [u64; 3]>>,
+    pub stats: RefCell<BTreeMap<BackendIndex, [u64; 3]>>,
     /// `ek_listen_stat`.
-    pub listener_stats: RefCell<BTreeMap<u32, ListenerStat>>,
+    pub listener_stats: RefCell<BTreeMap<ListenerIndex, ListenerStat>>,
     /// What was told.
     pub news: RefCell<Vec<News>>,
 }
@@ -139,7 +139,7 @@ impl HostTables {
             planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),
             ports: RefCell::default(),
             interfaces: Vec::new(),
-            service_hints: Records::new(SERVICE_HINTS, 0),
+            service_hints: Records::new(SERVICE_HINTS, ListenerIndex::default()),
             next_hops: Records::new(NEXT_HOPS, NextHop::default()),
             route_lookups: Cell::new(0),
             routes: BTreeMap::new(),
@@ -156,7 +156,7 @@ impl HostTables {
         }
         for (index, address) in four.iter().chain(&six).enumerate() {
             if let Some(plane) = tables.planes.shared(index as u32) {
-                plane.address().set(wide(*address));
+                plane.address().set(WideAddress::from(*address));
             }
             let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
             tables.ports.borrow_mut().extend(ring);
@@ -176,10 +176,10 @@ impl HostTables {
     pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
         self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service::new(wide(vip.ip()), vip.port(), protocol);
-        self.services.insert((service.vip, service.port, protocol), index);
+        let service = Service::new(WideAddress::from(vip.ip()), vip.port(), protocol);
+        self.services.insert((service.vip, service.port, protocol), ListenerIndex::new(index));
         self.listeners.push(Listener {
-            pool: index,
+            pool: PoolIndex::new(index),
             idle_timeout: 300,
             access: ACCESS_OPEN,
             access_list: index,
@@ -194,14 +194,15 @@ impl HostTables {
             name: [0; NAME_LEN],
             load_balancer: [0; NAME_LEN],
         });
-        let base = self.slots.len() as u32;
+        let base = SlotIndex::new(self.slots.len() as u32);
         for backend in backends {
-            self.slots.push(slot_of(self.backends.len() as u16, 1));
+            let backend_index = BackendIndex::new(self.backends.len() as u32);
+            self.slots.push(Slot { backend: backend_index.narrow(), weight: 1 });
             self.backends.push(Backend {
-                address: wide(backend.ip()),
+                address: WideAddress::from(backend.ip()),
                 port: backend.port(),
                 weight: 1,
-                pool: index,
+                pool: PoolIndex::new(index),
                 state: ENTRY_ACTIVE,
                 health: HEALTH_UNCHECKED,
                 ..Backend::default()
@@ -220,7 +221,8 @@ impl HostTables {
             self.interfaces.push(Interface { index, device, mtu: 1500, mac, ..Interface::default() });
             self.interfaces.len() - 1
         });
-        self.routes.insert(wide(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
+        self.routes
+            .insert(WideAddress::from(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
     }
 
     /// How often an event was counted.

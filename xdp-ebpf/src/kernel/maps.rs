@@ -9,9 +9,9 @@ use aya_ebpf::{
 use xdp_ebpf::{
     abi::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
-        Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerStat, MAX_ACCESS, MAX_BACKENDS,
-        MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop,
-        Plane, Pool, SERVICE_HINTS, Service, Sticky, StickyKey, Taken,
+        Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MAX_ACCESS,
+        MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
+        NEXT_HOPS, NextHop, Plane, Pool, SERVICE_HINTS, Service, Slot, Sticky, StickyKey, Taken,
     },
     family::{V4, V6},
 };
@@ -27,9 +27,9 @@ pub static ADDRESS: Array<AddressBucket<V4>, { ADDRESS_BUCKETS as usize }, MMAP>
 #[btf_map(name = "ek_address6")]
 pub static ADDRESS6: Array<AddressBucket<V6>, { ADDRESS_BUCKETS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_service")]
-pub static SERVICE: HashMap<Service, u32, { MAX_LISTENERS as usize }> = HashMap::new();
+pub static SERVICE: HashMap<Service, ListenerIndex, { MAX_LISTENERS as usize }> = HashMap::new();
 #[btf_map(name = "ek_service_hint")]
-pub static SERVICE_HINT: Array<u32, { SERVICE_HINTS as usize }> = Array::new();
+pub static SERVICE_HINT: Array<ListenerIndex, { SERVICE_HINTS as usize }> = Array::new();
 #[btf_map(name = "ek_listener")]
 pub static LISTENER: Array<Listener, { MAX_LISTENERS as usize }> = Array::new();
 #[btf_map(name = "ek_pool")]
@@ -37,7 +37,7 @@ pub static POOL: Array<Pool, { MAX_POOLS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_cursor")]
 pub static CURSOR: Array<u64, { MAX_POOLS as usize }> = Array::new();
 #[btf_map(name = "ek_slot")]
-pub static SLOT: Array<u32, { MAX_SLOTS as usize }, MMAP> = Array::new();
+pub static SLOT: Array<Slot, { MAX_SLOTS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_load")]
 pub static LOAD: Array<u32, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_access")]

@@ -4,6 +4,7 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use aya_log_ebpf::macro_support::{Level, level_enabled};
 use xdp_ebpf::{
+    abi::BackendIndex,
     admit::{self, Picked},
     family::{Family, V4, V6},
     fragment,
@@ -57,7 +58,7 @@ impl admit::OutOfLine for XdpPacket {
         let answer = if F::VERSION == 4 { ek_pick(self.ctx.ctx) } else { ek_pick6(self.ctx.ctx) };
         match (answer >> 32) as u32 {
             0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
-            kind => Ok(Picked { indexes: answer as u32, ipv4: kind == PICKED_IPV4 }),
+            kind => Ok(Picked::from_number(answer as u32, kind == PICKED_IPV4)),
         }
     }
 }
@@ -69,7 +70,7 @@ impl next_hop::OutOfLine for XdpPacket {
     }
 
     #[inline(always)]
-    fn hop_to_backend<T: Tables>(&self, _tables: &T, backend: u16) -> Result<Hop, Event> {
+    fn hop_to_backend<T: Tables>(&self, _tables: &T, backend: BackendIndex) -> Result<Hop, Event> {
         hop_of(ek_to_backend(self.ctx.ctx, backend.into()))
     }
 }
@@ -82,7 +83,7 @@ impl open::OutOfLine for XdpPacket {
         picked: Picked,
         hops: Hops,
     ) -> Result<(), Event> {
-        let (ctx, indexes) = (self.ctx.ctx, picked.indexes);
+        let (ctx, indexes) = (self.ctx.ctx, picked.number());
         let (there, back, generation) = (hops.to_backend.number(), hops.to_client.number(), hops.generation);
         // A call in each arm: a choice of functions would be a call through a register, which BPF has not.
         let opened = match (F::VERSION, picked.ipv4) {
@@ -229,7 +230,7 @@ fn hop_of(number: u64) -> Result<Hop, Event> {
 #[inline(never)]
 pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, backend: u32) -> u64 {
     let maps = Maps::new(&XdpContext::new(ctx));
-    number_of(next_hop::to_backend(&maps, backend as u16))
+    number_of(next_hop::to_backend(&maps, BackendIndex::new(backend & 0xffff)))
 }
 
 /// No event's number.
@@ -267,9 +268,9 @@ macro_rules! functions {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
             match admit::pick::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps) {
-                Ok(Picked { indexes, ipv4 }) => {
-                    let kind = if ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
-                    u64::from(kind) << 32 | u64::from(indexes)
+                Ok(picked) => {
+                    let kind = if picked.ipv4 { PICKED_IPV4 } else { PICKED_IPV6 };
+                    u64::from(kind) << 32 | u64::from(picked.number())
                 }
                 Err(event) => event as u64,
             }
@@ -364,7 +365,7 @@ macro_rules! opening {
         ) -> u32 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            let picked = Picked { indexes, ipv4: <$backend>::VERSION == 4 };
+            let picked = Picked::from_number(indexes, <$backend>::VERSION == 4);
             let packet = XdpPacket::new(ctx);
             let (to_backend, to_client) = (Hop::from_number(to_backend), Hop::from_number(to_client));
             let hops = Hops { to_backend, to_client, generation };

@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
-    address::Address,
+    address::{Address, WideAddress},
     tables::{Hop, Route},
     wire::Mac,
 };
@@ -45,7 +45,7 @@ pub fn decoded(answer: u64) -> Route {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64, dst_1: u64) -> u64 {
-    let (src, dst): ([u8; 16], [u8; 16]) = (transmute!([src_0, src_1]), transmute!([dst_0, dst_1]));
+    let (src, dst): (WideAddress, WideAddress) = (transmute!([src_0, src_1]), transmute!([dst_0, dst_1]));
     // As words, so that the compiler clears it in aligned pieces: the verifier refuses any other on the stack.
     let mut question = MaybeUninit::<[u64; size_of::<FibLookup>() / 8]>::uninit();
     let first = question.as_mut_ptr().cast::<u64>();

@@ -8,8 +8,9 @@ use aya_ebpf::{
 use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
-        AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Fragment, FragmentKey, Half,
-        Interface, Limit, Listener, ListenerStat, NextHop, Plane, Pool, Service, Sticky, StickyKey, Taken,
+        AccessKey, AddressBucket, Backend, BackendIndex, BackendStat, Bandwidth, Config, Fragment,
+        FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, NextHop, Plane,
+        PlaneIndex, Pool, PoolIndex, Service, Slot, SlotIndex, Sticky, StickyKey, Taken, WideAddress,
     },
     family::Family,
     shared::Shared,
@@ -74,44 +75,44 @@ impl Tables for Maps {
         )
     }
     #[inline(always)]
-    fn service(&self, key: &Service) -> Option<u32> {
+    fn service(&self, key: &Service) -> Option<ListenerIndex> {
         // SAFETY: the value is copied at once.
         unsafe { maps::SERVICE.get(key) }.copied()
     }
     #[inline(always)]
-    fn service_hint(&self, index: u32) -> Option<Shared<'_, u32>> {
+    fn service_hint(&self, index: u32) -> Option<Shared<'_, ListenerIndex>> {
         shared(maps::SERVICE_HINT.get_ptr_mut(index))
     }
     #[inline(always)]
-    fn listener(&self, index: u32) -> Option<&Listener> {
-        maps::LISTENER.get(index)
+    fn listener(&self, index: ListenerIndex) -> Option<&Listener> {
+        maps::LISTENER.get(index.into())
     }
     #[inline(always)]
-    fn limit(&self, index: u32) -> Option<Shared<'_, Limit>> {
-        shared(maps::LIMIT.get_ptr_mut(index))
+    fn limit(&self, index: ListenerIndex) -> Option<Shared<'_, Limit>> {
+        shared(maps::LIMIT.get_ptr_mut(index.into()))
     }
     #[inline(always)]
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
         shared(maps::BANDWIDTH.get_ptr_mut(index))
     }
     #[inline(always)]
-    fn pool(&self, index: u32) -> Option<Shared<'_, Pool>> {
-        shared(maps::POOL.get_ptr_mut(index))
+    fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
+        shared(maps::POOL.get_ptr_mut(index.into()))
     }
     #[inline(always)]
-    fn cursor(&self, pool: u32) -> Option<Shared<'_, u64>> {
-        shared(maps::CURSOR.get_ptr_mut(pool))
+    fn cursor(&self, pool: PoolIndex) -> Option<Shared<'_, u64>> {
+        shared(maps::CURSOR.get_ptr_mut(pool.into()))
     }
     #[inline(always)]
-    fn slot(&self, index: u32) -> Option<u32> {
-        maps::SLOT.get(index).copied()
+    fn slot(&self, index: SlotIndex) -> Option<Slot> {
+        maps::SLOT.get(index.into()).copied()
     }
     #[inline(always)]
-    fn load(&self, backend: u32) -> Option<Shared<'_, u32>> {
-        shared(maps::LOAD.get_ptr_mut(backend))
+    fn load(&self, backend: BackendIndex) -> Option<Shared<'_, u32>> {
+        shared(maps::LOAD.get_ptr_mut(backend.into()))
     }
     #[inline(always)]
-    fn access(&self, list: u32, address: [u8; 16]) -> Option<u32> {
+    fn access(&self, list: u32, address: WideAddress) -> Option<u32> {
         /// The stack can only be accessed aligned, and a key is packed.
         #[repr(C, align(8))]
         struct Aligned(Key<AccessKey>);
@@ -143,16 +144,16 @@ impl Tables for Maps {
         shared(maps::TAKEN.get_ptr_mut(0))
     }
     #[inline(always)]
-    fn backend(&self, index: u32) -> Option<&Backend> {
-        maps::BACKEND.get(index)
+    fn backend(&self, index: BackendIndex) -> Option<&Backend> {
+        maps::BACKEND.get(index.into())
     }
     #[inline(always)]
-    fn plane(&self, index: u32) -> Option<Shared<'_, Plane>> {
-        shared(maps::PLANE.get_ptr_mut(index))
+    fn plane(&self, index: PlaneIndex) -> Option<Shared<'_, Plane>> {
+        shared(maps::PLANE.get_ptr_mut(index.into()))
     }
     #[inline(always)]
-    fn port(&self, plane: u32, position: u32, config: &Config) -> Option<u16> {
-        maps::PORT.get(plane * (config.ring_mask + 1) + position).copied()
+    fn port(&self, plane: PlaneIndex, position: u32, config: &Config) -> Option<u16> {
+        maps::PORT.get(plane.index * (config.ring_mask + 1) + position).copied()
     }
     #[inline(always)]
     fn next_hop(&self, index: u32) -> Option<Shared<'_, NextHop>> {
@@ -164,7 +165,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn route(&self, src: [u8; 16], dst: [u8; 16]) -> Route {
+    fn route(&self, src: WideAddress, dst: WideAddress) -> Route {
         let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (transmute!(src), transmute!(dst));
         route::decoded(route::ek_route(self.ctx, a, b, c, d))
     }
@@ -194,28 +195,28 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_session(&self, listener: u32, backend: u32) {
-        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+    fn count_session(&self, listener: ListenerIndex, backend: Option<BackendIndex>) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener.into()) {
             // SAFETY: this CPU's copy of an array element.
             unsafe { (*stat).sessions += 1 }
         }
-        if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
+        if let Some(stat) = backend.and_then(|backend| maps::BACKEND_STAT.get_ptr_mut(backend.into())) {
             // SAFETY: this CPU's copy of an array element.
             unsafe { (*stat).sessions += 1 }
         }
     }
 
     #[inline(always)]
-    fn count_refused(&self, listener: u32, reason: Event) {
-        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+    fn count_refused(&self, listener: ListenerIndex, reason: Event) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener.into()) {
             // SAFETY: this CPU's copy of an array element.
             *unsafe { &mut *stat }.refused_for(reason) += 1;
         }
     }
 
     #[inline(always)]
-    fn count_traffic(&self, listener: u32, direction: Direction, packets: u32, bytes: u32) {
-        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener) {
+    fn count_traffic(&self, listener: ListenerIndex, direction: Direction, packets: u32, bytes: u32) {
+        if let Some(stat) = maps::LISTENER_STAT.get_ptr_mut(listener.into()) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut ListenerStat = unsafe { &mut *stat };
             match direction {
@@ -232,9 +233,9 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn count_packet(&self, listener: u32, backend: u32, direction: Direction, bytes: u32) {
+    fn count_packet(&self, listener: ListenerIndex, backend: BackendIndex, direction: Direction, bytes: u32) {
         self.count_traffic(listener, direction, 1, bytes);
-        if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend) {
+        if let Some(stat) = maps::BACKEND_STAT.get_ptr_mut(backend.into()) {
             // SAFETY: this CPU's copy of an array element.
             let stat: &mut BackendStat = unsafe { &mut *stat };
             match direction {
@@ -255,18 +256,24 @@ impl Tables for Maps {
         match news {
             // In two lines, because one with four addresses needs more stack than is left.
             News::Opened { client, vip } => {
-                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", client.0, client.1, vip.0, vip.1)
+                info!(
+                    self.ctx,
+                    "session opened: {:i}:{} -> {:i}:{}", client.0.bytes, client.1, vip.0.bytes, vip.1
+                )
             }
             News::Joined { local, backend } => {
-                info!(self.ctx, "session opened: {:i}:{} -> {:i}:{}", local.0, local.1, backend.0, backend.1)
+                info!(
+                    self.ctx,
+                    "session opened: {:i}:{} -> {:i}:{}", local.0.bytes, local.1, backend.0.bytes, backend.1
+                )
             }
             News::Refused { client, vip, event } => {
                 info!(
                     self.ctx,
                     "session refused: {:i}:{} -> {:i}:{}: {}",
-                    client.0,
+                    client.0.bytes,
                     client.1,
-                    vip.0,
+                    vip.0.bytes,
                     vip.1,
                     event.name()
                 )

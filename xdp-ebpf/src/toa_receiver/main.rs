@@ -73,7 +73,7 @@ pub fn ek_toa_peer4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(getpeername6)]
 pub fn ek_toa_peer6(ctx: SockAddrContext) -> i32 {
     if let Some(connection) = maps::kept(&ctx) {
-        let (words, _) = connection.client.address.as_chunks();
+        let (words, _) = connection.client.address.bytes.as_chunks();
         for (at, word) in words.iter().enumerate() {
             // SAFETY: as above; the context is written word by word.
             unsafe { (*ctx.sock_addr).user_ip6[at] = u32::from_ne_bytes(*word) };

@@ -3,21 +3,23 @@
 use testbed::cases::{Cast, Side, frame};
 use xdp_ebpf::{
     abi::{ACCESS_ALLOW, ACCESS_DENY, DYING, FREE, LIVE},
+    address::WideAddress,
     verdict::{Event, Outcome},
 };
 
 use crate::world::{World, wide};
 
-/// Network, length in 16 bytes, `ACCESS_…`.
-type Prefix = ([u8; 16], u32, u32);
+/// Network, length as of a wide address, `ACCESS_…`.
+type Prefix = (WideAddress, u32, u32);
 
 /// What is around the cast's client: everybody of its family, its /24 or /64, and itself.
-fn around(cast: &Cast) -> [([u8; 16], u32); 3] {
+fn around(cast: &Cast) -> [(WideAddress, u32); 3] {
     let client = wide(cast.client.ip());
     let lengths = if cast.client.is_ipv4() { [96, 120, 128] } else { [0, 64, 128] };
     lengths.map(|length| {
         let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-        ((u128::from_be_bytes(client) & mask).to_be_bytes(), length)
+        let network = u128::from_be_bytes(client.bytes) & mask;
+        (WideAddress { bytes: network.to_be_bytes() }, length)
     })
 }
 
@@ -28,7 +30,7 @@ fn restrict(world: &mut World, default: u32, prefixes: &[Prefix]) {
     }
     world.tables.access =
         prefixes.iter().map(|&(network, length, value)| (7, network, length, value)).collect();
-    world.tables.access.push((8, [0; 16], 0, ACCESS_ALLOW));
+    world.tables.access.push((8, WideAddress::UNSPECIFIED, 0, ACCESS_ALLOW));
 }
 
 #[test]
@@ -37,7 +39,7 @@ fn the_longest_prefix_decides_and_then_the_default() {
         let [all, net, one] = around(&cast);
         let with = |(network, length), value| (network, length, value);
         let mut beside = net.0;
-        beside[net.1 as usize / 8 - 1] ^= 1;
+        beside.bytes[net.1 as usize / 8 - 1] ^= 1;
         let cases: [(u32, &[Prefix], bool); 8] = [
             (ACCESS_DENY, &[], false),
             (ACCESS_ALLOW, &[], true),

@@ -5,9 +5,10 @@ use std::{collections::HashMap, net::IpAddr};
 use proptest::prelude::*;
 use xdp_ebpf::{
     abi::{
-        ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend, ENTRY_ACTIVE,
-        ENTRY_REMOVED, HEALTH_DOWN, HEALTH_UP, Pool, slot_of, source_slot,
+        ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend, BackendIndex16,
+        ENTRY_ACTIVE, ENTRY_REMOVED, HEALTH_DOWN, HEALTH_UP, Pool, PoolIndex, Slot, SlotIndex, source_slot,
     },
+    address::WideAddress,
     host::HostTables,
     schedule::pick,
     verdict::Event,
@@ -19,9 +20,9 @@ use crate::world::wide;
 fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
     let mut tables = HostTables::new(&[[100, 64, 0, 1].into()], 20_000, 64, 16);
     for (index, &weight) in weights.iter().enumerate() {
-        tables.slots.push(slot_of(index as u16, weight));
+        tables.slots.push(Slot { backend: BackendIndex16::new(index as u16), weight });
         let address = wide([192, 0, 2, index as u8].into());
-        let (pool, state, health) = (0, ENTRY_ACTIVE, HEALTH_UP);
+        let (pool, state, health) = (PoolIndex::new(0), ENTRY_ACTIVE, HEALTH_UP);
         tables.backends.push(Backend {
             address,
             port: 80,
@@ -33,12 +34,12 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
         });
     }
     let pool = tables.pools.shared(0).unwrap();
-    pool.block().set(Pool::block_of(0, weights.len() as u32, algorithm));
+    pool.block().set(Pool::block_of(SlotIndex::new(0), weights.len() as u32, algorithm));
     tables
 }
 
 fn picked(tables: &HostTables, source: impl Into<IpAddr>) -> usize {
-    pick(tables, &tables.config, 0, wide(source.into())).unwrap() as usize
+    pick(tables, &tables.config, PoolIndex::new(0), wide(source.into())).unwrap().index as usize
 }
 
 proptest! {
@@ -123,6 +124,9 @@ fn members_that_are_level_take_turns() {
 fn an_empty_pool_is_refused_by_name() {
     for algorithm in [ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, ALGORITHM_LEAST_CONNECTIONS] {
         let tables = pool(algorithm, &[]);
-        assert_eq!(pick(&tables, &tables.config, 0, [1; 16]), Err(Event::DropNoMember));
+        assert_eq!(
+            pick(&tables, &tables.config, PoolIndex::new(0), WideAddress::v6([1; 16])),
+            Err(Event::DropNoMember)
+        );
     }
 }

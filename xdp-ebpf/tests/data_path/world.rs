@@ -9,6 +9,7 @@ use testbed::{
 };
 use xdp_ebpf::{
     abi::{Common, PROTOCOL_TCP, PROTOCOL_UDP},
+    address::WideAddress,
     host::{HostPacket, HostTables},
     pipeline,
     verdict::Outcome,
@@ -128,10 +129,10 @@ pub fn packet_len(frame: &[u8]) -> Option<usize> {
     }
 }
 
-/// The 16 bytes of the cold records, by the standard library.
-pub fn wide(address: IpAddr) -> [u8; 16] {
+/// An address as the cold records hold it, by the standard library.
+pub fn wide(address: IpAddr) -> WideAddress {
     match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
-        IpAddr::V6(address) => address.octets(),
+        IpAddr::V4(address) => WideAddress { bytes: address.to_ipv6_mapped().octets() },
+        IpAddr::V6(address) => WideAddress { bytes: address.octets() },
     }
 }

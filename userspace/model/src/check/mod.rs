@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! references  what is named is there, and is of the right kind
+//!   → access     access lists
 //!   → pools      members, algorithms, health monitors
 //!   → listeners  ports, policies, redirections
 //!   → addresses  no address has two roles
@@ -10,6 +11,7 @@
 //!
 //! A problem is told where it is, not where it leads to: what refers to an object that could not be read is not blamed.
 
+mod access;
 mod addresses;
 mod listeners;
 mod pools;
@@ -21,16 +23,17 @@ mod tests;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
-    sync::Arc,
+    net::SocketAddr,
 };
 
 use uuid::Uuid;
 
 use crate::{
     capacity::Capacity,
+    difference::Difference,
     host::LocalAddresses,
     id::{Id, Kind},
-    object::{Map, Objects},
+    object::{Map, Objects, Pool, PoolId, ServerGroupId},
 };
 
 /// What objects are checked against, beside each other.
@@ -40,14 +43,14 @@ pub struct Surroundings<'a> {
     pub local_addresses: &'a LocalAddresses,
     /// How much of everything there may be.
     pub capacity: &'a Capacity,
-    /// Ids of objects that are meant to be there and could not be read; nil if some local addresses could not.
-    /// References to them are good.
+    /// Ids of objects that are meant to be there and could not be read, or not all of what they need; nil if some local
+    /// addresses could not. References to them are good, and they are not blamed for what they lack.
     pub unread: &'a HashSet<Uuid>,
     /// In which order objects came, by id; those without a place came first. Of two that cannot both be, the later one
     /// is at fault, and so is the first one for which there is no room any more.
     pub order: &'a HashMap<Uuid, usize>,
-    /// Objects that were checked with the same surroundings before: what these share with them is not looked at again
-    /// where no other object matters.
+    /// Objects in which nothing was wrong with these surroundings: what is checked shares the most with them, and is
+    /// looked at only where it differs. It makes no difference to what is found.
     pub before: Option<&'a Objects>,
 }
 
@@ -127,10 +130,19 @@ impl fmt::Display for At {
 
 /// All that is wrong with the objects, causes before what follows from them; empty if they can be served.
 pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem> {
-    let mut check = Check { objects, surroundings, problems: Vec::new() };
-    check.references();
+    let nothing = Objects::default();
+    let before = surroundings.before.unwrap_or(&nothing);
+    let difference = &Difference::between(before, objects);
+    let pools = &difference.pools_of(objects);
+    let (cut_off, problems) = (HashMap::new(), Vec::new());
+    let mut check = Check { objects, surroundings, before, difference, pools, cut_off, problems };
+    let listeners = check.listeners_in_question();
+    check.references(&listeners);
+    check.access_lists();
+    check.server_groups();
     check.pools();
-    check.listeners();
+    check.ports();
+    check.listeners(&listeners);
     check.addresses();
     check.room();
     check.problems
@@ -139,6 +151,13 @@ pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem>
 struct Check<'a> {
     objects: &'a Objects,
     surroundings: &'a Surroundings<'a>,
+    /// Nothing is wrong with these.
+    before: &'a Objects,
+    difference: &'a Difference<'a>,
+    /// Those that differ from before, or whose server group does.
+    pools: &'a [(PoolId, &'a Pool)],
+    /// Of each server group that was asked for, a member that cannot be reached.
+    cut_off: HashMap<ServerGroupId, Option<SocketAddr>>,
     problems: Vec<Problem>,
 }
 
@@ -161,12 +180,6 @@ impl Check<'_> {
             all.sort_by_key(|(id, _)| order.get(&id.uuid()));
         }
         all
-    }
-
-    /// Whether an object is the same as when it was checked before.
-    fn is_known<T>(&self, map: impl Fn(&Objects) -> &Map<T>, id: Id<T>) -> bool {
-        let before = self.surroundings.before.and_then(|before| map(before).get(&id));
-        before.zip(map(self.objects).get(&id)).is_some_and(|(old, new)| Arc::ptr_eq(old, new))
     }
 
     /// Whether an object is there or is meant to be.

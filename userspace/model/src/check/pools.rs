@@ -1,29 +1,48 @@
 //! Members, algorithms and health monitors.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use super::{At, Check};
 use crate::{
     algorithm::Algorithm,
+    difference::both,
     health::{Get, Probe},
-    object::{Pool, PoolId, PoolKind, ServerGroup},
+    object::{Member, Pool, PoolId, PoolKind, ServerGroup},
     schedule::slots,
 };
 
 impl Check<'_> {
-    pub(super) fn pools(&mut self) {
-        for (&id, group) in &self.objects.server_groups {
-            if !self.is_known(|objects| &objects.server_groups, id) {
-                self.members(group);
+    pub(super) fn server_groups(&mut self) {
+        for edit in self.difference.server_groups.iter() {
+            let Some(new) = edit.new else { continue };
+            let is_moved = edit.old.is_none_or(|old| {
+                both(&old.members, &new.members).any(|(_, old, new)| match (old, new) {
+                    (Some(old), Some(new)) => !Arc::ptr_eq(old, new) && old.socket() != new.socket(),
+                    (None, _) => true,
+                    (Some(_), None) => false,
+                })
+            });
+            if is_moved {
+                self.members(new);
             }
         }
-        for (&id, pool) in &self.objects.pools {
+    }
+
+    pub(super) fn pools(&mut self) {
+        // A monitor that several pools share is told of a problem with it once.
+        let mut told = HashSet::new();
+        for &(id, pool) in self.pools {
             let Some(group) = self.objects.server_groups.get(&pool.server_group) else { continue };
-            let is_known = self.is_known(|objects| &objects.pools, id)
-                && self.is_known(|objects| &objects.server_groups, pool.server_group);
-            if !is_known {
-                self.algorithm(id, pool, group);
-                self.monitor(pool, group);
+            self.algorithm(id, pool, group);
+            let before = self.problems.len();
+            self.monitor(pool, group);
+            for problem in self.problems.split_off(before) {
+                if told.insert((problem.at, problem.reason.clone())) {
+                    self.problems.push(problem);
+                }
             }
         }
     }
@@ -56,8 +75,7 @@ impl Check<'_> {
                 "use another algorithm or split the pool",
             );
         }
-        let weights: Vec<u16> = group.members.values().map(|member| member.weight.get()).collect();
-        let (slots, most) = (slots(&algorithm, &weights), self.surroundings.capacity.pool_slots);
+        let (slots, most) = (slots_of(pool, group), self.surroundings.capacity.pool_slots);
         if slots > most {
             self.add(
                 At::object(id),
@@ -75,7 +93,9 @@ impl Check<'_> {
             PoolKind::Layer4 { .. } => None,
         };
         let has_tls = http.is_some_and(|http| http.tls.is_some());
-        let own_port = monitor.check.port.is_none();
+        let has_port = |member: &Arc<Member>| member.monitor_port.is_some();
+        let ports_are_given = !group.members.is_empty() && group.members.values().all(has_port);
+        let own_port = monitor.check.port.is_none() && !ports_are_given;
         let at = At::field(monitor.id, "protocol");
         let Probe::Http(Get { tls, .. }) = &monitor.check.probe else { return };
         if own_port && http.is_some_and(|http| http.proxy_protocol.is_some()) {
@@ -99,4 +119,10 @@ impl Check<'_> {
             _ => {}
         }
     }
+}
+
+/// How many slots a pool takes when all of its members do.
+pub(super) fn slots_of(pool: &Pool, group: &ServerGroup) -> u64 {
+    let weights: Vec<u16> = group.members.values().map(|member| member.weight.get()).collect();
+    slots(&pool.kind.algorithm(), &weights)
 }

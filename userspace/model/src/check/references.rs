@@ -1,36 +1,29 @@
-//! What is named is there, and is of the right kind; no list of clients says two things of the same.
+//! What is named is there, and is of the right kind.
+
+use std::collections::HashSet;
 
 use super::{At, Check};
 use crate::{
     id::{Id, Kind},
-    object::{CertificateId, Map, Material, Service},
+    object::{CertificateId, Listener, ListenerId, Map, Material, Service},
     policy::Action,
 };
 
 impl Check<'_> {
-    pub(super) fn references(&mut self) {
+    pub(super) fn references(&mut self, listeners: &[(ListenerId, &Listener)]) {
         let objects = self.objects;
-        for (&id, pool) in &objects.pools {
+        for &(id, pool) in self.pools {
             self.refer(At::field(id, "server_group"), &objects.server_groups, pool.server_group);
         }
-        for (&id, list) in &objects.access_lists {
-            if !self.is_known(|objects| &objects.access_lists, id) {
-                let allowed = list.access.allow.iter().flatten();
-                for network in allowed.filter(|network| list.access.deny.contains(network)) {
-                    self.add(
-                        At::field(id, "deny"),
-                        format!("{network} is in \"allow\", too"),
-                        "give each network once",
-                    );
-                }
-            }
-        }
+        let changed = self.difference;
         for (&id, load_balancer) in &objects.load_balancers {
-            if let Some(log) = load_balancer.access_log {
+            if let Some(log) = load_balancer.access_log
+                && (changed.load_balancers.has(id) || changed.access_logs.has(log))
+            {
                 self.refer(At::field(id, "access_log"), &objects.access_logs, log);
             }
         }
-        for (&id, listener) in &objects.listeners {
+        for &(id, listener) in listeners {
             self.refer(At::field(id, "load_balancer"), &objects.load_balancers, listener.load_balancer);
             if let Some(list) = listener.access_list {
                 self.refer(At::field(id, "access_list"), &objects.access_lists, list);
@@ -44,8 +37,15 @@ impl Check<'_> {
                 }
             }
             if let Service::Https { tls, .. } = &listener.service {
+                let mut seen = HashSet::new();
                 for (index, &certificate) in tls.certificates.iter().enumerate() {
-                    self.server(At::field(id, "certificates").nth(index), certificate);
+                    let at = At::field(id, "certificates").nth(index);
+                    if seen.insert(certificate) || self.surroundings.unread.contains(&certificate.uuid()) {
+                        self.server(at, certificate);
+                    } else {
+                        let reason = format!("{} is in the list already", self.named(certificate));
+                        self.add(at, reason, "name each certificate once");
+                    }
                 }
                 if !tls.certificates.contains(&tls.default_certificate) {
                     self.add(

@@ -1,7 +1,7 @@
 //! Whether the data path has room for all objects, and for changes of them.
 
-use super::{At, Check};
-use crate::schedule::slots;
+use super::{At, Check, pools::slots_of};
+use crate::object::{Objects, Pool};
 
 /// What is counted of one kind.
 struct Room {
@@ -23,29 +23,76 @@ impl Room {
     }
 }
 
+/// What a pool takes.
+#[derive(Clone, Copy, Default)]
+struct Taken {
+    pools: u64,
+    members: u64,
+    slots: u64,
+}
+
 impl Check<'_> {
     pub(super) fn room(&mut self) {
+        if self.have_pools_grown() {
+            self.room_for_pools();
+        }
+        let changed = self.difference;
+        let is_same = changed.load_balancers.is_empty()
+            && changed.listeners.is_empty()
+            && changed.access_lists.is_empty();
+        if !is_same {
+            self.room_for_listeners();
+        }
+    }
+
+    /// Whether pools take more than before, when there was room for all: so one weight that falls, or one object that
+    /// goes, does not look at all others.
+    fn have_pools_grown(&self) -> bool {
+        let sum = |objects: &Objects| {
+            self.pools.iter().fold(Taken::default(), |sum, &(id, _)| {
+                let taken = objects.pools.get(&id).and_then(|pool| self.taken(objects, pool));
+                let taken = taken.unwrap_or_default();
+                Taken {
+                    pools: sum.pools + taken.pools,
+                    members: sum.members + taken.members,
+                    slots: sum.slots + taken.slots,
+                }
+            })
+        };
+        let (old, new) = (sum(self.before), sum(self.objects));
+        new.pools > old.pools || new.members > old.members || new.slots > old.slots
+    }
+
+    /// Nothing if the pool itself is too much, which is told already.
+    fn taken(&self, objects: &Objects, pool: &Pool) -> Option<Taken> {
+        let group = objects.server_groups.get(&pool.server_group)?;
+        let slots = slots_of(pool, group);
+        let taken = Taken { pools: 1, members: group.members.len() as u64, slots };
+        (slots <= self.surroundings.capacity.pool_slots).then_some(taken)
+    }
+
+    fn room_for_pools(&mut self) {
         let objects = self.objects;
         let capacity = self.surroundings.capacity;
         let mut pools = Room::new(capacity.pools, "pools");
         let mut members = Room::new(capacity.members, "members in all pools");
-        let mut all_slots = Room::new(
+        let mut slots = Room::new(
             capacity.slots,
             "slots in all pools (a pool has its weights' sum, divided by what divides them all; by source hash, \
              16381 or 65521)",
         );
         for (id, pool) in self.in_order(&objects.pools) {
-            let Some(group) = objects.server_groups.get(&pool.server_group) else { continue };
-            let weights: Vec<u16> = group.members.values().map(|member| member.weight.get()).collect();
-            let slots = slots(&pool.kind.algorithm(), &weights);
-            if slots > capacity.pool_slots {
-                continue;
-            }
+            let Some(taken) = self.taken(objects, pool) else { continue };
             let at = At::object(id);
-            self.take(&mut pools, at, 1);
-            self.take(&mut members, at, weights.len() as u64);
-            self.take(&mut all_slots, at, slots);
+            self.take(&mut pools, at, taken.pools);
+            self.take(&mut members, at, taken.members);
+            self.take(&mut slots, at, taken.slots);
         }
+    }
+
+    fn room_for_listeners(&mut self) {
+        let objects = self.objects;
+        let capacity = self.surroundings.capacity;
         let mut listeners = Room::new(capacity.listeners, "listeners, one for each VIP");
         let mut networks = Room::new(capacity.networks, "networks in access lists, counted for each VIP");
         for (id, listener) in self.in_order(&objects.listeners) {

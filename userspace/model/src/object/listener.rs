@@ -50,6 +50,47 @@ impl Listener {
             Service::Tcp { .. } | Service::Udp => None,
         }
     }
+
+    /// Every object that it needs, as often as it names it.
+    pub fn references(&self) -> impl Iterator<Item = Reference> {
+        let policies = self.http().map_or(&[][..], |http| &http.policies);
+        let of_policy = |policy: &Arc<Policy>| match &policy.action {
+            Action::Pool(pool) => Some(Reference::Pool(*pool)),
+            Action::Redirect(redirect) => redirect.listener().map(Reference::Listener),
+            Action::Reject(_) => None,
+        };
+        let (redirect, tls) = match &self.service {
+            Service::Http { redirect, .. } => (redirect.as_ref(), None),
+            Service::Https { tls, .. } => (None, Some(tls)),
+            Service::Tcp { .. } | Service::Udp => (None, None),
+        };
+        let own = [
+            Some(Reference::LoadBalancer(self.load_balancer)),
+            self.default_pool.map(Reference::Pool),
+            self.access_list.map(Reference::AccessList),
+            redirect.and_then(Redirect::listener).map(Reference::Listener),
+            tls.map(|tls| Reference::Certificate(tls.default_certificate)),
+            tls.and_then(|tls| tls.client_ca).map(Reference::Certificate),
+        ];
+        let certificates = tls.map_or(&[][..], |tls| &tls.certificates);
+        let certificates = certificates.iter().copied().map(Reference::Certificate);
+        own.into_iter().flatten().chain(certificates).chain(policies.iter().filter_map(of_policy))
+    }
+}
+
+/// What a listener refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reference {
+    /// Its load balancer.
+    LoadBalancer(LoadBalancerId),
+    /// One that clients are redirected to.
+    Listener(ListenerId),
+    /// One that it or a policy sends to.
+    Pool(PoolId),
+    /// Its own one or one of those that it believes.
+    Certificate(CertificateId),
+    /// Who may connect.
+    AccessList(AccessListId),
 }
 
 /// What a listener speaks.

@@ -10,7 +10,7 @@ mod pool;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use self::{
-    listener::{Http, Listener, Policy, Service, Tls},
+    listener::{Http, Listener, Policy, Reference, Service, Tls},
     meta::{Meta, Project, Source},
     pool::{HealthMonitor, Member, Pool, PoolKind, ServerGroup, Turns7},
 };

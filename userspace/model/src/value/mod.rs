@@ -12,8 +12,9 @@ pub use self::{
     address::{HostAddress, Network},
     domain::{DnsName, HostName},
     number::{
-        ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, MaxConnections,
-        Megabits, Number, Port, RejectStatus, Remembered, Retries, Sessions, StickyMinutes, Streams, Weight,
+        ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, HeadsBytes,
+        MaxConnections, Megabits, Number, Port, RejectStatus, Remembered, Retries, Sessions, StickyMinutes,
+        Streams, Weight,
     },
     pattern::Pattern,
     text::{Description, LogPath, Name, Tag, Token},

@@ -79,6 +79,8 @@ numbers! {
     ConnectionRate(u32) in 1..=1_000_000, "a number of connections";
     /// Bytes of a request's head.
     HeadBytes(u32) in 1024..=262_144, "a size for a request's head";
+    /// Bytes that the heads of all requests under way on one HTTP/2 connection take.
+    HeadsBytes(u32) in 65_536..=67_108_864, "a size for all heads";
     /// Header lines of a request.
     HeaderCount(u16) in 1..=256, "a number of headers";
     /// Requests at the same time on one HTTP/2 connection.
@@ -148,6 +150,7 @@ mod tests {
             holds::<MaxConnections>(number, 1, 1 << 24)?;
             holds::<ConnectionRate>(number, 1, 1_000_000)?;
             holds::<HeadBytes>(number, 1 << 10, 1 << 18)?;
+            holds::<HeadsBytes>(number, 64 << 10, 64 << 20)?;
             holds::<HeaderCount>(number, 1, 256)?;
             holds::<Streams>(number, 1, 1000)?;
             holds::<StickyMinutes>(number, 1, 60)?;

@@ -77,7 +77,13 @@ times! {
     /// One second to one day.
     Seconds up to 86_400, |time| no_time(&humantime::format_duration(time).to_string());
     /// The interval or the timeout of a health check, 1 s to 50 s (OTC guide, table 4-5).
-    CheckTime up to 50, |_| Invalid::new("longer than a health check may have", "use \"1s\" to \"50s\"");
+    CheckTime up to 50, |time: Duration| {
+        let remedy = "use \"1s\" to \"50s\"";
+        if time > Duration::from_secs(Self::MOST.into()) {
+            return Invalid::new("longer than a health check may have", remedy);
+        }
+        Invalid::new(format!("{} is not a time in whole seconds", humantime::format_duration(time)), remedy)
+    };
 }
 
 #[cfg(test)]

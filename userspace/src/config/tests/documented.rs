@@ -80,6 +80,7 @@ const PARTS: &[Part] = &[
             ("write_timeout", May::Seconds(DAY)),
             ("tunnel_timeout", May::Seconds(DAY)),
             ("limits.head_bytes", May::Number(1024, 262_144)),
+            ("limits.heads_bytes", May::Number(65_536, 67_108_864)),
             ("limits.headers", May::Number(1, 256)),
             ("limits.streams", May::Number(1, 1000)),
             ("limits.body_timeout", May::Seconds(DAY)),

@@ -3,7 +3,7 @@
 use super::*;
 use model::{
     edge::{AccessLog, Edge, Forwarded, ForwardedFor, LogFormat, ProxyVersion, RequestLimits},
-    value::{HeadBytes, HeaderCount, LogPath, Streams},
+    value::{HeadBytes, HeaderCount, HeadsBytes, LogPath, Streams},
 };
 
 /// [`BASE`] for HTTP, with lines added to its load balancer, its listener and its pool.
@@ -37,7 +37,7 @@ fn what_is_not_said_has_a_default() {
 fn everything_can_be_said() {
     let http = http(
         "access_log = { path = '/var/log/shop.log', format = 'json' }",
-        "limits = { head_bytes = 8192, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
+        "limits = { head_bytes = 8192, heads_bytes = 65536, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
          forwarded = { for = 'replace', proto = true, port = true, host = true }\n\
          proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']",
     );
@@ -45,6 +45,7 @@ fn everything_can_be_said() {
     let expected = Edge {
         limits: RequestLimits {
             head_bytes: HeadBytes::literal(8192),
+            heads_bytes: HeadsBytes::literal(65_536),
             headers: HeaderCount::literal(50),
             body,
             send,

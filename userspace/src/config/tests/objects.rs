@@ -44,12 +44,12 @@ fn a_group_may_be_checked_over_tls_of_its_own() {
     let model = served(&of(", tls = { server_name = 'b.example' }"));
     let Probe::Http(Get { tls, .. }) = &pool(&model, "web").check.as_ref().unwrap().probe else { panic!() };
     let server_name = Some(DnsName::new("b.example").unwrap());
-    assert_eq!(*tls, Some(MemberTls { server_name, verify: MemberTrust::System }));
+    assert_eq!(*tls, MemberTls::new(server_name, MemberTrust::System).ok());
     assert_eq!(
         said(&of("")),
         [
             "24: server_group.health.tls.server_name: missing; give the name that the members' certificates are for, or \
-             verify = false in server_group.health.tls to trust whoever answers"
+             verify = false to trust whoever answers"
         ]
     );
 }

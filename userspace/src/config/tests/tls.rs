@@ -112,7 +112,10 @@ fn what_is_not_said_has_a_default() {
     assert_eq!((tls.certificates, tls.default_certificate), (vec![shop.clone()], shop));
     assert_eq!((tls.http2, tls.client_ca, tls.policy), (true, None, TlsPolicy::Intermediate));
     let tls = members(&model);
-    assert_eq!((tls.server_name.unwrap().as_str(), tls.verify), ("backend.example", MemberTrust::System));
+    assert_eq!(
+        (tls.server_name().unwrap().as_str(), tls.verify()),
+        ("backend.example", &MemberTrust::System)
+    );
 }
 
 #[test]
@@ -130,11 +133,11 @@ fn everything_can_be_said() {
     assert_eq!((offered.default_certificate, offered.http2), (other, false));
     let intermediate = authorities(&objects, "intermediate");
     assert_eq!((offered.client_ca, offered.policy), (Some(intermediate), TlsPolicy::Tls12ForwardSecrecy));
-    assert_eq!(members(&model).verify, MemberTrust::Authorities(authorities(&objects, "ca")));
+    assert_eq!(*members(&model).verify(), MemberTrust::Authorities(authorities(&objects, "ca")));
 
     let unverified = site.load("certificates = 'shop'", "protocol = 'https'\ntls.verify = false");
     let members = members(&served(&unverified));
-    assert_eq!((members.server_name, members.verify), (None, MemberTrust::Anyone));
+    assert_eq!((members.server_name(), members.verify()), (None, &MemberTrust::Anyone));
 
     for policy in TlsPolicy::ALL {
         let model = site
@@ -236,7 +239,7 @@ fn refused_at_listeners_and_pools() {
             shop,
             "protocol = 'https'",
             "17: pool.tls.server_name: missing; give the name that the members' certificates are for, or verify = \
-             false in pool.tls to trust whoever answers",
+             false to trust whoever answers",
         ),
         (
             shop,

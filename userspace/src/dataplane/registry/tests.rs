@@ -1,7 +1,7 @@
 //! Who is in a pool's slots, and how often.
 
 use proptest::{collection, prelude::*};
-use xdp_ebpf::abi::slot_parts;
+use xdp_ebpf::abi::Slot;
 
 use super::*;
 
@@ -28,9 +28,10 @@ fn slots(members: &[Known], algorithm: Algorithm<Option<StickyMinutes>>) -> Vec<
     let slots = slots_of(&pool(members, algorithm), index_of, |member| members[host(member)].2).unwrap();
     let mut counts = vec![0; members.len()];
     for slot in slots {
-        let (index, weight) = slot_parts(slot);
-        assert_eq!(weight, u32::from(members[index as usize].0));
-        counts[index as usize] += 1;
+        let Slot { backend, weight } = slot;
+        let index = usize::from(backend.index);
+        assert_eq!(weight, members[index].0);
+        counts[index] += 1;
     }
     counts
 }

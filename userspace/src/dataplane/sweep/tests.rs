@@ -12,7 +12,7 @@ use std::{
 
 use model::access::Access;
 use xdp_ebpf::{
-    abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
+    abi::{BackendIndex16, CLAIMED, FLAG_MIXED, ListenerIndex16, PROTOCOL_TCP, PROTOCOL_UDP},
     family,
 };
 
@@ -82,8 +82,8 @@ fn open(sessions: &Sessions, (client, backend): Pair, index: u32, state: State, 
         state: LIVE,
         last_seen,
         tcp: state as u8,
-        backend: 5,
-        listener: 6,
+        backend: BackendIndex16::new(5),
+        listener: ListenerIndex16::new(6),
         flags: if client == backend { 0 } else { FLAG_MIXED },
         ..Common::default()
     };
@@ -203,7 +203,11 @@ fn udp_leaves_an_abandoned_backend_at_once_and_tcp_stays() {
     {
         let sessions = on_plain_memory(2, 12);
         let [forward, _] = open(&sessions, pair, 3, State::Established, 100).halves(&sessions);
-        forward.common().write(Common { protocol, backend: ABANDONED, ..forward.common().snapshot() });
+        forward.common().write(Common {
+            protocol,
+            backend: BackendIndex16::new(ABANDONED),
+            ..forward.common().snapshot()
+        });
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
         assert_eq!((sessions.live().count(), resets.len()), (left, 0));
     }
@@ -224,7 +228,12 @@ fn whoever_must_go_is_told() {
         ] {
             let sessions = on_plain_memory(2, 12);
             let [forward, _] = open(&sessions, pair, 3, state, 100).halves(&sessions);
-            forward.common().write(Common { protocol, backend, listener, ..forward.common().snapshot() });
+            forward.common().write(Common {
+                protocol,
+                backend: BackendIndex16::new(backend),
+                listener: ListenerIndex16::new(listener),
+                ..forward.common().snapshot()
+            });
             let (_, told) = pass(&mut Sweeper::default(), &sessions, 101);
             let expected = (left, resets);
             assert_eq!((sessions.live().count(), told.len()), expected, "{backend} {listener} {state:?}");
@@ -303,8 +312,8 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
             let common = Common {
                 state: LIVE,
                 tcp: State::Established as u8,
-                backend: DRAINED,
-                listener: 6,
+                backend: BackendIndex16::new(DRAINED),
+                listener: ListenerIndex16::new(6),
                 peer: index,
                 ..Common::default()
             };

@@ -1,13 +1,14 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use http::{header::COOKIE, uri::Authority};
+use http::{header::CONTENT_LENGTH, uri::Authority};
 use pingora::http::RequestHeader;
 
 use super::{
     super::target,
+    budget,
     refusal::Refusal,
-    rest::{Chunks, Rest},
+    rest::{Chunks, Rest, is_token},
 };
 use crate::l7::edge::Limits;
 
@@ -78,7 +79,8 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
         (None, Some(_)) => Rest::Chunks(Chunks::new()),
         (None, None) => Rest::Bytes(0),
     };
-    Ok(if upgrade { Rest::Unknown } else { rest })
+    // A request with a body cannot begin a tunnel: where its body ends is known.
+    Ok(if upgrade && rest.is_over() { Rest::Unknown } else { rest })
 }
 
 /// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.
@@ -86,24 +88,21 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     if request.method == http::Method::CONNECT {
         return Err(Refusal::Connect);
     }
-    // A client may send each cookie in a field of its own.
-    let cookies = request.headers.get_all(COOKIE).iter().count();
-    if request.headers.len() - cookies.saturating_sub(1) > usize::from(limits.headers) {
+    if budget::fields(&request.headers) > usize::from(limits.headers) {
         return Err(Refusal::TooMany);
     }
-    if size(request) > limits.head_bytes as usize {
+    if budget::size(request) > limits.head_bytes as usize {
         return Err(Refusal::TooLarge);
+    }
+    let mut lengths = request.headers.get_all(CONTENT_LENGTH).into_iter();
+    if let Some(length) = lengths.next() {
+        body_length(length.as_bytes())?;
+        // As in HTTP/1, also if they agree: members may read only one of them, or none.
+        lengths.next().map_or(Ok(()), |_| Err(Refusal::BadLength))?;
     }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
     check_host(target::authority(request).ok_or(Refusal::NoHost)?)
-}
-
-/// What a head of HTTP/2 would take in HTTP/1.
-fn size(request: &RequestHeader) -> usize {
-    let headers =
-        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
-    request.raw_path().len() + headers.sum::<usize>()
 }
 
 /// Method, target and version with one space between two. The target may have characters that a client should have
@@ -117,9 +116,12 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     else {
         return Err(Refusal::Malformed);
     };
-    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let visible = |byte: &u8| *byte > b' ' && *byte != 0x7f;
-    if method.is_empty() || !method.iter().all(token) || target.is_empty() || !target.iter().all(visible) {
+    if method.is_empty()
+        || !method.iter().all(|&byte| is_token(byte))
+        || target.is_empty()
+        || !target.iter().all(visible)
+    {
         return Err(Refusal::Malformed);
     }
     let modern = match version {
@@ -195,7 +197,7 @@ pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{HOST, HeaderName};
+    use http::header::{COOKIE, HOST, HeaderName};
     use proptest::prelude::*;
 
     use super::*;
@@ -227,10 +229,10 @@ mod tests {
         }
     }
 
-    /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3).
+    /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3), but each is held.
     #[test]
-    fn cookies_of_http2_are_one_header_however_many() {
-        let limits = Limits { headers: 3, ..Limits::default() };
+    fn cookies_of_http2_are_one_field_and_count_with_all_they_take() {
+        let limits = Limits { headers: 3, head_bytes: 2048, ..Limits::default() };
         let checked = |names: &[HeaderName]| {
             let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
             stream.set_uri("https://a/".parse().unwrap());
@@ -242,6 +244,9 @@ mod tests {
         assert_eq!(checked(&[COOKIE, other(), COOKIE, COOKIE, other(), COOKIE]), Ok(()));
         assert_eq!(checked(&[other(), other(), other(), COOKIE]), Err(Refusal::TooMany));
         assert_eq!(checked(&[other(), other(), other(), other()]), Err(Refusal::TooMany));
+        // Of 41 bytes each, beside the 167 of method, scheme, authority and path.
+        assert_eq!(checked(&vec![COOKIE; 45]), Ok(()));
+        assert_eq!(checked(&vec![COOKIE; 46]), Err(Refusal::TooLarge));
     }
 
     proptest! {

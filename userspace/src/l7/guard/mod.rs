@@ -4,22 +4,30 @@
 //! ```text
 //! watched  the connection, with what was read ahead
 //!   → head    what a head must be like
+//!   → streams a connection of HTTP/2, request by request
+//!     → budget what heads may take together; windows: what bodies may
+//!     → frames what passes on it
 //!   → rest    what belongs to the request behind it
 //!   → refusal why it is refused, and what the client is told
 //! ```
 //!
 //! Every request that the guard or Pingora itself refuses is logged and counted here, because it never reaches the
-//! proxy. Of HTTP/2 the guard sees the beginning of a connection only; [`Edge::admit`] checks the requests.
+//! proxy.
 //! Next: `proxy`, which gets an [`Arrival`] with each request of HTTP/1.
 
+pub mod arrival;
+mod budget;
+mod frames;
 #[cfg(test)]
 mod fuzz;
 mod head;
 pub mod refusal;
 mod rest;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod watched;
+mod windows;
 
 use std::{
     future::poll_fn,
@@ -36,10 +44,10 @@ use arc_swap::ArcSwap;
 use bytes::{Buf, BytesMut};
 use pingora::{
     Error, ErrorType, Result,
-    apps::{HttpServerApp, HttpServerOptions, ServerApp},
+    apps::{HttpServerApp, HttpServerOptions},
     protocols::{
         ALPN, GetSocketDigest, Ssl, Stream,
-        http::{ServerSession, v2::server::default_h2_options},
+        http::{ServerSession, v2::server::H2Options},
     },
     proxy::{HttpProxy, ProxyHttp, Session},
     server::ShutdownWatch,
@@ -50,7 +58,7 @@ use tokio::{
 };
 
 pub use self::watched::Traffic;
-use self::{refusal::Refusal, rest::Rest, watched::Watched};
+use self::{arrival::Arrival, refusal::Refusal, rest::Rest, watched::Watched};
 use super::{edge::Edge, exchange::Refused, linger, snapshot::Snapshot};
 
 /// The most bytes of empty lines before a request.
@@ -62,6 +70,8 @@ const MISDIRECTED: u16 = 421;
 pub struct Guard<P> {
     proxy: Arc<HttpProxy<P>>,
     snapshot: Arc<ArcSwap<Snapshot>>,
+    /// What connections of HTTP/2 begin with.
+    h2: H2Options,
 }
 
 impl<P> Guard<P>
@@ -71,17 +81,11 @@ where
 {
     /// Guards a proxy. Connections of HTTP/2 get by what is in `snapshot` now.
     pub fn new(mut proxy: HttpProxy<P>, snapshot: Arc<ArcSwap<Snapshot>>) -> Self {
-        let edge = snapshot.load().edge.clone();
-        let mut h2 = default_h2_options();
-        h2.max_concurrent_streams(edge.limits.streams.into());
-        // What is a little too large reaches `admit`, too.
-        h2.max_header_list_size(edge.limits.head_bytes.saturating_mul(2));
-        proxy.h2_options = Some(h2);
+        let h2 = streams::options(&snapshot.load().edge.limits);
         let options = proxy.server_options.get_or_insert_with(HttpServerOptions::default);
-        options.h2_idle_timeout = Some(edge.idle);
-        // So that CONNECT reaches `admit`, which refuses it, and the log.
+        // So that CONNECT is not refused without a line in the log.
         options.allow_connect_method_proxying = true;
-        Self { proxy: Arc::new(proxy), snapshot }
+        Self { proxy: Arc::new(proxy), snapshot, h2 }
     }
 
     /// Serves a client's connection until it ends. No idle connection and no new request outlives `ending`.
@@ -90,11 +94,12 @@ where
         let _open = edge.counters.connection();
         let mut stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            if stream.preface(edge.timeouts.head).await {
+            if stream.preface(edge.timeouts.head, edge.limits.heads_bytes as usize).await {
                 let traffic = stream.traffic().clone();
                 let patience = edge.idle.max(self.snapshot.load().edge.timeouts.read);
+                let current = || self.edge();
                 tokio::select! {
-                    _ = self.proxy.process_new(stream, ending) => {}
+                    () = streams::serve(&self.proxy, stream, self.h2.clone(), current, ending) => {}
                     () = forsaken(ending, &traffic, patience) => {}
                 }
             }
@@ -144,17 +149,21 @@ where
                 }
                 checked => checked,
             };
-            let (length, rest) = match checked {
+            let (length, mut rest) = match checked {
                 Some(Ok(good)) => good,
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
+            let own = length + rest.take(&bytes[length..]);
+            if rest.is_lost() {
+                return Box::pin(refuse(stream, &edge, Refusal::BadChunks, &bytes, began)).await;
+            }
             let traffic = stream.traffic().clone();
             let before = (traffic.read(), traffic.written());
             let reached = Arc::new(AtomicBool::new(false));
             let arrival = Arrival { began, traffic: traffic.clone(), before, reached: reached.clone() };
             let (socket, tls) = (stream.get_socket_digest(), stream.get_ssl_digest());
-            let head = stream.put_back(bytes, length, rest);
+            let head = stream.put_back(bytes, own, rest);
             let reused = self.proxy.process_new_http(session(stream, edge.idle, arrival), shutdown).await;
             if !reached.load(Relaxed) && traffic.written() > before.1 {
                 let refused = Refused {
@@ -187,25 +196,6 @@ async fn forsaken(ending: &ShutdownWatch, traffic: &Traffic, patience: Duration)
     while before != Some(moved()) {
         before = Some(moved());
         sleep(patience).await;
-    }
-}
-
-/// What the proxy is told of a request of HTTP/1, as the connection's user context.
-#[derive(Debug)]
-pub struct Arrival {
-    /// When the request's first byte came.
-    pub began: Instant,
-    /// What the connection has carried.
-    pub traffic: Arc<Traffic>,
-    /// Bytes that it had carried before, from and to the client.
-    pub before: (u64, u64),
-    reached: Arc<AtomicBool>,
-}
-
-impl Arrival {
-    /// To be called when the proxy has got the request: from then on it is the proxy's to log.
-    pub fn reached(&self) {
-        self.reached.store(true, Relaxed);
     }
 }
 
@@ -336,7 +326,7 @@ async fn refuse(mut stream: Box<Watched>, edge: &Edge, refusal: Refusal, bytes: 
 }
 
 impl Edge {
-    /// Checks a request, and sets how long it may stop to move. To be called first of all with every request.
+    /// Sets how long a request may stop to move. To be called first of all with every request.
     ///
     /// # Errors
     /// The request is refused; the error carries the status, and `fail_to_proxy` answers with it.
@@ -351,9 +341,6 @@ impl Edge {
         }
         // Of HTTP/1 the connection itself goes by it.
         session.set_write_timeout(Some(self.limits.send));
-        head::check_stream(session.req_header(), &self.limits).or_else(|refusal| {
-            self.counters.refused(refusal);
-            Error::e_explain(ErrorType::HTTPStatus(refusal.status()), refusal.reason())
-        })
+        Ok(())
     }
 }

@@ -23,15 +23,19 @@ pub enum Refusal {
     BadEncoding,
     /// Content-Length and Transfer-Encoding.
     LengthAndEncoding,
+    /// A body in chunks that is none (RFC 9112, section 7.1): nobody can tell where it ends.
+    BadChunks,
     /// CONNECT: this is no forward proxy.
     Connect,
+    /// The heads under way on its connection of HTTP/2 take as much as they may: it may be asked for again.
+    Crowded,
     /// What the checks here let through and Pingora does not, such as a Host that contradicts the request line.
     Other,
 }
 
 impl Refusal {
     /// Every one, in the order of the discriminants.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Late,
         Self::TooLarge,
         Self::TooMany,
@@ -42,7 +46,9 @@ impl Refusal {
         Self::BadLength,
         Self::BadEncoding,
         Self::LengthAndEncoding,
+        Self::BadChunks,
         Self::Connect,
+        Self::Crowded,
         Self::Other,
     ];
 
@@ -59,7 +65,9 @@ impl Refusal {
             Self::BadLength => "bad_length",
             Self::BadEncoding => "bad_encoding",
             Self::LengthAndEncoding => "length_and_encoding",
+            Self::BadChunks => "bad_chunks",
             Self::Connect => "connect",
+            Self::Crowded => "crowded",
             Self::Other => "other",
         }
     }
@@ -87,7 +95,9 @@ impl Refusal {
             Self::BadLength => "Content-Length is not one number",
             Self::BadEncoding => "Transfer-Encoding is not just chunked",
             Self::LengthAndEncoding => "Content-Length with Transfer-Encoding",
+            Self::BadChunks => "the body is not in chunks as it should be",
             Self::Connect => "CONNECT is not for this server",
+            Self::Crowded => "the connection has too much under way",
             Self::Other => "the request contradicts itself",
         }
     }

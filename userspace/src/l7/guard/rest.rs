@@ -1,5 +1,8 @@
 //! How far a request goes behind its head, so that what comes behind it is known to be the next one's.
 
+/// The most digits of a chunk's size: what a number of 64 bits has, and what Pingora takes.
+const MOST_DIGITS: u8 = 16;
+
 /// What is still to come of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rest {
@@ -25,20 +28,41 @@ impl Rest {
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Bytes(0) | Self::Chunks(Chunks::End))
     }
+
+    /// Whether it was found to be no body: nobody can tell where it ends.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Self::Chunks(Chunks::Lost))
+    }
 }
 
-/// Where in a body in chunks (RFC 9112, section 7.1) the next byte is. What is no such body has no end here; Pingora,
-/// which gets all of it, refuses it.
+/// Where in a body in chunks (RFC 9112, section 7.1) the next byte is. Lines end with CR LF and nothing else, and each
+/// has what it must have: what Pingora or a member could take for another end than this is [`Self::Lost`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Chunks {
-    /// In a chunk's size; so far it is this, if there was a digit.
-    Size(Option<u64>),
-    /// Behind the size, in the same line.
+    /// In a chunk's size: what it is so far, and of how many digits.
+    Size(u64, u8),
+    /// In white space behind a size.
+    Space(u64),
+    /// In an extension, in the same line.
     Extension(u64),
-    /// In a chunk: so many bytes are left, the end of its line included.
+    /// At the line feed of that line.
+    SizeEnd(u64),
+    /// In a chunk: so many bytes are left.
     Data(u64),
-    /// In a line of the trailer; whether it is empty so far.
-    Trailer(bool),
+    /// At the carriage return behind a chunk.
+    DataReturn,
+    /// At the line feed behind that.
+    DataEnd,
+    /// At the beginning of a line of the trailer.
+    Line,
+    /// In the name of one of its fields.
+    Name,
+    /// In that field's value.
+    Value,
+    /// At the line feed behind that.
+    ValueEnd,
+    /// At the line feed of the empty line.
+    LastEnd,
     /// Behind it.
     End,
     /// This is no such body.
@@ -48,27 +72,42 @@ pub(super) enum Chunks {
 impl Chunks {
     /// At a body's first byte.
     pub(super) fn new() -> Self {
-        Self::Size(None)
+        Self::Size(0, 0)
     }
 
     fn take(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;
         while let Some(&byte) = bytes.get(taken) {
-            *self = match self {
-                Self::End => break,
-                Self::Data(left) => {
+            *self = match *self {
+                Self::End | Self::Lost => break,
+                Self::Data(ref mut left) => {
                     taken += take(left, bytes.len() - taken);
                     if *left == 0 {
-                        *self = Self::new();
+                        *self = Self::DataReturn;
                     }
                     continue;
                 }
-                Self::Size(size) => in_size(*size, byte),
-                Self::Extension(size) if byte == b'\n' => behind_size(*size),
-                Self::Extension(size) => Self::Extension(*size),
-                Self::Trailer(true) if byte == b'\n' => Self::End,
-                Self::Trailer(is_empty) => Self::Trailer(byte == b'\n' || (*is_empty && byte == b'\r')),
-                Self::Lost => return bytes.len(),
+                Self::Size(size, digits) => in_size(size, digits, byte),
+                Self::Space(size) => behind_size(size, byte),
+                Self::Extension(size) => match byte {
+                    b'\r' => Self::SizeEnd(size),
+                    byte if is_text(byte) => Self::Extension(size),
+                    _ => Self::Lost,
+                },
+                // The last chunk is the one without data.
+                Self::SizeEnd(0) => expect(b'\n', byte, Self::Line),
+                Self::SizeEnd(size) => expect(b'\n', byte, Self::Data(size)),
+                Self::DataReturn => expect(b'\r', byte, Self::DataEnd),
+                Self::DataEnd => expect(b'\n', byte, Self::new()),
+                Self::Line if byte == b'\r' => Self::LastEnd,
+                Self::Line if is_token(byte) => Self::Name,
+                Self::Name if is_token(byte) => Self::Name,
+                Self::Name => expect(b':', byte, Self::Value),
+                Self::Value if byte == b'\r' => Self::ValueEnd,
+                Self::Value if is_text(byte) => Self::Value,
+                Self::ValueEnd => expect(b'\n', byte, Self::Line),
+                Self::LastEnd => expect(b'\n', byte, Self::End),
+                Self::Line | Self::Value => Self::Lost,
             };
             taken += 1;
         }
@@ -76,25 +115,35 @@ impl Chunks {
     }
 }
 
-fn in_size(size: Option<u64>, byte: u8) -> Chunks {
-    let digit = char::from(byte).to_digit(16);
-    match (size, digit, byte) {
-        (size, Some(digit), _) => {
-            let larger = size.unwrap_or(0).checked_mul(16).and_then(|size| size.checked_add(digit.into()));
-            larger.map_or(Chunks::Lost, |size| Chunks::Size(Some(size)))
-        }
-        (Some(size), _, b'\n') => behind_size(size),
-        (Some(size), _, b';' | b' ' | b'\t' | b'\r') => Chunks::Extension(size),
+fn in_size(size: u64, digits: u8, byte: u8) -> Chunks {
+    match char::from(byte).to_digit(16) {
+        Some(digit) if digits < MOST_DIGITS => Chunks::Size(size << 4 | u64::from(digit), digits + 1),
+        None if digits > 0 => behind_size(size, byte),
         _ => Chunks::Lost,
     }
 }
 
-/// The last chunk is the one without data.
-fn behind_size(size: u64) -> Chunks {
-    match size {
-        0 => Chunks::Trailer(true),
-        size => Chunks::Data(size.saturating_add(2)),
+fn behind_size(size: u64, byte: u8) -> Chunks {
+    match byte {
+        b' ' | b'\t' => Chunks::Space(size),
+        b';' => Chunks::Extension(size),
+        b'\r' => Chunks::SizeEnd(size),
+        _ => Chunks::Lost,
     }
+}
+
+fn expect(expected: u8, byte: u8, next: Chunks) -> Chunks {
+    if byte == expected { next } else { Chunks::Lost }
+}
+
+/// What a line may have in it: no control character but the tabulator.
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+}
+
+/// What a name may be made of (RFC 9110, section 5.6.2).
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// Takes as many as there are, and says how many.
@@ -114,8 +163,8 @@ mod tests {
         /// However the bytes come, and whatever is behind them.
         #[test]
         fn a_body_in_chunks_ends_where_it_was_made_to_end(
-            chunks in prop::collection::vec(("[0-9a-f;\r\n]{1,40}", prop::option::of("[a-z=\"]{0,9}")), 0..5),
-            trailer in prop::collection::vec("[A-Za-z]{1,9}: [a-z0]{0,9}", 0..3),
+            chunks in prop::collection::vec(("[0-9a-f;\r\n]{1,40}", prop::option::of("[a-z=\"; ]{0,9}")), 0..5),
+            trailer in prop::collection::vec("[A-Za-z]{1,9}:[a-z0 \t]{0,9}", 0..3),
             behind in "[0-9A-Z\r\n]{0,20}",
             cuts in prop::collection::vec(1usize..12, 1..20),
         ) {
@@ -144,12 +193,43 @@ mod tests {
         }
     }
 
+    /// However the bytes come: what is behind the first wrong one is not looked at.
     #[test]
     fn what_is_no_body_in_chunks_has_no_end() {
-        for body in ["\r\n0\r\n\r\n", "x\r\n", "-1\r\n\r\n", "11111111111111111\r\n", "5 hello"] {
-            let mut rest = Rest::Chunks(Chunks::new());
-            assert_eq!(rest.take(body.as_bytes()), body.len(), "{body:?}");
-            assert!(!rest.is_over());
+        for (body, good) in [
+            ("\r\n0\r\n\r\n", 0),
+            (";x\r\n0\r\n\r\n", 0),
+            (" 0\r\n\r\n", 0),
+            ("x\r\n", 0),
+            ("-1\r\n\r\n", 0),
+            ("11111111111111111\r\n", 16),
+            ("00000000000000000\r\n\r\n", 16),
+            ("5 hello", 2),
+            ("0x5\r\nhello\r\n0\r\n\r\n", 1),
+            ("5\nhello\r\n0\r\n\r\n", 1),
+            ("5\rhello\r\n0\r\n\r\n", 2),
+            ("5;a\nhello\r\n0\r\n\r\n", 3),
+            ("5;a\0\r\nhello\r\n0\r\n\r\n", 3),
+            ("5\r\nhello\n0\r\n\r\n", 8),
+            ("5\r\nhello0\r\n\r\n", 8),
+            ("5\r\nhello\r0\r\n\r\n", 9),
+            ("5\r\nhello\r\n\r\n", 10),
+            ("0\r\n\n", 3),
+            ("0\n\r\n", 1),
+            ("0\r\nno field\r\n\r\n", 5),
+            ("0\r\n: a\r\n\r\n", 3),
+            ("0\r\n a: b\r\n\r\n", 3),
+            ("0\r\na: b\n\r\n", 7),
+            ("0\r\na: b\r\n\n", 9),
+            ("0\r\na: b\r\n\rGET / HTTP/1.1\r\n", 10),
+        ] {
+            for cut in 0..=body.len() {
+                let (first, second) = body.as_bytes().split_at(cut);
+                let mut rest = Rest::Chunks(Chunks::new());
+                let taken = rest.take(first) + rest.take(second);
+                assert_eq!((taken, rest.is_lost()), (good + 1, true), "{body:?} cut at {cut}");
+                assert!(!rest.is_over());
+            }
         }
     }
 }

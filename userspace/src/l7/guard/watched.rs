@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -30,12 +30,19 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-use super::rest::Rest;
+use super::{
+    budget::Budget,
+    frames::{Flow, Frames},
+    rest::Rest,
+};
 
 /// What every connection of HTTP/2 begins with.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most that is read ahead at once.
 const SCRATCH: usize = 16 * 1024;
+
+/// What a client has to take in the time in which it may take nothing.
+const ENOUGH: usize = 16 * 1024;
 
 thread_local! {
     /// Where reads go until it is known how much there is, so that a connection on which nothing comes has no buffer.
@@ -47,6 +54,7 @@ thread_local! {
 pub struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
+    is_lost: AtomicBool,
 }
 
 impl Traffic {
@@ -59,6 +67,18 @@ impl Traffic {
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
     }
+
+    /// Whether nobody can tell where the body ends that the client sends: nothing more of it is given to Pingora.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Relaxed)
+    }
+}
+
+/// A client that does not take what is sent to it.
+struct Stall {
+    timer: Pin<Box<Sleep>>,
+    /// What it has taken since.
+    taken: usize,
 }
 
 /// See the module.
@@ -67,12 +87,14 @@ pub(super) struct Watched {
     ahead: Bytes,
     /// What of the request is still to be read behind `ahead`.
     rest: Rest,
+    /// Of HTTP/2.
+    frames: Option<Box<Frames>>,
     /// Of the next request, which the client sent without waiting.
     later: BytesMut,
     /// How long the client may take nothing of what is sent to it.
     patience: Duration,
-    /// Runs while it does that.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Set while it does that.
+    stalled: Option<Stall>,
     traffic: Arc<Traffic>,
 }
 
@@ -82,6 +104,7 @@ impl Watched {
             inner,
             ahead: Bytes::new(),
             rest: Rest::Unknown,
+            frames: None,
             later: BytesMut::new(),
             patience,
             stalled: None,
@@ -93,16 +116,33 @@ impl Watched {
         self.patience = patience;
     }
 
-    /// What came of an attempt to send: an error if it has been pending for too long.
-    fn in_time<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if sent.is_ready() {
-            self.stalled = None;
-            return sent;
+    /// What came of an attempt to send: an error if the client has taken next to nothing for too long. Some bytes now and
+    /// then are nothing; all that there is, or [`ENOUGH`], is something.
+    fn in_time<T>(
+        &mut self,
+        sent: Poll<io::Result<T>>,
+        taken: impl Fn(&T) -> usize,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(result) = &sent {
+            let Some(stall) = &mut self.stalled else { return sent };
+            stall.taken = stall.taken.saturating_add(result.as_ref().map_or(usize::MAX, taken));
+            if stall.taken >= ENOUGH {
+                self.stalled = None;
+                return sent;
+            }
         }
         let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let new = || Stall { timer: Box::pin(sleep(patience)), taken: 0 };
+        if self.stalled.get_or_insert_with(new).timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        sent
+    }
+
+    /// What is known of a connection of HTTP/2.
+    pub(super) fn flow(&self) -> Option<&Arc<Flow>> {
+        self.frames.as_ref().map(|frames| frames.flow())
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {
@@ -130,20 +170,22 @@ impl Watched {
 
     /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for, and which Pingora logs as an error when it
     /// is something else. Whether it came in time.
-    pub(super) async fn preface(&mut self, patience: Duration) -> bool {
+    /// From then on what passes is looked at, and its heads may take `heads` bytes.
+    pub(super) async fn preface(&mut self, patience: Duration, heads: usize) -> bool {
         let mut bytes = BytesMut::new();
         let read = timeout(patience, async {
             while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
         let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
-        self.put_back(bytes, 0, Rest::Unknown);
+        let all = bytes.len();
+        self.put_back(bytes, all, Rest::Unknown);
+        self.frames = Some(Box::new(Frames::new(Flow::new(Budget::new(heads)), H2_PREFACE.len())));
         in_time
     }
 
-    /// Has these bytes read next, which it returns. They begin with a request whose head has so many, and `rest` behind
-    /// it; what comes after that waits for [`Self::take_later`].
-    pub(super) fn put_back(&mut self, mut bytes: BytesMut, head: usize, mut rest: Rest) -> Bytes {
-        let own = head + rest.take(bytes.get(head..).unwrap_or_default());
+    /// Has these bytes read next, and returns what of them is one request's: so many, of which `rest` is still to come.
+    /// What is behind them waits for [`Self::take_later`].
+    pub(super) fn put_back(&mut self, mut bytes: BytesMut, own: usize, rest: Rest) -> Bytes {
         self.later = bytes.split_off(own);
         self.rest = rest;
         self.ahead = bytes.freeze();
@@ -165,6 +207,11 @@ impl Watched {
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = &buffer.filled()[before..];
         let own = self.rest.take(read);
+        if self.rest.is_lost() {
+            buffer.set_filled(before);
+            self.traffic.is_lost.store(true, Relaxed);
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         if own == read.len() {
             return Poll::Ready(Ok(()));
         }
@@ -188,6 +235,10 @@ impl AsyncRead for Watched {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        if self.flow().is_some_and(|flow| flow.is_full.load(Relaxed)) {
+            // Whoever takes the requests that were read reads on then.
+            return Poll::Pending;
+        }
         if self.ahead.is_empty() {
             ready!(self.poll_rest(context, buffer))?;
         } else {
@@ -195,7 +246,12 @@ impl AsyncRead for Watched {
             buffer.put_slice(&self.ahead[..length]);
             self.ahead.advance(length);
         }
-        self.traffic.read.fetch_add((buffer.filled().len() - before) as u64, Relaxed);
+        let read = &buffer.filled()[before..];
+        self.traffic.read.fetch_add(read.len() as u64, Relaxed);
+        if let Some(frames) = &mut self.frames {
+            frames.flow().is_full.store(true, Relaxed);
+            frames.read(read).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -207,8 +263,11 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
-        let written = ready!(self.in_time(written, context))?;
+        let written = ready!(self.in_time(written, |&count| count, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
+        if let Some(frames) = &mut self.frames {
+            frames.written(&bytes[..written]);
+        }
         Poll::Ready(Ok(written))
     }
 
@@ -218,8 +277,16 @@ impl AsyncWrite for Watched {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
-        let written = ready!(self.in_time(written, context))?;
+        let written = ready!(self.in_time(written, |&count| count, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
+        if let Some(frames) = &mut self.frames {
+            let mut left = written;
+            for slice in slices {
+                let part = left.min(slice.len());
+                frames.written(&slice[..part]);
+                left -= part;
+            }
+        }
         Poll::Ready(Ok(written))
     }
 
@@ -229,12 +296,12 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.inner).poll_flush(context);
-        self.in_time(flushed, context)
+        self.in_time(flushed, |()| usize::MAX, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = Pin::new(&mut self.inner).poll_shutdown(context);
-        self.in_time(shut, context)
+        self.in_time(shut, |()| usize::MAX, context)
     }
 }
 
@@ -314,17 +381,30 @@ mod tests {
     use crate::l7::{fixture::DEADLINE, stream::ClientStream};
 
     const PATIENCE: Duration = Duration::from_millis(400);
-    const BYTES: usize = 1024;
+    /// Much more than fits.
+    const BYTES: usize = 8 * ENOUGH;
 
-    /// What comes of sending much more than fits to a client that does this.
+    /// What comes of sending to a client that does this.
     async fn sent_to(client: impl AsyncFnOnce(&mut tokio::io::DuplexStream)) -> io::Result<()> {
-        let (mut end, ours) = duplex(64);
+        let (mut end, ours) = duplex(ENOUGH / 4);
         let mut watched = Watched::new(Box::new(ours), PATIENCE);
         let sending = async {
             watched.write_all(&[0; BYTES]).await?;
             watched.flush().await
         };
         timeout(DEADLINE, async { tokio::join!(sending, client(&mut end)).0 }).await.unwrap()
+    }
+
+    /// Takes so much now and then.
+    async fn take(end: &mut tokio::io::DuplexStream, part: usize) {
+        let mut buffer = vec![0; part];
+        loop {
+            sleep(PATIENCE / 8).await;
+            // The other side may have given up.
+            if !matches!(end.read(&mut buffer).await, Ok(1..)) {
+                return;
+            }
+        }
     }
 
     #[tokio::test]
@@ -347,16 +427,36 @@ mod tests {
         ended.await.unwrap();
     }
 
+    /// All of it takes longer than one may wait.
     #[tokio::test]
     async fn a_slow_one_is_not() {
-        let slow = async |end: &mut tokio::io::DuplexStream| {
+        let sent = sent_to(async |end| {
             let mut left = BYTES;
+            let mut buffer = vec![0; ENOUGH / 4];
             while left > 0 {
-                // All of it takes longer than one may wait.
-                sleep(PATIENCE / 8).await;
-                left -= end.read(&mut [0; 64]).await.unwrap();
+                sleep(PATIENCE / 16).await;
+                left -= end.read(&mut buffer).await.unwrap();
+            }
+        });
+        sent.await.unwrap();
+    }
+
+    /// A byte now and then keeps nothing open.
+    #[tokio::test]
+    async fn one_that_takes_next_to_nothing_is_given_up() {
+        let (mut end, ours) = duplex(ENOUGH / 4);
+        let mut watched = Watched::new(Box::new(ours), PATIENCE);
+        let sending = async move { watched.write_all(&[0; BYTES]).await };
+        let drip = async {
+            take(&mut end, 1).await;
+        };
+        let both = async {
+            tokio::select! {
+                sent = sending => sent,
+                () = drip => Ok(()),
             }
         };
-        sent_to(slow).await.unwrap();
+        let error = timeout(DEADLINE, both).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }

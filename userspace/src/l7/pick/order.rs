@@ -97,9 +97,22 @@ fn compare_loads(one: &Open, other: &Open) -> Ordering {
 /// Where a client's walk through the table begins: as in XDP, so that both layers agree.
 fn slot(client: IpAddr, count: usize) -> u64 {
     let count = u32::try_from(count.max(1)).unwrap_or(u32::MAX);
-    let slot = match client.to_canonical() {
-        IpAddr::V4(address) => source_slot(address.octets(), count),
-        IpAddr::V6(address) => source_slot(address.octets(), count),
-    };
-    slot.into()
+    source_slot(client.to_canonical().into(), count).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_client_begins_where_xdp_looks_it_up() {
+        for n in 0..100 {
+            let client = Ipv4Addr::from_bits(0xC633_6400 + n);
+            let expected: u64 = source_slot(IpAddr::from(client).into(), 65_537).into();
+            assert_eq!(slot(client.into(), 65_537), expected);
+            assert_eq!(slot(client.to_ipv6_mapped().into(), 65_537), expected);
+        }
+    }
 }

@@ -25,7 +25,7 @@ impl MemberTls {
     /// None of the authorities is a root.
     pub fn new(settings: &Settings) -> Result<Self, PkiError> {
         let mut group = DefaultHasher::new();
-        let authorities = match &settings.verify {
+        let authorities = match settings.verify() {
             MemberTrust::Authorities(authorities) => {
                 authorities.certificates.hash(&mut group);
                 Some(Arc::new(pki::roots(authorities)?))
@@ -34,8 +34,8 @@ impl MemberTls {
             MemberTrust::Anyone => None,
         };
         Ok(Self {
-            server_name: settings.server_name.as_ref().map_or_else(String::new, ToString::to_string),
-            verify: settings.verify != MemberTrust::Anyone,
+            server_name: settings.server_name().map_or_else(String::new, ToString::to_string),
+            verify: *settings.verify() != MemberTrust::Anyone,
             authorities,
             group: group.finish(),
         })

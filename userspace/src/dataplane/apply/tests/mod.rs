@@ -32,7 +32,7 @@ use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
         ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_LISTENERS,
-        MAX_SLOTS, Service, slot_parts,
+        MAX_SLOTS, PoolIndex, Service, Slot,
     },
     shared::Shared,
 };
@@ -243,15 +243,15 @@ fn put_listener(key: ListenerKey, listener: &served::Listener) -> Change {
 
 /// Where the XDP program would send new connections of a pool, and how often in one round; for least connections,
 /// once for every unit of weight.
-fn picks(tables: &Tables, pool: u32) -> Counts<SocketAddr, usize> {
-    let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool).unwrap().block().get());
+fn picks(tables: &Tables, pool: PoolIndex) -> Counts<SocketAddr, usize> {
+    let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool.into()).unwrap().block().get());
     let mut picks = Counts::new();
-    for slot in base..base + count {
-        let (index, weight) = slot_parts(tables.slot.get(slot).unwrap().snapshot());
-        let backend = tables.backend.get(index).unwrap().snapshot();
+    for slot in base.index..base.index + count {
+        let Slot { backend, weight } = tables.slot.get(slot).unwrap().snapshot();
+        let backend = tables.backend.get(backend.into()).unwrap().snapshot();
         assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
-        assert_eq!(u32::from(backend.weight), weight);
-        let times = if algorithm == ALGORITHM_LEAST_CONNECTIONS { weight as usize } else { 1 };
+        assert_eq!(backend.weight, weight);
+        let times = if algorithm == ALGORITHM_LEAST_CONNECTIONS { weight.into() } else { 1 };
         *picks.entry(endpoint(backend.address, backend.port)).or_default() += times;
     }
     picks
@@ -263,7 +263,7 @@ fn check(applier: &mut Applier, served: &Served) {
     let services: Vec<_> = tables.service.iter().map(Result::unwrap).collect();
     assert_eq!(services.len(), served.listeners.len());
     for (key, listener) in &served.listeners {
-        let index = tables.service.get(&service(key), 0).unwrap();
+        let index = tables.service.get(&service(key), 0).unwrap().into();
         let record = tables.listener.get(&index, 0).unwrap();
         assert_eq!(record.idle_timeout, listener.idle_timeout.get());
         let clients = (0..8).flat_map(|bits| [false, true].map(|is_v6| beginning_with(bits, is_v6, 1)));
@@ -370,7 +370,8 @@ fn those_of_whom_nothing_is_known_take_connections_while_nobody_is_known_to_be_w
     standings.follow(slice::from_ref(&change));
     applier.apply(&change, &standings).unwrap();
     let hosts = |applier: &Applier| {
-        let mut hosts: Vec<_> = picks(&applier.tables, 0).into_keys().map(|member| member.ip()).collect();
+        let mut hosts: Vec<_> =
+            picks(&applier.tables, PoolIndex::new(0)).into_keys().map(|member| member.ip()).collect();
         hosts.sort();
         hosts.into_iter().map(|host| host.to_string()).collect::<Vec<_>>().join(" ")
     };

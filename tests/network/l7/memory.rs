@@ -1,0 +1,290 @@
+//! What can the heads and bodies that a client sends make us hold, and does it come back? Each shape is driven by many connections at once; what counts
+//! is the daemon's memory above what it had before, and whether others are served meanwhile.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use testbed::wait_for;
+
+use crate::{
+    balancer::{Balancer, DEADLINE},
+    l7::{
+        certificates::Certificates,
+        frames::{
+            CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, PING, PRIORITY, Peer, RST_STREAM,
+            SETTINGS, WINDOW_UPDATE, frame, https, request,
+        },
+        script::{self, ok},
+    },
+};
+
+/// Of connections at the same time.
+const CONNECTIONS: usize = 5;
+/// Of requests on each, as many as it may have.
+const STREAMS: usize = 100;
+/// What heads may take on a connection, in KB: the budget.
+const HEADS: u64 = 1024;
+/// What each connection may take beside that.
+const BASE: u64 = 128;
+/// What each request under way takes that is no head and no body: two tasks' worth of proxy.
+const REQUEST: u64 = 24;
+
+/// The daemon's memory in KB: what only it has, without the tables that it shares with the kernel.
+fn memory(balancer: &Balancer) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", balancer.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+/// The most that it becomes until it has not grown for a while.
+fn peak(balancer: &Balancer) -> u64 {
+    const STILL: Duration = Duration::from_millis(500);
+    let (mut peak, mut since) = (memory(balancer), Instant::now());
+    while since.elapsed() < STILL {
+        thread::sleep(Duration::from_millis(20));
+        let now = memory(balancer);
+        if now > peak {
+            (peak, since) = (now, Instant::now());
+        }
+    }
+    peak
+}
+
+/// Members that answer `/small` at once, and anything else never.
+fn start() -> (Certificates, Balancer) {
+    let (certificates, settings) = https(1, "read_timeout = \"60s\"", "protocol = \"http\"");
+    let balancer = Balancer::start(settings);
+    script::serve(&balancer.network.backends[0], move |head, _| match head {
+        head if head.starts_with("GET /small") => ok("small"),
+        _ => {
+            thread::sleep(2 * DEADLINE);
+            Vec::new()
+        }
+    });
+    (certificates, balancer)
+}
+
+/// Another client is served.
+fn other(balancer: &Balancer, certificates: &Certificates) {
+    let mut peer = Peer::connect(balancer, certificates, &[]);
+    peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(&[(":path", "/small")])));
+    assert_eq!(peer.hear(1), Heard::Ok);
+}
+
+/// A field that HPACK's table remembers, as its index 62 from then on.
+fn remembered(name: &str, value: &str) -> Vec<u8> {
+    [&[0x40, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+}
+
+/// A head that refers to the remembered field so many times, a byte each.
+fn head(path: &str, remember: &[u8], references: usize) -> Vec<u8> {
+    [&request(&[(":path", path)])[..], remember, &vec![0x80 | 62; references]].concat()
+}
+
+/// A window of no bytes, SETTINGS_INITIAL_WINDOW_SIZE.
+const CLOSED: [u8; 6] = [0, 4, 0, 0, 0, 0];
+
+/// What a shape's client sends: at first, and then again and again.
+struct Shape {
+    what: &'static str,
+    settings: &'static [u8],
+    first: fn(usize) -> Vec<u8>,
+    drip: fn(usize) -> Vec<u8>,
+    /// KB that a connection may take beside [`BASE`], heads apart.
+    bodies: u64,
+}
+
+fn stream(number: usize) -> u32 {
+    2 * number as u32 + 1
+}
+
+/// A request for `path`, with this head, on its stream; whole or not.
+fn headers(number: usize, flags: u8, block: &[u8]) -> Vec<u8> {
+    frame(HEADERS, flags, stream(number), block)
+}
+
+fn nothing(_: usize) -> Vec<u8> {
+    Vec::new()
+}
+
+/// The first request's head remembers this field, which all refer to so many times.
+fn references(path: &str, name: &str, value: &str, count: usize, number: usize) -> Vec<u8> {
+    let remember = if number == 0 { remembered(name, value) } else { Vec::new() };
+    headers(number, END_HEADERS | END_STREAM, &head(path, &remember, count))
+}
+
+fn shapes() -> Vec<Shape> {
+    let plain = |what, first: fn(usize) -> Vec<u8>, bodies| Shape {
+        what,
+        settings: &CLOSED,
+        first,
+        drip: nothing,
+        bodies,
+    };
+    vec![
+        plain(
+            "plain heads, closed window",
+            |n| headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/small")])),
+            32,
+        ),
+        plain(
+            "plain heads, silent member",
+            |n| headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/never")])),
+            0,
+        ),
+        plain("1,500 cookies", |n| references("/small", "cookie", "a", 1500, n), 32),
+        plain("700 cookies", |n| references("/small", "cookie", "a", 700, n), 32),
+        plain("700 cookies, silent member", |n| references("/never", "cookie", "a", 700, n), 0),
+        plain("90 fields", |n| references("/never", "x", "a", 90, n), 0),
+        plain("90 empty fields", |n| references("/never", "x", "", 90, n), 0),
+        plain("8 large fields", |n| references("/never", "x", LARGE, 120, n), 0),
+        plain(
+            "90 fields of other names",
+            |n| {
+                let fields = (0..90).flat_map(|number| {
+                    [&[0, 3][..], format!("x{number:02}").as_bytes(), &[1, b'a']].concat()
+                });
+                let block: Vec<u8> = request(&[(":path", "/never")]).into_iter().chain(fields).collect();
+                headers(n, END_HEADERS | END_STREAM, &block)
+            },
+            0,
+        ),
+        plain(
+            "cookies in CONTINUATION",
+            |n| {
+                let first = headers(n, END_STREAM, &request(&[(":path", "/never")]));
+                let block = [remembered("cookie", "a"), vec![0x80 | 62; 600]].concat();
+                [first, frame(CONTINUATION, END_HEADERS, stream(n), &block)].concat()
+            },
+            0,
+        ),
+        plain(
+            "trailers",
+            |n| {
+                let post = request(&[(":path", "/never"), (":method", "POST")]);
+                let block = [remembered("x", ""), vec![0x80 | 62; 1500]].concat();
+                [headers(n, END_HEADERS, &post), headers(n, END_HEADERS | END_STREAM, &block)].concat()
+            },
+            0,
+        ),
+        plain(
+            "bodies of one byte",
+            |n| {
+                let post = request(&[(":path", "/never"), (":method", "POST")]);
+                [headers(n, END_HEADERS, &post), frame(DATA, 0, stream(n), b"a").repeat(100)].concat()
+            },
+            128,
+        ),
+        Shape {
+            what: "cookies, dripping window",
+            settings: &CLOSED,
+            first: |n| references("/small", "cookie", "a", 700, n),
+            drip: |n| frame(WINDOW_UPDATE, 0, stream(n), &1_u32.to_be_bytes()),
+            bodies: 32,
+        },
+        Shape {
+            what: "windows that are open, nothing read",
+            settings: &[0, 4, 0x7f, 0xff, 0xff, 0xff],
+            first: |n| {
+                let open = if n == 0 {
+                    frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes())
+                } else {
+                    Vec::new()
+                };
+                [open, headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/small")]))].concat()
+            },
+            drip: nothing,
+            bodies: 32,
+        },
+        Shape {
+            what: "PING",
+            settings: &[],
+            first: |_| frame(PING, 0, 0, &[0; 8]).repeat(100),
+            drip: |_| frame(PING, 0, 0, &[0; 8]),
+            bodies: 0,
+        },
+        Shape {
+            what: "SETTINGS",
+            settings: &[],
+            first: |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]).repeat(100),
+            drip: |_| frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 9]),
+            bodies: 0,
+        },
+        Shape {
+            what: "PRIORITY",
+            settings: &[],
+            first: |n| frame(PRIORITY, 0, stream(n), &[0, 0, 0, 0, 1]).repeat(100),
+            drip: |n| frame(PRIORITY, 0, stream(n), &[0, 0, 0, 0, 1]),
+            bodies: 0,
+        },
+        Shape {
+            what: "requests given up",
+            settings: &[],
+            first: |n| {
+                let head = headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/never")]));
+                [head, frame(RST_STREAM, 0, stream(n), &8_u32.to_be_bytes())].concat()
+            },
+            drip: nothing,
+            bodies: 0,
+        },
+    ]
+}
+
+/// A value that leaves no room for a second one in HPACK's table.
+const LARGE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[test]
+fn what_a_client_of_http2_has_us_hold_is_bounded() {
+    let mut failures = String::new();
+    for shape in shapes() {
+        // Memory that was used before and is free again would hide some.
+        let (certificates, balancer) = start();
+        for _ in 0..10 {
+            other(&balancer, &certificates);
+        }
+        let before = memory(&balancer);
+        let mut peers: Vec<_> =
+            (0..CONNECTIONS).map(|_| Peer::connect(&balancer, &certificates, shape.settings)).collect();
+        let mut sent = 0;
+        for peer in &mut peers {
+            let bytes: Vec<u8> = (0..STREAMS).flat_map(shape.first).collect();
+            sent += bytes.len();
+            peer.send(&bytes);
+        }
+        let mut most = peak(&balancer);
+        for _ in 0..5 {
+            for peer in &mut peers {
+                let bytes: Vec<u8> = (0..STREAMS).flat_map(shape.drip).collect();
+                peer.send(&bytes);
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        most = most.max(peak(&balancer));
+        other(&balancer, &certificates);
+        let each = most.saturating_sub(before) / CONNECTIONS as u64;
+        let bound = BASE + HEADS + STREAMS as u64 * (REQUEST + shape.bodies);
+        drop(peers);
+        // What is freed is given back a little later.
+        let is_back = || {
+            other(&balancer, &certificates);
+            memory(&balancer) < before + most.saturating_sub(before) / 4 + 8 * 1024
+        };
+        let back = wait_for("memory to come back", DEADLINE, is_back);
+        println!(
+            "{}: {} KB sent and {each} KB held on each connection; {bound} are allowed; {} KB behind",
+            shape.what,
+            sent / 1024 / CONNECTIONS,
+            memory(&balancer) as i64 - before as i64
+        );
+        if each > bound || back.is_err() {
+            failures += &format!(
+                "{}: {each} KB, {bound} are allowed; {:?}\n",
+                shape.what,
+                back.err().map(|error| error.to_string())
+            );
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}

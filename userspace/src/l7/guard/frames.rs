@@ -1,0 +1,246 @@
+//! The frames of a connection of HTTP/2 (RFC 9113, section 4.1), by their heads alone as they pass: what h2 does not
+//! tell. Which requests still send, how much they have sent, and what their trailers may take.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+};
+
+use super::budget::{Budget, Held};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+/// Of a frame's head.
+const HEAD: usize = 9;
+/// The most streams that are told apart; h2 refuses them long before.
+const MOST: usize = 4096;
+
+/// What those who watch a connection share.
+#[derive(Debug)]
+pub(super) struct Flow {
+    /// What heads may take.
+    pub(super) budget: Arc<Budget>,
+    /// Set by whoever has read something, until all requests in it were taken: no more is read before.
+    pub(super) is_full: AtomicBool,
+    data: AtomicU64,
+    bodies: AtomicUsize,
+}
+
+impl Flow {
+    pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
+        let (data, bodies) = (AtomicU64::new(0), AtomicUsize::new(0));
+        Arc::new(Self { budget, is_full: AtomicBool::new(false), data, bodies })
+    }
+
+    /// Bytes of bodies that the client has sent.
+    pub(super) fn data(&self) -> u64 {
+        self.data.load(Relaxed)
+    }
+
+    /// How many requests have not sent all of their bodies.
+    pub(super) fn bodies(&self) -> usize {
+        self.bodies.load(Relaxed)
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Frames {
+    flow: Arc<Flow>,
+    incoming: Reader,
+    outgoing: Reader,
+    /// The latest stream that the client has begun.
+    latest: u32,
+    /// Whether the header block under way is a trailer.
+    is_trailer: bool,
+    bodies: BTreeSet<u32>,
+    trailers: BTreeMap<u32, Vec<Held>>,
+}
+
+/// A trailer is too much for what its connection may hold, or there are too many streams.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Excess;
+
+impl Frames {
+    /// Of a connection whose client has still to send the `preface` of so many bytes.
+    pub(super) fn new(flow: Arc<Flow>, preface: usize) -> Self {
+        Self {
+            flow,
+            incoming: Reader { skip: preface, ..Reader::default() },
+            outgoing: Reader::default(),
+            latest: 0,
+            is_trailer: false,
+            bodies: BTreeSet::new(),
+            trailers: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn flow(&self) -> &Arc<Flow> {
+        &self.flow
+    }
+
+    /// These bytes come from the client.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
+        while let Some(frame) = self.incoming.next(&mut bytes) {
+            let Frame { kind, stream, length, .. } = frame;
+            match kind {
+                DATA => _ = self.flow.data.fetch_add(length as u64, Relaxed),
+                HEADERS => {
+                    self.is_trailer = stream <= self.latest;
+                    if !self.is_trailer {
+                        self.latest = stream;
+                        self.bodies.insert(stream);
+                    }
+                }
+                _ => {}
+            }
+            if matches!(kind, HEADERS | CONTINUATION) && self.is_trailer {
+                let held = self.flow.budget.hold_trailer(length).ok_or(Excess)?;
+                self.trailers.entry(stream).or_default().push(held);
+            }
+            if frame.is_last() {
+                self.bodies.remove(&stream);
+            }
+            if kind == RST_STREAM {
+                self.trailers.remove(&stream);
+            }
+            if self.bodies.len().max(self.trailers.len()) > MOST {
+                return Err(Excess);
+            }
+        }
+        self.flow.bodies.store(self.bodies.len(), Relaxed);
+        Ok(())
+    }
+
+    /// These bytes go to the client.
+    pub(super) fn written(&mut self, mut bytes: &[u8]) {
+        while let Some(frame) = self.outgoing.next(&mut bytes) {
+            if frame.is_last() {
+                self.bodies.remove(&frame.stream);
+                self.trailers.remove(&frame.stream);
+            }
+        }
+        self.flow.bodies.store(self.bodies.len(), Relaxed);
+    }
+}
+
+/// Where in a series of frames one is.
+#[derive(Debug, Default)]
+struct Reader {
+    head: [u8; HEAD],
+    /// How much of the head there is.
+    there: usize,
+    /// What comes before the next head.
+    skip: usize,
+}
+
+/// A frame's head.
+struct Frame {
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    length: usize,
+}
+
+impl Frame {
+    /// Whether nothing more of its sender's comes on its stream.
+    fn is_last(&self) -> bool {
+        self.kind == RST_STREAM || (matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0)
+    }
+}
+
+impl Reader {
+    /// The next head that is whole, up to which the bytes are taken; all of them if there is none.
+    fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        *bytes = &bytes[skipped..];
+        let count = (HEAD - self.there).min(bytes.len());
+        let (head, rest) = bytes.split_at(count);
+        self.head[self.there..self.there + count].copy_from_slice(head);
+        self.there += count;
+        *bytes = rest;
+        if self.there < HEAD {
+            return None;
+        }
+        let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = self.head;
+        let length = u32::from_be_bytes([0, l0, l1, l2]) as usize;
+        (self.there, self.skip) = (0, length);
+        Some(Frame { kind, flags, stream: u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]), length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PREFACE: usize = 24;
+
+    fn frame(kind: u8, flags: u8, stream: u32, length: usize) -> Vec<u8> {
+        let head = [&(length as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()];
+        [head.concat(), vec![0; length]].concat()
+    }
+
+    proptest! {
+        /// However the bytes come: of each stream, a head, some data, a trailer or an end.
+        #[test]
+        fn what_is_sent_is_known_however_it_is_cut(
+            streams in prop::collection::vec((prop::collection::vec(0usize..40, 0..4), 0u8..4), 0..8),
+            cut in 1usize..50,
+        ) {
+            let mut bytes = vec![0; PREFACE];
+            let (mut data, mut open, mut trailers) = (0, 0, 0);
+            for (number, (pieces, end)) in streams.iter().enumerate() {
+                let stream = 2 * number as u32 + 1;
+                bytes.extend(frame(HEADERS, 0, stream, 3));
+                bytes.extend(frame(CONTINUATION, 4, stream, 5));
+                for piece in pieces {
+                    bytes.extend(frame(DATA, 0, stream, *piece));
+                    data += *piece as u64;
+                }
+                match end {
+                    0 => open += 1,
+                    1 => bytes.extend(frame(DATA, END_STREAM, stream, 0)),
+                    2 => {
+                        bytes.extend(frame(HEADERS, END_STREAM, stream, 1));
+                        bytes.extend(frame(CONTINUATION, 4, stream, 1));
+                        trailers += 1;
+                    }
+                    _ => bytes.extend(frame(RST_STREAM, 0, stream, 4)),
+                }
+            }
+            let flow = Flow::new(Budget::new(1 << 20));
+            let mut frames = Frames::new(flow.clone(), PREFACE);
+            for part in bytes.chunks(cut) {
+                frames.read(part).unwrap();
+            }
+            prop_assert_eq!((flow.data(), flow.bodies(), frames.trailers.len()), (data, open, trailers));
+            // We end them all.
+            let answers: Vec<u8> = (0..streams.len() as u32).flat_map(|number| frame(HEADERS, END_STREAM, 2 * number + 1, 7)).collect();
+            for part in answers.chunks(cut) {
+                frames.written(part);
+            }
+            prop_assert_eq!((flow.bodies(), frames.trailers.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn trailers_take_no_more_than_the_budget() {
+        let mut frames = Frames::new(Flow::new(Budget::new(1 << 20)), 0);
+        for stream in (1..100).step_by(2) {
+            frames.read(&frame(HEADERS, 4, stream, 10)).unwrap();
+        }
+        let most = (1..100)
+            .step_by(2)
+            .position(|stream| frames.read(&frame(HEADERS, 5, stream, 1000)) == Err(Excess));
+        assert_eq!(most, Some((1 << 20) / 128_000));
+    }
+}

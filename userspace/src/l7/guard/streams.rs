@@ -1,0 +1,228 @@
+//! A connection of HTTP/2: its requests are checked, given their share of what the connection may hold, and then each is
+//! the proxy's.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use pingora::{
+    apps::HttpServerApp,
+    protocols::{
+        Digest, GetSocketDigest, GetTimingDigest, Ssl,
+        http::{
+            ServerSession,
+            v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake},
+        },
+    },
+    proxy::{HttpProxy, ProxyHttp},
+    server::ShutdownWatch,
+};
+use tokio::{sync::Notify, time::sleep};
+
+use super::{
+    budget,
+    frames::Flow,
+    head,
+    refusal::Refusal,
+    watched::Watched,
+    windows::{self, Window},
+};
+use crate::l7::{
+    answer,
+    edge::{Edge, Limits},
+    exchange::Refused,
+};
+
+/// How many requests that HTTP/2 forbids a connection may bring.
+const MALFORMED: usize = 32;
+/// What of an answer may wait in h2 for its turn, so that of what a client does not read there is no more.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// What a connection begins with.
+pub(super) fn options(limits: &Limits) -> H2Options {
+    let mut options = default_h2_options();
+    options.max_concurrent_streams(limits.streams.into());
+    // What is a little too large is refused here, so that it is counted.
+    options.max_header_list_size(limits.head_bytes.saturating_mul(2));
+    options.initial_window_size(windows::LEAST);
+    options.initial_connection_window_size(windows::of_connection(limits.streams));
+    options.max_send_buffer_size(SEND_BUFFER);
+    options
+}
+
+/// What happens on a connection.
+#[expect(clippy::large_enum_variant, reason = "most of them are requests, and each lives for a moment")]
+enum Event {
+    Request(pingora::Result<Option<H2Accept>>),
+    /// So much of bodies has come that their windows are looked at: a round trip is to be measured.
+    Data,
+    /// One has been.
+    RoundTrip,
+    /// The listener ends.
+    Ending,
+    Idle,
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve<P>(
+    proxy: &Arc<HttpProxy<P>>,
+    stream: Box<Watched>,
+    options: H2Options,
+    current: impl Fn() -> Arc<Edge>,
+    ending: &ShutdownWatch,
+) where
+    P: ProxyHttp + Send + Sync + 'static,
+    P::CTX: Send + Sync,
+{
+    let Some(flow) = stream.flow().cloned() else { return };
+    let digest = Arc::new(Digest {
+        ssl_digest: stream.get_ssl_digest(),
+        timing_digest: stream.get_timing_digest(),
+        proxy_digest: None,
+        socket_digest: stream.get_socket_digest(),
+    });
+    let Ok(mut connection) = handshake(stream, Some(options)).await else { return };
+    let mut watch = ending.clone();
+    let mut end = pin!(async move {
+        let _ = watch.wait_for(|&stop| stop).await;
+    });
+    let (mut is_ending, mut malformed) = (false, 0);
+    let mut window = Window::new(Instant::now());
+    let Some(mut pings) = connection.ping_pong() else { return };
+    let mut is_measuring = false;
+    let open = Arc::<Open>::default();
+    loop {
+        let event = {
+            let mut request = pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
+            let next = poll_fn(|context| {
+                loop {
+                    if let Poll::Ready(request) = request.as_mut().poll(context) {
+                        return Poll::Ready(Event::Request(request));
+                    }
+                    if is_measuring && pings.poll_pong(context).is_ready() {
+                        return Poll::Ready(Event::RoundTrip);
+                    }
+                    if !is_measuring && window.is_due(flow.data()) {
+                        return Poll::Ready(Event::Data);
+                    }
+                    // All requests that were read are taken: more may be read.
+                    if !flow.is_full.swap(false, Relaxed) {
+                        return Poll::Pending;
+                    }
+                }
+            });
+            let idle = current().idle;
+            tokio::select! {
+                biased;
+                () = &mut end, if !is_ending => Event::Ending,
+                event = next => event,
+                () = open.idle(idle), if !is_ending => Event::Idle,
+            }
+        };
+        match event {
+            Event::Ending => {
+                is_ending = true;
+                connection.graceful_shutdown();
+            }
+            Event::Data => {
+                window.measure(Instant::now(), flow.data());
+                is_measuring = pings.send_ping(h2::Ping::opaque()).is_ok();
+            }
+            Event::RoundTrip => {
+                is_measuring = false;
+                if let Some(size) = window.grown(Instant::now(), flow.data(), flow.bodies()) {
+                    // One may be on its way: the next time, then.
+                    let _ = connection.set_initial_window_size(size);
+                }
+            }
+            Event::Request(Ok(Some(H2Accept::Session(session)))) => {
+                if let Some(size) = window.shrunk(Instant::now(), flow.bodies()) {
+                    let _ = connection.set_initial_window_size(size);
+                }
+                if let Some((session, held)) = admit(session, &flow, &current()) {
+                    let (proxy, ending, stays) = (proxy.clone(), ending.clone(), open.begin());
+                    tokio::spawn(async move {
+                        proxy.process_new_http(ServerSession::new_http2(session), &ending).await;
+                        drop((held, stays));
+                    });
+                }
+            }
+            Event::Request(Ok(Some(H2Accept::Rejected))) => {
+                malformed += 1;
+                if malformed >= MALFORMED {
+                    return;
+                }
+            }
+            Event::Request(Ok(None) | Err(_)) | Event::Idle => return,
+        }
+    }
+}
+
+/// Checks a request's head before anything else is made of it. `None` if it was refused.
+fn admit(mut session: HttpSession, flow: &Flow, edge: &Edge) -> Option<(HttpSession, budget::Held)> {
+    let began = Instant::now();
+    if let Err(refusal) = head::check_stream(session.req_header(), &edge.limits) {
+        let answered = answer::refusal(refusal.status()).ok().map(Box::new);
+        // If the client has gone, there is nobody to tell.
+        let _ = answered.map(|response| session.write_response_header(response, true));
+        let request = session.req_header();
+        let refused = Refused {
+            refusal,
+            line: [request.method.as_str().as_bytes(), request.raw_path(), b"HTTP/2.0"],
+            socket: session.digest().and_then(|digest| digest.socket_digest.clone()),
+            tls: session.digest().and_then(|digest| digest.ssl_digest.clone()),
+            began,
+            bytes: (budget::size(request) as u64, 0),
+        };
+        refused.finish(edge);
+        return None;
+    }
+    budget::join_cookies(session.req_header_mut());
+    let held = flow.budget.hold(session.req_header());
+    if held.is_none() {
+        // It was not looked at, so the client may ask again (RFC 9113, section 8.7).
+        session.shutdown_with_reason(h2::Reason::REFUSED_STREAM);
+        edge.counters.refused(Refusal::Crowded);
+    }
+    Some((session, held?))
+}
+
+/// Requests of a connection that are under way.
+#[derive(Default)]
+struct Open {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+/// One of them.
+struct Stays(Arc<Open>);
+
+impl Open {
+    fn begin(self: &Arc<Self>) -> Stays {
+        self.count.fetch_add(1, Relaxed);
+        Stays(self.clone())
+    }
+
+    /// Waits until there has been none for so long.
+    async fn idle(&self, time: Duration) {
+        while self.count.load(Relaxed) > 0 {
+            self.none.notified().await;
+        }
+        sleep(time).await;
+    }
+}
+
+impl Drop for Stays {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Relaxed) == 1 {
+            self.0.none.notify_one();
+        }
+    }
+}
