@@ -227,9 +227,11 @@ impl Frontend for Front {
 /// pool; for each pool its weight.
 #[derive(Clone, Debug)]
 struct Wish {
-    balancers: Vec<(BTreeSet<u8>, BTreeMap<u16, (bool, u8)>)>,
+    balancers: Vec<WishedBalancer>,
     weights: [u16; 2],
 }
+
+type WishedBalancer = (BTreeSet<u8>, BTreeMap<u16, (bool, u8)>);
 
 fn wishes() -> impl Strategy<Value = Wish> {
     let ports = collection::btree_map(80..83u16, (any::<bool>(), 0..2u8), 0..3);

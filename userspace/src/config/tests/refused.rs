@@ -13,7 +13,7 @@ fn said_of(cases: &[(&str, &str, &str)]) {
 #[test]
 fn host() {
     said_of(&[
-        (r#"["eth0"]"#, r#"[]"#, "2: host.interfaces: the list is empty; put at least one into it"),
+        (r#"["eth0"]"#, r"[]", "2: host.interfaces: the list is empty; put at least one into it"),
         (
             r#"["eth0"]"#,
             r#""eth0""#,
@@ -193,11 +193,7 @@ fn load_balancers() {
             "[load_balancer]",
             "8: load_balancer: a table does not belong here; use tables with the header [[load_balancer]]",
         ),
-        (
-            r#"["203.0.113.10"]"#,
-            r#"[]"#,
-            "10: load_balancer.vip: the list is empty; put at least one into it",
-        ),
+        (r#"["203.0.113.10"]"#, r"[]", "10: load_balancer.vip: the list is empty; put at least one into it"),
         (
             r#"["203.0.113.10"]"#,
             r#"["203.0.113.10", "203.0.113.10"]"#,

@@ -26,8 +26,8 @@ fn read(file: &[u8]) {
     for refused in [made, authorities(file).map(drop), private_keys(file).map(drop)] {
         let Err(error) = refused else { continue };
         let said = error.to_string();
-        assert_eq!(said.lines().count(), 1, "{}", said);
-        assert!(!said.contains(char::is_control), "{:?}", said);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!said.contains(char::is_control), "{said:?}");
         let key = str::from_utf8(&FILE).unwrap().lines().nth(1).unwrap();
         assert!(!said.contains(&key[..16]), "{}", said);
     }
