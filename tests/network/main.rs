@@ -7,6 +7,7 @@
 mod access;
 mod balancer;
 mod bulk;
+mod documents;
 mod draining;
 mod ending;
 mod families;

@@ -24,7 +24,8 @@ pub fn binary(name: &str) -> Result<PathBuf> {
     if directory.ends_with("release") {
         command.arg("--release");
     }
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    // `cargo xtask` asks for progress, which would be in the way in an error.
+    command.env("CARGO_TERM_PROGRESS_WHEN", "never").current_dir(env!("CARGO_MANIFEST_DIR"));
     output(command)?;
     Ok(directory.join(name))
 }

@@ -4,8 +4,9 @@
 //! makes and removes what is under a host, `sweep` removes it when its owner could not, and `enter` is how a thread
 //! or a program gets in. `process` guards what was started, `wait` waits for conditions, `binary` builds the
 //! project's own programs. `capture` reads TCP segments off the wire and `send` puts made-up ones on it, both as a
-//! `segment` (UDP: a `datagram`); `cases` is the table of packets that host and kernel must agree on; `http` is a backend that answers with who it is and what it saw;
-//! `imports` reads which files of a crate import which.
+//! `segment` (UDP: a `datagram`); `cases` is the table of packets that host and kernel must agree on; `http` is a backend
+//! that answers with who it is and what it saw. `imports` reads which files of a crate import which, `documents` reads README
+//! and `docs/`: both are held to what they say.
 //!
 //! Tests of the balancer are in `kernel/` and `network/`, next to `src/`.
 
@@ -13,6 +14,7 @@ mod binary;
 pub mod capture;
 pub mod cases;
 mod datagram;
+pub mod documents;
 mod enter;
 mod host;
 pub mod http;

@@ -3,7 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    fs::{self, File},
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,7 +19,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("evenkeel-bench-bpf", "EVENKEEL_BENCH_BPF"),
 ];
 
-/// `bpf-toolchain.toml` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
+/// `bpf-toolchain.json` in the target directory: the build as `cargo xtask setup` verified it. The writing side is
 /// xtask's `setup/build.rs`.
 #[derive(Deserialize)]
 struct Toolchain {
@@ -48,7 +50,9 @@ fn build() -> Result<(), String> {
     }
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=CARGO_TARGET_DIR");
-    let file = target_directory(&workspace)?.join("bpf-toolchain.toml");
+    let target = target_directory(&workspace)?;
+    wait_for_setup(&target)?;
+    let file = target.join("bpf-toolchain.json");
     println!("cargo:rerun-if-changed={}", file.display());
     if !file.exists() {
         println!(
@@ -89,10 +93,19 @@ fn target_directory(workspace: &Path) -> Result<PathBuf, String> {
     directory.map(PathBuf::from).ok_or_else(|| "cargo metadata names no target_directory".to_owned())
 }
 
+/// `cargo xtask` holds this lock while it looks for a toolchain; it is xtask's `setup/build.rs`.
+fn wait_for_setup(target: &Path) -> Result<(), String> {
+    let file = target.join("bpf-toolchain.lock");
+    match File::open(&file).and_then(|lock| lock.lock_shared()) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(format!("{}: {error}", file.display())),
+        _ => Ok(()),
+    }
+}
+
 fn read(file: &Path) -> Result<Toolchain, String> {
     let text =
         fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    toml::from_str(&text)
+    serde_json::from_str(&text)
         .map_err(|error| format!("{}: {error}\nRun `cargo xtask setup` to write it anew.", file.display()))
 }
 

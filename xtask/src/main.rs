@@ -108,3 +108,22 @@ fn task(task: Task) -> Result<ExitCode> {
         Task::Hog { parent } => test::be_hog(parent),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use clap::Parser;
+
+    use super::Arguments;
+
+    #[test]
+    fn documents_call_it_as_it_can_be_called() {
+        let commands = testbed::documents::commands("cargo xtask").unwrap();
+        assert!(!commands.is_empty());
+        for (place, words) in commands {
+            let parsed = Arguments::try_parse_from(iter::once("cargo xtask".to_owned()).chain(words));
+            assert!(parsed.is_ok(), "{place}: {}", parsed.err().unwrap());
+        }
+    }
+}

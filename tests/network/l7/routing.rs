@@ -47,7 +47,7 @@ fn policy(name: &str, lines: &str) -> String {
     format!("[[load_balancer.listener.policy]]\nname = \"{name}\"\n{lines}\n")
 }
 
-/// The guide's table: each kind of rule, each preset URL, and whether it is for `/elb/index.html`.
+/// The OTC guide's table 3-8: each kind of rule, each preset URL, and whether it is for `/elb/index.html`.
 #[test]
 fn table_3_8_row_by_row() {
     const REQUESTED: &str = "/elb/index.html";

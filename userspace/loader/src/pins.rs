@@ -48,6 +48,17 @@ pub enum PinError {
         /// The option that names another.
         option: &'static str,
     },
+    /// There is a BPF file system, and this process does not see it.
+    #[error(
+        "{root} is not on a BPF file system in this mount namespace, but it is on the host: `ip netns exec` hides it; \
+         enter a network namespace with `nsenter --net=/run/netns/NAME {start}`"
+    )]
+    Hidden {
+        /// The directory.
+        root: PathBuf,
+        /// The command that pins something.
+        start: &'static str,
+    },
     /// Nothing is pinned there.
     #[error("{absent} at {root}: start it with `{start}`")]
     Absent {
@@ -118,11 +129,14 @@ impl PinDir {
     /// Where something is pinned, one directory for each version.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read, or is hidden from this process.
     pub fn versions(&self) -> Result<Vec<PathBuf>, PinError> {
         let is_version =
             |name: &String| name.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
         let names = self.entries(&self.root)?;
+        if names.is_empty() && self.is_hidden() {
+            return Err(PinError::Hidden { root: self.root.clone(), start: self.owner.start });
+        }
         Ok(names.into_iter().filter(is_version).map(|name| self.root.join(name)).collect())
     }
 
@@ -141,14 +155,29 @@ impl PinDir {
     /// # Errors
     /// It is not on a BPF file system, or cannot be made.
     pub fn make(&self) -> Result<(), PinError> {
-        let existing = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-        let file_system =
-            statfs(existing).map_err(|error| self.failure("look at", existing, error.into()))?;
-        if file_system.filesystem_type() != BPF_FS_MAGIC {
-            return Err(PinError::FileSystem { root: self.root.clone(), option: self.owner.option });
+        if !self.is_on_bpffs().map_err(|error| self.failure("look at", &self.root, error))? {
+            let Owner { option, start, .. } = *self.owner;
+            let root = self.root.clone();
+            return Err(match self.is_hidden() {
+                true => PinError::Hidden { root, start },
+                false => PinError::FileSystem { root, option },
+            });
         }
         let version = self.version();
         fs::create_dir_all(&version).map_err(|error| self.failure("make", &version, error))
+    }
+
+    /// Whether the directory, or the nearest one around it that exists, is on a BPF file system.
+    fn is_on_bpffs(&self) -> io::Result<bool> {
+        let existing = self.root.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        Ok(statfs(existing)?.filesystem_type() == BPF_FS_MAGIC)
+    }
+
+    /// Whether the directory is on a BPF file system for the host's first process and not for this one, as `ip netns exec`
+    /// makes it, which mounts another /sys.
+    fn is_hidden(&self) -> bool {
+        let mounts = || fs::read_to_string("/proc/1/mounts").unwrap_or_default();
+        !self.is_on_bpffs().unwrap_or(true) && is_below_bpffs(&self.root, &mounts())
     }
 
     /// Opens a pinned map.
@@ -235,7 +264,11 @@ impl PinDir {
 
     fn absent(&self) -> PinError {
         let Owner { absent, start, .. } = *self.owner;
-        PinError::Absent { root: self.root.clone(), absent, start }
+        let root = self.root.clone();
+        match self.is_hidden() {
+            true => PinError::Hidden { root, start },
+            false => PinError::Absent { root, absent, start },
+        }
     }
 
     fn failure(&self, act: &'static str, path: &Path, error: io::Error) -> PinError {
@@ -251,6 +284,15 @@ impl PinDir {
             error => PinError::Map { path: self.path(name), error },
         }
     }
+}
+
+/// Whether a path is below a BPF file system of these mounts, as `/proc/<pid>/mounts` lists them.
+fn is_below_bpffs(path: &Path, mounts: &str) -> bool {
+    mounts.lines().any(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (point, kind) = (fields.next(), fields.next());
+        kind == Some("bpf") && point.is_some_and(|point| path.starts_with(point))
+    })
 }
 
 fn unless_absent(result: io::Result<()>) -> io::Result<()> {
@@ -293,6 +335,15 @@ mod tests {
             "/proc/evenkeel is not on a BPF file system: mount one with `mount -t bpf bpf /sys/fs/bpf`, or name a \
              directory on one with --pins"
         );
+    }
+
+    #[test]
+    fn what_another_mount_namespace_has_is_told_from_what_nobody_has() {
+        let mounts = "sysfs /sys sysfs rw 0 0\nbpf /sys/fs/bpf bpf rw,relatime 0 0\n";
+        assert!(is_below_bpffs(Path::new("/sys/fs/bpf/evenkeel"), mounts));
+        assert!(!is_below_bpffs(Path::new("/sys/fs/bpf2"), mounts));
+        assert!(!is_below_bpffs(Path::new("/sys/evenkeel"), mounts));
+        assert!(!is_below_bpffs(Path::new("/sys/fs/bpf/evenkeel"), "none /sys/fs/bpf tmpfs rw 0 0\n"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a pool's members share the connections.
 
-/// How a pool's members share the connections. `R` is what only turns can have (OTC guide, table 4-3): stickiness, and
+/// How a pool's members share the connections. `R` is what only turns can have (OTC guide, table 10-1): stickiness, and
 /// at Layer 7 slow start. The other algorithms choose by something else than whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Algorithm<R> {

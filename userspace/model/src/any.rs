@@ -136,7 +136,7 @@ pub(crate) fn objects(v6: bool) -> impl Strategy<Value = Objects> {
 
 /// `old` with some objects taken from `new`: those that these numbers say.
 pub(crate) fn mixed(old: &Objects, new: &Objects, what: &[(u8, u8)]) -> Objects {
-    fn mix<T: PartialEq>(map: &mut Map<T>, new: &Map<T>, number: u8) {
+    fn mix<T: PartialEq + crate::id::Object>(map: &mut Map<T>, new: &Map<T>, number: u8) {
         let id = id(usize::from(number % 8));
         match new.get(&id) {
             Some(object) => _ = map.insert(id, object.clone()),
@@ -163,7 +163,7 @@ pub(crate) fn picks() -> impl Strategy<Value = Vec<(u8, u8)>> {
     vec((0..7u8, 0..8u8), 0..10)
 }
 
-fn put<T>(map: &mut Map<T>, number: usize, object: T) {
+fn put<T: crate::id::Object>(map: &mut Map<T>, number: usize, object: T) {
     map.insert(id(number), Arc::new(object));
 }
 
@@ -326,8 +326,11 @@ fn add_listeners(objects: &mut Objects, recipes: Vec<ListenerRecipe>) {
         (is_free && (service > 1 || !pools4.is_empty())).then_some((number, load_balancer, service, recipe))
     });
     let recipes: Vec<_> = recipes.collect();
-    let secure: Vec<_> =
-        recipes.iter().filter(|it| it.2 == 3).map(|it| (id::<Listener>(it.0), it.1)).collect();
+    let secure: Vec<_> = recipes
+        .iter()
+        .filter(|it| it.2 == 3)
+        .map(|it| (id::<crate::id::kind::Listener>(it.0), it.1))
+        .collect();
     for (number, load_balancer, service, (pick, at, _, other, policies)) in recipes {
         let siblings: Vec<_> = secure
             .iter()

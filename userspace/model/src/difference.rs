@@ -4,7 +4,7 @@
 use std::{cmp::Ordering, collections::BTreeMap, iter, sync::Arc};
 
 use crate::{
-    id::Id,
+    id::{Id, Object, PoolId},
     object::{
         AccessList, AccessLog, Certificate, Listener, LoadBalancer, Map, Objects, Pool, Reference,
         ServerGroup,
@@ -32,17 +32,17 @@ pub(crate) fn both<'a, K: Ord, V>(
 
 /// An object that is new, gone or not the same any more.
 #[derive(Debug)]
-pub(crate) struct Edit<'a, T> {
-    pub(crate) id: Id<T>,
+pub(crate) struct Edit<'a, T: Object> {
+    pub(crate) id: Id<T::Kind>,
     pub(crate) old: Option<&'a T>,
     pub(crate) new: Option<&'a T>,
 }
 
 /// Those of one kind, by ascending id.
 #[derive(Debug)]
-pub(crate) struct Edits<'a, T>(Vec<Edit<'a, T>>);
+pub(crate) struct Edits<'a, T: Object>(Vec<Edit<'a, T>>);
 
-impl<'a, T> Edits<'a, T> {
+impl<'a, T: Object> Edits<'a, T> {
     pub(crate) fn between(old: &'a Map<T>, new: &'a Map<T>) -> Self {
         let edits = both(old, new).filter(|(_, old, new)| match (old, new) {
             (Some(old), Some(new)) => !Arc::ptr_eq(old, new),
@@ -63,12 +63,12 @@ impl<'a, T> Edits<'a, T> {
     }
 
     /// Those that are there now.
-    pub(crate) fn there(&self) -> impl Iterator<Item = (Id<T>, &'a T)> {
+    pub(crate) fn there(&self) -> impl Iterator<Item = (Id<T::Kind>, &'a T)> {
         self.0.iter().filter_map(|edit| Some((edit.id, edit.new?)))
     }
 
     /// Whether the object with this id is one of them.
-    pub(crate) fn has(&self, id: Id<T>) -> bool {
+    pub(crate) fn has(&self, id: Id<T::Kind>) -> bool {
         self.0.binary_search_by_key(&id, |edit| edit.id).is_ok()
     }
 }
@@ -110,7 +110,7 @@ impl<'a> Difference<'a> {
     }
 
     /// Pools of these objects that differ themselves or in their server group.
-    pub(crate) fn pools_of<'b>(&self, objects: &'b Objects) -> Vec<(Id<Pool>, &'b Pool)> {
+    pub(crate) fn pools_of<'b>(&self, objects: &'b Objects) -> Vec<(PoolId, &'b Pool)> {
         if self.pools.is_empty() && self.server_groups.is_empty() {
             return Vec::new();
         }

@@ -8,7 +8,7 @@ use crate::{
     value::{CheckTime, HostName, Port, Retries},
 };
 
-/// How the members of a server group are checked (OTC guide, section 4.5).
+/// How the members of a server group are checked (OTC guide, section 5.1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Check {
     /// What they are asked.
@@ -95,7 +95,7 @@ pub struct Get {
     pub codes: Codes,
 }
 
-/// The path that a check asks for: 1 to 80 visible ASCII characters, the first of them a slash (OTC guide, table 4-5).
+/// The path that a check asks for: 1 to 80 visible ASCII characters, the first of them a slash (OTC guide, table 5-1).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CheckPath(String);
 
@@ -134,7 +134,7 @@ impl Default for CheckPath {
 pub struct Codes(Vec<RangeInclusive<u16>>);
 
 impl Codes {
-    /// What is expected if nobody says otherwise, of members behind a Layer-4 listener (OTC guide, table 4-5).
+    /// What is expected if nobody says otherwise, of members behind a Layer-4 listener (OTC guide, section 10.6.1).
     pub fn ok() -> Self {
         Self(vec![200..=200])
     }

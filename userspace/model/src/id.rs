@@ -18,6 +18,48 @@ pub trait Kind {
     const NAME: &'static str;
 }
 
+/// What objects of one kind are.
+pub trait Object {
+    /// The kind.
+    type Kind: Kind + fmt::Debug;
+}
+
+/// Declares kinds and the names of their ids.
+macro_rules! kinds {
+    ($($kind:ident $id:ident $name:literal;)*) => {
+        /// The kinds of objects; there is no value of one.
+        pub mod kind {
+            $(
+                #[doc = concat!("A ", $name, ".")]
+                #[derive(Debug)]
+                pub enum $kind {}
+
+                impl super::Kind for $kind {
+                    const NAME: &'static str = $name;
+                }
+            )*
+        }
+
+        $(
+            #[doc = concat!("Of a ", $name, ".")]
+            pub type $id = Id<kind::$kind>;
+        )*
+    };
+}
+
+kinds! {
+    LoadBalancer LoadBalancerId "load balancer";
+    Listener ListenerId "listener";
+    Policy PolicyId "policy";
+    Pool PoolId "pool";
+    ServerGroup ServerGroupId "server group";
+    Member MemberId "member";
+    HealthMonitor HealthMonitorId "health monitor";
+    Certificate CertificateId "certificate";
+    AccessList AccessListId "access list";
+    AccessLog AccessLogId "access log";
+}
+
 /// The id of an object of the kind `T`: a UUID.
 pub struct Id<T> {
     uuid: Uuid,

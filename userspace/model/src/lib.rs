@@ -41,4 +41,5 @@ pub mod schedule;
 pub mod served;
 pub mod sticky;
 pub mod tls;
+pub mod transport;
 pub mod value;

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
+    id::PoolId,
     invalid::Invalid,
-    object::PoolId,
     path::plain,
     value::{Pattern, RejectStatus, Token, Url, UrlPrefix, domain::is_name},
 };

@@ -7,13 +7,14 @@ use std::{
     sync::Arc,
 };
 
+pub use crate::transport::{Protocol, WhenDown};
 use crate::{
     access::Access,
     algorithm::Algorithm,
     edge::{AccessLog, Edge},
     health::Check,
     http::{HttpTimeouts, MemberHttp},
-    object::{ListenerId, LoadBalancerId, PoolId},
+    id::{ListenerId, LoadBalancerId, PoolId},
     policy::{self, Condition},
     sticky::{Ejection, Sticky},
     tls::{Authorities, ServerCertificate, TlsPolicy},
@@ -46,41 +47,6 @@ impl ListenerKey {
     /// VIP and port.
     pub const fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.vip, self.port.get())
-    }
-}
-
-/// Transport protocol of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP. A UDP and a TCP listener may have the same port.
-    Udp,
-}
-
-impl Protocol {
-    /// Every one.
-    pub const ALL: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
-
-    /// Its name in files and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        }
-    }
-
-    /// IANA's number.
-    pub const fn number(self) -> u8 {
-        match self {
-            Protocol::Tcp => 6,
-            Protocol::Udp => 17,
-        }
-    }
-
-    /// The one with this number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|protocol| protocol.number() == number)
     }
 }
 
@@ -122,29 +88,6 @@ pub struct Limits {
     pub connections: Option<MaxConnections>,
     /// New connections per second in the long run; after a quiet second so many may come at once.
     pub connections_per_second: Option<ConnectionRate>,
-}
-
-/// What a client hears that wants a new connection while no member takes any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenDown {
-    /// Nothing: it tries again.
-    #[default]
-    Drop,
-    /// A TCP reset: it gives up at once. Only of TCP listeners.
-    Reset,
-}
-
-impl WhenDown {
-    /// Every one.
-    pub const ALL: [WhenDown; 2] = [WhenDown::Drop, WhenDown::Reset];
-
-    /// Its name in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            WhenDown::Drop => "drop",
-            WhenDown::Reset => "reset",
-        }
-    }
 }
 
 /// The Layer-7 part of a listener.

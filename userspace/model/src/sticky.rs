@@ -2,7 +2,7 @@
 
 use crate::value::{CookieMinutes, EjectionShare, Failures, Remembered, Seconds, StickyMinutes, Token};
 
-/// For how long a client of Layer 4 stays, unless the operator says (OTC guide, table 4-3).
+/// For how long a client of Layer 4 stays, unless the operator says (OTC guide, section 3.5).
 pub const STICKY_MINUTES: StickyMinutes = StickyMinutes::literal(20);
 /// The same of a client with a cookie.
 pub const COOKIE_MINUTES: CookieMinutes = CookieMinutes::literal(20);

@@ -56,10 +56,24 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::iter;
+
+    use clap::{CommandFactory, Parser};
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn documents_call_it_as_it_can_be_called() {
+        let commands = testbed::documents::commands("evenkeel").unwrap();
+        assert!(!commands.is_empty());
+        for (place, words) in commands {
+            let parsed = Cli::try_parse_from(iter::once("evenkeel".to_owned()).chain(words));
+            assert!(parsed.is_ok(), "{place}: {}", parsed.err().unwrap());
+        }
     }
 }

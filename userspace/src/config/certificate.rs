@@ -20,7 +20,7 @@ use super::{
 };
 use crate::pki::{self, PkiError};
 
-const CERTIFICATE: Shape =
+pub(super) const CERTIFICATE: Shape =
     Shape { path: "certificate", keys: &["name", "certificate", "key", "ocsp", "ca", "description", "tags"] };
 
 /// Bytes of a PEM file that are read at most; the system's whole list of authorities has a quarter of it.

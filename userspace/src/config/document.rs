@@ -10,7 +10,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue},
 };
 
-use super::problem::Report;
+use super::{hints, problem::Report};
 
 /// What a kind of table is called and what may stand in it.
 pub(super) struct Shape {
@@ -47,7 +47,10 @@ impl<'a> Table<'a> {
             if !shape.keys.contains(&name) {
                 let bare = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
                 let shown = if bare { shape.key(name) } else { shape.key(&format!("{name:?}")) };
-                let reason = format!("unknown key; this version knows {}", shape.keys.join(", "));
+                let reason = match hints::key(name, shape.keys) {
+                    Some(meant) => format!("unknown key; did you mean {meant:?}?"),
+                    None => format!("unknown key; this version knows {}", shape.keys.join(", ")),
+                };
                 report.add(key.span().start, shown, reason);
             }
         }
@@ -119,18 +122,16 @@ impl<'a> Table<'a> {
         self.report.line(self.offset)
     }
 
-    /// The tables of this kind, written `[[key]]`; none is fine.
+    /// The tables of this kind, written `[[key]]` or `key = [{ … }, …]`; none is fine. A single table, `[key]` or
+    /// `key = { … }`, is a list of one.
     pub(super) fn tables(&self, key: &'static str, shape: &'static Shape) -> Vec<Table<'a>> {
         let Some(value) = self.get(key) else { return Vec::new() };
-        let wanted = || format!("tables with the header [[{}]]", shape.path);
+        let wanted = || format!("tables, each with the header [[{}]] or in braces", shape.path);
         match value.array() {
             Some(array) => {
                 value.elements(array).filter_map(|element| element.as_table(shape, wanted())).collect()
             }
-            None => {
-                value.refuse_type(&wanted());
-                Vec::new()
-            }
+            None => value.as_table(shape, wanted()).into_iter().collect(),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use model::object::{Certificate, CertificateId, Objects, Pool, ServerGroup};
+use model::id::kind;
+use model::object::{CertificateId, Objects};
 use uuid::Uuid;
 
 use super::{
@@ -15,9 +16,9 @@ use super::{
 pub(super) struct Draft<'a> {
     pub(super) objects: Objects,
     pub(super) places: Places<'a>,
-    pub(super) certificates: Names<Certificate>,
-    pub(super) server_groups: Names<ServerGroup>,
-    pub(super) pools: Names<Pool>,
+    pub(super) certificates: Names<kind::Certificate>,
+    pub(super) server_groups: Names<kind::ServerGroup>,
+    pub(super) pools: Names<kind::Pool>,
     /// Why handshakes on a security level cannot present a certificate, if that was asked and they cannot.
     pub(super) too_weak: HashMap<(CertificateId, u32), Option<String>>,
     /// Whether some of the local addresses could not be read.
@@ -49,8 +50,11 @@ impl<'a> Draft<'a> {
             .chain(server_groups.keys().map(|id| id.uuid()))
             .chain(certificates.keys().map(|id| id.uuid()))
             .collect();
-        let unknown =
-            [unknown::<Certificate>().uuid(), unknown::<ServerGroup>().uuid(), unknown::<Pool>().uuid()];
+        let unknown = [
+            unknown::<kind::Certificate>().uuid(),
+            unknown::<kind::ServerGroup>().uuid(),
+            unknown::<kind::Pool>().uuid(),
+        ];
         let host = self.lacks_local_addresses.then_some(Uuid::nil());
         // Policies, members and monitors are among them, too; nothing refers to those.
         self.places.ids().filter(|id| !id.is_nil() && !read.contains(id)).chain(unknown).chain(host).collect()

@@ -17,12 +17,12 @@ use super::{
 /// Keys of `[[load_balancer.listener]]`.
 pub(super) const LISTENER_KEYS: [&str; 3] = ["limits", "forwarded", "proxy_protocol_from"];
 
-const ACCESS_LOG: Shape = Shape { path: "load_balancer.access_log", keys: &["path", "format"] };
-const LIMITS: Shape = Shape {
+pub(super) const ACCESS_LOG: Shape = Shape { path: "load_balancer.access_log", keys: &["path", "format"] };
+pub(super) const LIMITS: Shape = Shape {
     path: "load_balancer.listener.limits",
     keys: &["head_bytes", "heads_bytes", "headers", "body_timeout", "send_timeout", "streams"],
 };
-const FORWARDED: Shape =
+pub(super) const FORWARDED: Shape =
     Shape { path: "load_balancer.listener.forwarded", keys: &["for", "proto", "port", "host"] };
 
 /// The load balancer's log; none is fine.

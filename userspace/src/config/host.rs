@@ -13,7 +13,7 @@ use super::{
     scalar,
 };
 
-const HOST: Shape =
+pub(super) const HOST: Shape =
     Shape { path: "host", keys: &["interfaces", "local_addresses", "local_ports", "max_sessions"] };
 
 /// What the host's table says; at most `most` interfaces.

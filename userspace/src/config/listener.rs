@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    object::{AccessList, AccessListId, Listener, LoadBalancer, Meta, Service},
+    id::kind,
+    object::{AccessList, AccessListId, Listener, Meta, Service},
     served::WhenDown,
     value::Port,
 };
@@ -65,9 +66,9 @@ const PROTOCOLS: [(&str, Protocol); 4] =
 /// Reads a listener of a load balancer into the draft; `siblings` are all of that.
 pub(super) fn read<'a>(
     table: &Table<'a>,
-    load_balancer: &Named<LoadBalancer>,
-    named: Named<Listener>,
-    siblings: &Names<Listener>,
+    load_balancer: &Named<kind::LoadBalancer>,
+    named: Named<kind::Listener>,
+    siblings: &Names<kind::Listener>,
     draft: &mut Draft<'a>,
 ) {
     let key = [&*load_balancer.key, &*named.key];

@@ -14,7 +14,7 @@ use super::{
     scalar,
 };
 
-const LOAD_BALANCER: Shape = Shape {
+pub(super) const LOAD_BALANCER: Shape = Shape {
     path: "load_balancer",
     keys: &["name", "vip", "bandwidth_mbit", "access_log", "description", "tags", "listener"],
 };

@@ -1,7 +1,7 @@
 //! The configuration file: TOML, read and checked, becomes host settings, timeouts and objects.
 //!
 //! ```text
-//! document   the file as tables and values that know their key and line   (problem: what is wrong with them)
+//! document   the file as tables and values that know their key and line   (problem: what is wrong with them; hints: what was meant)
 //!   → scalar   one value: a name, a time, an address, a word
 //!   → names, places   what objects are called, and where they stand
 //!   → draft    what has been read so far
@@ -19,6 +19,7 @@ mod document;
 mod draft;
 mod edge;
 mod health;
+mod hints;
 mod host;
 mod http;
 mod listener;
@@ -71,6 +72,38 @@ const SHOWN: usize = 40;
 
 const FILE: Shape =
     Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "server_group", "pool"] };
+
+/// Every kind of table that a file may have: its path, empty for the file itself, and its keys.
+pub fn tables() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    const ALL: [Shape; 25] = [
+        FILE,
+        host::HOST,
+        timeouts::TIMEOUTS,
+        certificate::CERTIFICATE,
+        load_balancer::LOAD_BALANCER,
+        edge::ACCESS_LOG,
+        listener::LISTENER,
+        edge::LIMITS,
+        edge::FORWARDED,
+        policy::LISTENER_REDIRECT,
+        policy::POLICY,
+        policy::PATH,
+        policy::POLICY_REDIRECT,
+        rule::HEADER,
+        rule::COOKIE,
+        pool::POOL,
+        picking::STICKY,
+        picking::EJECTION,
+        tls::POOL,
+        health::POOL,
+        server_group::POOL_MEMBER,
+        server_group::SERVER_GROUP,
+        health::SERVER_GROUP,
+        tls::CHECK,
+        server_group::MEMBER,
+    ];
+    ALL.into_iter().map(|Shape { path, keys }| (path, keys))
+}
 
 /// Reads and checks a file, for a host that has room for so much.
 ///

@@ -12,9 +12,9 @@ use super::{
     scalar,
 };
 
-const STICKY: Shape =
+pub(super) const STICKY: Shape =
     Shape { path: "pool.sticky", keys: &["by", "minutes", "cookie", "same_site", "remember", "drain"] };
-const EJECTION: Shape = Shape { path: "pool.ejection", keys: &["failures", "time", "share"] };
+pub(super) const EJECTION: Shape = Shape { path: "pool.ejection", keys: &["failures", "time", "share"] };
 
 /// What a client may be known by.
 #[derive(Clone, Copy, PartialEq, Eq)]

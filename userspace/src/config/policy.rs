@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use model::{
-    object::{Listener, ListenerId, Policy},
+    id::kind,
+    object::{ListenerId, Policy},
     policy::{Action, Condition, Domain, PathMatch, Redirect, RedirectStatus, RedirectTo},
     value::{RejectStatus, Url, UrlPrefix},
 };
@@ -16,7 +17,7 @@ use super::{
     rule, scalar,
 };
 
-const POLICY: Shape = Shape {
+pub(super) const POLICY: Shape = Shape {
     path: "load_balancer.listener.policy",
     keys: &[
         "name",
@@ -31,10 +32,11 @@ const POLICY: Shape = Shape {
         "tags",
     ],
 };
-const PATH: Shape = Shape { path: "load_balancer.listener.policy.path", keys: &["exact", "prefix", "regex"] };
-const POLICY_REDIRECT: Shape =
+pub(super) const PATH: Shape =
+    Shape { path: "load_balancer.listener.policy.path", keys: &["exact", "prefix", "regex"] };
+pub(super) const POLICY_REDIRECT: Shape =
     Shape { path: "load_balancer.listener.policy.redirect", keys: &["url", "prefix", "listener", "status"] };
-const LISTENER_REDIRECT: Shape =
+pub(super) const LISTENER_REDIRECT: Shape =
     Shape { path: "load_balancer.listener.redirect", keys: &["listener", "status"] };
 
 /// Keys of `[[load_balancer.listener]]` that are read here.
@@ -44,7 +46,7 @@ pub(super) const LISTENER_KEYS: [&str; 2] = ["policy", "redirect"];
 pub(super) fn read<'a>(
     listener: &Table<'a>,
     key: [&str; 2],
-    siblings: &Names<Listener>,
+    siblings: &Names<kind::Listener>,
     draft: &mut Draft<'a>,
 ) -> Vec<Arc<Policy>> {
     let mut names = Names::default();
@@ -64,7 +66,10 @@ pub(super) fn read<'a>(
 }
 
 /// Where a listener sends all its requests.
-pub(super) fn redirect(listener: &Table<'_>, siblings: &Names<Listener>) -> Option<Redirect<ListenerId>> {
+pub(super) fn redirect(
+    listener: &Table<'_>,
+    siblings: &Names<kind::Listener>,
+) -> Option<Redirect<ListenerId>> {
     let table = listener.table("redirect", &LISTENER_REDIRECT)?;
     let to = table.require("listener").and_then(|value| to_listener(value, siblings));
     let status = status(&table);
@@ -98,7 +103,11 @@ fn path(table: &Table<'_>) -> Option<PathMatch> {
     }
 }
 
-fn action(table: &Table<'_>, siblings: &Names<Listener>, draft: &Draft<'_>) -> Option<Action<ListenerId>> {
+fn action(
+    table: &Table<'_>,
+    siblings: &Names<kind::Listener>,
+    draft: &Draft<'_>,
+) -> Option<Action<ListenerId>> {
     let value = table.one_of(&["pool", "reject", "redirect"])?;
     match value.key() {
         "pool" => Some(Action::Pool(draft.pools.refer(value).unwrap_or_else(unknown))),
@@ -122,7 +131,7 @@ fn status(table: &Table<'_>) -> Option<RedirectStatus> {
     RedirectStatus::new(number).map_err(|invalid| value.refuse(invalid)).ok()
 }
 
-fn to_listener(value: Value<'_>, siblings: &Names<Listener>) -> Option<RedirectTo<ListenerId>> {
+fn to_listener(value: Value<'_>, siblings: &Names<kind::Listener>) -> Option<RedirectTo<ListenerId>> {
     let name = value.string()?;
     let found = siblings.find(name);
     if found.is_none() {

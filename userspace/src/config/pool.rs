@@ -5,6 +5,7 @@ use std::sync::Arc;
 use model::{
     health::Codes,
     id::Id,
+    id::kind,
     object::{Pool, PoolKind, ServerGroup, ServerGroupId},
 };
 
@@ -18,7 +19,7 @@ use super::{
     picking, scalar, server_group,
 };
 
-const POOL: Shape = Shape {
+pub(super) const POOL: Shape = Shape {
     path: "pool",
     keys: &[
         "name",
@@ -79,7 +80,7 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
 /// The server group that is a pool's own.
 fn own_group<'a>(
     table: &Table<'a>,
-    pool: &Named<Pool>,
+    pool: &Named<kind::Pool>,
     speaks: Option<&Speaks>,
     draft: &mut Draft<'a>,
 ) -> ServerGroupId {

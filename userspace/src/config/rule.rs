@@ -11,8 +11,8 @@ use super::{
 
 const KEYS: &[&str] = &["name", "equals", "prefix", "suffix", "contains", "regex", "not"];
 const TESTS: [&str; 5] = ["equals", "prefix", "suffix", "contains", "regex"];
-const HEADER: Shape = Shape { path: "load_balancer.listener.policy.header", keys: KEYS };
-const COOKIE: Shape = Shape { path: "load_balancer.listener.policy.cookie", keys: KEYS };
+pub(super) const HEADER: Shape = Shape { path: "load_balancer.listener.policy.header", keys: KEYS };
+pub(super) const COOKIE: Shape = Shape { path: "load_balancer.listener.policy.cookie", keys: KEYS };
 
 /// The rules of a policy; `None` if something is wrong with one.
 pub(super) fn read(policy: &Table<'_>) -> Option<BTreeSet<Rule>> {

@@ -7,7 +7,10 @@ use model::{
     value::{HostAddress, Name, Network, Pattern, Seconds, Token},
 };
 
-use super::document::{Table, Value};
+use super::{
+    document::{Table, Value},
+    hints,
+};
 
 /// The most bytes of a name in a file. Objects of other sources may have longer ones, or none.
 const NAME: usize = 64;
@@ -88,8 +91,12 @@ pub(super) fn word_or<T: Copy>(value: Value<'_>, refusal: &str, words: &[(&str, 
     text(value, |text| {
         let found = words.iter().find(|(word, _)| *word == text).map(|&(_, meaning)| meaning);
         found.ok_or_else(|| {
-            let words = listed(words.iter().map(|(word, _)| *word));
-            Invalid::new(format!("{text:?} {refusal}"), format!("use {words}{or}"))
+            let known = words.iter().map(|(word, _)| *word);
+            let remedy = match hints::word(text, known.clone()) {
+                Some(meant) => format!("did you mean {meant:?}?"),
+                None => format!("use {}{or}", listed(known)),
+            };
+            Invalid::new(format!("{text:?} {refusal}"), remedy)
         })
     })
 }

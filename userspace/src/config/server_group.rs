@@ -17,7 +17,7 @@ use super::{
     scalar,
 };
 
-const SERVER_GROUP: Shape =
+pub(super) const SERVER_GROUP: Shape =
     Shape { path: "server_group", keys: &["name", "health", "description", "tags", "member"] };
 const MEMBER_KEYS: &[&str] = &[
     "address",
@@ -34,7 +34,7 @@ const MEMBER_KEYS: &[&str] = &[
 ];
 /// Of a pool.
 pub(super) const POOL_MEMBER: Shape = Shape { path: "pool.member", keys: MEMBER_KEYS };
-const MEMBER: Shape = Shape { path: "server_group.member", keys: MEMBER_KEYS };
+pub(super) const MEMBER: Shape = Shape { path: "server_group.member", keys: MEMBER_KEYS };
 
 /// Stands before the names of server groups in ids: a pool's own has the pool's name alone.
 const KEY: &str = "server_group";

@@ -7,7 +7,7 @@ use super::{
     scalar::set,
 };
 
-const TIMEOUTS: Shape = Shape {
+pub(super) const TIMEOUTS: Shape = Shape {
     path: "timeouts",
     keys: &["syn_recv", "fin_wait", "time_wait", "close", "close_wait", "last_ack", "udp_one_way"],
 };

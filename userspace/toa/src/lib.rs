@@ -22,4 +22,5 @@ pub mod receiver;
 pub mod report;
 mod sock_diag;
 mod sys;
+pub mod total;
 pub mod trusted;

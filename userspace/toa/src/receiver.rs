@@ -19,7 +19,7 @@ use xdp_ebpf::receiver::{Counters, map};
 use crate::{
     error::Error,
     pins::{MAPS, PinDir},
-    report::{self, Total},
+    total::{self, Total},
     trusted::TrustedMap,
 };
 
@@ -62,7 +62,7 @@ impl Receiver {
     /// The object is not the receiver's.
     pub fn counted(&self) -> Result<Total, Error> {
         let map = self.0.map(map::COUNTER).ok_or(Error::Object(map::COUNTER))?;
-        report::total(&PerCpuArray::<_, Counters>::try_from(map)?)
+        total::total(&PerCpuArray::<_, Counters>::try_from(map)?)
     }
 
     /// A program, to be attached.

@@ -1,18 +1,24 @@
 //! The build of the BPF programs: one command with all of its environment, tried here, and recorded for
-//! `userspace/loader/build.rs` in the target directory's `bpf-toolchain.toml`.
+//! `userspace/loader/build.rs` in the target directory's `bpf-toolchain.json`.
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ways::{Kind, TARGET, Way};
-use crate::{progress, workspace};
+use crate::{
+    progress::{self, Step},
+    workspace,
+};
 
 /// Full debug information becomes BTF; v3 has atomics; packet fields lie at odd addresses, and without the last
 /// feature they are read byte by byte.
@@ -100,9 +106,13 @@ pub fn attempt(build: &Recorded) -> Result<(), String> {
     let mut command = Command::new(&build.program);
     command.args(&build.args).current_dir(workspace::root()).env_clear();
     command.envs(build.inherit.iter().filter_map(|name| Some((name, env::var_os(name)?)))).envs(&build.env);
-    let output =
-        progress::quietly("BPF programs", "compiling", &mut command).map_err(|error| format!("{error:#}"))?;
-    if output.status.success() { Ok(()) } else { Err(progress::tail(&output, 30)) }
+    let built = Step::start("building", "the BPF programs", &mut command).and_then(Step::end);
+    let built = built.map_err(|error| format!("{error:#}"))?;
+    if !built.output.status.success() {
+        return Err(progress::tail(&built.output, 30));
+    }
+    built.tell("the BPF programs");
+    Ok(())
 }
 
 /// Whether a build failed at the programs' own source, for which another toolchain is no remedy.
@@ -115,7 +125,7 @@ pub fn is_own_mistake(failure: &str) -> bool {
 /// # Errors
 /// If cargo does not know its target directory.
 pub fn record_file() -> Result<PathBuf> {
-    Ok(workspace::target()?.join("bpf-toolchain.toml"))
+    Ok(workspace::target()?.join("bpf-toolchain.json"))
 }
 
 /// The build recorded earlier, if there is one that can be read.
@@ -124,18 +134,45 @@ pub fn record_file() -> Result<PathBuf> {
 /// If cargo does not know its target directory.
 pub fn recorded() -> Result<Option<Recorded>> {
     let text = fs::read_to_string(record_file()?);
-    Ok(text.ok().and_then(|text| toml::from_str(&text).ok()))
+    Ok(text.ok().and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-/// Records a build for `userspace/loader/build.rs`.
-///
-/// # Errors
-/// If the file cannot be written.
-pub fn record(build: &Recorded) -> Result<()> {
-    let file = record_file()?;
-    let text = format!(
-        "# Written by `cargo xtask setup`, read by userspace/loader/build.rs.\n{}",
-        toml::to_string(build)?
-    );
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+/// While it is held, build scripts of `userspace/loader` wait for the record.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+    since: SystemTime,
+}
+
+impl Hold {
+    /// Waits for another task that holds it.
+    ///
+    /// # Errors
+    /// If the target directory cannot be written to.
+    pub fn new() -> Result<Self> {
+        let file = workspace::target()?.join("bpf-toolchain.lock");
+        let open = || -> io::Result<File> {
+            fs::create_dir_all(file.parent().unwrap_or(&file))?;
+            File::options().create(true).truncate(false).write(true).open(&file)
+        };
+        let lock = open().with_context(|| format!("cannot open {}", file.display()))?;
+        if lock.try_lock().is_err() {
+            progress::line("waiting", format_args!("for another task that holds {}", file.display()));
+            lock.lock().with_context(|| format!("cannot lock {}", file.display()))?;
+        }
+        Ok(Self { _lock: lock, since: SystemTime::now() })
+    }
+
+    /// Records a build for `userspace/loader/build.rs`.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn record(&self, build: &Recorded) -> Result<()> {
+        let file = record_file()?;
+        let text = serde_json::to_string_pretty(build)?;
+        fs::write(&file, text)
+            // Every build script that started later than that waited and read this; cargo need not run it again.
+            .and_then(|()| File::options().write(true).open(&file)?.set_modified(self.since))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
 }

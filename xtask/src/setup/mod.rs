@@ -24,10 +24,10 @@ pub use programs::Need;
 /// # Errors
 /// If the BPF programs cannot be built here.
 pub fn report(all: bool) -> Result<ExitCode> {
-    let recorded = toolchain()?;
+    let missing = programs::ensure(Need::Test)?;
+    let recorded = Toolchain::hold()?.find()?;
     progress::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
     progress::line("recorded in", build::record_file()?.display());
-    let missing = programs::ensure(Need::Test)?;
     if missing.is_empty() {
         progress::line("programs", "all that build, demo and tests run are there");
     } else {
@@ -47,7 +47,16 @@ pub fn report(all: bool) -> Result<ExitCode> {
 /// # Errors
 /// If the BPF programs cannot be built here, or if a program is missing and cannot be installed.
 pub fn ensure(need: Need) -> Result<()> {
-    toolchain()?;
+    ensure_programs(need)?;
+    Toolchain::hold()?.find()?;
+    Ok(())
+}
+
+/// Installs the programs that a task needs, silently if they are there.
+///
+/// # Errors
+/// If one is missing and cannot be installed.
+pub fn ensure_programs(need: Need) -> Result<()> {
     let missing = programs::ensure(need)?;
     if !missing.is_empty() {
         bail!("missing: {}. {}", missing.join(", "), programs::advice(&missing));
@@ -70,58 +79,76 @@ fn extras() -> Result<()> {
     Ok(())
 }
 
-/// The recorded toolchain if it still builds the BPF programs; else the first way that does.
-fn toolchain() -> Result<build::Recorded> {
-    let recorded = build::recorded()?;
-    if let Some(recorded) = recorded {
-        match build::attempt(&recorded) {
-            Ok(()) => return Ok(recorded),
-            Err(failure) if build::is_own_mistake(&failure) => bail!(
-                "the BPF programs do not compile.\n{failure}\nIf the toolchain changed instead, remove {} and run this \
-                 again.",
-                build::record_file()?.display()
-            ),
-            Err(_) => progress::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
-        }
+/// What compiles the BPF programs. A build of the workspace may be started as soon as it is held: its crates compile
+/// meanwhile, and those that need the BPF programs wait.
+#[derive(Debug)]
+pub struct Toolchain(build::Hold);
+
+impl Toolchain {
+    /// Waits for another task that holds it.
+    ///
+    /// # Errors
+    /// If the target directory cannot be written to.
+    pub fn hold() -> Result<Self> {
+        build::Hold::new().map(Self)
     }
-    let mut log = String::new();
-    let present = ways::present();
-    if let Some(recorded) = first_that_builds(&present, &mut log)? {
-        return Ok(recorded);
-    }
-    for install in ways::INSTALLATIONS {
-        if present.iter().any(|way| way.kind == install.kind) || !install.attempt()? {
-            continue;
+
+    /// The recorded toolchain if it still builds the BPF programs; else the first way that does.
+    ///
+    /// # Errors
+    /// If the BPF programs cannot be built here.
+    pub fn find(self) -> Result<build::Recorded> {
+        let recorded = build::recorded()?;
+        if let Some(recorded) = recorded {
+            match build::attempt(&recorded) {
+                Ok(()) => return Ok(recorded),
+                Err(failure) if build::is_own_mistake(&failure) => bail!(
+                    "the BPF programs do not compile.\n{failure}\nIf the toolchain changed instead, remove {} and run \
+                     this again.",
+                    build::record_file()?.display()
+                ),
+                Err(_) => progress::line("BPF toolchain", format_args!("{} fails now", recorded.way)),
+            }
         }
-        let new: Vec<_> = ways::present().into_iter().filter(|way| way.kind == install.kind).collect();
-        if let Some(recorded) = first_that_builds(&new, &mut log)? {
+        let mut log = String::new();
+        let present = ways::present();
+        if let Some(recorded) = self.first_that_builds(&present, &mut log)? {
             return Ok(recorded);
         }
-    }
-    if log.is_empty() {
-        bail!("no Rust toolchain here can build for BPF. {}", ways::ADVICE);
-    }
-    bail!("the BPF programs do not build here.\n{log}\n{}", ways::ADVICE)
-}
-
-fn first_that_builds(ways: &[ways::Way], log: &mut String) -> Result<Option<build::Recorded>> {
-    for way in ways {
-        let linker =
-            crates::ensure(&crates::BPF_LINKER).context("bpf-linker, which links the BPF programs")?;
-        progress::line("BPF toolchain", format_args!("trying {}", way.name));
-        let recorded = build::command(way, &linker)?;
-        match build::attempt(&recorded) {
-            Ok(()) => {
-                build::record(&recorded)?;
-                return Ok(Some(recorded));
+        for install in ways::INSTALLATIONS {
+            if present.iter().any(|way| way.kind == install.kind) || !install.attempt()? {
+                continue;
             }
-            Err(failure) => {
-                progress::line("", "it does not build them; looking further");
-                log.push_str(&format!("With {}:\n{failure}\n", way.name));
+            let new: Vec<_> = ways::present().into_iter().filter(|way| way.kind == install.kind).collect();
+            if let Some(recorded) = self.first_that_builds(&new, &mut log)? {
+                return Ok(recorded);
             }
         }
+        if log.is_empty() {
+            bail!("no Rust toolchain here can build for BPF. {}", ways::ADVICE);
+        }
+        bail!("the BPF programs do not build here.\n{log}\n{}", ways::ADVICE)
     }
-    Ok(None)
+
+    fn first_that_builds(&self, ways: &[ways::Way], log: &mut String) -> Result<Option<build::Recorded>> {
+        for way in ways {
+            let linker =
+                crates::ensure(&crates::BPF_LINKER).context("bpf-linker, which links the BPF programs")?;
+            progress::line("BPF toolchain", format_args!("trying {}", way.name));
+            let recorded = build::command(way, &linker)?;
+            match build::attempt(&recorded) {
+                Ok(()) => {
+                    self.0.record(&recorded)?;
+                    return Ok(Some(recorded));
+                }
+                Err(failure) => {
+                    progress::line("", "it does not build them; looking further");
+                    log.push_str(&format!("With {}:\n{failure}\n", way.name));
+                }
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// One clear line if this process is not root's.

@@ -32,7 +32,7 @@ use crate::{
     capacity::Capacity,
     difference::Difference,
     host::LocalAddresses,
-    id::{Id, Kind},
+    id::{Id, Kind, Object},
     object::{Map, Objects, Pool, PoolId, ServerGroupId},
 };
 
@@ -94,12 +94,12 @@ pub struct At {
 
 impl At {
     /// An object as a whole.
-    pub fn object<T: Kind>(id: Id<T>) -> Self {
-        Self { kind: T::NAME, id: id.uuid(), field: "", index: None }
+    pub fn object<K: Kind>(id: Id<K>) -> Self {
+        Self { kind: K::NAME, id: id.uuid(), field: "", index: None }
     }
 
     /// A field of an object.
-    pub fn field<T: Kind>(id: Id<T>, field: &'static str) -> Self {
+    pub fn field<K: Kind>(id: Id<K>, field: &'static str) -> Self {
         Self { field, ..Self::object(id) }
     }
 
@@ -173,7 +173,7 @@ impl Check<'_> {
     }
 
     /// Objects in the order in which they came.
-    fn in_order<'m, T, V>(&self, map: &'m BTreeMap<Id<T>, V>) -> Vec<(Id<T>, &'m V)> {
+    fn in_order<'m, K, V>(&self, map: &'m BTreeMap<Id<K>, V>) -> Vec<(Id<K>, &'m V)> {
         let mut all: Vec<_> = map.iter().map(|(&id, object)| (id, object)).collect();
         let order = self.surroundings.order;
         if !order.is_empty() {
@@ -183,7 +183,7 @@ impl Check<'_> {
     }
 
     /// Whether an object is there or is meant to be.
-    fn is_there<T>(&self, map: &Map<T>, id: Id<T>) -> bool {
+    fn is_there<T: Object>(&self, map: &Map<T>, id: Id<T::Kind>) -> bool {
         map.contains_key(&id) || self.surroundings.unread.contains(&id.uuid())
     }
 }

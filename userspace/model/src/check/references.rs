@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{At, Check};
 use crate::{
-    id::{Id, Kind},
+    id::{Id, Kind, Object},
     object::{CertificateId, Listener, ListenerId, Map, Material, Service},
     policy::Action,
 };
@@ -61,9 +61,9 @@ impl Check<'_> {
         }
     }
 
-    fn refer<T: Kind>(&mut self, at: At, map: &Map<T>, id: Id<T>) {
+    fn refer<T: Object>(&mut self, at: At, map: &Map<T>, id: Id<T::Kind>) {
         if !self.is_there(map, id) {
-            self.add(at, format!("there is no {} {id}", T::NAME), "name one that there is");
+            self.add(at, format!("there is no {} {id}", T::Kind::NAME), "name one that there is");
         }
     }
 

@@ -21,8 +21,8 @@ use crate::{
     health::Probe,
     http::MemberHttp,
     object::{
-        AccessList, Certificate, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy,
-        PoolKind, ServerGroup, Service, Tls,
+        AccessList, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy, PoolKind,
+        ServerGroup, Service, Tls,
     },
     policy::{Action, Condition, MAX_POLICIES, Redirect, RedirectStatus, RedirectTo},
     served::WhenDown,
@@ -129,7 +129,7 @@ fn world() -> World {
     }
 }
 
-fn put<T>(map: &mut Map<T>, number: usize, object: T) {
+fn put<T: Object>(map: &mut Map<T>, number: usize, object: T) {
     map.insert(id(number), Arc::new(object));
 }
 
@@ -205,8 +205,8 @@ impl World {
 /// What is done, where a problem is then, and how its reason begins.
 type Case = (fn(&mut World), At, &'static str);
 
-fn at<T: Kind>(number: usize, field: &'static str) -> At {
-    At::field(id::<T>(number), field)
+fn at<T: Object>(number: usize, field: &'static str) -> At {
+    At::field(id::<T::Kind>(number), field)
 }
 
 /// Each case has exactly its one problem, with and without what was there before.

@@ -179,7 +179,11 @@ fn keeps_its_promises(served: &Served) -> Result<(), TestCaseError> {
 }
 
 /// Whether two maps have the very same object.
-fn same<T>(old: &object::Map<T>, new: &object::Map<T>, id: crate::id::Id<T>) -> bool {
+fn same<T: crate::id::Object>(
+    old: &object::Map<T>,
+    new: &object::Map<T>,
+    id: crate::id::Id<T::Kind>,
+) -> bool {
     match (old.get(&id), new.get(&id)) {
         (Some(old), Some(new)) => Arc::ptr_eq(old, new),
         (old, new) => old.is_none() && new.is_none(),

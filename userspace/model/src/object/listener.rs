@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{AccessListId, CertificateId, ListenerId, LoadBalancerId, Meta, PolicyId, PoolId};
+use super::meta::Meta;
 use crate::{
     edge::Edge,
     http::HttpTimeouts,
-    id::Kind,
+    id::{AccessListId, CertificateId, ListenerId, LoadBalancerId, Object, PolicyId, PoolId, kind},
     policy::{Action, Condition, Redirect},
-    served::{Protocol, WhenDown},
     tls::TlsPolicy,
+    transport::{Protocol, WhenDown},
     value::{ConnectionRate, MaxConnections, Port, Seconds},
 };
 
@@ -190,10 +190,10 @@ impl Policy {
     }
 }
 
-impl Kind for Listener {
-    const NAME: &'static str = "listener";
+impl Object for Listener {
+    type Kind = kind::Listener;
 }
 
-impl Kind for Policy {
-    const NAME: &'static str = "policy";
+impl Object for Policy {
+    type Kind = kind::Policy;
 }

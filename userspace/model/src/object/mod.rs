@@ -17,32 +17,18 @@ pub use self::{
 use crate::{
     access::Access,
     edge::LogFormat,
-    id::{Id, Kind},
+    id::{Id, Object, kind},
     tls::{Authorities, ServerCertificate},
     value::{HostAddress, LogPath, Megabits},
 };
 
-/// Of a load balancer.
-pub type LoadBalancerId = Id<LoadBalancer>;
-/// Of a listener.
-pub type ListenerId = Id<Listener>;
-/// Of a forwarding policy.
-pub type PolicyId = Id<Policy>;
-/// Of a pool.
-pub type PoolId = Id<Pool>;
-/// Of a server group.
-pub type ServerGroupId = Id<ServerGroup>;
-/// Of a member.
-pub type MemberId = Id<Member>;
-/// Of a certificate.
-pub type CertificateId = Id<Certificate>;
-/// Of an access list.
-pub type AccessListId = Id<AccessList>;
-/// Of an access log.
-pub type AccessLogId = Id<AccessLog>;
+pub use crate::id::{
+    AccessListId, AccessLogId, CertificateId, HealthMonitorId, ListenerId, LoadBalancerId, MemberId,
+    PolicyId, PoolId, ServerGroupId,
+};
 
 /// Objects of one kind by id. A change shares what it does not touch.
-pub type Map<T> = BTreeMap<Id<T>, Arc<T>>;
+pub type Map<T> = BTreeMap<Id<<T as Object>::Kind>, Arc<T>>;
 
 /// All objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,18 +100,18 @@ pub struct AccessLog {
     pub format: LogFormat,
 }
 
-impl Kind for LoadBalancer {
-    const NAME: &'static str = "load balancer";
+impl Object for LoadBalancer {
+    type Kind = kind::LoadBalancer;
 }
 
-impl Kind for Certificate {
-    const NAME: &'static str = "certificate";
+impl Object for Certificate {
+    type Kind = kind::Certificate;
 }
 
-impl Kind for AccessList {
-    const NAME: &'static str = "access list";
+impl Object for AccessList {
+    type Kind = kind::AccessList;
 }
 
-impl Kind for AccessLog {
-    const NAME: &'static str = "access log";
+impl Object for AccessLog {
+    type Kind = kind::AccessLog;
 }

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use super::{MemberId, Meta, ServerGroupId};
+use super::meta::Meta;
 use crate::{
     algorithm::Algorithm,
     health::Check,
     http::MemberHttp,
-    id::{Id, Kind},
+    id::{HealthMonitorId, MemberId, Object, ServerGroupId, kind},
     sticky::{Ejection, Sticky},
     value::{HostAddress, Name, Port, Seconds, StickyMinutes, Weight},
 };
@@ -109,25 +109,25 @@ impl Member {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthMonitor {
     /// Its own; no two monitors have the same.
-    pub id: Id<HealthMonitor>,
+    pub id: HealthMonitorId,
     /// What every object has.
     pub meta: Meta,
     /// What is asked, and how often.
     pub check: Arc<Check>,
 }
 
-impl Kind for Pool {
-    const NAME: &'static str = "pool";
+impl Object for Pool {
+    type Kind = kind::Pool;
 }
 
-impl Kind for ServerGroup {
-    const NAME: &'static str = "server group";
+impl Object for ServerGroup {
+    type Kind = kind::ServerGroup;
 }
 
-impl Kind for Member {
-    const NAME: &'static str = "member";
+impl Object for Member {
+    type Kind = kind::Member;
 }
 
-impl Kind for HealthMonitor {
-    const NAME: &'static str = "health monitor";
+impl Object for HealthMonitor {
+    type Kind = kind::HealthMonitor;
 }

@@ -45,7 +45,7 @@ impl fmt::Display for DnsName {
 }
 
 /// The `Host` of a health check: 1 to 100 letters, digits, dots and hyphens, the first a letter or digit (OTC guide,
-/// table 4-5).
+/// table 5-1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostName(String);
 

@@ -85,7 +85,7 @@ numbers! {
     HeaderCount(u16) in 1..=256, "a number of headers";
     /// Requests at the same time on one HTTP/2 connection.
     Streams(u16) in 1..=1000, "a number of requests at the same time";
-    /// For how long a client of Layer 4 stays with its member (OTC guide, table 4-3).
+    /// For how long a client of Layer 4 stays with its member (OTC guide, section 3.5).
     StickyMinutes(u16) in 1..=60, "a number of minutes";
     /// For how long a client with a cookie stays with its member (the same).
     CookieMinutes(u16) in 1..=1440, "a number of minutes";
@@ -95,7 +95,7 @@ numbers! {
     Failures(u32) in 1..=1000, "a number of failures";
     /// How many members of a pool may rest at once, in per cent.
     EjectionShare(u8) in 0..=100, "a share in per cent";
-    /// Answers in a row that change a member's standing (OTC guide, table 4-5).
+    /// Answers in a row that change a member's standing (OTC guide, table 5-1).
     Retries(u8) in 1..=10, "a number of retries";
     /// An HTTP status with which a request is rejected.
     RejectStatus(u16) in 400..=599, "a status to reject with";

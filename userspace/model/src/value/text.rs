@@ -67,7 +67,7 @@ fn printable(text: &str, what: &str) -> Result<String, Invalid> {
 }
 
 /// A tag: a key of 1 to 36 characters and a value of at most 43, in neither one of `* < > \ = , | /` (OTC guide,
-/// section 3.1, table 3-2).
+/// section 2.3, table 2-2).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag {
     key: String,

@@ -76,7 +76,7 @@ macro_rules! times {
 times! {
     /// One second to one day.
     Seconds up to 86_400, |time| no_time(&humantime::format_duration(time).to_string());
-    /// The interval or the timeout of a health check, 1 s to 50 s (OTC guide, table 4-5).
+    /// The interval or the timeout of a health check, 1 s to 50 s (OTC guide, table 5-1).
     CheckTime up to 50, |time: Duration| {
         let remedy = "use \"1s\" to \"50s\"";
         if time > Duration::from_secs(Self::MOST.into()) {

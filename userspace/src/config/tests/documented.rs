@@ -1,4 +1,4 @@
-//! Random files against what `evenkeel.example.toml` says of each key, written once more here: what is wrong is said of
+//! Random files against what `docs/configuration.md` says of each key, written once more here: what is wrong is said of
 //! exactly the keys that are wrong, all at once, whatever stands in the others.
 
 use proptest::prelude::*;

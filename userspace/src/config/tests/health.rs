@@ -116,10 +116,7 @@ fn what_cannot_be_is_refused() {
             "protocol = 'http', codes = '200,2xx'",
             "17: pool.health.codes: \"200,2xx\" is not a list of HTTP codes; use codes from 200 to 599 and ranges, such as \"200,202,401\" or \"200-299\"",
         ),
-        (
-            "protocol = 'tcp', paths = 1",
-            "17: pool.health.paths: unknown key; this version knows protocol, port, host, path, codes, interval, timeout, retries",
-        ),
+        ("protocol = 'tcp', paths = 1", "17: pool.health.paths: unknown key; did you mean \"path\"?"),
     ] {
         assert_eq!(said(&with(&format!("health = {{ {rest} }}"))), [expected], "{rest}");
     }

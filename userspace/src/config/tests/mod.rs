@@ -1,12 +1,13 @@
 //! What a right file means. What is said about wrong ones is in `refused`, and in `causes` what is not said, about too large
 //! ones in `room`; checks are in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in
-//! `picking`, certificates and TLS in `tls`, limits in `limits`, ids, tags and server groups in `objects`. `documented`
+//! `picking`, certificates and TLS in `tls`, limits in `limits`, words and forms of others in `forms`, ids, tags and server groups in `objects`. `documented`
 //! tries what documents say of each key, `any` everything else.
 
 mod any;
 mod causes;
 mod documented;
 mod edge;
+mod forms;
 mod health;
 mod http;
 mod limits;
@@ -24,7 +25,7 @@ use model::{
     flatten::flatten,
     health::{CheckPath, Pace, Probe},
     id::Id,
-    object::{LoadBalancer, PoolId},
+    object::PoolId,
     served::{HttpListener, HttpPool, Limits, Listener, ListenerKey, Pool, Protocol, Served, WhenDown},
     sticky::Ejection,
     value::{CheckTime, Name, Port, Retries, Seconds},
@@ -123,7 +124,7 @@ fn the_example_means_what_it_says() {
             limits: Limits::default(),
             when_down: WhenDown::default(),
             name: name(own),
-            load_balancer: Id::<LoadBalancer>::of_names(&["shop"]),
+            load_balancer: Id::<model::id::kind::LoadBalancer>::of_names(&["shop"]),
             load_balancer_name: name("shop"),
             pool: Some(pool_id(own)),
             idle_timeout: Seconds::literal(seconds),

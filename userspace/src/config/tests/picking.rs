@@ -147,7 +147,7 @@ fn refused() {
         ),
         (
             "protocol = 'http'\nsticky = { by = 'balancer-cookie', same_site = 'Lax' }",
-            r#"14: pool.sticky.same_site: "Lax" is no value of SameSite; use "strict", "lax" or "none""#,
+            r#"14: pool.sticky.same_site: "Lax" is no value of SameSite; did you mean "lax"?"#,
         ),
         (
             "protocol = 'http'\nsticky = { by = 'balancer-cookie', remember = 1 }",

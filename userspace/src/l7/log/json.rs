@@ -1,4 +1,4 @@
-//! A record as a JSON object on one line, its keys those of the user guide's table 7-1; null for what is not known.
+//! A record as a JSON object on one line, its keys those of the OTC guide's table 7-1; null for what is not known.
 //! Times are seconds; what one request has several of is a list in `upstream`, one entry for each member tried.
 
 use std::{borrow::Cow, net::SocketAddr, time::Duration};

@@ -1,4 +1,5 @@
-//! A record as the user guide's line: the fields of its table 7-1, one space between two, unknown ones a hyphen.
+//! A record as the line of the OTC Elastic Load Balance user guide: the fields of its table 7-1, one space between two,
+//! unknown ones a hyphen.
 //!
 //! ```text
 //! msec access_log_topic_id [time_iso8601] log_ver remote_addr:remote_port status "request_method
@@ -9,9 +10,9 @@
 //! tcpinfo_rtt
 //! ```
 //!
-//! Evenkeel's objects have names and no ids: a name stands where the guide has an id, and topic and tenant are hyphens, as
-//! is the certificate, which the guide does not support yet.
-//! What the guide does not say is as nginx does it: several attempts with `, ` between, `-` for what one did not come
+//! Evenkeel's objects have names and no ids: a name stands where the OTC guide has an id, and topic and tenant are hyphens, as
+//! is the certificate, which the OTC guide does not support yet.
+//! What the OTC guide does not say is as nginx does it: several attempts with `, ` between, `-` for what one did not come
 //! to, hosts without port, bytes that could spoil the line as `\x22`.
 
 use std::{io::Write, time::Duration};
@@ -21,7 +22,7 @@ use super::{
     record::{Attempt, Record},
 };
 
-/// The format's version, the guide's first.
+/// The format's version, the OTC guide's first.
 pub(super) const VERSION: &str = "elb_01";
 
 /// Appends the record's line, newline included.

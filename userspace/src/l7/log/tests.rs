@@ -69,7 +69,7 @@ fn text(record: &Record<'_>, write: fn(&Record<'_>, &mut Vec<u8>)) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// The guide's fields in its order, brackets and quotes as it sets them.
+/// The OTC guide's fields in its order, brackets and quotes as it sets them.
 #[test]
 fn a_line_is_the_guides() {
     let at = moment();

@@ -1,7 +1,7 @@
 //! What HTTP listeners count, for `evenkeel status`, alarms and Prometheus. A counter is one relaxed atomic add; rates
 //! are computed by the reader. `endpoint` lets other processes read them.
 //!
-//! From these come the user guide's Layer-7 metrics (its table 8-1): mb_l7_queries from `requests`, mc to m10 from
+//! From these come the OTC guide's Layer-7 metrics (section 8.1): mb_l7_queries from `requests`, mc to m10 from
 //! `answers`, m11_l7_http_404, m12_l7_http_499 and m13_l7_http_502 from the counters of that name, m14_l7_rt from
 //! `response_us_sum` over `requests`.
 //!

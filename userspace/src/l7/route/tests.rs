@@ -1,4 +1,4 @@
-//! Table 3-8 of the guide, the order between policies, and both against a model that tries one after the other.
+//! Table 3-8 of the OTC guide, the order between policies, and both against a model that tries one after the other.
 
 mod against_model;
 

@@ -180,7 +180,7 @@ fn authorities_and_what_is_none() {
     let expired = issue(&Order { ca: true, days: (-9, -1), ..Order::default() }, None);
     assert!(said(&expired.pem()).contains("expired on"));
 
-    // The guide's CA is of version 1, which has no extensions, and signed with SHA-1.
+    // The OTC guide's CA is of version 1, which has no extensions, and signed with SHA-1.
     let mut old = X509::builder().unwrap();
     old.set_subject_name(root.certificate.subject_name()).unwrap();
     old.set_issuer_name(root.certificate.subject_name()).unwrap();

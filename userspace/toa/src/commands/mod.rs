@@ -65,10 +65,34 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::iter;
+
+    use clap::{CommandFactory, Parser};
+    use evenkeel_toa::report::Total;
+    use testbed::documents;
+
+    use super::Cli;
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn documents_call_it_as_it_can_be_called() {
+        let commands = documents::commands("evenkeel-toa").unwrap();
+        assert!(!commands.is_empty());
+        for (place, words) in commands {
+            let parsed = Cli::try_parse_from(iter::once("evenkeel-toa".to_owned()).chain(words));
+            assert!(parsed.is_ok(), "{place}: {}", parsed.err().unwrap());
+        }
+    }
+
+    #[test]
+    fn documents_explain_every_counter() {
+        let rows = documents::read("docs/backend-toa.md").unwrap().rows().into_iter();
+        let there: Vec<_> = rows.filter(|row| row.heading == "Counters").map(|row| row.cells).collect();
+        let counted = Total::default().rows();
+        assert_eq!(there, counted.map(|(name, _, meaning)| vec![format!("`{name}`"), meaning.to_owned()]));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
-use evenkeel_toa::report::Total;
+use evenkeel_toa::total::Total;
 use serde::Serialize;
 
 use super::Pins;

@@ -35,7 +35,9 @@ fn orders() -> impl Strategy<Value = HashMap<Uuid, usize>> {
     let places = vec(option::of(0..20usize), 0..50);
     places.prop_map(|places| {
         let places = places.into_iter().enumerate();
-        places.filter_map(|(number, place)| Some((id::<Listener>(number).uuid(), place?))).collect()
+        places
+            .filter_map(|(number, place)| Some((id::<crate::id::kind::Listener>(number).uuid(), place?)))
+            .collect()
     })
 }
 
@@ -68,7 +70,7 @@ fn exactly(objects: &Objects) -> Capacity {
 type Break = fn(&mut Objects, Index) -> Option<At>;
 
 /// One of a kind, to be changed in place.
-fn one<T: Clone>(map: &mut Map<T>, index: Index) -> Option<(Id<T>, &mut T)> {
+fn one<T: Clone + Object>(map: &mut Map<T>, index: Index) -> Option<(Id<T::Kind>, &mut T)> {
     let count = map.len();
     let (&id, object) = map.iter_mut().nth(index.index(count.max(1)))?;
     Some((id, Arc::make_mut(object)))
@@ -161,7 +163,7 @@ const BREAKS: [Break; 18] = [
         let (_, group) = one(&mut objects.server_groups, index)?;
         let member = group.members.values().next()?.clone();
         group.members.insert(nobodys(), member);
-        Some(At::field(nobodys::<Member>(), "address"))
+        Some(At::field(nobodys::<crate::id::kind::Member>(), "address"))
     },
     |objects, index| {
         let (id, listener) = one(&mut objects.listeners, index)?;

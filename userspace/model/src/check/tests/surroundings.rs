@@ -126,11 +126,11 @@ fn an_object_that_could_not_be_read() {
     let mut world = world();
     let before = world.objects.clone();
     world.unread = HashSet::from([
-        id::<Pool>(0).uuid(), // ids of the kinds that go, which have the same numbers
-        id::<ServerGroup>(2).uuid(),
-        id::<Listener>(3).uuid(),
-        id::<Listener>(5).uuid(),
-        id::<Certificate>(9).uuid(),
+        id::<crate::id::kind::Pool>(0).uuid(), // ids of the kinds that go, which have the same numbers
+        id::<crate::id::kind::ServerGroup>(2).uuid(),
+        id::<crate::id::kind::Listener>(3).uuid(),
+        id::<crate::id::kind::Listener>(5).uuid(),
+        id::<crate::id::kind::Certificate>(9).uuid(),
     ]);
     // Two names that say nothing are not the same one.
     world.tls(4).certificates.extend([id(9), id(9)]);
@@ -152,14 +152,18 @@ fn what_could_not_be_read_whole() {
     world.load_balancer(1).vips.clear();
     world.member(1).address = address("2001:db8:200::1");
     assert_eq!(world.problems(None).len(), 3);
-    world.unread = HashSet::from([id::<LoadBalancer>(1).uuid(), Uuid::nil()]);
+    world.unread = HashSet::from([id::<crate::id::kind::LoadBalancer>(1).uuid(), Uuid::nil()]);
     assert_eq!(world.problems(None), []);
     assert_eq!(world.problems(Some(&before)), []);
 }
 
 /// Objects with these numbers come in this order, behind all others.
 fn in_order(numbers: &[usize]) -> HashMap<Uuid, usize> {
-    numbers.iter().enumerate().map(|(place, &number)| (id::<Listener>(number).uuid(), place)).collect()
+    numbers
+        .iter()
+        .enumerate()
+        .map(|(place, &number)| (id::<crate::id::kind::Listener>(number).uuid(), place))
+        .collect()
 }
 
 /// Ids say nothing of which of several came first: the others are told, each beside that one.

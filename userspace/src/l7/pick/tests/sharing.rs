@@ -20,7 +20,7 @@ proptest! {
         }
     }
 
-    /// The guide's overhead: current requests over weight, the lowest gets the next.
+    /// The OTC guide's overhead: current requests over weight, the lowest gets the next.
     #[test]
     fn the_least_loaded_is_picked(
         weights in collection::vec(0..=5u16, 1..6),

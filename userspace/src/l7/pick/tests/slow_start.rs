@@ -1,4 +1,4 @@
-//! The straight line, and the guide's rules: only new members, not those of an empty pool, from the first good check or at
+//! The straight line, and the OTC guide's rules: only new members, not those of an empty pool, from the first good check or at
 //! once, on through bad checks, never twice. (That it goes with HTTP and round robin only is the configuration's to say.)
 
 use super::*;
