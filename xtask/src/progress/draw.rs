@@ -49,16 +49,14 @@ pub fn show(what: &str, message: &str, count: &Mutex<Count>, ended: &Receiver<()
 fn draw(bar: &ProgressBar, message: &str, count: Count) {
     // Tests run when everything is built.
     let is_building = count.units > 0 && count.passed == 0;
+    if is_building {
+        bar.set_length(count.units);
+        bar.set_position(count.built);
+    }
     if let Ok(style) = ProgressStyle::with_template(if is_building { BAR } else { SPINNER }) {
         bar.set_style(style.progress_chars("=> "));
     }
-    if is_building {
-        bar.set_message(message.to_owned());
-        bar.set_length(count.units);
-        bar.set_position(count.built);
-    } else {
-        bar.set_message(plain(message, count));
-    }
+    bar.set_message(if is_building { message.to_owned() } else { plain(message, count) });
     bar.tick();
 }
 

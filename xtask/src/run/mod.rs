@@ -53,9 +53,9 @@ pub fn on_this_host(config: &Path) -> Result<ExitCode> {
 /// How the binaries are compiled.
 #[derive(Clone, Copy, Debug)]
 enum Profile {
-    /// For the demo: in a quarter of the time, and what is compiled serves the tests, too.
+    /// Unoptimised, for the demo: compiled soonest, and the tests share what is compiled.
     Dev,
-    /// As fast as it gets.
+    /// Optimised.
     Release,
 }
 

@@ -68,7 +68,7 @@ mod tests {
     use std::iter;
 
     use clap::{CommandFactory, Parser};
-    use evenkeel_toa::report::Total;
+    use evenkeel_toa::total::Total;
     use testbed::documents;
 
     use super::Cli;
