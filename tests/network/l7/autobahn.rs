@@ -48,7 +48,7 @@ fn wstest() -> String {
 
 /// A minute or two, with `cargo xtask test --all`. EVENKEEL_AUTOBAHN_CASES chooses some of the cases, such as `1.*,7.*`.
 #[test]
-#[ignore = "needs wstest, which is no package of Debian: cargo xtask test --all"]
+#[ignore = "needs wstest and so Python 2.7: cargo xtask test --all"]
 fn the_suite_through_the_balancer_equals_the_suite_straight_at_the_backend() {
     // Autobahn's server wants its own port in Host.
     let listener =

@@ -1,38 +1,62 @@
-//! Autobahn's WebSocket suite, in a virtual environment of Python in the target directory, where its test looks for it.
+//! Autobahn's WebSocket suite in the target directory, where its test looks for it.
+//!
+//! It is a program for Python 2.7, its newest release (25.10.1) too, though that can be installed by Python 3.
 
-use std::process::Command;
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
-use super::apt;
 use crate::{progress, workspace};
 
-const PACKAGE: &str = "autobahntestsuite==25.10.1";
+const PACKAGE: &str = "autobahntestsuite==0.8.2";
 
 /// Installs `wstest` if it is not there.
 ///
 /// # Errors
-/// If Python has no virtual environments, or the package cannot be had.
+/// There is no Python 2.7 with pip, or the package cannot be had.
 pub fn ensure() -> Result<()> {
-    let environment = workspace::target()?.join("autobahn");
-    if environment.join("bin/wstest").is_file() {
+    let folder = workspace::target()?.join("autobahn");
+    let wstest = folder.join("bin/wstest");
+    if wstest.is_file() {
         return Ok(());
     }
-    let mut make = Command::new("python3");
-    make.args(["-m", "venv", "--clear"]).arg(&environment);
-    let mut made = progress::quietly("wstest", "making an environment for it", &mut make)?;
-    // On Debian that is a package of its own.
-    if !made.status.success() && apt::install(&["python3-venv"])? {
-        made = progress::quietly("wstest", "making an environment for it", &mut make)?;
-    }
-    if !made.status.success() {
-        bail!("`python3 -m venv` failed:\n{}", progress::tail(&made, 20));
-    }
-    let mut install = Command::new(environment.join("bin/pip"));
-    install.args(["install", "--quiet", PACKAGE]);
+    let python = python().context(
+        "Autobahn's WebSocket suite needs Python 2.7 with pip, which Debian has no package of: put python2.7 on the path, \
+         or install it by pyenv",
+    )?;
+    let packages = folder.join("packages");
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]).arg(&packages).arg(PACKAGE);
     let installed = progress::quietly("wstest", &format!("installing {PACKAGE}"), &mut install)?;
     if !installed.status.success() {
         bail!("`pip install {PACKAGE}` failed:\n{}", progress::tail(&installed, 20));
     }
+    let script = format!(
+        "#!{python}\nimport site, sys\nsite.addsitedir({packages:?})\nfrom autobahntestsuite.wstest import run\nsys.exit(run())\n",
+        packages = packages.display(),
+        python = python.display(),
+    );
+    // Last, so that it is there only if all is.
+    fs::create_dir_all(folder.join("bin"))?;
+    fs::write(&wstest, script)?;
+    fs::set_permissions(&wstest, fs::Permissions::from_mode(0o755))?;
     Ok(())
+}
+
+/// A Python 2.7 that works, on the path or among pyenv's.
+fn python() -> Option<PathBuf> {
+    let root = env::var_os("PYENV_ROOT").map(PathBuf::from);
+    let root = root.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv")));
+    let versions = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
+    let of_pyenv = versions.into_iter().flatten().flatten().map(|entry| entry.path().join("bin/python2.7"));
+    let works = |python: &PathBuf| {
+        let output = Command::new(python).args(["-m", "pip", "--version"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    workspace::program("python2.7").into_iter().chain(of_pyenv.filter(|file| file.is_file())).find(works)
 }
