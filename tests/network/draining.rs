@@ -44,7 +44,7 @@ fn a_download_outlives_its_members_weight() {
     assert_eq!(balancer.client(&get).trim(), name, "a bad file changes nothing");
 
     download.signal(Signal::SIGCONT).unwrap();
-    wait_for("the download's end", Duration::from_secs(60), || download.status().unwrap().is_some()).unwrap();
+    wait_for("the download's end", Duration::from_mins(1), || download.status().unwrap().is_some()).unwrap();
     assert!(download.status().unwrap().unwrap().success(), "{}", download.log());
     assert_eq!(fs::metadata(&arrived).unwrap().len(), 16 << 20);
 

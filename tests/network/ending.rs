@@ -58,7 +58,7 @@ fn ten_thousand_short_connections_leave_nothing() {
         }
     });
     assert_eq!(balancer.counter("session_opened"), CONNECTIONS as u64);
-    wait_for("the last session's end", Duration::from_secs(60), || balancer.open_sessions() == 0).unwrap();
+    wait_for("the last session's end", Duration::from_mins(1), || balancer.open_sessions() == 0).unwrap();
     wait_for("every port's return", DEADLINE, || balancer.ports() == (total, total)).unwrap();
 }
 

@@ -12,7 +12,7 @@ use crate::{
 /// A balancer with a listening socket on each backend.
 fn balancer(weights: Vec<u16>, pool: &'static str) -> (Balancer, Vec<TcpListener>) {
     let timeouts = "time_wait = \"1s\"\nclose_wait = \"1s\"\nclose = \"1s\"";
-    let balancer = Balancer::start(Settings { weights, pool, timeouts, ..Settings::default() });
+    let balancer = Balancer::start(Settings { weights, timeouts, pool, ..Settings::default() });
     let listeners: Vec<_> = balancer.network.backends.iter().map(servers::listen).collect();
     for listener in &listeners {
         listener.set_nonblocking(true).unwrap();

@@ -152,7 +152,7 @@ impl Document {
                 continue;
             }
             if line.starts_with('#') {
-                heading = line.trim_start_matches('#').trim().to_owned();
+                line.trim_start_matches('#').trim().clone_into(&mut heading);
             }
             let Some(row) = line.strip_prefix('|') else {
                 in_table = false;

@@ -193,6 +193,9 @@ fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Even
 }
 
 /// Puts tags on, the outer one first; 0 is none.
+///
+/// # Errors
+/// There is no room in front of the frame.
 #[inline(always)]
 pub fn tag<P: Packet>(packet: &mut P, [outer, inner]: [u32; 2]) -> Result<(), Event> {
     let macs = *packet.at::<Macs>(0).ok_or(Event::DropInternal)?;

@@ -76,7 +76,7 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     let member = Member::<B> { address, port: backend.port };
     let limit = tables.limit(picked.listener()).ok_or(Event::DropInternal)?;
     limit::enter(limit, tables.jiffies())?;
-    let opening = Opening { tables, config, buckets, segment, picked, member, hops };
+    let opening = Opening { tables, config, buckets, segment, member, picked, hops };
     let opened = opening.run();
     if opened.is_err() {
         limit::leave(limit);

@@ -99,7 +99,7 @@ impl<V: Copy> Field<'_, V> {
         #[cfg(not(target_arch = "bpf"))]
         // SAFETY: `Shared::new`'s contract.
         unsafe {
-            self.value.write_volatile(value)
+            self.value.write_volatile(value);
         }
     }
 }

@@ -138,7 +138,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
                 Direction::In => {
-                    self.add_toa(packet, tables, config, segment, out.mtu + header - other_header)?
+                    self.add_toa(packet, tables, config, segment, out.mtu + header - other_header)?;
                 }
                 Direction::Out => self.watch_for_answer(packet, segment, toa as u16)?,
             }

@@ -25,7 +25,7 @@ fn suite(from: &Host, directory: &Path, url: &str) -> BTreeMap<String, [String; 
         "exclude-agent-cases": {},
     });
     fs::write(&spec, text.to_string()).unwrap();
-    from.run(&["wstest", "-m", "fuzzingclient", "-s", spec.to_str().unwrap()]).unwrap();
+    from.run(&[&wstest(), "-m", "fuzzingclient", "-s", spec.to_str().unwrap()]).unwrap();
     let report: Value = serde_json::from_slice(&fs::read(directory.join("index.json")).unwrap()).unwrap();
     let cases = report["it"].as_object().unwrap();
     let said = |case: &Value, key: &str| case[key].as_str().unwrap_or_default().to_owned();
@@ -37,11 +37,18 @@ fn suite(from: &Host, directory: &Path, url: &str) -> BTreeMap<String, [String; 
     cases.iter().map(|(id, case)| (id.clone(), told(case))).collect()
 }
 
-/// `wstest` is `autobahntestsuite` 0.8.2 of PyPI, for Python 2.7 only, which no distribution has any more: whoever has
-/// one (in a virtualenv, say) runs this by its name with `--ignored`, a minute or two. EVENKEEL_AUTOBAHN_CASES chooses some
-/// of the cases, such as `1.*,7.*`.
+/// Where `cargo xtask setup --all` puts the suite's program.
+fn wstest() -> String {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let wstest = target.join("autobahn/bin/wstest");
+    assert!(wstest.is_file(), "run `cargo xtask setup --all` for {}", wstest.display());
+    wstest.to_str().unwrap().to_owned()
+}
+
+/// A minute or two, with `cargo xtask test --all`. EVENKEEL_AUTOBAHN_CASES chooses some of the cases, such as `1.*,7.*`.
 #[test]
-#[ignore = "needs wstest, see above"]
+#[ignore = "needs wstest and so Python 2.7: cargo xtask test --all"]
 fn the_suite_through_the_balancer_equals_the_suite_straight_at_the_backend() {
     // Autobahn's server wants its own port in Host.
     let listener =
@@ -49,7 +56,7 @@ fn the_suite_through_the_balancer_equals_the_suite_straight_at_the_backend() {
     let balancer = Balancer::start(Settings { listener: listener.into(), ..http(1) });
     let backend = &balancer.network.backends[0];
     let listen = format!("ws://{}:{BACKEND_PORT}", backend.address());
-    let _server = backend.spawn(&["wstest", "-m", "echoserver", "-u", "0", "-w", &listen]).unwrap();
+    let _server = backend.spawn(&[&wstest(), "-m", "echoserver", "-u", "0", "-w", &listen]).unwrap();
     servers::wait_until_listening(backend);
     let directory = tempfile::tempdir().unwrap();
 

@@ -67,7 +67,7 @@ fn any_request_may_go_on_to_a_member_that_takes_its_connection() {
 fn what_cannot_be_answered_has_its_own_code() {
     let pool = "protocol = \"http\"\nhealth = { protocol = \"tcp\", interval = \"1s\" }";
     let listener = "connect_timeout = \"1s\"\nread_timeout = \"1s\"".to_owned();
-    let mut balancer = Balancer::start(Settings { pool, listener, ..http(1) });
+    let mut balancer = Balancer::start(Settings { listener, pool, ..http(1) });
     assert_eq!(status(&balancer, &["http://203.0.113.10/"]), "503", "nobody is well");
 
     balancer.settings.pool = "protocol = \"http\"";

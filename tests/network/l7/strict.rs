@@ -116,7 +116,7 @@ fn read(input: &mut impl BufRead, seen: &mut Seen) -> io::Result<()> {
         [method, target, "HTTP/1.1"]
             if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase()) =>
         {
-            seen.target = target.to_owned();
+            target.clone_into(&mut seen.target);
         }
         _ => return wrong("a request's line", first.as_bytes()),
     }

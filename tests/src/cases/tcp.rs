@@ -43,7 +43,7 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         "an upload before any answer",
         cast.after_handshake((0..4).map(|n| {
             client(&cast.from_client(|s| {
-                (s.tcp.ack, s.tcp.sequence_number, s.payload) = (true, 1001 + n * 1400, vec![7; 1400])
+                (s.tcp.ack, s.tcp.sequence_number, s.payload) = (true, 1001 + n * 1400, vec![7; 1400]);
             }))
         })),
     );

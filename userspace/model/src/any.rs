@@ -63,7 +63,7 @@ pub(crate) const CAPACITY: Capacity = Capacity {
     interfaces: 8,
     place: |address| match address {
         IpAddr::V4(address) => address.to_bits() % 8,
-        IpAddr::V6(address) => address.segments()[7] as u32 % 8,
+        IpAddr::V6(address) => u32::from(address.segments()[7]) % 8,
     },
     addresses_per_place: 4,
 };

@@ -82,7 +82,7 @@ pub struct Daemon {
 
 impl Daemon {
     /// Loads the programs, or takes over from a process that ended: what was served then is served still when it returns,
-    /// and nothing of a new data path. [`Started::finish`] makes the programs stay.
+    /// and nothing of a new data path. [`Unfinished::finish`] makes the programs stay.
     ///
     /// # Errors
     /// Anything that keeps it from forwarding, in one line. A new data path is gone again then; one that was there

@@ -186,7 +186,7 @@ impl Registry {
 
     fn adopt_listeners(&mut self, tables: &Tables) -> Result<()> {
         let mut in_service = HashMap::new();
-        for entry in tables.service.iter() {
+        for entry in &tables.service {
             let (service, index) = entry?;
             in_service.insert(u32::from(index), service);
         }

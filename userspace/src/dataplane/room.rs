@@ -24,6 +24,9 @@ pub fn no_slots(pool: &Pool, count: u32) -> Error {
 }
 
 /// The length of a pool's block while all its members are up.
+///
+/// # Errors
+/// It is more than a number of 32 bits; the model lets no such pool through.
 pub fn slots(pool: &Pool) -> Result<u32> {
     let weights: Vec<u16> = pool.members.values().map(|member| member.weight.get()).collect();
     Ok(u32::try_from(schedule::slots(&pool.algorithm, &weights))?)

@@ -33,7 +33,7 @@ pub const PARTS: u32 = 4;
 /// How long to wait from part to part: a pass takes a second.
 pub const PERIOD: Duration = Duration::from_millis(250);
 /// The idle timeout of a session whose listener is unknown.
-const DEFAULT_IDLE: Duration = Duration::from_secs(300);
+const DEFAULT_IDLE: Duration = Duration::from_mins(5);
 
 /// What the sweeper goes by.
 pub struct Limits<'a> {

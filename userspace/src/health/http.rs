@@ -66,7 +66,7 @@ fn code(mut bytes: &[u8]) -> Result<Option<u16>, Failure> {
         let parsed = response.parse(bytes).map_err(|_| Failure::BadAnswer)?;
         match (parsed, response.code) {
             (Status::Complete(length), Some(100 | 102..=199)) => {
-                bytes = bytes.get(length..).unwrap_or_default()
+                bytes = bytes.get(length..).unwrap_or_default();
             }
             (Status::Complete(_), code) => return Ok(code),
             (Status::Partial, _) => return Ok(None),

@@ -26,7 +26,7 @@
 //! `tls` has certificates, handshakes with clients, and what members that speak TLS must show.
 //!
 //! Packets pass the XDP program first, which lets them up to the kernel; `dataplane/steer` then finds the listener's
-//! socket. Members' health comes from the same checker as Layer 4's, by way of [`listeners::Layer7::note_health`].
+//! socket. Members' health comes from the same checker as Layer 4's, by way of [`crate::engine`].
 //!
 //! Architecture invariant: nothing here speaks to BPF or reads the file.
 

@@ -37,7 +37,7 @@ const STREAMS: usize = 100;
 const WINDOW: u32 = 64 * 1024;
 /// When a member on whose connection nothing moves is asked whether it is still there: it is given up after 90 s.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive {
-    idle: Duration::from_secs(60),
+    idle: Duration::from_mins(1),
     interval: Duration::from_secs(10),
     count: 3,
     user_timeout: Duration::ZERO,

@@ -25,7 +25,7 @@ fn every_case_ends_as_the_table_says() {
                     Outcome::Stop(_) => assert_eq!(left, step.frame, "{what}: changed, then stopped"),
                     // An answer to who sent it: `icmp_error` reads those.
                     _ if left[..6] == step.frame[6..12] => {
-                        assert!(is_icmp(&left) || left[12] == 0x81, "{what}")
+                        assert!(is_icmp(&left) || left[12] == 0x81, "{what}");
                     }
                     _ if is_icmp(&step.frame) => assert_error(&cast, step.side, &step.frame, &left, what),
                     // `odd` and `fragments` compare them with what they are made of.
@@ -109,10 +109,10 @@ fn assert_segment(cast: &Cast, side: Side, before: &Segment, after: &Segment, wh
     match side {
         Side::Front => {
             let local = after.source.ip();
-            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses")
+            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses");
         }
         Side::Back => {
-            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses")
+            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses");
         }
     }
     assert_eq!(after.payload, before.payload, "{what}: payload");
@@ -128,10 +128,10 @@ fn assert_datagram(cast: &Cast, side: Side, before: &Datagram, after: &Datagram,
     match side {
         Side::Front => {
             let local = after.source.ip();
-            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses")
+            assert_eq!((local, after.destination), (cast.local.ip(), cast.backend), "{what}: addresses");
         }
         Side::Back => {
-            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses")
+            assert_eq!((after.source, after.destination), (cast.vip, cast.client), "{what}: addresses");
         }
     }
     assert_eq!(after.payload, before.payload, "{what}: payload");

@@ -212,7 +212,7 @@ fn no_datagram_becomes_longer_than_it_can_be() {
         forwarded(&world, Side::Front, &[piece(&packet, 5, 0, &data[..48])]);
         let offset = 65_504;
         forwarded(&world, Side::Front, &[piece(&packet, 5, offset, &data[..most - offset])]);
-        let longer = piece(&packet, 5, offset, &data[..most - offset + 1]);
+        let longer = piece(&packet, 5, offset, &data[..=(most - offset)]);
         assert_stopped(&world, Side::Front, &longer, Event::DropMalformed);
     }
 }
@@ -305,9 +305,9 @@ fn pieces_for_layer_7_and_pieces_of_pings_go_up() {
         }
         let mut ping = question(&cast, &[7; 60]);
         if cast.client.is_ipv4() {
-            ping[9] = 1
+            ping[9] = 1;
         } else {
-            ping[6] = 58
+            ping[6] = 58;
         }
         for piece in in_pieces(&ping, 3, 24) {
             assert_stopped(&World::new(), Side::Front, &piece, Event::PassVipOther);

@@ -4,6 +4,7 @@
 mod access;
 mod cases;
 mod fragments;
+mod fuzz;
 mod garbage;
 mod icmp;
 mod icmp_error;

@@ -223,7 +223,7 @@ impl Drop for Balancer {
         match self.unload.output() {
             Ok(output) if output.status.success() => {}
             Ok(output) => {
-                progress::line("balancer", format_args!("unload failed: {}", progress::tail(&output, 5)))
+                progress::line("balancer", format_args!("unload failed: {}", progress::tail(&output, 5)));
             }
             Err(error) => progress::line("balancer", format_args!("cannot unload: {error}")),
         }

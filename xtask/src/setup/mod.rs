@@ -1,7 +1,8 @@
 //! `cargo xtask setup`: what the BPF programs are built with, and the programs that build, tests and demo run.
 //!
-//! `ways` knows the toolchains that can build for BPF, `linker` is bpf-linker, `build` tries a way on the real
-//! programs and writes what worked for `userspace/loader/build.rs` to read; `programs` and `apt` are the rest.
+//! `ways` knows the toolchains that can build for BPF, `build` tries a way on the real programs and writes what worked
+//! for `userspace/loader/build.rs` to read; `crates` installs bpf-linker and cargo-deny; `programs` and `apt` are the
+//! rest, and `autobahn` a suite of PyPI.
 
 use std::process::ExitCode;
 
@@ -10,8 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::{progress, workspace};
 
 mod apt;
+mod autobahn;
 mod build;
-mod linker;
+mod crates;
 mod programs;
 mod ways;
 
@@ -21,7 +23,7 @@ pub use programs::Need;
 ///
 /// # Errors
 /// If the BPF programs cannot be built here.
-pub fn report() -> Result<ExitCode> {
+pub fn report(all: bool) -> Result<ExitCode> {
     let missing = programs::ensure(Need::Test)?;
     let recorded = Toolchain::hold()?.find()?;
     progress::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
@@ -31,6 +33,10 @@ pub fn report() -> Result<ExitCode> {
     } else {
         progress::line("programs", format_args!("missing: {}", missing.join(", ")));
         progress::line("", programs::advice(&missing));
+    }
+    if all {
+        extras()?;
+        progress::line("for test --all", "wstest and cargo-deny are there");
     }
     progress::line("next", "cargo xtask run (the demo), cargo xtask test (every check)");
     Ok(ExitCode::SUCCESS)
@@ -55,6 +61,21 @@ pub fn ensure_programs(need: Need) -> Result<()> {
     if !missing.is_empty() {
         bail!("missing: {}. {}", missing.join(", "), programs::advice(&missing));
     }
+    Ok(())
+}
+
+/// Sets up what `test --all` needs.
+///
+/// # Errors
+/// As [`ensure`], or if wstest or cargo-deny cannot be installed.
+pub fn ensure_all() -> Result<()> {
+    ensure(Need::Test)?;
+    extras()
+}
+
+fn extras() -> Result<()> {
+    autobahn::ensure()?;
+    crates::ensure(&crates::CARGO_DENY)?;
     Ok(())
 }
 
@@ -111,7 +132,8 @@ impl Toolchain {
 
     fn first_that_builds(&self, ways: &[ways::Way], log: &mut String) -> Result<Option<build::Recorded>> {
         for way in ways {
-            let linker = linker::ensure().context("bpf-linker, which links the BPF programs")?;
+            let linker =
+                crates::ensure(&crates::BPF_LINKER).context("bpf-linker, which links the BPF programs")?;
             progress::line("BPF toolchain", format_args!("trying {}", way.name));
             let recorded = build::command(way, &linker)?;
             match build::attempt(&recorded) {

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check, with its duration, and one summary.
 //!
-//! `checks` is the list, `tally` counts cargo's `test result:` lines, `summary` is what is said in the end.
+//! `checks` is the list, `tally` counts cargo's `test result:` lines, `summary` is what is said in the end; `toa_static` is
+//! part of a check. `repeat` runs the network tests over and over, beside `hogs`.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -13,10 +14,15 @@ use crate::{
 };
 
 mod checks;
+mod hogs;
+mod repeat;
 mod summary;
 mod tally;
+mod toa_static;
 
-use checks::{CHECKS, Check, Rights};
+use checks::{CHECKS, Check, Rights, When};
+pub use hogs::be_one as be_hog;
+pub use repeat::{Repetition, run as repeat};
 use summary::Summary;
 use tally::Tally;
 
@@ -25,8 +31,20 @@ use tally::Tally;
 pub enum Scope {
     /// Those that any user can run.
     Host,
+    /// Those of CI.
+    Usual,
     /// All.
     All,
+}
+
+impl Scope {
+    fn has(self, check: &Check) -> bool {
+        match self {
+            Self::Host => check.when == When::Always && check.rights == Rights::Any,
+            Self::Usual => check.when == When::Always,
+            Self::All => true,
+        }
+    }
 }
 
 /// Runs the checks; fails if one of them fails, or if one that was asked for needs root and this is not root.
@@ -35,12 +53,13 @@ pub enum Scope {
 /// If the BPF programs cannot be built, or a program is missing.
 pub fn run(scope: Scope) -> Result<ExitCode> {
     match scope {
-        Scope::All if workspace::is_root() => setup::ensure(Need::Test)?,
+        Scope::Usual if workspace::is_root() => setup::ensure(Need::Test)?,
+        Scope::All if workspace::is_root() => setup::ensure_all()?,
         _ => setup::ensure(Need::HostTest)?,
     }
     let start = Instant::now();
     let mut sum = Summary::default();
-    for check in CHECKS.iter().filter(|check| scope == Scope::All || check.rights == Rights::Any) {
+    for check in CHECKS.iter().filter(|check| scope.has(check)) {
         if check.rights == Rights::Root && !workspace::is_root() {
             sum.need_root.push(check.title);
         } else {
@@ -59,7 +78,7 @@ fn run_one(check: &Check) -> Result<Tally> {
     let mut notes = Vec::new();
     for arguments in check.commands {
         let mut command = std::process::Command::new(workspace::cargo());
-        command.args(*arguments).current_dir(workspace::root());
+        command.args(*arguments).current_dir(workspace::root()).envs(check.environment.iter().copied());
         let output = progress::quietly("running", check.title, &mut command)?;
         let stdout = String::from_utf8_lossy(&output.stdout);
         let mut counted = Tally::of(&stdout);
@@ -70,6 +89,12 @@ fn run_one(check: &Check) -> Result<Tally> {
             logs.push(tally::failures(&stdout, &String::from_utf8_lossy(&output.stderr)));
         }
         tally.add(counted);
+    }
+    if tally.failed == 0
+        && let Some(Err(error)) = check.then.map(|then| then())
+    {
+        tally.failed = 1;
+        logs.push(format!("{error:#}"));
     }
     let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };
     let seconds = start.elapsed().as_secs_f32();

@@ -56,6 +56,12 @@ pub fn notes(output: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
+/// The names of the tests that failed.
+pub fn failed(output: &str) -> Vec<String> {
+    let names = output.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    names.map(|name| name.trim_end_matches(" - should panic").to_owned()).collect()
+}
+
 /// What explains a failure: everything but passed tests and progress.
 pub fn failures(stdout: &str, stderr: &str) -> String {
     let progress =
@@ -78,6 +84,11 @@ mod tests {
     #[test]
     fn results_add_up_over_binaries() {
         assert_eq!(Tally::of(OUTPUT), Tally { passed: 17, failed: 2 });
+    }
+
+    #[test]
+    fn failed_tests_have_names() {
+        assert_eq!(failed(OUTPUT), ["b"]);
     }
 
     #[test]

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn whole_seconds_within_the_bounds() {
-        let day = Duration::from_secs(24 * 60 * 60);
+        let day = Duration::from_hours(24);
         let second = Duration::from_secs(1);
         for (time, good) in [
             (Duration::ZERO, false),

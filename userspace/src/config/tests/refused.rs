@@ -13,7 +13,7 @@ fn said_of(cases: &[(&str, &str, &str)]) {
 #[test]
 fn host() {
     said_of(&[
-        (r#"["eth0"]"#, r#"[]"#, "2: host.interfaces: the list is empty; put at least one into it"),
+        (r#"["eth0"]"#, r"[]", "2: host.interfaces: the list is empty; put at least one into it"),
         (
             r#"["eth0"]"#,
             r#""eth0""#,
@@ -187,7 +187,7 @@ fn load_balancers() {
         ("[[load_balancer]]", "[load_balancer]", ""),
         (
             r#"["203.0.113.10"]"#,
-            r#"[]"#,
+            r"[]",
             "10: load_balancer.vip: the list is empty; put at least one into it",
         ),
         (

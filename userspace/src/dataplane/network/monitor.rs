@@ -98,7 +98,7 @@ impl Monitor {
                         self.read.extend(links.into_iter().map(News::Link));
                     }
                     Err(error) => {
-                        tracing::warn!("cannot read what netlink has not told: {}", one_line(&error))
+                        tracing::warn!("cannot read what netlink has not told: {}", one_line(&error));
                     }
                 }
                 self.read.push_back(News::Routes);

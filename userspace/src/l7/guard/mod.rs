@@ -18,6 +18,8 @@
 pub mod arrival;
 mod budget;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod head;
 pub mod refusal;
 mod rest;

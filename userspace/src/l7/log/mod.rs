@@ -138,6 +138,9 @@ impl Log {
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("path", &self.file.path()).field("format", &self.format).finish()
+        f.debug_struct("Log")
+            .field("path", &self.file.path())
+            .field("format", &self.format)
+            .finish_non_exhaustive()
     }
 }

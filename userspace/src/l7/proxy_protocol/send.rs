@@ -47,7 +47,7 @@ pub fn introduce(
 }
 
 /// The header's bytes.
-fn header(
+pub(super) fn header(
     version: ProxyVersion,
     client: SocketAddr,
     vip: SocketAddr,

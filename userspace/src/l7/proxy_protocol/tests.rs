@@ -7,10 +7,8 @@ use std::{
 };
 
 use model::edge::{Forwarded, ProxyVersion};
-use proptest::prelude::*;
 use proxy_header::{ProxiedAddress, ProxyHeader};
 
-use super::receive::read;
 use crate::l7::fixture::{DEADLINE, EdgeSettings, Front, Settings};
 
 const REQUEST: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -149,21 +147,4 @@ fn a_connection_to_a_member_does_not_long_outlive_its_clients() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(front.connections().len(), 1);
-}
-
-proptest! {
-    /// Nor do they make it read on for ever: what is left over tells that it stopped.
-    #[test]
-    fn no_bytes_make_reading_panic(
-        start in prop::sample::select(vec![b"".as_slice(), b"PROXY ", b"PROXY TCP4 ", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0"]),
-        bytes in prop::collection::vec(any::<u8>(), 0..200),
-    ) {
-        let all = [start, &bytes].concat();
-        let mut rest = all.as_slice();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        if let Ok(Some(client)) = runtime.block_on(read(&mut rest)) {
-            prop_assert!(rest.len() < all.len(), "{client}");
-        }
-        prop_assert!(all.len() - rest.len() <= 4096);
-    }
 }

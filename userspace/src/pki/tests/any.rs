@@ -1,9 +1,10 @@
-//! Whatever a file holds: it is read, or refused in one line that has nothing of a key in it.
+//! Whatever a file holds: it is read, or refused in one line that has nothing of a key in it. `cargo xtask fuzz certificates` looks
+//! for longer.
 
 use std::sync::LazyLock;
 
+use bolero::{TypeGenerator, generator::produce};
 use model::tls::TlsPolicy;
-use proptest::{prelude::*, sample::Index};
 
 use super::{
     super::{authorities, certificates, presentable, private_keys, server},
@@ -18,44 +19,63 @@ static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
 });
 
 /// What a listener would be given, if it can be had.
-fn read(file: &[u8]) -> Result<(), TestCaseError> {
+fn read(file: &[u8]) {
     let made = certificates(file).and_then(|chain| server(&chain, &private_keys(file)?));
     // Whatever passes can be used.
     let made = made.map(|certificate| presentable(&certificate, TlsPolicy::default()).unwrap());
     for refused in [made, authorities(file).map(drop), private_keys(file).map(drop)] {
         let Err(error) = refused else { continue };
         let said = error.to_string();
-        prop_assert_eq!(said.lines().count(), 1, "{}", said);
-        prop_assert!(!said.contains(char::is_control), "{:?}", said);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(!said.contains(char::is_control), "{said:?}");
         let key = str::from_utf8(&FILE).unwrap().lines().nth(1).unwrap();
-        prop_assert!(!said.contains(&key[..16]), "{}", said);
+        assert!(!said.contains(&key[..16]), "{}", said);
     }
-    prop_assert!(
-        openssl::error::ErrorStack::get().errors().is_empty(),
-        "errors are left for the next handshake"
-    );
-    Ok(())
+    assert!(openssl::error::ErrorStack::get().errors().is_empty(), "errors are left for the next handshake");
 }
 
-proptest! {
-    #[test]
-    fn any_bytes(file in proptest::collection::vec(any::<u8>(), 0..300)) {
-        read(&file)?;
-    }
+/// A piece of the right file is replaced by another piece of it and by something odd.
+#[derive(Clone, Debug, TypeGenerator)]
+struct Edit {
+    at: u16,
+    length: u8,
+    from: u16,
+    copied: u8,
+    odd: Odd,
+}
 
-    /// A piece of a right file is replaced by another piece of it or by something odd.
-    #[test]
-    fn near_misses(
-        edits in proptest::collection::vec((any::<Index>(), 0..80usize, any::<Index>(), 0..80usize, "\\PC{0,3}|-----[A-Z ]{0,9}|\n"), 0..3),
-    ) {
+#[derive(Clone, Debug, TypeGenerator)]
+enum Odd {
+    Nothing,
+    Byte(u8),
+    Word(u8),
+}
+
+const WORDS: [&str; 6] = ["\n", "-----", "-----BEGIN ", "-----END CERTIFICATE-----", "PRIVATE KEY", "="];
+
+#[test]
+fn certificates_and_keys() {
+    let edits = produce::<Vec<Edit>>().with().len(0..4usize);
+    bolero::check!(name = "certificates").with_generator(edits).for_each(|edits| {
         let mut file = FILE.clone();
-        for (at, length, from, copied, odd) in edits {
-            let from = from.index(file.len());
-            let piece: Vec<u8> = file.iter().skip(from).take(copied).copied().chain(odd.bytes()).collect();
-            let at = at.index(file.len());
-            let end = (at + length).min(file.len());
+        for edit in edits {
+            let odd = match edit.odd {
+                Odd::Nothing => Vec::new(),
+                Odd::Byte(odd) => vec![odd],
+                Odd::Word(word) => WORDS[usize::from(word) % WORDS.len()].into(),
+            };
+            let from = usize::from(edit.from) % file.len();
+            let copied = usize::from(edit.copied % 80);
+            let piece: Vec<u8> = file.iter().skip(from).take(copied).copied().chain(odd).collect();
+            let at = usize::from(edit.at) % file.len();
+            let end = (at + usize::from(edit.length % 80)).min(file.len());
             file.splice(at..end, piece);
         }
-        read(&file)?;
-    }
+        read(&file);
+    });
+}
+
+#[test]
+fn any_bytes() {
+    bolero::check!().with_type::<Vec<u8>>().for_each(|file| read(file));
 }
