@@ -428,7 +428,7 @@ async fn a_start_that_fails_leaves_what_an_earlier_process_had_served() {
     let (checker, _news) = Checker::new().unwrap();
     let nothing = desired(Objects::default());
     let wish = Wish { balancers: vec![([0].into(), [(80, (false, 0))].into())], weights: [1, 1] };
-    let there = model::flatten::flatten(&wish.objects(), None);
+    let there = flatten(&wish.objects(), None);
     let path = Path { served: there.clone(), ..Path::default() };
     let front = Front::default();
     let draft = Drafter::first(nothing.clone(), front.preparer()).draft(desired(Objects::default())).unwrap();

@@ -185,11 +185,7 @@ fn timeouts() {
 fn load_balancers() {
     said_of(&[
         ("[[load_balancer]]", "[load_balancer]", ""),
-        (
-            r#"["203.0.113.10"]"#,
-            r"[]",
-            "10: load_balancer.vip: the list is empty; put at least one into it",
-        ),
+        (r#"["203.0.113.10"]"#, r"[]", "10: load_balancer.vip: the list is empty; put at least one into it"),
         (
             r#"["203.0.113.10"]"#,
             r#"["203.0.113.10", "203.0.113.10"]"#,
