@@ -1,5 +1,5 @@
 //! What can the heads and bodies that a client sends make us hold, and is it free again when the client has gone? Each
-//! shape is driven by some connections at once, twice; what counts is the daemon's memory above what it had before, and
+//! shape is driven by some connections at once, twice or more; what counts is the daemon's memory above what it had before, and
 //! whether others are served meanwhile.
 
 use std::{
@@ -31,6 +31,8 @@ const STREAMS: usize = 100;
 const HEADS: u64 = 2048;
 /// What may be added when the same is done again, in KB: the allocator's.
 const MORE: u64 = 2048;
+/// How often the same is done again at most: a leak adds each time.
+const ROUNDS: usize = 4;
 /// Of load balancers at the same time.
 const WORKERS: usize = 3;
 /// What each connection may take beside that.
@@ -250,19 +252,27 @@ fn check(shape: &Shape) -> Option<String> {
         other(&balancer, &certificates);
     }
     let before = memory(&balancer);
-    let (most, sent) = attack(shape, &certificates, &balancer);
-    // What is freed is used again, if not given back.
-    wait_for("the end of all", DEADLINE, || row(&balancer)["connections_open"] == 0).unwrap();
-    let (again, _) = attack(shape, &certificates, &balancer);
-    let each = most.saturating_sub(before) / CONNECTIONS as u64;
+    let (mut most, sent) = attack(shape, &certificates, &balancer);
+    let held = most.saturating_sub(before);
+    // What is freed is used again, if not given back: by the thread that freed it, so one more time may need more.
+    let mut more = 0;
+    for _ in 0..ROUNDS {
+        wait_for("the end of all", DEADLINE, || row(&balancer)["connections_open"] == 0).unwrap();
+        let (again, _) = attack(shape, &certificates, &balancer);
+        more = again.saturating_sub(most);
+        most = most.max(again);
+        if more <= held / 2 + MORE {
+            break;
+        }
+    }
+    let each = held / CONNECTIONS as u64;
     let bound = BASE + HEADS + STREAMS as u64 * (REQUEST + shape.bodies);
     let line = format!(
-        "{}: {sent} KB sent and {each} KB held on each connection, {bound} are allowed; {} KB more when done again\n",
+        "{}: {sent} KB sent and {each} KB held on each connection, {bound} are allowed; {more} KB more when done again\n",
         shape.what,
-        again as i64 - most as i64
     );
     print!("{line}");
-    (each > bound || again > most + most.saturating_sub(before) / 2 + MORE).then_some(line)
+    (each > bound || more > held / 2 + MORE).then_some(line)
 }
 
 /// The most memory that is held while clients do this, and what each sends, in KB.
