@@ -28,12 +28,12 @@ use crate::{checksum::Sum, packet::Header};
     Unaligned,
 )]
 #[repr(transparent)]
-pub struct WideAddress {
+pub struct MappedAddress {
     /// Network order; IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
     pub bytes: [u8; 16],
 }
 
-impl WideAddress {
+impl MappedAddress {
     /// Of neither family: all zeros.
     pub const UNSPECIFIED: Self = Self { bytes: [0; 16] };
 
@@ -56,7 +56,7 @@ impl WideAddress {
     }
 }
 
-impl From<IpAddr> for WideAddress {
+impl From<IpAddr> for MappedAddress {
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => Self::v4(address.octets()),
@@ -65,8 +65,8 @@ impl From<IpAddr> for WideAddress {
     }
 }
 
-impl From<WideAddress> for IpAddr {
-    fn from(address: WideAddress) -> Self {
+impl From<MappedAddress> for IpAddr {
+    fn from(address: MappedAddress) -> Self {
         Ipv6Addr::from(address.bytes).to_canonical()
     }
 }
@@ -74,10 +74,10 @@ impl From<WideAddress> for IpAddr {
 /// An address in network order; the default is the unspecified one.
 pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
     /// As records of either family hold it.
-    fn wide(self) -> WideAddress;
+    fn mapped(self) -> MappedAddress;
 
     /// The address in such a record, if it is of this family.
-    fn from_wide(wide: WideAddress) -> Option<Self>;
+    fn from_mapped(mapped: MappedAddress) -> Option<Self>;
 
     /// Adds the address to a checksum.
     fn add_to(self, sum: Sum) -> Sum;
@@ -96,14 +96,14 @@ pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
 
 impl Address for [u8; 4] {
     #[inline(always)]
-    fn wide(self) -> WideAddress {
+    fn mapped(self) -> MappedAddress {
         let second = u64::from(u32::from_le_bytes(self)) << 32 | MAPPED;
         transmute!([0, second.to_le()])
     }
 
     #[inline(always)]
-    fn from_wide(wide: WideAddress) -> Option<Self> {
-        let [first, second]: [u64; 2] = transmute!(wide);
+    fn from_mapped(mapped: MappedAddress) -> Option<Self> {
+        let [first, second]: [u64; 2] = transmute!(mapped);
         let second = u64::from_le(second);
         let address = ((second >> 32) as u32).to_le_bytes();
         (first == 0 && second & 0xffff_ffff == MAPPED).then_some(address)
@@ -139,13 +139,13 @@ pub(crate) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 /// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {
     #[inline(always)]
-    fn wide(self) -> WideAddress {
-        WideAddress { bytes: self }
+    fn mapped(self) -> MappedAddress {
+        MappedAddress { bytes: self }
     }
 
     #[inline(always)]
-    fn from_wide(wide: WideAddress) -> Option<Self> {
-        <[u8; 4]>::from_wide(wide).is_none().then_some(wide.bytes)
+    fn from_mapped(mapped: MappedAddress) -> Option<Self> {
+        <[u8; 4]>::from_mapped(mapped).is_none().then_some(mapped.bytes)
     }
 
     #[inline(always)]
@@ -183,15 +183,21 @@ mod tests {
 
     #[test]
     fn a_wide_address_is_of_one_family() {
-        let wide = [192, 0, 2, 1].wide();
+        let mapped = [192, 0, 2, 1].mapped();
         assert_eq!(
-            (IpAddr::from(wide), wide),
-            (IpAddr::from([192, 0, 2, 1]), WideAddress::v4([192, 0, 2, 1]))
+            (IpAddr::from(mapped), mapped),
+            (IpAddr::from([192, 0, 2, 1]), MappedAddress::v4([192, 0, 2, 1]))
         );
-        assert_eq!((<[u8; 4]>::from_wide(wide), <[u8; 16]>::from_wide(wide)), (Some([192, 0, 2, 1]), None));
+        assert_eq!(
+            (<[u8; 4]>::from_mapped(mapped), <[u8; 16]>::from_mapped(mapped)),
+            (Some([192, 0, 2, 1]), None)
+        );
         let six = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-        let wide = six.octets().wide();
-        assert_eq!((IpAddr::from(wide), wide), (six.into(), WideAddress::from(IpAddr::from(six))));
-        assert_eq!((<[u8; 4]>::from_wide(wide), <[u8; 16]>::from_wide(wide)), (None, Some(six.octets())));
+        let mapped = six.octets().mapped();
+        assert_eq!((IpAddr::from(mapped), mapped), (six.into(), MappedAddress::from(IpAddr::from(six))));
+        assert_eq!(
+            (<[u8; 4]>::from_mapped(mapped), <[u8; 16]>::from_mapped(mapped)),
+            (None, Some(six.octets()))
+        );
     }
 }

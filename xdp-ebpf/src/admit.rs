@@ -73,7 +73,7 @@ pub trait OutOfLine: Packet + Sized {
 #[inline(always)]
 pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
     let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
-    let service = Service::new(segment.dst.wide(), segment.dport, segment.protocol);
+    let service = Service::new(segment.dst.mapped(), segment.dport, segment.protocol);
     let (index, listener) = lookup::listener(tables, &service).ok_or(Event::DropNoListener)?;
     if listener.kind == LISTENER_LAYER7 {
         return Err(layer7::arrive(tables, &segment, index, listener));
@@ -86,7 +86,7 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
     }
     let picked = picked?;
     let backend = tables.backend(picked).ok_or(Event::DropInternal)?;
-    let ipv4 = <[u8; 4]>::from_wide(backend.address).is_some();
+    let ipv4 = <[u8; 4]>::from_mapped(backend.address).is_some();
     Ok(Picked::new(index, picked, ipv4))
 }
 
@@ -100,8 +100,8 @@ fn pick_of<F: Family, T: Tables>(
     if !segment.opens() {
         return Err(Event::DropNoSession);
     }
-    let source = segment.src.wide();
-    if !access::lets_in(tables, listener, source) {
+    let source = segment.src.mapped();
+    if !access::allows(tables, listener, source) {
         return Err(Event::DropDenied);
     }
     let config = tables.config().ok_or(Event::DropInternal)?;

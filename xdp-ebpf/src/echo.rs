@@ -9,7 +9,7 @@ use crate::{
     wire::{DEFAULT_TTL, ETHERNET_LEN, Frame, ICMP_LEN, Icmp, IpHeader},
 };
 
-/// Answers an echo request, which a plain packet to a VIP is. `None` if it is something else; it is unchanged then.
+/// Answers an echo request, which a normalised packet to a VIP is. `None` if it is something else; it is unchanged then.
 #[inline(always)]
 pub fn answer<F: Family, P: Packet>(packet: &mut P) -> Option<Outcome> {
     let names = F::ICMP;

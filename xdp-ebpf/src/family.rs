@@ -31,9 +31,9 @@ pub trait Family: Copy + Debug + Default + PartialEq + Eq + 'static {
     const ICMP: IcmpNames;
     /// Bytes of the header without options and extensions.
     const IP_LEN: usize = size_of::<Self::Ip>();
-    /// Where TCP's, UDP's or ICMP's header is in a plain frame: no VLAN tag, options or extensions.
+    /// Where TCP's, UDP's or ICMP's header is in a normalised frame: no VLAN tag, options or extensions.
     const L4_OFFSET: usize = ETHERNET_LEN + Self::IP_LEN;
-    /// Where TCP's options are in a plain frame.
+    /// Where TCP's options are in a normalised frame.
     const OPTIONS_OFFSET: usize = Self::L4_OFFSET + TCP_LEN;
     /// Bytes of a TOA option with an address of this family.
     const TOA_LEN: usize = 4 + size_of::<Self::Address>();

@@ -65,7 +65,7 @@ pub fn is_one<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> bool {
 
 #[inline(always)]
 fn key<F: Family>(ip: &F::Ip, id: u32, protocol: u8) -> FragmentKey {
-    FragmentKey { src: ip.src().wide(), dst: ip.dst().wide(), id, protocol: protocol.into() }
+    FragmentKey { src: ip.src().mapped(), dst: ip.dst().mapped(), id, protocol: protocol.into() }
 }
 
 /// What a later fragment says of itself.
@@ -150,7 +150,7 @@ pub fn handle<F: Family, P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Re
 /// How a client's later fragment ends that is of no session: the first one of a Layer-7 listener's went up to the host.
 #[inline(always)]
 fn without_session<F: Family, T: Tables>(tables: &T, segment: &Segment<F>) -> Event {
-    let service = Service::new(segment.dst.wide(), segment.dport, segment.protocol);
+    let service = Service::new(segment.dst.mapped(), segment.dport, segment.protocol);
     match lookup::listener(tables, &service) {
         Some((_, listener)) if listener.kind == LISTENER_LAYER7 => Event::PassLayer7,
         _ => Event::DropNoSession,

@@ -1,6 +1,6 @@
-//! Frames that are not plain: VLAN tags, IPv4 options, IPv6 extension headers, fragments.
+//! Frames that need normalising: VLAN tags, IPv4 options, IPv6 extension headers, fragments.
 //!
-//! The stages know where everything is in a plain frame. So whatever stands between is taken off first and, where it
+//! The stages know where everything is in a normalised frame. So whatever stands between is taken off first and, where it
 //! must not be lost, put back at the end:
 //!
 //! - VLAN tags are put back if the frame goes up to the host. A frame that is forwarded gets the tags of the interface
@@ -31,12 +31,12 @@ use crate::{
 
 /// This stage's functions that the kernel verifies once and apart.
 pub trait OutOfLine: Packet + Sized {
-    /// [`make_plain`].
+    /// [`normalise`].
     ///
     /// # Errors
     /// As there.
-    fn make_plain<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
-        make_plain(self, tables)
+    fn normalise<T: Tables>(&mut self, tables: &T) -> Result<Kind, Event> {
+        normalise(self, tables)
     }
 
     /// [`restore`].
@@ -64,14 +64,14 @@ pub trait OutOfLine: Packet + Sized {
 pub enum Kind {
     /// IPv4 without options, whole or a first fragment.
     V4 = 0,
-    /// IPv6 without extension headers, or what is not [`Kind::Odd`].
+    /// IPv6 without extension headers, or what is not [`Kind::NeedsNormalising`].
     V6 = 1,
     /// A later fragment, without options.
     LaterFragment4 = 2,
     /// A later fragment, with its fragment header and no other.
     LaterFragment6 = 3,
-    /// [`make_plain`] has to look.
-    Odd = 4,
+    /// [`normalise`] has to look.
+    NeedsNormalising = 4,
     /// Not IP.
     Other = 5,
 }
@@ -85,7 +85,7 @@ impl Kind {
             1 => Kind::V6,
             2 => Kind::LaterFragment4,
             3 => Kind::LaterFragment6,
-            4 => Kind::Odd,
+            4 => Kind::NeedsNormalising,
             _ => Kind::Other,
         }
     }
@@ -96,16 +96,16 @@ impl Kind {
         let Some(ethernet) = packet.at::<Ethernet>(0) else { return Kind::Other };
         match ethernet.ethertype.get() {
             ETHERTYPE_IPV4 => match packet.at::<Ipv4>(ETHERNET_LEN) {
-                Some(ip) if ip.is_plain() && !ip.is_fragment() => Kind::V4,
-                Some(_) => Kind::Odd,
+                Some(ip) if ip.is_normalised() && !ip.is_fragment() => Kind::V4,
+                Some(_) => Kind::NeedsNormalising,
                 None => Kind::Other,
             },
             ETHERTYPE_IPV6 => match packet.at::<Ipv6>(ETHERNET_LEN) {
-                Some(ip) if ip.is_plain() && !is_extension(ip.next_header) => Kind::V6,
-                Some(_) => Kind::Odd,
+                Some(ip) if ip.is_normalised() && !is_extension(ip.next_header) => Kind::V6,
+                Some(_) => Kind::NeedsNormalising,
                 None => Kind::Other,
             },
-            TAG_C | TAG_S => Kind::Odd,
+            TAG_C | TAG_S => Kind::NeedsNormalising,
             _ => Kind::Other,
         }
     }
@@ -150,17 +150,17 @@ impl Tag {
 #[repr(C)]
 struct Macs([u8; 8], [u8; 4]);
 
-/// Makes an odd frame plain, and says what it is now. What has to be put back stands in [`Tables::taken`].
+/// Normalises a frame that needs it, and says what it is now. What has to be put back stands in [`Tables::taken`].
 ///
 /// # Errors
 /// The event with which it ends: the frame goes up to the host without its tags, which [`restore`] puts back, or is
 /// dropped.
 #[inline(always)]
-pub fn make_plain<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
+pub fn normalise<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
     untag(packet, taken)?;
     match Kind::of(packet) {
-        Kind::Odd => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
+        Kind::NeedsNormalising => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
             ETHERTYPE_IPV4 => plain4(packet, tables),
             ETHERTYPE_IPV6 => plain6(packet, tables, taken),
             // More tags than two.
@@ -317,7 +317,7 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     let ip = packet.at::<Ipv6>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
     let otherwise = other_to::<V6, T>(tables, ip.dst)?;
     let payload_len = usize::from(ip.payload_len.get());
-    if !ip.is_plain() || !packet.reaches(V6::L4_OFFSET + payload_len) {
+    if !ip.is_normalised() || !packet.reaches(V6::L4_OFFSET + payload_len) {
         return Err(Event::DropMalformed);
     }
     let (mut next, mut last, mut len, mut end) = (ip.next_header, ip.next_header, 0, 0);
@@ -373,7 +373,7 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     Ok(Kind::V6)
 }
 
-/// Puts back what [`make_plain`] has taken off a frame that is forwarded, goes up to the host, or has become an answer.
+/// Puts back what [`normalise`] has taken off a frame that is forwarded, goes up to the host, or has become an answer.
 /// Returns what becomes of it: as before, unless it does not fit the way out with its fragment header.
 #[inline(always)]
 pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Code {
@@ -384,7 +384,7 @@ pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> 
 fn put_back<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Result<(), Event> {
     let taken = tables.taken().ok_or(Event::DropInternal)?;
     let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
-    // So that `fragment::is_one` finds nothing for a plain frame.
+    // So that `fragment::is_one` finds nothing for a normalised frame.
     taken.fragment().set([0; 2]);
     if word != 0 && code != Code::ANSWER {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;

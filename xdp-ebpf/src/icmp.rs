@@ -76,7 +76,7 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     let total_len = error.ip.total_len();
     if !names.is_error(error.icmp.kind)
         || !matches!(inner.protocol(), PROTOCOL_TCP | PROTOCOL_UDP)
-        || !inner.is_plain()
+        || !inner.is_normalised()
         || (total_len as usize) < size_of::<Quotation<F::Ip>>() - ETHERNET_LEN
     {
         return Err(otherwise);

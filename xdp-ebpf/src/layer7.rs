@@ -47,7 +47,7 @@ fn admit<F: Family, T: Tables>(
     index: ListenerIndex,
     listener: &Listener,
 ) -> Result<(), Event> {
-    if !access::lets_in(tables, listener, segment.src.wide()) {
+    if !access::allows(tables, listener, segment.src.mapped()) {
         return Err(Event::DropDenied);
     }
     if !segment.flags.opens() {
@@ -55,7 +55,7 @@ fn admit<F: Family, T: Tables>(
     }
     let limit = tables.limit(index).ok_or(Event::DropInternal)?;
     limit::has_room(limit)?;
-    limit::take_turn(limit, tables.jiffies())
+    limit::acquire_rate(limit, tables.jiffies())
 }
 
 /// What the host sends: a segment, or several that the interface is going to cut apart.
@@ -80,7 +80,7 @@ pub fn leave<F: Family, T: Tables>(tables: &T, sent: &Sent<F>) -> Result<(), Eve
     if lookup::owner::<F, T>(tables, sent.src) != Owner::Vip {
         return Ok(());
     }
-    let service = Service::new(sent.src.wide(), sent.sport, PROTOCOL_TCP);
+    let service = Service::new(sent.src.mapped(), sent.sport, PROTOCOL_TCP);
     let Some((index, listener)) = lookup::listener(tables, &service) else { return Ok(()) };
     if listener.kind != LISTENER_LAYER7 {
         return Ok(());

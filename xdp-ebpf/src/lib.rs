@@ -8,7 +8,7 @@
 //!   → frame      VLAN tags, options and fragment headers off; → fragment: later fragments follow the first
 //!   → parse      is this frame something we could own?
 //!   → lookup     whose is it: a VIP's, a local address's, nobody's; which half?
-//!   → unsettled  the way of packets that change more than themselves; the others skip all but the last two
+//!   → slow_path  the way of packets that change more than themselves; the others skip all but the last two
 //!   → admit      no half yet: is there a listener? → layer7: of one whose connections end in this host
 //!   → access     may this client in?
 //!   → schedule   which member?
@@ -59,13 +59,13 @@ pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod receiver;
-pub mod refuse;
 pub mod rewrite;
 pub mod schedule;
 pub mod shared;
+pub mod slow_path;
 pub mod tables;
+pub mod tcp_reset;
 pub mod tcp_state;
 pub mod toa;
-pub mod unsettled;
 pub mod verdict;
 pub mod wire;

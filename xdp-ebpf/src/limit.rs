@@ -100,7 +100,7 @@ pub fn charge<T: Tables>(tables: &T, listener: ListenerIndex, bytes: u32) -> Res
     Err(Event::DropBandwidth)
 }
 
-/// Lets one more connection in. Whoever does not open it after all calls [`leave`].
+/// Lets one more connection in. Whoever does not open it after all calls [`release_connection`].
 ///
 /// # Errors
 /// [`Event::DropConnectionLimit`] or [`Event::DropRateLimit`]: the limit that is against it.
@@ -108,8 +108,8 @@ pub fn charge<T: Tables>(tables: &T, listener: ListenerIndex, bytes: u32) -> Res
 pub fn enter(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
     // Keeps a flood from counting up and down what the exact comparison sees.
     has_room(limit)?;
-    take_place(limit)?;
-    take_turn(limit, jiffies).inspect_err(|_| leave(limit))
+    acquire_connection(limit)?;
+    acquire_rate(limit, jiffies).inspect_err(|_| release_connection(limit))
 }
 
 /// Looks whether one more connection may come as far as their number goes, without counting it.
@@ -122,15 +122,15 @@ pub fn has_room(limit: Shared<'_, Limit>) -> Result<(), Event> {
     if most != 0 && limit.connections().get() >= most { Err(Event::DropConnectionLimit) } else { Ok(()) }
 }
 
-/// Counts one more connection, until [`leave`].
+/// Counts one more connection, until [`release_connection`].
 ///
 /// # Errors
 /// [`Event::DropConnectionLimit`]: it is not counted.
 #[inline(always)]
-pub fn take_place(limit: Shared<'_, Limit>) -> Result<(), Event> {
+pub fn acquire_connection(limit: Shared<'_, Limit>) -> Result<(), Event> {
     let most = limit.max_connections().get();
     if limit.connections().add(1) >= most && most != 0 {
-        leave(limit);
+        release_connection(limit);
         return Err(Event::DropConnectionLimit);
     }
     Ok(())
@@ -141,13 +141,13 @@ pub fn take_place(limit: Shared<'_, Limit>) -> Result<(), Event> {
 /// # Errors
 /// [`Event::DropRateLimit`].
 #[inline(always)]
-pub fn take_turn(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
+pub fn acquire_rate(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
     if limit.bucket().take(jiffies, 1) { Ok(()) } else { Err(Event::DropRateLimit) }
 }
 
 /// A connection is over, or was not opened.
 #[inline(always)]
-pub fn leave(limit: Shared<'_, Limit>) {
+pub fn release_connection(limit: Shared<'_, Limit>) {
     connection::count(None, Some(limit), connection::LESS);
 }
 
@@ -247,7 +247,7 @@ mod tests {
                     prop_assert_eq!(enter(limit, START), if fits { Ok(()) } else { Err(Event::DropConnectionLimit) });
                     inside += u32::from(fits);
                 } else if inside > 0 {
-                    leave(limit);
+                    release_connection(limit);
                     inside -= 1;
                 }
                 prop_assert_eq!(limit.connections().get(), inside);

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::{
         abi::{ENTRY_REMOVED, PROTOCOL_TCP},
-        address::WideAddress,
+        address::MappedAddress,
         family::{V4, V6},
         host::HostTables,
         wire::Flags,
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_hint_does_not_outlive_its_listener() {
         let [first, second] = [80, 81].map(|port| SocketAddr::from(([203, 0, 113, 10], port)));
-        let service = |at: SocketAddr| Service::new(WideAddress::from(at.ip()), at.port(), PROTOCOL_TCP);
+        let service = |at: SocketAddr| Service::new(MappedAddress::from(at.ip()), at.port(), PROTOCOL_TCP);
         let found = |tables: &HostTables, at| listener(tables, &service(at)).map(|(found, _)| found.index);
         let mut tables = HostTables::new(&[], 0, 0, 1);
         tables.listen(PROTOCOL_TCP, first, &[]);

@@ -9,7 +9,7 @@ use zerocopy::transmute;
 
 use crate::{
     abi::{BackendIndex, NEXT_HOPS},
-    address::{Address, MIX, WideAddress},
+    address::{Address, MIX, MappedAddress},
     admit::Picked,
     family::Family,
     packet::Packet,
@@ -87,7 +87,7 @@ pub fn to_backend<T: Tables>(tables: &T, backend: BackendIndex) -> Result<Hop, E
 #[inline(always)]
 pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Hop, Event> {
     let ip = packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::DropInternal)?;
-    let slot = match look_up(tables, ip.dst().wide(), ip.src().wide())? {
+    let slot = match look_up(tables, ip.dst().mapped(), ip.src().mapped())? {
         Route::Via(hop) => return Ok(hop),
         Route::NoNeighbour(slot) => slot,
         Route::Elsewhere => return Err(Event::DropInterface),
@@ -103,7 +103,7 @@ pub fn to_client<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Res
 
 /// The way of a packet from `src` to `dst`, as [`Tables::route`] says or has said.
 #[inline(always)]
-fn look_up<T: Tables>(tables: &T, src: WideAddress, dst: WideAddress) -> Result<Route, Event> {
+fn look_up<T: Tables>(tables: &T, src: MappedAddress, dst: MappedAddress) -> Result<Route, Event> {
     let ends: [[u64; 2]; 2] = [transmute!(src), transmute!(dst)];
     let kept = tables.next_hop(index_of(ends)).ok_or(Event::DropInternal)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
@@ -147,19 +147,19 @@ mod tests {
 
     fn tables(route: Route) -> HostTables {
         let mut tables = HostTables::new(&[], 0, 0, 1);
-        tables.routes.insert(WideAddress::from(BACKEND), route);
+        tables.routes.insert(MappedAddress::from(BACKEND), route);
         tables
     }
 
     fn hop(tables: &HostTables, dst: IpAddr) -> Route {
-        look_up(tables, ANY_SOURCE, WideAddress::from(dst)).unwrap()
+        look_up(tables, ANY_SOURCE, MappedAddress::from(dst)).unwrap()
     }
 
     #[test]
     fn an_answer_is_kept_for_a_second() {
         let mut tables = tables(Route::Via(HOP));
         assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
-        tables.routes.insert(WideAddress::from(BACKEND), Route::Via(OTHER));
+        tables.routes.insert(MappedAddress::from(BACKEND), Route::Via(OTHER));
         tables.now.set(tables.now.get() + tables.config.jiffies_hz - 1);
         assert_eq!((hop(&tables, BACKEND), tables.route_lookups.get()), (Route::Via(HOP), 1));
         tables.now.set(tables.now.get() + 1);
@@ -170,7 +170,7 @@ mod tests {
     fn a_new_generation_asks_again() {
         let mut tables = tables(Route::Via(HOP));
         assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
-        tables.routes.insert(WideAddress::from(BACKEND), Route::Via(OTHER));
+        tables.routes.insert(MappedAddress::from(BACKEND), Route::Via(OTHER));
         tables.config.generation += 1;
         assert_eq!(hop(&tables, BACKEND), Route::Via(OTHER));
     }
@@ -180,7 +180,7 @@ mod tests {
         for unknown in [Route::NoNeighbour(1), Route::Elsewhere, Route::None] {
             let mut tables = tables(unknown);
             assert_eq!(hop(&tables, BACKEND), unknown);
-            tables.routes.insert(WideAddress::from(BACKEND), Route::Via(HOP));
+            tables.routes.insert(MappedAddress::from(BACKEND), Route::Via(HOP));
             assert_eq!(hop(&tables, BACKEND), Route::Via(HOP));
         }
     }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn ends_that_share_an_entry_are_told_apart() {
         let mut tables = HostTables::new(&[], 0, 0, 1);
-        let ends = |n: u32| WideAddress::from(IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 + n)));
+        let ends = |n: u32| MappedAddress::from(IpAddr::V4(Ipv4Addr::from_bits(0xc612_0000 + n)));
         let route = |n: u32| Route::Via(Hop::new(1, Mac::from_words([n as u16, (n >> 16) as u16, 1])));
         for n in 0..2 * NEXT_HOPS {
             tables.routes.insert(ends(n), route(n));

@@ -72,14 +72,14 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     let segment = &parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let config = tables.config().ok_or(Event::DropInternal)?;
     let buckets = Buckets::of(config, segment);
-    let address = B::Address::from_wide(backend.address).ok_or(Event::DropInternal)?;
+    let address = B::Address::from_mapped(backend.address).ok_or(Event::DropInternal)?;
     let member = Member::<B> { address, port: backend.port };
     let limit = tables.limit(picked.listener()).ok_or(Event::DropInternal)?;
     limit::enter(limit, tables.jiffies())?;
     let opening = Opening { tables, config, buckets, segment, member, picked, hops };
     let opened = opening.run();
     if opened.is_err() {
-        limit::leave(limit);
+        limit::release_connection(limit);
     }
     opened
 }
@@ -88,7 +88,7 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
 #[inline(always)]
 pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Result<(), Event>) {
     let Ok(segment) = parse::segment::<F, P>(packet, Event::PassVipOther) else { return };
-    let (client, vip) = ((segment.src.wide(), segment.sport), (segment.dst.wide(), segment.dport));
+    let (client, vip) = ((segment.src.mapped(), segment.sport), (segment.dst.mapped(), segment.dport));
     if let Err(event) = opened {
         return tables.tell(News::Refused { client, vip, event });
     }
@@ -96,10 +96,10 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
     let Some(config) = tables.config() else { return };
     let Some(half) = lookup::forward(tables, Buckets::of(config, &segment), &segment) else { return };
     let (local, backend) = if half.flags().get() & FLAG_MIXED == 0 {
-        (half.new_src().get().wide(), half.new_dst().get().wide())
+        (half.new_src().get().mapped(), half.new_dst().get().mapped())
     } else {
         let Some(reverse) = tables.reverse::<F::Other>(half.peer().get()) else { return };
-        (reverse.dst().get().wide(), reverse.src().get().wide())
+        (reverse.dst().get().mapped(), reverse.src().get().mapped())
     };
     let (local, backend) = ((local, half.new_sport().get()), (backend, half.new_dport().get()));
     tables.tell(News::Joined { local, backend });
@@ -219,7 +219,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             if !half.state().swap_if(FREE, CLAIMED) {
                 return Err(Event::DropPortBusy);
             }
-            let address = B::Address::from_wide(ring.address().get()).ok_or(Event::DropInternal)?;
+            let address = B::Address::from_mapped(ring.address().get()).ok_or(Event::DropInternal)?;
             return Ok(Local { address, port, reverse: (index, half) });
         }
         // With an address left to try, other CPUs were faster each time.
@@ -297,5 +297,5 @@ struct Local<'a, B: Family> {
 /// The address if it is of this family, or else zero.
 #[inline(always)]
 fn in_family<A: Address, B: Address>(address: A) -> B {
-    B::from_wide(address.wide()).unwrap_or_default()
+    B::from_mapped(address.mapped()).unwrap_or_default()
 }

@@ -77,7 +77,7 @@ pub fn destination<F: Family, P: Packet>(packet: &P) -> Result<F::Address, Event
     Ok(packet.at::<F::Ip>(ETHERNET_LEN).ok_or(Event::PassNotIp)?.dst())
 }
 
-/// The TCP segment or UDP datagram in a plain packet ([`crate::frame`]).
+/// The TCP segment or UDP datagram in a normalised packet ([`crate::frame`]).
 ///
 /// # Errors
 /// `other` if it is neither; [`Event::DropMalformed`] if it is one and cannot be handled.

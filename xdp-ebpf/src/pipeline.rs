@@ -1,7 +1,7 @@
 //! The stages as a list: what happens to a packet from the driver to its verdict.
 //!
 //! Here is the way of most packets: settled sessions, whose packets change nothing but themselves and counters.
-//! Everything else is in [`crate::unsettled`], which the kernel verifies and calls apart: inlined, its many values
+//! Everything else is in [`crate::slow_path`], which the kernel verifies and calls apart: inlined, its many values
 //! would drive those of this way out of the registers.
 
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     next_hop, open,
     packet::Packet,
     parse::{self, Segment},
-    refuse, rewrite,
+    rewrite, slow_path,
     tables::{Direction, Tables},
-    unsettled,
+    tcp_reset,
     verdict::{Code, Event, Outcome},
 };
 
@@ -30,8 +30,8 @@ pub trait Staged:
     + icmp_error::OutOfLine
     + next_hop::OutOfLine
     + open::OutOfLine
-    + refuse::OutOfLine
-    + unsettled::OutOfLine
+    + tcp_reset::OutOfLine
+    + slow_path::OutOfLine
 {
 }
 
@@ -43,8 +43,8 @@ impl<P> Staged for P where
         + icmp_error::OutOfLine
         + next_hop::OutOfLine
         + open::OutOfLine
-        + refuse::OutOfLine
-        + unsettled::OutOfLine
+        + tcp_reset::OutOfLine
+        + slow_path::OutOfLine
 {
 }
 
@@ -52,16 +52,16 @@ impl<P> Staged for P where
 #[inline(always)]
 pub fn process<P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Outcome {
     let kind = Kind::of(packet);
-    let odd = kind == Kind::Odd;
-    let mut code = match if odd { packet.make_plain(tables) } else { Ok(kind) } {
+    let needs_normalising = kind == Kind::NeedsNormalising;
+    let mut code = match if needs_normalising { packet.normalise(tables) } else { Ok(kind) } {
         Ok(Kind::V4) => of_family::<V4, P, T>(packet, tables),
         Ok(Kind::V6) => of_family::<V6, P, T>(packet, tables),
         Ok(Kind::LaterFragment4) => packet.handle_fragment::<V4, T>(tables),
         Ok(Kind::LaterFragment6) => packet.handle_fragment::<V6, T>(tables),
-        Ok(Kind::Odd | Kind::Other) => Code::stop(Event::PassNotIp),
+        Ok(Kind::NeedsNormalising | Kind::Other) => Code::stop(Event::PassNotIp),
         Err(event) => Code::stop(event),
     };
-    if odd {
+    if needs_normalising {
         code = packet.restore(tables, code);
     }
     match code.outcome() {
@@ -135,7 +135,7 @@ fn from_client<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> C
             or_stop!(opened);
         }
     }
-    packet.handle_unsettled::<F, T>(tables)
+    packet.handle_slow_path::<F, T>(tables)
 }
 
 /// Opens a session with this member.
@@ -158,7 +158,7 @@ fn from_backend<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T, loc
     if leg.is_settled(&segment, config) {
         return send(leg, packet, tables, &segment);
     }
-    packet.handle_unsettled::<F, T>(tables)
+    packet.handle_slow_path::<F, T>(tables)
 }
 
 /// Sends the packet of a settled session on.

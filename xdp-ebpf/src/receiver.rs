@@ -8,7 +8,7 @@ use core::hint::black_box;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    address::WideAddress,
+    address::MappedAddress,
     family::{Family, V4, V6},
     toa::KIND,
     wire::{MAX_OPTIONS, OPTION_END as END, OPTION_NOP as NOP},
@@ -49,7 +49,7 @@ pub const LEN_V6: usize = V6::TOA_LEN;
 #[repr(C)]
 pub struct Endpoint {
     /// Its address.
-    pub address: WideAddress,
+    pub address: MappedAddress,
     /// Host order.
     pub port: u16,
     /// Zero.
@@ -60,13 +60,13 @@ impl Endpoint {
     /// From an IPv4 address in network order and a port in host order.
     #[inline(always)]
     pub const fn v4(address: [u8; 4], port: u16) -> Self {
-        Self { address: WideAddress::v4(address), port, reserved: 0 }
+        Self { address: MappedAddress::v4(address), port, reserved: 0 }
     }
 
     /// From an IPv6 address in network order and a port in host order.
     #[inline(always)]
     pub const fn v6(address: [u8; 16], port: u16) -> Self {
-        Self { address: WideAddress::v6(address), port, reserved: 0 }
+        Self { address: MappedAddress::v6(address), port, reserved: 0 }
     }
 
     /// The IPv4 address, if it is one.

@@ -8,7 +8,7 @@ use crate::{
         ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_SOURCE_HASH, Backend, BackendIndex, Config, ENTRY_ACTIVE,
         HEALTH_DOWN, MAX_LEAST_MEMBERS, Pool, PoolIndex, Slot, SlotIndex, Sticky, StickyKey, source_slot,
     },
-    address::WideAddress,
+    address::MappedAddress,
     tables::Tables,
     verdict::Event,
 };
@@ -22,7 +22,7 @@ pub fn pick<T: Tables>(
     tables: &T,
     config: &Config,
     pool_index: PoolIndex,
-    source: WideAddress,
+    source: MappedAddress,
 ) -> Result<BackendIndex, Event> {
     let pool = tables.pool(pool_index).ok_or(Event::DropInternal)?;
     let (base, count, algorithm) = Pool::parts_of(pool.block().get());

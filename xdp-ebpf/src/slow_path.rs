@@ -27,7 +27,7 @@ use crate::{
 /// This stage's function that the kernel verifies once and apart: see [`crate::pipeline`].
 pub trait OutOfLine: toa::OutOfLine {
     /// [`handle`].
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
+    fn handle_slow_path<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
         handle::<F, Self, T>(self, tables).into()
     }
 }
@@ -155,12 +155,12 @@ impl<'a, F: Family> Unsettled<'a, F> {
     #[inline(always)]
     fn look_again_at_the_listener<T: Tables>(&self, tables: &T) -> Result<(), Event> {
         let client = match (self.direction, self.peer) {
-            (Direction::In, _) => self.half.src().get().wide(),
-            (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().wide(),
-            (Direction::Out, Peer::Mixed(forward)) => forward.src().get().wide(),
+            (Direction::In, _) => self.half.src().get().mapped(),
+            (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().mapped(),
+            (Direction::Out, Peer::Mixed(forward)) => forward.src().get().mapped(),
         };
         let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
-        if access::lets_in(tables, listener, client) {
+        if access::allows(tables, listener, client) {
             if limit::flag(listener) == 0 {
                 self.half.clear_flags(FLAG_LIMITED);
             } else {
@@ -203,8 +203,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
     #[inline(always)]
     fn renew_next_hop<T: Tables>(&self, tables: &T) {
         let (src, dst) = match self.peer {
-            Peer::Same(_) => (self.half.new_src().get().wide(), self.half.new_dst().get().wide()),
-            Peer::Mixed(peer) => (peer.dst().get().wide(), peer.src().get().wide()),
+            Peer::Same(_) => (self.half.new_src().get().mapped(), self.half.new_dst().get().mapped()),
+            Peer::Mixed(peer) => (peer.dst().get().mapped(), peer.src().get().mapped()),
         };
         // Towards the client from the VIP, towards the backend from anybody.
         let src = match self.direction {
@@ -229,7 +229,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             self.half.set_flags(FLAG_RESET);
             self.peer().set_flags(FLAG_RESET);
         } else if self.half.flags().get() & FLAG_RESET != 0 {
-            // Whatever the session's state: a reset that moved nothing must not keep it unsettled.
+            // Whatever the session's state: a reset that moved nothing must not keep it on the slow path.
             self.half.clear_flags(FLAG_RESET);
         } else if self.half.tcp().get() == State::Established as u8
             && !segment.flags.any(Flags::SYN.and(Flags::FIN))

@@ -8,7 +8,7 @@ use crate::{
         Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, Service, Slot,
         SlotIndex, Sticky, StickyKey, Taken,
     },
-    address::WideAddress,
+    address::MappedAddress,
     family::{Each, Family},
     shared::Shared,
     verdict::Event,
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A source for [`Tables::route`] that says nothing.
-pub const ANY_SOURCE: WideAddress = WideAddress::UNSPECIFIED;
+pub const ANY_SOURCE: MappedAddress = MappedAddress::UNSPECIFIED;
 
 /// The BPF maps, or a model of them. An index that is out of range answers `None`.
 pub trait Tables {
@@ -49,7 +49,7 @@ pub trait Tables {
     /// `ek_load`: how many connections a backend has.
     fn load(&self, backend: BackendIndex) -> Option<Shared<'_, u32>>;
     /// `ek_access`: the value of the longest prefix of this list that the address is on.
-    fn access(&self, list: u32, address: WideAddress) -> Option<u32>;
+    fn access(&self, list: u32, address: MappedAddress) -> Option<u32>;
     /// `ek_sticky`.
     fn sticky(&self, key: &StickyKey) -> Option<Sticky>;
     /// Writes an entry of `ek_sticky`; the oldest goes if it is full.
@@ -58,7 +58,7 @@ pub trait Tables {
     fn fragment(&self, key: &FragmentKey) -> Option<Fragment>;
     /// Writes an entry of `ek_fragment`; the oldest goes if it is full.
     fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment);
-    /// `ek_taken`: this CPU's.
+    /// `ek_scratch`: this CPU's.
     fn taken(&self) -> Option<Shared<'_, Taken>>;
     /// `ek_backend`.
     fn backend(&self, index: BackendIndex) -> Option<&Backend>;
@@ -73,7 +73,7 @@ pub trait Tables {
 
     /// The next hop of a packet from `src` to `dst`, as the host's own routing has it. The
     /// destination says which family it is, and [`ANY_SOURCE`] is of both.
-    fn route(&self, src: WideAddress, dst: WideAddress) -> Route;
+    fn route(&self, src: MappedAddress, dst: MappedAddress) -> Route;
     /// `jiffies_64`.
     fn jiffies(&self) -> u64;
     /// Its low 32 bits.
@@ -168,7 +168,7 @@ pub enum Route {
 }
 
 /// One end of a connection: its address and port.
-pub type End = (WideAddress, u16);
+pub type End = (MappedAddress, u16);
 
 /// What the slow path has to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

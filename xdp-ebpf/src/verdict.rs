@@ -85,7 +85,7 @@ events! {
     drop_ttl => DropTtl in Drop,
     /// TCP or UDP for a VIP's port that no listener has.
     drop_no_listener => DropNoListener in Drop,
-    /// The listener's access list keeps this client out, or does so by now.
+    /// The listener's access list denies this client, from the first packet or since it was changed.
     drop_denied => DropDenied in Drop,
     /// A client's segment that belongs to no session and does not open one.
     drop_no_session => DropNoSession in Drop,

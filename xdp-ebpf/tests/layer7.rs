@@ -12,7 +12,7 @@ use xdp_ebpf::{
         ACCESS_ALLOW, ACCESS_DENY, LISTENER_FORWARD, LISTENER_LAYER7, ListenerIndex, ListenerStat,
         PROTOCOL_TCP,
     },
-    address::{Address, WideAddress},
+    address::{Address, MappedAddress},
     family::{Family, V4, V6},
     host::{HostPacket, HostTables},
     layer7::{Sent, leave},
@@ -50,7 +50,7 @@ fn send(tables: &HostTables, src: IpAddr, sport: u16, packets: u32, bytes: u32) 
     }
     let rest = (sport, packets, bytes);
     match src {
-        IpAddr::V4(_) => of::<V4>(tables, Address::from_wide(WideAddress::from(src)).unwrap(), rest),
+        IpAddr::V4(_) => of::<V4>(tables, Address::from_mapped(MappedAddress::from(src)).unwrap(), rest),
         IpAddr::V6(src) => of::<V6>(tables, src.octets(), rest),
     }
 }
@@ -159,7 +159,7 @@ fn new_connections_come_no_faster_than_they_may() {
 fn whoever_is_denied_uses_up_nothing() {
     for cast in CASTS {
         let mut tables = world(&cast);
-        tables.access.push((0, WideAddress::from(cast.client.ip()), 128, ACCESS_DENY));
+        tables.access.push((0, MappedAddress::from(cast.client.ip()), 128, ACCESS_DENY));
         tables.listeners[0].access = ACCESS_ALLOW;
         let limit = tables.limits.shared(0).unwrap();
         limit.depth().set(depth(1000, HZ));

@@ -3,11 +3,11 @@
 //! Every case begins with empty tables and a world with a [`Cast`]: the VIP has one listener, its pool one member, and
 //! there is one local address of each family, whose first free port is [`Cast::local`]'s. All casts fit into one world.
 //!
-//! `cast` makes segments; `tcp`, `toa`, `udp`, `icmp`, `refused` and `odd` are the table.
+//! `cast` makes segments; `tcp`, `toa`, `udp`, `icmp`, `refused` and `normalising` are the table.
 
 mod cast;
 mod icmp;
-mod odd;
+mod normalising;
 mod refused;
 mod tcp;
 mod toa;
@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 pub use self::{
     cast::{Cast, options},
     icmp::{Message, NARROW_MTU, error as icmp_error},
-    odd::{Extension, PROVIDER_TAG, TAG, in_pieces, piece, tagged, with_extensions, with_options},
+    normalising::{Extension, PROVIDER_TAG, TAG, in_pieces, piece, tagged, with_extensions, with_options},
 };
 use crate::Segment;
 
@@ -109,6 +109,6 @@ pub fn cases(cast: Cast) -> Vec<Case> {
     table.extend(udp::cases(cast));
     table.extend(icmp::cases(cast));
     table.extend(refused::cases(cast));
-    table.extend(odd::cases(cast));
+    table.extend(normalising::cases(cast));
     table
 }

@@ -101,7 +101,7 @@ fn mix(mut x: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::{collection, prelude::*};
-    use xdp_ebpf::abi::{WideAddress, source_slot};
+    use xdp_ebpf::abi::{MappedAddress, source_slot};
 
     use super::*;
 
@@ -123,7 +123,7 @@ mod tests {
         let table = table(members, size(members.len()));
         (0..50_000u32)
             .map(|n| {
-                let source = WideAddress::v4((0x0A00_0000 + n).to_be_bytes());
+                let source = MappedAddress::v4((0x0A00_0000 + n).to_be_bytes());
                 members[table[source_slot(source, table.len() as u32) as usize] as usize].0
             })
             .collect()

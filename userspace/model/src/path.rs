@@ -4,16 +4,16 @@
 /// of slashes merged, `.` and `..` resolved (RFC 3986, section 5.2.4; at the root `..` stays there). What is not UTF-8
 /// becomes U+FFFD. What this returns it leaves as it is.
 pub fn plain(path: &str) -> String {
-    settled(&unsettled(path))
+    normalised(&verbatim(path))
 }
 
 /// What of the plain reading is only decoding.
-pub fn unsettled(path: &str) -> String {
+pub fn verbatim(path: &str) -> String {
     decoded(path, |byte| !matches!(byte, b'/' | b'%'))
 }
 
 /// With slashes merged and dot segments resolved.
-pub fn settled(path: &str) -> String {
+pub fn normalised(path: &str) -> String {
     if !path.starts_with('/') {
         return path.into();
     }
@@ -28,15 +28,15 @@ pub fn settled(path: &str) -> String {
         }
     }
     let is_directory = matches!(path.rsplit('/').next(), Some("" | "." | ".."));
-    let mut settled = String::with_capacity(path.len());
+    let mut normalised = String::with_capacity(path.len());
     for segment in &kept {
-        settled.push('/');
-        settled.push_str(segment);
+        normalised.push('/');
+        normalised.push_str(segment);
     }
     if is_directory || kept.is_empty() {
-        settled.push('/');
+        normalised.push('/');
     }
-    settled
+    normalised
 }
 
 /// With those percent-encoded bytes decoded that `wanted` says; the others get upper-case digits.

@@ -132,7 +132,7 @@ async fn serve(
                 match draft {
                     // A listener has drained meanwhile.
                     Ok(draft) if !engine.accepts(&draft) => reading.again = true,
-                    draft => follow(&mut engine, draft, &options.config).await,
+                    draft => apply(&mut engine, draft, &options.config).await,
                 }
                 reading.begin_again(&engine, &options.config);
             }
@@ -191,7 +191,7 @@ fn read(drafter: Drafter<Making>, file: &Path) -> Result<Draft<Prepared>> {
 }
 
 /// Follows the file. A bad one changes nothing.
-async fn follow(engine: &mut Engine<Daemon, Layer7>, draft: Result<Draft<Prepared>>, file: &Path) {
+async fn apply(engine: &mut Engine<Daemon, Layer7>, draft: Result<Draft<Prepared>>, file: &Path) {
     let applied = match draft {
         Ok(draft) => engine.change(draft).await.map_err(Into::into),
         Err(error) => Err(error),

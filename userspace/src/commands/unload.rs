@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use evenkeel::{
     dataplane::{
-        network::{self, neighbours::Neighbours, own::Own},
+        network::{self, neighbours::Neighbours, owned::Owned},
         tables,
     },
     l7::metrics::endpoint,
@@ -29,11 +29,11 @@ pub fn run(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;
-        let own = Own::new(handle.clone());
+        let owned = Owned::new(handle.clone());
         match tables::addresses(&pins) {
-            Ok(addresses) => own.remove(&addresses.vips().chain(addresses.local()).collect()).await?,
+            Ok(addresses) => owned.remove(&addresses.vips().chain(addresses.local()).collect()).await?,
             // Another version's maps, which this one cannot read.
-            Err(_) => own.remove_all().await?,
+            Err(_) => owned.remove_all().await?,
         }
         Neighbours::new(handle).remove_all().await
     })?;

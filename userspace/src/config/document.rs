@@ -78,7 +78,7 @@ impl<'a> Table<'a> {
         let mut there = keys.iter().filter_map(|&key| self.get(key));
         let first = there.next();
         if first.is_none() {
-            self.refuse(format!("says nothing of {}; give one", keys.join(", ")));
+            self.refuse(format!("needs exactly one of {}", keys.join(", ")));
         }
         if let (Some(first), Some(second)) = (&first, there.next()) {
             second.refuse(format!("{} is given already; give one of {}", first.key, keys.join(", ")));

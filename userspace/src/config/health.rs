@@ -30,7 +30,7 @@ pub(super) const SERVER_GROUP: Shape = Shape {
 const HTTP_KEYS: [&str; 3] = ["host", "path", "codes"];
 
 /// What a check depends on beside its own keys.
-pub(super) struct Around {
+pub(super) struct References {
     /// The codes of a good answer, unless the check names others.
     pub(super) codes: Codes,
     /// How it speaks TLS.
@@ -50,13 +50,13 @@ pub(super) fn read<'a>(
     table: &Table<'a>,
     shape: &'static Shape,
     key: &[&str],
-    around: &Around,
+    references: &References,
     draft: &mut Draft<'a>,
 ) -> Option<HealthMonitor> {
     let table = table.table("health", shape)?;
     let id = Id::of_names(key);
     draft.places.stand(id, &table);
-    let probe = table.require("protocol").and_then(|value| probe(value, &table, around, draft));
+    let probe = table.require("protocol").and_then(|value| probe(value, &table, references, draft));
     let port = table.get("port").map(|value| value.number());
     let pace = pace(&table);
     let check = Check {
@@ -86,14 +86,19 @@ fn pace(table: &Table<'_>) -> Option<Pace> {
         .filter(|_| retries.is_some())
 }
 
-fn probe(protocol: Value<'_>, table: &Table<'_>, around: &Around, draft: &Draft<'_>) -> Option<Probe> {
+fn probe(
+    protocol: Value<'_>,
+    table: &Table<'_>,
+    references: &References,
+    draft: &Draft<'_>,
+) -> Option<Probe> {
     let words = ["tcp", "http", "https", "udp"].map(|word| (word, word));
     let name = scalar::supported(protocol, &words)?;
     let has_none = format!("a {name} check has none; use it with protocol =");
     if !name.starts_with("http") {
         table.refuse_each(&HTTP_KEYS, &format!("{has_none} \"http\""));
     }
-    let tls = match (&around.tls, name) {
+    let tls = match (&references.tls, name) {
         // Whether the pool has some is not asked here.
         (Tls::OfPool(tls), "https") => Some(tls.clone().unwrap_or(tls::unread())),
         (Tls::Own, "https") => Some(tls::members(table, &tls::CHECK, draft).unwrap_or(tls::unread())),
@@ -106,18 +111,18 @@ fn probe(protocol: Value<'_>, table: &Table<'_>, around: &Around, draft: &Draft<
     match name {
         "tcp" => Some(Probe::Tcp),
         "udp" => Some(Probe::Udp),
-        _ => get(table, around, tls).map(Probe::Http),
+        _ => get(table, references, tls).map(Probe::Http),
     }
 }
 
-fn get(table: &Table<'_>, around: &Around, tls: Option<MemberTls>) -> Option<Get> {
+fn get(table: &Table<'_>, references: &References, tls: Option<MemberTls>) -> Option<Get> {
     let host = table.get("host").map(|value| scalar::text(value, HostName::new));
     let path = table
         .get("path")
         .map_or_else(|| Some(CheckPath::default()), |value| scalar::text(value, CheckPath::new));
     let codes = table
         .get("codes")
-        .map_or_else(|| Some(around.codes.clone()), |value| scalar::text(value, Codes::new));
+        .map_or_else(|| Some(references.codes.clone()), |value| scalar::text(value, Codes::new));
     Some(Get {
         host: match host {
             Some(host) => Some(host?),

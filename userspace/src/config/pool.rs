@@ -88,13 +88,13 @@ fn own_group<'a>(
         Some(Speaks::Http(http)) => (Codes::http(), http.tls.clone()),
         Some(Speaks::Layer4) | None => (Codes::ok(), None),
     };
-    let around = health::Around { codes, tls: health::Tls::OfPool(tls) };
+    let references = health::References { codes, tls: health::Tls::OfPool(tls) };
     let key = [&*pool.key];
     let id = Id::of_names(&key);
     draft.places.stand(id, table);
     let group = ServerGroup {
         members: server_group::members(table, &server_group::POOL_MEMBER, &key, draft),
-        monitor: health::read(table, &health::POOL, &key, &around, draft),
+        monitor: health::read(table, &health::POOL, &key, &references, draft),
         ..ServerGroup::default()
     };
     draft.objects.server_groups.insert(id, Arc::new(group));

@@ -45,11 +45,11 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
         let named = draft.server_groups.take(&table, &[KEY]);
         draft.places.stand(named.id, &table);
         let key = [KEY, &named.key];
-        let around = health::Around { codes: Codes::ok(), tls: health::Tls::Own };
+        let references = health::References { codes: Codes::ok(), tls: health::Tls::Own };
         let group = ServerGroup {
             meta: meta::read(&table, named.name),
             members: members(&table, &MEMBER, &key, draft),
-            monitor: health::read(&table, &health::SERVER_GROUP, &key, &around, draft),
+            monitor: health::read(&table, &health::SERVER_GROUP, &key, &references, draft),
         };
         draft.objects.server_groups.insert(named.id, Arc::new(group));
     }

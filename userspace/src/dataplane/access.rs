@@ -12,9 +12,9 @@ use aya::maps::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use model::{access::Access, value::Network};
-use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, WideAddress, map};
+use xdp_ebpf::abi::{ACCESS_ALLOW, ACCESS_DENY, ACCESS_OPEN, AccessKey, MAX_ACCESS, MappedAddress, map};
 
-use super::wide::{narrow, wide};
+use super::mapped::{mapped, unmapped};
 use crate::dataplane::error::{Context, Result};
 
 /// Bits of a list's number, in front of every prefix.
@@ -157,15 +157,15 @@ fn entries(number: u32, access: &Access) -> impl Iterator<Item = (Key<AccessKey>
 }
 
 fn key(number: u32, network: IpNet) -> Key<AccessKey> {
-    let mapped = if matches!(network, IpNet::V4(_)) { MAPPED_BITS } else { 0 };
-    let data = AccessKey { list: number.to_be_bytes(), address: wide(network.network()) };
-    Key::new(LIST_BITS + mapped + u32::from(network.prefix_len()), data)
+    let skipped = if matches!(network, IpNet::V4(_)) { MAPPED_BITS } else { 0 };
+    let data = AccessKey { list: number.to_be_bytes(), address: mapped(network.network()) };
+    Key::new(LIST_BITS + skipped + u32::from(network.prefix_len()), data)
 }
 
 /// The network of a key; `None` if its length cannot be.
-fn network(address: WideAddress, length: u32) -> Option<Network> {
+fn network(address: MappedAddress, length: u32) -> Option<Network> {
     let length = length.checked_sub(LIST_BITS)?;
-    let network = match (narrow(address), length.checked_sub(MAPPED_BITS)) {
+    let network = match (unmapped(address), length.checked_sub(MAPPED_BITS)) {
         (IpAddr::V4(address), Some(length)) => Ipv4Net::new(address, length.try_into().ok()?).ok()?.into(),
         _ => Ipv6Net::new(address.bytes.into(), length.try_into().ok()?).ok()?.into(),
     };

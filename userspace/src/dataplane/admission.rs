@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use xdp_ebpf::{
     abi::{ENTRY_FREE, LISTENER_LAYER7, Limit},
-    limit::{leave, take_place},
+    limit::{acquire_connection, release_connection},
     tcp_state::State,
 };
 
@@ -32,7 +32,7 @@ impl Connections {
 impl Admission for Connections {
     fn acquire(&self) -> bool {
         let Some(limit) = self.limit.get(self.index) else { return false };
-        let has_room = take_place(limit).is_ok();
+        let has_room = acquire_connection(limit).is_ok();
         if !has_room {
             limit.closed().add(1);
         }
@@ -41,7 +41,7 @@ impl Admission for Connections {
 
     fn release(&self) {
         if let Some(limit) = self.limit.get(self.index) {
-            leave(limit);
+            release_connection(limit);
         }
     }
 }

@@ -21,12 +21,12 @@ use xdp_ebpf::{
 use zerocopy::FromZeros;
 
 use super::{
+    capacity::{no_room, no_slots, slots},
     error::{Context, Error, Result},
     health,
     registry::{
         NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
     },
-    room::{no_room, no_slots, slots},
     sweep::Census,
     tables::Tables,
 };

@@ -28,7 +28,7 @@ use super::{
     geometry::Geometry,
     health,
     load::{Origin, SessionLog, Unfinished, load},
-    network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, own::Own},
+    network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, owned::Owned},
     pins::PinDir,
     reclaim::reclaim,
     registry::Registry,
@@ -66,7 +66,7 @@ pub struct Daemon {
     sweeper: Sweeper,
     resets: ResetSocket,
     handle: Handle,
-    own: Own,
+    owned: Owned,
     neighbours: Neighbours,
     gateways: Gateways,
     devices: Devices,
@@ -101,8 +101,8 @@ impl Daemon {
         let interfaces = interfaces::named(&names, &all)?;
         let wires = interfaces::wires(&interfaces, &all);
         attach::check(pins, &wires)?;
-        let own = Own::new(handle.clone());
-        own.check(vips, &host.local_addresses.iter().collect()).await?;
+        let owned = Owned::new(handle.clone());
+        owned.check(vips, &host.local_addresses.iter().collect()).await?;
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host, vips), log)?;
@@ -117,7 +117,7 @@ impl Daemon {
             resets,
             neighbours: Neighbours::new(handle.clone()),
             gateways: Gateways::new(handle.clone()),
-            own,
+            owned,
             handle,
             devices: Devices::new(names, pins.clone(), loaded.programs, interfaces),
             stale_next_hops: true,
@@ -162,7 +162,7 @@ impl Daemon {
     /// Netlink fails.
     pub async fn abandon(self) -> Result<()> {
         if self.origin == Origin::New {
-            self.own.remove_all().await?;
+            self.owned.remove_all().await?;
             self.neighbours.remove_all().await?;
         }
         Ok(())
@@ -318,7 +318,7 @@ impl Daemon {
     async fn sync_own(&self) -> Result<()> {
         let vips = self.applier.registry.served.vips.iter().copied();
         let addresses: BTreeSet<IpAddr> = vips.chain(self.host.local_addresses.iter()).collect();
-        self.own.sync(&addresses, self.devices.present()).await
+        self.owned.sync(&addresses, self.devices.present()).await
     }
 
     /// Neighbours for every backend that there is, removed ones with sessions included, and those of `changes`; and for
@@ -384,7 +384,7 @@ impl DataPath for Daemon {
         self.applier.prepare(changes)?;
         let comes = |change: &Change| matches!(change, Change::AddVip(_));
         if changes.iter().any(comes) {
-            self.own.check(&transition.after.vips, &BTreeSet::new()).await?;
+            self.owned.check(&transition.after.vips, &BTreeSet::new()).await?;
         }
         self.resolve(changes).await
     }

@@ -2,19 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use xdp_ebpf::address::WideAddress;
+use xdp_ebpf::address::MappedAddress;
 
 /// An address as the records hold it.
-pub fn wide(address: IpAddr) -> WideAddress {
+pub fn mapped(address: IpAddr) -> MappedAddress {
     address.into()
 }
 
 /// The address in a record.
-pub fn narrow(wide: WideAddress) -> IpAddr {
-    wide.into()
+pub fn unmapped(mapped: MappedAddress) -> IpAddr {
+    mapped.into()
 }
 
 /// The address and port in a record.
-pub fn endpoint(address: WideAddress, port: u16) -> SocketAddr {
-    SocketAddr::new(narrow(address), port)
+pub fn endpoint(address: MappedAddress, port: u16) -> SocketAddr {
+    SocketAddr::new(unmapped(address), port)
 }

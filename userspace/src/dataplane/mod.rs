@@ -5,11 +5,11 @@
 //! geometry   the configuration's [host] becomes table sizes   (capacity: how much objects may take of the others)
 //!   → pins     where the maps and links live, and who may look after them
 //!   → load     the program, its maps, its links: new, or taken over from a process that ended
-//!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, wide: what they mean)
+//!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, mapped: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
-//!   → apply    a plan's changes, one by one, into the maps   (room: whether they find any)
-//!   → sweep    idle sessions end       (expiry, drain, guests: when; reset: who is told; clock: what time it is;
+//!   → apply    a plan's changes, one by one, into the maps   (capacity: whether they find any)
+//!   → sweep    idle sessions end       (expiry, drain, revocation: when; reset: who is told; clock: what time it is;
 //!                                         reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now)
@@ -33,7 +33,6 @@ pub mod egress;
 pub mod error;
 pub mod expiry;
 pub mod geometry;
-pub mod guests;
 pub mod halves;
 pub mod health;
 pub mod indexes;
@@ -47,8 +46,9 @@ pub mod reclaim;
 pub mod registry;
 pub mod report;
 pub mod reset;
+pub mod revocation;
 
-pub mod room;
+pub mod mapped;
 pub mod sessions;
 pub mod slots;
 pub mod steer;
@@ -56,4 +56,3 @@ pub mod sweep;
 pub mod tables;
 pub mod totals;
 pub mod traffic;
-pub mod wide;

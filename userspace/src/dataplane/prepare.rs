@@ -7,8 +7,8 @@ use xdp_ebpf::abi::{MAX_ACCESS, map};
 use super::{
     access,
     apply::Applier,
+    capacity::{no_room, no_slots, slots},
     error::Result,
-    room::{no_room, no_slots, slots},
 };
 
 impl Applier {

@@ -26,13 +26,13 @@ use xdp_ebpf::abi::{
 
 use super::{
     access::AccessLists,
-    guests::ChangedLists,
     health::read,
     indexes::Indexes,
     limits::Bandwidths,
+    mapped::{endpoint, mapped, unmapped},
+    revocation::ChangedLists,
     slots::SlotRanges,
     tables::Tables,
-    wide::{endpoint, narrow, wide},
 };
 use crate::dataplane::error::Result;
 use crate::health::judge::Verdict;
@@ -321,18 +321,18 @@ fn name(bytes: &[u8; NAME_LEN]) -> Name {
 /// The record's service as the model has it; `None` for a protocol that the model does not know.
 pub fn listener_key(service: &Service) -> Option<ListenerKey> {
     let protocol = Protocol::from_number(service.protocol)?;
-    Some(ListenerKey { vip: narrow(service.vip), port: Port::new(service.port.into()).ok()?, protocol })
+    Some(ListenerKey { vip: unmapped(service.vip), port: Port::new(service.port.into()).ok()?, protocol })
 }
 
 /// The model's key as `ek_service` has it.
 pub fn service(key: &ListenerKey) -> Service {
-    Service::new(wide(key.vip), key.port.get(), key.protocol.number())
+    Service::new(mapped(key.vip), key.port.get(), key.protocol.number())
 }
 
 /// The record of a member.
 pub fn backend(pool: u32, member: SocketAddr, weight: Weight) -> Backend {
     Backend {
-        address: wide(member.ip()),
+        address: mapped(member.ip()),
         port: member.port(),
         weight: weight.get(),
         pool: PoolIndex::new(pool),

@@ -19,10 +19,10 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     clock::Clock,
     expiry::{idle_jiffies, jiffies_to_time, state_name},
+    mapped::unmapped,
     network::interfaces::Mode,
     tables::Tables,
     traffic::{Open, Traffic},
-    wide::narrow,
 };
 use crate::dataplane::error::Result;
 use crate::health::failure::Failure;
@@ -222,7 +222,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         };
         let traffic = tables.traffic(index)?;
         pool.members.push(Member {
-            address: narrow(record.address),
+            address: unmapped(record.address),
             port: record.port,
             weight: record.weight,
             state,
@@ -261,7 +261,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         rows.push(ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),
             name: name_str(&record.name).to_owned(),
-            vip: narrow(record.service.vip),
+            vip: unmapped(record.service.vip),
             port: record.service.port,
             protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names

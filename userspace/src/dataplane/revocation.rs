@@ -15,17 +15,17 @@ const PASSES: u8 = 2;
 
 /// The lists that have changed a moment ago, by index in `ek_listener`.
 #[derive(Default)]
-pub struct ChangedLists(HashMap<u16, (Guests, u8)>);
+pub struct ChangedLists(HashMap<u16, (Allowed, u8)>);
 
 impl ChangedLists {
     /// This listener's list is now another.
     pub fn note(&mut self, listener: u16, access: &Access) {
-        self.0.insert(listener, (Guests::of(access), 0));
+        self.0.insert(listener, (Allowed::of(access), 0));
     }
 
     /// Whether the listener's list has changed and does not let this client in.
     pub fn shut_out(&self, listener: u16, client: IpAddr) -> bool {
-        self.0.get(&listener).is_some_and(|(guests, _)| !guests.let_in(client))
+        self.0.get(&listener).is_some_and(|(allowed, _)| !allowed.allows(client))
     }
 
     /// A pass is over.
@@ -38,7 +38,7 @@ impl ChangedLists {
 }
 
 /// An access list, made to be asked about a million sessions: the same answers as XDP gets from `ek_access`.
-struct Guests {
+struct Allowed {
     networks: HashMap<IpNet, bool>,
     /// The lengths that there are of each family, the longest first.
     lengths: [Vec<u8>; 2],
@@ -46,7 +46,7 @@ struct Guests {
     others: bool,
 }
 
-impl Guests {
+impl Allowed {
     fn of(access: &Access) -> Self {
         let allowed = access.allow.iter().flatten().map(|network| (network.get(), true));
         let networks: HashMap<_, _> =
@@ -59,7 +59,7 @@ impl Guests {
         Self { networks, lengths, others: access.allow.is_none() }
     }
 
-    fn let_in(&self, client: IpAddr) -> bool {
+    fn allows(&self, client: IpAddr) -> bool {
         let [v4, v6] = &self.lengths;
         let lengths = if client.is_ipv4() { v4 } else { v6 };
         let around = lengths.iter().filter_map(|&length| IpNet::new(client, length).ok());

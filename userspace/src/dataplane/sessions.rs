@@ -10,8 +10,8 @@ use xdp_ebpf::{
 
 use super::{
     halves::{AnyHalf, Halves, Version},
+    mapped::mapped,
     memory::Mapping,
-    wide::wide,
 };
 use crate::dataplane::error::{Context, Result};
 
@@ -67,7 +67,7 @@ impl Sessions {
                 Some(index) => self.config.local_addresses + index / (self.config.plane_mask6 + 1),
             };
             if let Some(&address) = local_addresses.get(local as usize) {
-                plane.address().set(wide(address));
+                plane.address().set(mapped(address));
             }
             plane.head().set(0);
             plane.tail().publish(count);
@@ -244,7 +244,7 @@ pub(super) mod tests {
                     sessions.free_port_of(sessions.reverse.position(version, index)).unwrap();
                     assert_eq!(take(&sessions, ring), Some(port), "{version:?} {local} {plane}");
                     let address = sessions.plane.get(ring).unwrap().address().get();
-                    assert_eq!(super::super::wide::narrow(address).is_ipv4(), version == Version::V4);
+                    assert_eq!(super::super::mapped::unmapped(address).is_ipv4(), version == Version::V4);
                 }
             }
         }

@@ -20,10 +20,10 @@ use xdp_ebpf::{
 
 use super::{
     expiry::{Decision, decide, idle_jiffies, jiffies_to_time},
-    guests::ChangedLists,
     halves::AnyHalf,
     memory::Mapping,
     reset::{Reset, for_both_ends},
+    revocation::ChangedLists,
     sessions::Sessions,
 };
 use crate::dataplane::error::Result;

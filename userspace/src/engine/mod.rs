@@ -164,7 +164,7 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         let changes = plan(self.data_path.served(), &transition.after);
         self.data_path.prepare(&transition, &changes).await.map_err(Refusal::new)?;
         let mut standings = self.standings.clone();
-        let (asked, over) = standings.follow(&transition.changes);
+        let (asked, over) = standings.apply(&transition.changes);
         // First the sockets, then the packets for them.
         let applied = self.frontend.apply(prepared, &mut self.data_path).map_err(Refusal::new)?;
         if let Err(reason) = self.data_path.apply(&transition.desired, &changes, &standings).await {

@@ -109,7 +109,7 @@ impl Standings {
 
     /// Follows changes of what is served. Returns the targets about which nothing was asked before, with what to start
     /// from, and those that nobody asks about any more.
-    pub fn follow(&mut self, changes: &[Change]) -> (Vec<(Target, Standing)>, Vec<Target>) {
+    pub fn apply(&mut self, changes: &[Change]) -> (Vec<(Target, Standing)>, Vec<Target>) {
         let mut touched = HashSet::new();
         for change in changes {
             match change {
@@ -264,7 +264,7 @@ mod tests {
         let tcp = check(Probe::Tcp, 5);
         let mut standings = Standings::default();
         let put = |id, members: &[SocketAddr], check| Change::PutPool(id, pool(members, check));
-        let (asked, over) = standings.follow(&[put(one, &[a], Some(&tcp)), put(other, &[a, b], Some(&tcp))]);
+        let (asked, over) = standings.apply(&[put(one, &[a], Some(&tcp)), put(other, &[a, b], Some(&tcp))]);
         assert_eq!((asked.len(), over.len()), (2, 0));
         assert!(!standings.knows_all());
 
@@ -275,13 +275,13 @@ mod tests {
         standings.note(&target(b), up);
         assert!(standings.knows_all());
 
-        let (_, over) = standings.follow(&[Change::RemovePool(one)]);
+        let (_, over) = standings.apply(&[Change::RemovePool(one)]);
         assert!(over.is_empty(), "the other pool still asks");
         assert_eq!(standings.of(other, a).taken_for(), Some(Verdict::Up));
-        let (asked, over) = standings.follow(&[put(other, &[b], None)]);
+        let (asked, over) = standings.apply(&[put(other, &[b], None)]);
         assert_eq!((asked.len(), over.len()), (0, 2));
         assert_eq!(standings.of(other, b), MemberHealth::UNCHECKED);
-        let (asked, _) = standings.follow(&[put(other, &[a, b], Some(&tcp))]);
+        let (asked, _) = standings.apply(&[put(other, &[a, b], Some(&tcp))]);
         assert_eq!(asked.len(), 2);
         assert_eq!(standings.of(other, a), MemberHealth::UNKNOWN, "it comes anew");
     }
@@ -292,7 +292,7 @@ mod tests {
         let a: SocketAddr = "192.0.2.1:80".parse().unwrap();
         let down = MemberHealth { state: State::Known(Verdict::Down), last_failure: Some(Failure::Refused) };
         let mut standings = Standings::remembered([(id, a, down)]);
-        let (asked, _) = standings.follow(&[Change::PutPool(id, pool(&[a], Some(&check(Probe::Tcp, 5))))]);
+        let (asked, _) = standings.apply(&[Change::PutPool(id, pool(&[a], Some(&check(Probe::Tcp, 5))))]);
         assert_eq!(standings.of(id, a), down);
         assert_eq!(asked[0].1, down.standing());
     }

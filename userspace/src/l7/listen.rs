@@ -156,13 +156,13 @@ impl Listening {
 
     /// Has new requests go by this. What Pingora wants to know when a connection of HTTP/2 begins, new connections
     /// go by. Returns what they went by until now.
-    pub fn follow(&self, snapshot: Snapshot) -> Arc<Snapshot> {
-        self.follow_shared(Arc::new(snapshot))
+    pub fn apply(&self, snapshot: Snapshot) -> Arc<Snapshot> {
+        self.apply_shared(Arc::new(snapshot))
     }
 
     /// The same with a snapshot that was in force before.
-    pub fn follow_shared(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
-        self.service.follow(snapshot)
+    pub fn apply_shared(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+        self.service.apply(snapshot)
     }
 
     /// Ends it: the rest of its handshakes, then the requests under way. Nothing may be steered to it any more.
@@ -198,7 +198,7 @@ impl Service {
         Ok(Self { snapshot, tls, guard, settings })
     }
 
-    fn follow(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
+    fn apply(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let fixed = |edge: &Edge| (edge.limits.streams, edge.limits.head_bytes);
         snapshot.edge.is_in_force();
         let before = self.snapshot.swap(snapshot);
@@ -331,7 +331,7 @@ mod tests {
         };
         assert!(ask(&mut client) > 0);
         let before = front.listening.snapshot();
-        front.listening.follow(Snapshot {
+        front.listening.apply(Snapshot {
             key: before.key,
             listener: before.listener.clone(),
             http: before.http.clone(),

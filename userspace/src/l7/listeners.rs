@@ -197,7 +197,7 @@ impl Frontend for Layer7 {
         for snapshot in snapshots {
             let key = snapshot.key;
             let old = match (self.listeners.get(&key), sockets.remove(&key)) {
-                (Some(listening), _) => Some(listening.follow(snapshot)),
+                (Some(listening), _) => Some(listening.apply(snapshot)),
                 (None, sockets) => {
                     if let Err(error) = self.start(sockets.unwrap_or_default(), snapshot, steering) {
                         self.undo(applied, steering);
@@ -232,7 +232,7 @@ impl Frontend for Layer7 {
     fn undo<S: Steering>(&mut self, applied: Applied, steering: &mut S) {
         for (key, old) in applied.snapshots.into_iter().rev() {
             match (old, self.listeners.get(&key)) {
-                (Some(old), Some(listening)) => drop(listening.follow_shared(old)),
+                (Some(old), Some(listening)) => drop(listening.apply_shared(old)),
                 _ => {
                     let _ = steering.unsteer(&key);
                     self.drain(key);

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use aya::maps::{LpmTrie, MapData, lpm_trie::Key};
 use ipnet::IpNet;
 use thiserror::Error;
-use xdp_ebpf::{address::WideAddress, receiver::MAX_TRUSTED};
+use xdp_ebpf::{address::MappedAddress, receiver::MAX_TRUSTED};
 
 use crate::error::Error;
 
@@ -59,12 +59,12 @@ impl fmt::Display for Trusted {
 }
 
 impl Trusted {
-    fn key(self) -> Key<WideAddress> {
+    fn key(self) -> Key<MappedAddress> {
         let before = if self.0.addr().is_ipv4() { MAPPED } else { 0 };
         Key::new(before + u32::from(self.0.prefix_len()), self.0.addr().into())
     }
 
-    fn from_key(key: Key<WideAddress>) -> Result<Self, Error> {
+    fn from_key(key: Key<MappedAddress>) -> Result<Self, Error> {
         let address = IpAddr::from(key.data());
         let before = if address.is_ipv4() { MAPPED } else { 0 };
         let prefix = key.prefix_len().checked_sub(before).and_then(|length| u8::try_from(length).ok());
@@ -74,7 +74,7 @@ impl Trusted {
 }
 
 /// The networks as the programs see them.
-pub struct TrustedMap<T>(LpmTrie<T, WideAddress, u32>);
+pub struct TrustedMap<T>(LpmTrie<T, MappedAddress, u32>);
 
 impl<T> TrustedMap<T>
 where
@@ -111,8 +111,8 @@ where
     }
 }
 
-impl<T> From<LpmTrie<T, WideAddress, u32>> for TrustedMap<T> {
-    fn from(map: LpmTrie<T, WideAddress, u32>) -> Self {
+impl<T> From<LpmTrie<T, MappedAddress, u32>> for TrustedMap<T> {
+    fn from(map: LpmTrie<T, MappedAddress, u32>) -> Self {
         Self(map)
     }
 }

@@ -1,8 +1,8 @@
-//! What odd frames need: see [`crate::frame`] and [`crate::fragment`].
+//! What frames that need normalising take: see [`crate::frame`] and [`crate::fragment`].
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::{address::WideAddress, shared::shared_fields};
+use crate::{address::MappedAddress, shared::shared_fields};
 
 /// What was taken off the frame that a CPU has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -35,9 +35,9 @@ shared_fields! { Taken { tags: [u32; 2], fragment: [u32; 2], } }
 #[repr(C, align(8))]
 pub struct FragmentKey {
     /// Source.
-    pub src: WideAddress,
+    pub src: MappedAddress,
     /// Destination.
-    pub dst: WideAddress,
+    pub dst: MappedAddress,
     /// Identification.
     pub id: u32,
     /// IP protocol.

@@ -49,7 +49,7 @@ pub const PORT: &str = "ek_port";
 /// [`super::Fragment`] by [`super::FragmentKey`]: the ports of datagrams in pieces (LRU hash).
 pub const FRAGMENT: &str = "ek_fragment";
 /// [`super::Taken`] (per-CPU array, one record).
-pub const TAKEN: &str = "ek_taken";
+pub const SCRATCH: &str = "ek_scratch";
 /// [`super::NextHop`]s by a hash of both ends (per-CPU array).
 pub const NEXT_HOP: &str = "ek_next_hop";
 /// [`super::Interface`]s by slot (array).
@@ -87,7 +87,7 @@ pub const ALL: [&str; 30] = [
     PLANE,
     PORT,
     FRAGMENT,
-    TAKEN,
+    SCRATCH,
     NEXT_HOP,
     INTERFACE,
     DEVICE,

@@ -2,7 +2,7 @@
 //!
 //! Rules for every record here: `repr(C)`, no padding (zerocopy's `IntoBytes` refuses it), no `bool`, `Option` or
 //! enum (decode after lookup), addresses in network order, ports and everything else in host order. Addresses that
-//! every packet needs are of their family's width, in one table per family; all others are [`WideAddress`]es.
+//! every packet needs are of their family's width, in one table per family; all others are [`MappedAddress`]es.
 //! A change of any layout or meaning bumps [`ABI_VERSION`], which is part of the pin path.
 //!
 //! Concurrent records ([`Half`], [`Plane`], …) are reached through [`crate::shared::Shared`].
@@ -31,7 +31,7 @@ pub use self::{
     service::*, session::*,
 };
 use crate::family::{V4, V6};
-pub use crate::{address::WideAddress, verdict::Counters};
+pub use crate::{address::MappedAddress, verdict::Counters};
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
 pub const ABI_VERSION: u32 = 6;

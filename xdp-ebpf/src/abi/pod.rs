@@ -27,7 +27,7 @@ pod!(
     Service,
     ListenerIndex,
     Slot,
-    WideAddress,
+    MappedAddress,
     Listener,
     Pool,
     Backend,

@@ -8,7 +8,7 @@ use super::{
     name::NAME_LEN,
 };
 use crate::{
-    address::{MIX, WideAddress},
+    address::{MIX, MappedAddress},
     shared::shared_fields,
 };
 
@@ -60,7 +60,7 @@ pub const HEALTH_DOWN: u8 = 2;
 #[repr(C, align(8))]
 pub struct Service {
     /// VIP.
-    pub vip: WideAddress,
+    pub vip: MappedAddress,
     /// Port.
     pub port: u16,
     /// IP protocol.
@@ -74,7 +74,7 @@ pub struct Service {
 impl Service {
     /// The key for a VIP, a port and an IP protocol.
     #[inline(always)]
-    pub const fn new(vip: WideAddress, port: u16, protocol: u8) -> Self {
+    pub const fn new(vip: MappedAddress, port: u16, protocol: u8) -> Self {
         Self { vip, port, protocol, reserved: 0, reserved_word: 0 }
     }
 
@@ -95,7 +95,7 @@ pub struct AccessKey {
     /// [`Listener::access_list`], as bytes.
     pub list: [u8; 4],
     /// The network's or the client's address.
-    pub address: WideAddress,
+    pub address: MappedAddress,
 }
 
 /// A listener.
@@ -180,7 +180,7 @@ pub struct Slot {
 /// The slot of a Maglev table of `count` entries (not 0) for a client's address. The same on every host and after
 /// every restart, so without a seed.
 #[inline(always)]
-pub fn source_slot(source: WideAddress, count: u32) -> u32 {
+pub fn source_slot(source: MappedAddress, count: u32) -> u32 {
     let folded = source.folded();
     let mut hash = u32::from_be((folded ^ folded >> 32) as u32);
     hash = (hash ^ hash >> 16).wrapping_mul(0x85EB_CA6B);
@@ -211,7 +211,7 @@ pub struct StickyKey {
     /// Zero.
     pub reserved: u32,
     /// The client's address.
-    pub source: WideAddress,
+    pub source: MappedAddress,
 }
 
 /// With whom a client stays.
@@ -231,7 +231,7 @@ shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, 
 #[repr(C)]
 pub struct Backend {
     /// Its address.
-    pub address: WideAddress,
+    pub address: MappedAddress,
     /// Port.
     pub port: u16,
     /// 0–256; 0 takes no new connections.

@@ -4,7 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::index::{BackendIndex16, ListenerIndex16};
 use crate::{
-    address::{Address, WideAddress},
+    address::{Address, MappedAddress},
     family::Family,
     shared::{Shared, shared_beginning, shared_bytes, shared_fields},
 };
@@ -152,7 +152,7 @@ pub struct Plane {
     /// Ports taken so far; moves by compare-and-swap in the XDP program.
     pub head: u32,
     /// The local address whose ports these are; written by userspace once.
-    pub address: WideAddress,
+    pub address: MappedAddress,
     /// Keeps `head` and `tail`, written by different CPUs, apart.
     pub reserved_head: [u32; 11],
     /// Ports given back so far, the first filling included; written by userspace only.
@@ -161,7 +161,7 @@ pub struct Plane {
     pub reserved_tail: [u32; 15],
 }
 
-shared_fields! { Plane { head: u32, address: WideAddress, tail: u32, } }
+shared_fields! { Plane { head: u32, address: MappedAddress, tail: u32, } }
 
 /// The plane of a backend: its connections take their local ports there. `plane_mask` as [`super::Config::plane_mask_of`].
 #[inline(always)]

@@ -53,8 +53,8 @@ impl Tables for HostTables {
     fn load(&self, backend: BackendIndex) -> Option<Shared<'_, u32>> {
         self.loads.shared(backend.into())
     }
-    fn access(&self, list: u32, address: WideAddress) -> Option<u32> {
-        let covers = |network: WideAddress, len: u32| {
+    fn access(&self, list: u32, address: MappedAddress) -> Option<u32> {
+        let covers = |network: MappedAddress, len: u32| {
             let differing = u128::from_be_bytes(network.bytes) ^ u128::from_be_bytes(address.bytes);
             differing.checked_shr(128 - len).unwrap_or(0) == 0
         };
@@ -94,7 +94,7 @@ impl Tables for HostTables {
             Interface { index: 0, device: 0, mtu: 0, tags: [0; 2], mac: [0; 6], reserved: [0; 2] };
         (slot < MAX_INTERFACES).then(|| self.interfaces.get(slot as usize).unwrap_or(&UNUSED))
     }
-    fn route(&self, _src: WideAddress, dst: WideAddress) -> Route {
+    fn route(&self, _src: MappedAddress, dst: MappedAddress) -> Route {
         self.route_lookups.set(self.route_lookups.get() + 1);
         self.routes.get(&dst).copied().unwrap_or(Route::None)
     }

@@ -34,7 +34,7 @@ pub struct HostTables {
     /// `ek_reverse6`.
     pub reverse6: Records<Half<V6>>,
     /// `ek_service`.
-    pub services: BTreeMap<(WideAddress, u16, u8), ListenerIndex>,
+    pub services: BTreeMap<(MappedAddress, u16, u8), ListenerIndex>,
     /// `ek_listener`.
     pub listeners: Vec<Listener>,
     /// `ek_limit`.
@@ -50,10 +50,10 @@ pub struct HostTables {
     /// `ek_load`.
     pub loads: Records<u32>,
     /// `ek_access`: list, network, prefix length, value; in any order.
-    pub access: Vec<(u32, WideAddress, u32, u32)>,
+    pub access: Vec<(u32, MappedAddress, u32, u32)>,
     /// `ek_fragment`.
     pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
-    /// `ek_taken`.
+    /// `ek_scratch`.
     pub taken: Records<Taken>,
     /// `ek_sticky`.
     pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
@@ -72,7 +72,7 @@ pub struct HostTables {
     /// How often the routing table was asked.
     pub route_lookups: Cell<u32>,
     /// The routing table: by destination.
-    pub routes: BTreeMap<WideAddress, Route>,
+    pub routes: BTreeMap<MappedAddress, Route>,
     /// `jiffies_64`.
     pub now: Cell<u32>,
     /// `ek_counter`.
@@ -156,7 +156,7 @@ impl HostTables {
         }
         for (index, address) in four.iter().chain(&six).enumerate() {
             if let Some(plane) = tables.planes.shared(index as u32) {
-                plane.address().set(WideAddress::from(*address));
+                plane.address().set(MappedAddress::from(*address));
             }
             let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
             tables.ports.borrow_mut().extend(ring);
@@ -176,7 +176,7 @@ impl HostTables {
     pub fn listen(&mut self, protocol: u8, vip: SocketAddr, backends: &[SocketAddr]) {
         self.own(vip.ip(), ADDRESS_VIP, 0);
         let index = self.listeners.len() as u32;
-        let service = Service::new(WideAddress::from(vip.ip()), vip.port(), protocol);
+        let service = Service::new(MappedAddress::from(vip.ip()), vip.port(), protocol);
         self.services.insert((service.vip, service.port, protocol), ListenerIndex::new(index));
         self.listeners.push(Listener {
             pool: PoolIndex::new(index),
@@ -199,7 +199,7 @@ impl HostTables {
             let backend_index = BackendIndex::new(self.backends.len() as u32);
             self.slots.push(Slot { backend: backend_index.narrow(), weight: 1 });
             self.backends.push(Backend {
-                address: WideAddress::from(backend.ip()),
+                address: MappedAddress::from(backend.ip()),
                 port: backend.port(),
                 weight: 1,
                 pool: PoolIndex::new(index),
@@ -222,7 +222,7 @@ impl HostTables {
             self.interfaces.len() - 1
         });
         self.routes
-            .insert(WideAddress::from(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
+            .insert(MappedAddress::from(destination), Route::Via(Hop::new(slot as u8, Mac::from(next_hop))));
     }
 
     /// How often an event was counted.

@@ -11,9 +11,9 @@ use xdp_ebpf::{
     frame::{self, Kind},
     icmp, icmp_error,
     next_hop::{self, Hops},
-    open, refuse,
+    open, slow_path,
     tables::{Hop, Tables},
-    toa, unsettled,
+    tcp_reset, toa,
     verdict::{Code, Event},
 };
 
@@ -21,8 +21,8 @@ use super::{maps, packet::XdpPacket, tables::Maps};
 
 impl frame::OutOfLine for XdpPacket {
     #[inline(always)]
-    fn make_plain<T: Tables>(&mut self, _tables: &T) -> Result<Kind, Event> {
-        let answer = ek_plain(self.ctx.ctx);
+    fn normalise<T: Tables>(&mut self, _tables: &T) -> Result<Kind, Event> {
+        let answer = ek_normalise(self.ctx.ctx);
         match (answer >> 32) as u32 {
             0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
             _ => Ok(Kind::from_u32(answer as u32)),
@@ -107,7 +107,7 @@ impl open::OutOfLine for XdpPacket {
     }
 }
 
-impl refuse::OutOfLine for XdpPacket {
+impl tcp_reset::OutOfLine for XdpPacket {
     #[inline(always)]
     fn answer_reset<F: Family>(&mut self) -> Option<()> {
         let reset = if F::VERSION == 4 { ek_reset } else { ek_reset6 };
@@ -130,13 +130,13 @@ impl icmp_error::OutOfLine for XdpPacket {
     }
 }
 
-impl unsettled::OutOfLine for XdpPacket {
+impl slow_path::OutOfLine for XdpPacket {
     #[inline(always)]
-    fn handle_unsettled<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
+    fn handle_slow_path<F: Family, T: Tables>(&mut self, _tables: &T) -> Code {
         Code::from_number(if F::VERSION == 4 {
-            ek_unsettled(self.ctx.ctx)
+            ek_slow_path(self.ctx.ctx)
         } else {
-            ek_unsettled6(self.ctx.ctx)
+            ek_slow_path6(self.ctx.ctx)
         })
     }
 }
@@ -162,19 +162,19 @@ impl toa::OutOfLine for XdpPacket {
 /// The longest TCP header; tells the verifier of a function that stands alone what its caller has checked.
 const HEADER_MASK: u32 = 0x3c;
 
-/// An odd frame made plain: 1 and a [`Kind`], or 0 and an event.
+/// A frame normalised: 1 and a [`Kind`], or 0 and an event.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn ek_plain(ctx: *mut xdp_md) -> u64 {
+pub extern "C" fn ek_normalise(ctx: *mut xdp_md) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
-    match frame::make_plain(&mut XdpPacket::new(ctx), &maps) {
+    match frame::normalise(&mut XdpPacket::new(ctx), &maps) {
         Ok(kind) => 1 << 32 | kind as u64,
         Err(event) => event as u64,
     }
 }
 
-/// What [`ek_plain`] took off, put back: from an outcome to an outcome.
+/// What [`ek_normalise`] took off, put back: from an outcome to an outcome.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
@@ -238,7 +238,7 @@ const DONE: u32 = u32::MAX;
 
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
-    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $unsettled:ident, $icmp:ident,
+    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $slow_path:ident, $icmp:ident,
      $fragment:ident, $too_big:ident) => {
         /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
         #[unsafe(no_mangle)]
@@ -290,7 +290,7 @@ macro_rules! functions {
         #[inline(never)]
         pub extern "C" fn $reset(ctx: *mut xdp_md) -> u32 {
             let mut packet = XdpPacket::new(XdpContext::new(ctx));
-            u32::from(refuse::reset::<$family, XdpPacket>(&mut packet).is_none())
+            u32::from(tcp_reset::reset::<$family, XdpPacket>(&mut packet).is_none())
         }
 
         /// News of a session, by what opening it returned; always 0.
@@ -307,10 +307,10 @@ macro_rules! functions {
         /// The packets that are no matter of routine.
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $unsettled(ctx: *mut xdp_md) -> u64 {
+        pub extern "C" fn $slow_path(ctx: *mut xdp_md) -> u64 {
             let ctx = XdpContext::new(ctx);
             let maps = Maps::new(&ctx);
-            Code::from(unsettled::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
+            Code::from(slow_path::handle::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps))
                 .number()
         }
 
@@ -381,5 +381,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_unsettled, ek_icmp, ek_pieces, ek_too_big);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_unsettled6, ek_icmp6, ek_pieces6, ek_too_big6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_slow_path, ek_icmp, ek_pieces, ek_too_big);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_slow_path6, ek_icmp6, ek_pieces6, ek_too_big6);

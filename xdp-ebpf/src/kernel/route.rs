@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use xdp_ebpf::{
     abi::MAX_INTERFACES,
-    address::{Address, WideAddress},
+    address::{Address, MappedAddress},
     tables::{Hop, Route},
     wire::Mac,
 };
@@ -41,11 +41,11 @@ pub fn decoded(answer: u64) -> Route {
     }
 }
 
-/// The next hop from one wide address to another, each as two words as they lie in memory.
+/// The next hop from one mapped address to another, each as two words as they lie in memory.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64, dst_1: u64) -> u64 {
-    let (src, dst): (WideAddress, WideAddress) = (transmute!([src_0, src_1]), transmute!([dst_0, dst_1]));
+    let (src, dst): (MappedAddress, MappedAddress) = (transmute!([src_0, src_1]), transmute!([dst_0, dst_1]));
     // As words, so that the compiler clears it in aligned pieces: the verifier refuses any other on the stack.
     let mut question = MaybeUninit::<[u64; size_of::<FibLookup>() / 8]>::uninit();
     let first = question.as_mut_ptr().cast::<u64>();
@@ -58,7 +58,7 @@ pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64,
     // SAFETY: 64 bytes of zeros are a valid question; the helper writes its answer there.
     let (kind, interface, mac) = unsafe {
         (*question).ifindex = LOOPBACK;
-        if let Some(dst) = <[u8; 4]>::from_wide(dst) {
+        if let Some(dst) = <[u8; 4]>::from_mapped(dst) {
             (*question).family = AF_INET as u8;
             // The last word of a mapped address, and of the one that is of both families.
             let [.., src]: [u32; 4] = transmute!(src);

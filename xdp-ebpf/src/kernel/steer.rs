@@ -26,7 +26,7 @@ fn service(ctx: &SkLookupContext) -> Option<Service> {
     // SAFETY: the kernel checks accesses to the context.
     unsafe {
         let vip = match (*lookup).family {
-            AF_INET => (*lookup).local_ip4.to_ne_bytes().wide(),
+            AF_INET => (*lookup).local_ip4.to_ne_bytes().mapped(),
             AF_INET6 => {
                 // Volatile, so that the compiler does not merge them: the context is read word by word.
                 let word = (&raw const (*lookup).local_ip6).cast::<u32>();

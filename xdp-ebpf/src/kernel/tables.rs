@@ -9,8 +9,8 @@ use aya_log_ebpf::info;
 use xdp_ebpf::{
     abi::{
         AccessKey, AddressBucket, Backend, BackendIndex, BackendStat, Bandwidth, Config, Fragment,
-        FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, NextHop, Plane,
-        PlaneIndex, Pool, PoolIndex, Service, Slot, SlotIndex, Sticky, StickyKey, Taken, WideAddress,
+        FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MappedAddress, NextHop,
+        Plane, PlaneIndex, Pool, PoolIndex, Service, Slot, SlotIndex, Sticky, StickyKey, Taken,
     },
     family::Family,
     shared::Shared,
@@ -112,7 +112,7 @@ impl Tables for Maps {
         shared(maps::LOAD.get_ptr_mut(backend.into()))
     }
     #[inline(always)]
-    fn access(&self, list: u32, address: WideAddress) -> Option<u32> {
+    fn access(&self, list: u32, address: MappedAddress) -> Option<u32> {
         /// The stack can only be accessed aligned, and a key is packed.
         #[repr(C, align(8))]
         struct Aligned(Key<AccessKey>);
@@ -141,7 +141,7 @@ impl Tables for Maps {
     }
     #[inline(always)]
     fn taken(&self) -> Option<Shared<'_, Taken>> {
-        shared(maps::TAKEN.get_ptr_mut(0))
+        shared(maps::SCRATCH.get_ptr_mut(0))
     }
     #[inline(always)]
     fn backend(&self, index: BackendIndex) -> Option<&Backend> {
@@ -165,7 +165,7 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn route(&self, src: WideAddress, dst: WideAddress) -> Route {
+    fn route(&self, src: MappedAddress, dst: MappedAddress) -> Route {
         let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (transmute!(src), transmute!(dst));
         route::decoded(route::ek_route(self.ctx, a, b, c, d))
     }

@@ -13,7 +13,7 @@ use aya_ebpf::{
     programs::{SockAddrContext, SockOpsContext},
 };
 use xdp_ebpf::{
-    address::WideAddress,
+    address::MappedAddress,
     receiver::{Connection, Counters, MAX_TRUSTED},
     shared::Shared,
 };
@@ -21,13 +21,13 @@ use xdp_ebpf::{
 #[btf_map(name = "ek_toa_client")]
 static CLIENT: SkStorage<Connection> = SkStorage::new();
 #[btf_map(name = "ek_toa_trusted")]
-static TRUSTED: LpmTrie<WideAddress, u32, { MAX_TRUSTED as usize }> = LpmTrie::new();
+static TRUSTED: LpmTrie<MappedAddress, u32, { MAX_TRUSTED as usize }> = LpmTrie::new();
 #[btf_map(name = "ek_toa_counter")]
 static COUNTER: PerCpuArray<Counters, 1> = PerCpuArray::new();
 
 /// Whether options from this address count.
 #[inline(always)]
-pub fn is_trusted(address: WideAddress) -> bool {
+pub fn is_trusted(address: MappedAddress) -> bool {
     TRUSTED.get(&Key::new(128, address)).is_some()
 }
 

@@ -72,7 +72,7 @@ pub trait IpHeader: Header + Copy {
     /// Type of service, or traffic class.
     fn tos(&self) -> u8;
     /// Whether version and header length are those of a header without options.
-    fn is_plain(&self) -> bool;
+    fn is_normalised(&self) -> bool;
 
     /// Writes the addresses and takes one from the TTL; `delta` is what both do to IPv4's checksum.
     fn turn(&mut self, src: Self::Address, dst: Self::Address, delta: u16);
@@ -123,7 +123,7 @@ impl IpHeader for Ipv4 {
         self.tos
     }
     #[inline(always)]
-    fn is_plain(&self) -> bool {
+    fn is_normalised(&self) -> bool {
         self.version_ihl == 0x45
     }
 
@@ -231,7 +231,7 @@ impl IpHeader for Ipv6 {
         (self.version_class_flow.get() >> 20) as u8
     }
     #[inline(always)]
-    fn is_plain(&self) -> bool {
+    fn is_normalised(&self) -> bool {
         self.version_class_flow.get() >> 28 == 6
     }
 

@@ -75,7 +75,7 @@ impl From<Mac> for [u8; 6] {
     }
 }
 
-/// The headers of a plain packet: Ethernet, IP without options, and what `L4` is.
+/// The headers of a normalised packet: Ethernet, IP without options, and what `L4` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct Frame<Ip, L4> {

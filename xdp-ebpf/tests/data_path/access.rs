@@ -3,23 +3,23 @@
 use testbed::cases::{Cast, Side, frame};
 use xdp_ebpf::{
     abi::{ACCESS_ALLOW, ACCESS_DENY, DYING, FREE, LIVE},
-    address::WideAddress,
+    address::MappedAddress,
     verdict::{Event, Outcome},
 };
 
-use crate::world::{World, wide};
+use crate::world::{World, mapped};
 
-/// Network, length as of a wide address, `ACCESS_…`.
-type Prefix = (WideAddress, u32, u32);
+/// Network, length as of a mapped address, `ACCESS_…`.
+type Prefix = (MappedAddress, u32, u32);
 
 /// What is around the cast's client: everybody of its family, its /24 or /64, and itself.
-fn around(cast: &Cast) -> [(WideAddress, u32); 3] {
-    let client = wide(cast.client.ip());
+fn around(cast: &Cast) -> [(MappedAddress, u32); 3] {
+    let client = mapped(cast.client.ip());
     let lengths = if cast.client.is_ipv4() { [96, 120, 128] } else { [0, 64, 128] };
     lengths.map(|length| {
         let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
         let network = u128::from_be_bytes(client.bytes) & mask;
-        (WideAddress { bytes: network.to_be_bytes() }, length)
+        (MappedAddress { bytes: network.to_be_bytes() }, length)
     })
 }
 
@@ -30,7 +30,7 @@ fn restrict(world: &mut World, default: u32, prefixes: &[Prefix]) {
     }
     world.tables.access =
         prefixes.iter().map(|&(network, length, value)| (7, network, length, value)).collect();
-    world.tables.access.push((8, WideAddress::UNSPECIFIED, 0, ACCESS_ALLOW));
+    world.tables.access.push((8, MappedAddress::UNSPECIFIED, 0, ACCESS_ALLOW));
 }
 
 #[test]

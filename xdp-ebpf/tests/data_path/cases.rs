@@ -28,7 +28,7 @@ fn every_case_ends_as_the_table_says() {
                         assert!(is_icmp(&left) || left[12] == 0x81, "{what}");
                     }
                     _ if is_icmp(&step.frame) => assert_error(&cast, step.side, &step.frame, &left, what),
-                    // `odd` and `fragments` compare them with what they are made of.
+                    // `normalising` and `fragments` compare them with what they are made of.
                     _ if is_odd(&step.frame) => assert!(PacketHeaders::from_ethernet_slice(&left).is_ok()),
                     _ => assert_rewritten(&cast, step.side, &step.frame, &left, what),
                 }

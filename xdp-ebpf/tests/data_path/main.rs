@@ -8,7 +8,7 @@ mod fuzz;
 mod garbage;
 mod icmp;
 mod icmp_error;
-mod odd;
+mod normalising;
 mod schedule;
 mod sessions;
 mod toa;

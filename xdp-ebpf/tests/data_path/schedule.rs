@@ -8,20 +8,20 @@ use xdp_ebpf::{
         ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend, BackendIndex16,
         ENTRY_ACTIVE, ENTRY_REMOVED, HEALTH_DOWN, HEALTH_UP, Pool, PoolIndex, Slot, SlotIndex, source_slot,
     },
-    address::WideAddress,
+    address::MappedAddress,
     host::HostTables,
     schedule::pick,
     verdict::Event,
 };
 
-use crate::world::wide;
+use crate::world::mapped;
 
 /// One pool of backends with these weights.
 fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
     let mut tables = HostTables::new(&[[100, 64, 0, 1].into()], 20_000, 64, 16);
     for (index, &weight) in weights.iter().enumerate() {
         tables.slots.push(Slot { backend: BackendIndex16::new(index as u16), weight });
-        let address = wide([192, 0, 2, index as u8].into());
+        let address = mapped([192, 0, 2, index as u8].into());
         let (pool, state, health) = (PoolIndex::new(0), ENTRY_ACTIVE, HEALTH_UP);
         tables.backends.push(Backend {
             address,
@@ -39,7 +39,7 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
 }
 
 fn picked(tables: &HostTables, source: impl Into<IpAddr>) -> usize {
-    pick(tables, &tables.config, PoolIndex::new(0), wide(source.into())).unwrap().index as usize
+    pick(tables, &tables.config, PoolIndex::new(0), mapped(source.into())).unwrap().index as usize
 }
 
 proptest! {
@@ -76,7 +76,7 @@ proptest! {
     fn the_same_source_meets_the_same_slot_whatever_else_happens(sources in prop::collection::vec(any::<IpAddr>(), 1..50)) {
         let tables = pool(ALGORITHM_SOURCE_HASH, &[1; 7]);
         for &source in sources.iter().chain(&sources) {
-            prop_assert_eq!(picked(&tables, source), source_slot(wide(source), 7) as usize);
+            prop_assert_eq!(picked(&tables, source), source_slot(mapped(source), 7) as usize);
         }
     }
 
@@ -125,7 +125,7 @@ fn an_empty_pool_is_refused_by_name() {
     for algorithm in [ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, ALGORITHM_LEAST_CONNECTIONS] {
         let tables = pool(algorithm, &[]);
         assert_eq!(
-            pick(&tables, &tables.config, PoolIndex::new(0), WideAddress::v6([1; 16])),
+            pick(&tables, &tables.config, PoolIndex::new(0), MappedAddress::v6([1; 16])),
             Err(Event::DropNoMember)
         );
     }

@@ -9,7 +9,7 @@ use testbed::{
 };
 use xdp_ebpf::{
     abi::{Common, PROTOCOL_TCP, PROTOCOL_UDP},
-    address::WideAddress,
+    address::MappedAddress,
     host::{HostPacket, HostTables},
     pipeline,
     verdict::Outcome,
@@ -130,9 +130,9 @@ pub fn packet_len(frame: &[u8]) -> Option<usize> {
 }
 
 /// An address as the cold records hold it, by the standard library.
-pub fn wide(address: IpAddr) -> WideAddress {
+pub fn mapped(address: IpAddr) -> MappedAddress {
     match address {
-        IpAddr::V4(address) => WideAddress { bytes: address.to_ipv6_mapped().octets() },
-        IpAddr::V6(address) => WideAddress { bytes: address.octets() },
+        IpAddr::V4(address) => MappedAddress { bytes: address.to_ipv6_mapped().octets() },
+        IpAddr::V6(address) => MappedAddress { bytes: address.octets() },
     }
 }

@@ -4,13 +4,13 @@ use super::{At, Check, pools::slots_of};
 use crate::object::{Objects, Pool};
 
 /// What is counted of one kind.
-struct Room {
+struct Usage {
     taken: u64,
     most: u64,
     what: &'static str,
 }
 
-impl Room {
+impl Usage {
     const fn new(most: u64, what: &'static str) -> Self {
         Self { taken: 0, most, what }
     }
@@ -32,7 +32,7 @@ struct Taken {
 }
 
 impl Check<'_> {
-    pub(super) fn room(&mut self) {
+    pub(super) fn capacity(&mut self) {
         if self.have_pools_grown() {
             self.room_for_pools();
         }
@@ -74,9 +74,9 @@ impl Check<'_> {
     fn room_for_pools(&mut self) {
         let objects = self.objects;
         let capacity = self.surroundings.capacity;
-        let mut pools = Room::new(capacity.pools, "pools");
-        let mut members = Room::new(capacity.members, "members in all pools");
-        let mut slots = Room::new(
+        let mut pools = Usage::new(capacity.pools, "pools");
+        let mut members = Usage::new(capacity.members, "members in all pools");
+        let mut slots = Usage::new(
             capacity.slots,
             "slots in all pools (a pool has its weights' sum, divided by what divides them all; by source hash, \
              16381 or 65521)",
@@ -93,8 +93,8 @@ impl Check<'_> {
     fn room_for_listeners(&mut self) {
         let objects = self.objects;
         let capacity = self.surroundings.capacity;
-        let mut listeners = Room::new(capacity.listeners, "listeners, one for each VIP");
-        let mut networks = Room::new(capacity.networks, "networks in access lists, counted for each VIP");
+        let mut listeners = Usage::new(capacity.listeners, "listeners, one for each VIP");
+        let mut networks = Usage::new(capacity.networks, "networks in access lists, counted for each VIP");
         for (id, listener) in self.in_order(&objects.listeners) {
             let Some(load_balancer) = objects.load_balancers.get(&listener.load_balancer) else { continue };
             let vips = load_balancer.vips.len() as u64;
@@ -107,9 +107,9 @@ impl Check<'_> {
         }
     }
 
-    fn take(&mut self, room: &mut Room, at: At, more: u64) {
-        if room.is_full_with(more) {
-            let Room { taken, most, what } = room;
+    fn take(&mut self, usage: &mut Usage, at: At, more: u64) {
+        if usage.is_full_with(more) {
+            let Usage { taken, most, what } = usage;
             self.add(
                 at,
                 format!("makes {taken} {what}"),

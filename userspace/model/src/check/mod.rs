@@ -13,10 +13,10 @@
 
 mod access;
 mod addresses;
+mod capacity;
 mod listeners;
 mod pools;
 mod references;
-mod room;
 #[cfg(test)]
 mod tests;
 
@@ -144,7 +144,7 @@ pub fn check(objects: &Objects, surroundings: &Surroundings<'_>) -> Vec<Problem>
     check.ports();
     check.listeners(&listeners);
     check.addresses();
-    check.room();
+    check.capacity();
     check.problems
 }
 

@@ -1,9 +1,10 @@
 //! What a right file means. What is said about wrong ones is in `refused`, and in `causes` what is not said, about too large
-//! ones in `room`; checks are in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in
+//! ones in `capacity`; checks are in `health`, what speaks HTTP in `http`, its policies in `policy`, how members are picked in
 //! `picking`, certificates and TLS in `tls`, limits in `limits`, words and forms of others in `forms`, ids, tags and server groups in `objects`. `documented`
 //! tries what documents say of each key, `any` everything else.
 
 mod any;
+mod capacity;
 mod causes;
 mod documented;
 mod edge;
@@ -15,7 +16,6 @@ mod objects;
 mod picking;
 mod policy;
 mod refused;
-mod room;
 mod tls;
 
 use std::{fs, net::SocketAddr, path::Path, sync::Arc};

@@ -124,10 +124,7 @@ fn refused_conditions() {
             "domain = 'example.com:80'",
             r#"19: load_balancer.listener.policy.domain: "example.com:80" is not a domain; use one such as "www.example.com", or "*.example.com" for all below that"#,
         ),
-        (
-            "path = {}",
-            "19: load_balancer.listener.policy.path: says nothing of exact, prefix, regex; give one",
-        ),
+        ("path = {}", "19: load_balancer.listener.policy.path: needs exactly one of exact, prefix, regex"),
         (
             "path = { exact = '/a', regex = '/b' }",
             "19: load_balancer.listener.policy.path.regex: exact is given already; give one of exact, prefix, regex",
@@ -202,7 +199,7 @@ fn the_same_condition_but_for_its_rules_is_another() {
 fn refused_actions() {
     const URL: &str = "is not a URL to be sent to; use one such as \"https://www.example.com/new\", at most 2048 bytes, other characters percent-encoded";
     for (lines, expected) in [
-        ("", "16: load_balancer.listener.policy: says nothing of pool, reject, redirect; give one".to_owned()),
+        ("", "16: load_balancer.listener.policy: needs exactly one of pool, reject, redirect".to_owned()),
         (
             "pool = 'web'\nreject = 403",
             "20: load_balancer.listener.policy.reject: pool is given already; give one of pool, reject, redirect".into(),
@@ -221,7 +218,7 @@ fn refused_actions() {
         ),
         (
             "redirect = { status = 302 }",
-            "19: load_balancer.listener.policy.redirect: says nothing of url, prefix, listener; give one".into(),
+            "19: load_balancer.listener.policy.redirect: needs exactly one of url, prefix, listener".into(),
         ),
         (
             "redirect = { url = 'http://a', status = 304 }",

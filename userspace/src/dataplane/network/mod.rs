@@ -1,7 +1,7 @@
 //! What the data path needs of the host's own network.
 //!
 //! ```text
-//! own         the kernel answers ARP and NDP for VIPs and local addresses
+//! owned       the kernel answers ARP and NDP for VIPs and local addresses
 //!   → routes    of IPv4, by local routes
 //!   → addresses of IPv6, by addresses on the interfaces
 //! neighbours  the next hops towards the backends stay resolved
@@ -17,7 +17,7 @@ pub mod interface;
 pub mod interfaces;
 pub mod monitor;
 pub mod neighbours;
-pub mod own;
+pub mod owned;
 pub mod routes;
 pub mod vlan;
 

@@ -11,12 +11,12 @@ use super::{addresses::Addresses, interfaces::Interface, routes::Routes};
 use crate::dataplane::error::Result;
 
 /// What the kernel answers for.
-pub struct Own {
+pub struct Owned {
     routes: Routes,
     addresses: Addresses,
 }
 
-impl Own {
+impl Owned {
     /// Works through `handle`.
     pub fn new(handle: Handle) -> Self {
         Self { routes: Routes::new(handle.clone()), addresses: Addresses::new(handle) }

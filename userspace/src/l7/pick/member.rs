@@ -62,8 +62,8 @@ impl Member {
         Load { member: self.address, requests_open: self.requests(), requests: self.sent.load(Relaxed) }
     }
 
-    /// It answered. Mostly there is nothing to forgive, and nothing is written.
-    pub(super) fn forgive(&self) {
+    /// It answered. Mostly there is no failure to reset, and nothing is written.
+    pub(super) fn reset_failures(&self) {
         for count in [&self.failures, &self.ejections] {
             if count.load(Relaxed) != 0 {
                 count.store(0, Relaxed);

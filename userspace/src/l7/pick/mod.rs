@@ -133,7 +133,7 @@ impl Balancer {
         let view = self.view.load();
         let Some(counted) = view.member(member) else { return };
         match outcome {
-            Outcome::Answered => counted.forgive(),
+            Outcome::Answered => counted.reset_failures(),
             Outcome::Failed => {
                 if counted.fail() >= ejection.failures.get() {
                     let mut standings = self.lock();

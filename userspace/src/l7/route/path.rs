@@ -4,7 +4,7 @@
 //! `/admin`, or not. Here a path has up to three readings:
 //!
 //! - **plain** ([`model::path::plain`]), by which policies choose: percent-encoding decoded, slashes merged, `.` and `..` resolved;
-//! - **unsettled**: only decoded, as by a server that takes every slash and dot for part of a name;
+//! - **verbatim**: only decoded, as by a server that takes every slash and dot for part of a name;
 //! - **loose**, by the most lenient server: everything decoded, `\` as `/`, what follows `;` in a segment cut off, a slash
 //!   put in front if there is none, then as above.
 //!
@@ -13,12 +13,12 @@
 
 use std::borrow::Cow;
 
-use model::path::{decoded, settled, unsettled};
+use model::path::{decoded, normalised, verbatim};
 
 /// The readings of one path.
 pub(super) struct Readings<'a> {
     plain: Cow<'a, str>,
-    /// Unsettled and loose, those that differ from the plain one.
+    /// Verbatim and loose, those that differ from the plain one.
     others: Vec<String>,
 }
 
@@ -34,9 +34,9 @@ impl<'a> Readings<'a> {
         if !is_spelled_oddly(raw) {
             return Self { plain: raw.into(), others: Vec::new() };
         }
-        let unsettled = unsettled(raw);
-        let plain = settled(&unsettled);
-        let mut others = vec![unsettled, settled(&loosened(raw))];
+        let verbatim = verbatim(raw);
+        let plain = normalised(&verbatim);
+        let mut others = vec![verbatim, normalised(&loosened(raw))];
         others.retain(|other| *other != plain);
         Self { plain: plain.into(), others }
     }
@@ -142,7 +142,7 @@ mod tests {
         fn what_is_not_odd_reads_the_same(path in "/([./;a%\\\\]|%2f){0,6}") {
             if !is_spelled_oddly(&path) {
                 prop_assert_eq!(&plain(&path), &path);
-                prop_assert_eq!(&settled(&loosened(&path)), &path);
+                prop_assert_eq!(&normalised(&loosened(&path)), &path);
             }
         }
     }

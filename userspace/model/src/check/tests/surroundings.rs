@@ -79,7 +79,7 @@ fn addresses() {
 
 /// The last in the order of ids is what is too much.
 #[test]
-fn room() {
+fn capacity() {
     finds(&[
         (|w| w.capacity.pools = 2, at::<Pool>(2, ""), "makes 3 pools"),
         (|w| w.capacity.members = 5, at::<Pool>(2, ""), "makes 6 members in all pools"),

@@ -2,7 +2,7 @@
 //! read is what it says, and an index that a session refers to never changes hands. Skipped without the right to make
 //! maps.
 
-mod room;
+mod capacity;
 
 use std::{
     collections::{BTreeSet, HashMap as Counts},
@@ -42,9 +42,9 @@ use crate::{
     dataplane::{
         addresses,
         halves::Halves,
+        mapped::{endpoint, mapped},
         memory::Mapping,
         sessions::Sessions,
-        wide::{endpoint, wide},
     },
     health::{
         checker::Target,
@@ -229,7 +229,7 @@ fn follow(applier: &mut Applier, served: &Served) -> Result<()> {
 /// One step. Nobody asks members how they are.
 fn apply(applier: &mut Applier, change: Change) -> Result<()> {
     let mut standings = Standings::default();
-    standings.follow(slice::from_ref(&change));
+    standings.apply(slice::from_ref(&change));
     applier.apply(&change, &standings)
 }
 
@@ -268,7 +268,7 @@ fn check(applier: &mut Applier, served: &Served) {
         assert_eq!(record.idle_timeout, listener.idle_timeout.get());
         let clients = (0..8).flat_map(|bits| [false, true].map(|is_v6| beginning_with(bits, is_v6, 1)));
         for client in clients {
-            let data = AccessKey { list: record.access_list.to_be_bytes(), address: wide(client) };
+            let data = AccessKey { list: record.access_list.to_be_bytes(), address: mapped(client) };
             let value = tables.access.get(&Key::new(160, data), 0).unwrap_or(record.access);
             let gets_in = record.access == ACCESS_OPEN || value == ACCESS_ALLOW;
             assert_eq!(gets_in, may(&listener.access, client), "{client} of {:?}", listener.access);
@@ -367,7 +367,7 @@ fn those_of_whom_nothing_is_known_take_connections_while_nobody_is_known_to_be_w
     let members: Vec<SocketAddr> = pool.members.keys().copied().collect();
     let change = put_pool(pool);
     let mut standings = Standings::default();
-    standings.follow(slice::from_ref(&change));
+    standings.apply(slice::from_ref(&change));
     applier.apply(&change, &standings).unwrap();
     let hosts = |applier: &Applier| {
         let mut hosts: Vec<_> =
