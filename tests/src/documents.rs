@@ -6,11 +6,12 @@
 //! the testbed, and their comments say what the commands above them print.
 
 use std::{
+    fmt::Display,
     fs, iter,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// A document.
 #[derive(Clone, Debug)]
@@ -75,7 +76,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<Document> {
 ///
 /// # Errors
 /// The documents cannot be read.
-pub fn commands(program: &str) -> Result<Vec<(String, Vec<String>)>> {
+fn commands(program: &str) -> Result<Vec<(String, Vec<String>)>> {
     let mut found = Vec::new();
     for document in all()? {
         for block in document.blocks().into_iter().filter(|block| block.is("sh")) {
@@ -86,6 +87,25 @@ pub fn commands(program: &str) -> Result<Vec<(String, Vec<String>)>> {
         }
     }
     Ok(found)
+}
+
+/// The commands of a program in the documents that `parse` refuses, with where they stand and why. It is given the
+/// program's name and the words behind it.
+///
+/// # Errors
+/// The documents cannot be read, or have no command of it.
+pub fn refused<T, E: Display>(
+    program: &str,
+    parse: impl Fn(Vec<String>) -> Result<T, E>,
+) -> Result<Vec<String>> {
+    let commands = commands(program)?;
+    ensure!(!commands.is_empty(), "no document calls {program}");
+    let whole = |behind| iter::once(program.to_owned()).chain(behind).collect();
+    let refused = commands.into_iter().filter_map(|(place, behind)| {
+        let error = parse(whole(behind)).err()?;
+        Some(format!("{place}: {error}"))
+    });
+    Ok(refused.collect())
 }
 
 /// A configuration changed by a recipe. Where that begins with `# below LINE:`, what follows up to the first empty line goes
