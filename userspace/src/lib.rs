@@ -17,6 +17,8 @@
 
 pub mod config;
 pub mod dataplane;
+#[cfg(test)]
+mod edit;
 pub mod engine;
 pub mod health;
 pub mod l7;

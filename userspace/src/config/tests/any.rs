@@ -3,16 +3,7 @@
 use bolero::{TypeGenerator, generator::produce};
 
 use super::*;
-
-/// A piece of the right file is replaced by another piece of it and by something odd.
-#[derive(Clone, Debug, TypeGenerator)]
-struct Edit {
-    at: u16,
-    length: u8,
-    from: u16,
-    copied: u8,
-    odd: Odd,
-}
+use crate::edit::Edit;
 
 #[derive(Clone, Debug, TypeGenerator)]
 enum Odd {
@@ -28,7 +19,7 @@ const WORDS: [&str; 16] =
 
 #[test]
 fn files() {
-    let edits = produce::<Vec<Edit>>().with().len(0..5usize);
+    let edits = produce::<Vec<Edit<Odd>>>().with().len(0..5usize);
     bolero::check!(name = "files").with_generator(edits).for_each(|edits| {
         let mut text: Vec<char> = BASE.chars().collect();
         for edit in edits {
@@ -38,12 +29,7 @@ fn files() {
                 Odd::Number(number) => number.to_string(),
                 Odd::Word(word) => WORDS[usize::from(word) % WORDS.len()].into(),
             };
-            let from = usize::from(edit.from) % text.len();
-            let copied = usize::from(edit.copied % 40);
-            let piece: Vec<char> = text.iter().skip(from).take(copied).copied().chain(odd.chars()).collect();
-            let at = usize::from(edit.at) % text.len();
-            let end = (at + usize::from(edit.length % 40)).min(text.len());
-            text.splice(at..end, piece);
+            edit.make(&mut text, 40, odd.chars());
         }
         refused_or_right(&text.into_iter().collect::<String>());
     });

@@ -10,6 +10,7 @@ use super::{
     super::{authorities, certificates, presentable, private_keys, server},
     issue::{Order, issue, root},
 };
+use crate::edit::Edit;
 
 /// A key, the certificate that it belongs to and its issuer's, in one file.
 static FILE: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -34,16 +35,6 @@ fn read(file: &[u8]) {
     assert!(openssl::error::ErrorStack::get().errors().is_empty(), "errors are left for the next handshake");
 }
 
-/// A piece of the right file is replaced by another piece of it and by something odd.
-#[derive(Clone, Debug, TypeGenerator)]
-struct Edit {
-    at: u16,
-    length: u8,
-    from: u16,
-    copied: u8,
-    odd: Odd,
-}
-
 #[derive(Clone, Debug, TypeGenerator)]
 enum Odd {
     Nothing,
@@ -55,7 +46,7 @@ const WORDS: [&str; 6] = ["\n", "-----", "-----BEGIN ", "-----END CERTIFICATE---
 
 #[test]
 fn certificates_and_keys() {
-    let edits = produce::<Vec<Edit>>().with().len(0..4usize);
+    let edits = produce::<Vec<Edit<Odd>>>().with().len(0..4usize);
     bolero::check!(name = "certificates").with_generator(edits).for_each(|edits| {
         let mut file = FILE.clone();
         for edit in edits {
@@ -64,12 +55,7 @@ fn certificates_and_keys() {
                 Odd::Byte(odd) => vec![odd],
                 Odd::Word(word) => WORDS[usize::from(word) % WORDS.len()].into(),
             };
-            let from = usize::from(edit.from) % file.len();
-            let copied = usize::from(edit.copied % 80);
-            let piece: Vec<u8> = file.iter().skip(from).take(copied).copied().chain(odd).collect();
-            let at = usize::from(edit.at) % file.len();
-            let end = (at + usize::from(edit.length % 80)).min(file.len());
-            file.splice(at..end, piece);
+            edit.make(&mut file, 80, odd);
         }
         read(&file);
     });
