@@ -108,7 +108,7 @@ pub trait Frontend {
     /// Takes note of members of which something else is known now.
     fn note(&self, members: &[(PoolId, SocketAddr)], standings: &Standings);
 
-    /// Listeners that have drained since the last call.
+    /// Listeners of which nothing drains any more, since the last call.
     fn drained(&mut self) -> Vec<ListenerKey>;
 }
 

@@ -252,10 +252,10 @@ impl Frontend for Layer7 {
     }
 
     fn drained(&mut self) -> Vec<ListenerKey> {
-        let (drained, draining): (Vec<_>, Vec<_>) =
-            mem::take(&mut self.draining).into_iter().partition(|draining| draining.task.is_finished());
-        self.draining = draining;
-        drained.into_iter().map(|drained| drained.key).collect()
+        let over: BTreeSet<_> =
+            self.draining.extract_if(.., |one| one.task.is_finished()).map(|one| one.key).collect();
+        // A listener that was removed twice drains twice; until both have ended, packets must pass.
+        over.into_iter().filter(|key| self.draining.iter().all(|one| one.key != *key)).collect()
     }
 }
 
