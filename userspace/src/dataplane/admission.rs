@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use xdp_ebpf::{
-    abi::{ENTRY_FREE, LISTENER_LAYER7, Limit},
+    abi::{ENTRY_FREE, LISTENER_LAYER7, Limit, ListenerIndex},
     limit::{acquire_connection, release_connection},
     tcp_state::State,
 };
@@ -18,13 +18,13 @@ use crate::engine::front::Admission;
 
 /// The connections of one listener.
 pub struct Connections {
-    limit: Arc<Mapping<Limit>>,
-    index: u32,
+    limit: Arc<Mapping<Limit, ListenerIndex>>,
+    index: ListenerIndex,
 }
 
 impl Connections {
     /// Those of the listener with this index.
-    pub fn new(limit: Arc<Mapping<Limit>>, index: u32) -> Self {
+    pub fn new(limit: Arc<Mapping<Limit, ListenerIndex>>, index: ListenerIndex) -> Self {
         Self { limit, index }
     }
 }
@@ -53,7 +53,7 @@ impl Admission for Connections {
 /// A map cannot be read.
 pub fn recount(tables: &Tables) -> Result<()> {
     let mut layer7 = HashMap::new();
-    for (index, record) in (0..).zip(tables.listener.iter()) {
+    for (index, record) in (0..).map(ListenerIndex::new).zip(tables.listener.iter()) {
         let record = record?;
         if record.state != ENTRY_FREE && record.kind == LISTENER_LAYER7 {
             layer7.insert(index, 0);
@@ -81,10 +81,10 @@ mod tests {
 
     #[test]
     fn there_is_room_again_when_a_connection_has_ended() {
-        let limit = Arc::new(Mapping::<Limit>::of_zeros(2));
-        let record = || limit.get(1).unwrap().snapshot();
-        limit.get(1).unwrap().max_connections().set(2);
-        let admission: Arc<dyn Admission> = Arc::new(Connections::new(limit.clone(), 1));
+        let limit = Arc::new(Mapping::<Limit, _>::of_zeros(2));
+        let record = || limit.get(ListenerIndex::new(1)).unwrap().snapshot();
+        limit.get(ListenerIndex::new(1)).unwrap().max_connections().set(2);
+        let admission: Arc<dyn Admission> = Arc::new(Connections::new(limit.clone(), ListenerIndex::new(1)));
         let mut taken: Vec<_> = (0..5).filter_map(|_| Permit::acquire(&admission)).collect();
         assert_eq!((taken.len(), record().connections, record().closed), (2, 2, 3));
         taken.pop();

@@ -14,7 +14,7 @@ use model::{
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerIndex, ListenerStat, Pool, PoolIndex, SlotIndex, map, name_bytes,
+        ListenerStat, Pool, PoolIndex, map, name_bytes,
     },
     shared::Shared,
 };
@@ -64,7 +64,8 @@ impl Applier {
 
     /// What the records say of the members' health: what an earlier process knew.
     pub fn remembered(&self) -> Vec<(PoolId, SocketAddr, MemberHealth)> {
-        let ids: HashMap<u32, PoolId> = self.registry.pools.iter().map(|(id, index)| (index, *id)).collect();
+        let ids: HashMap<PoolIndex, PoolId> =
+            self.registry.pools.iter().map(|(id, index)| (index, *id)).collect();
         let members = self.registry.backends.iter().filter_map(|((pool, member), index)| {
             let record = self.tables.backend.get(index)?;
             (record.state().get() == ENTRY_ACTIVE).then_some((
@@ -84,16 +85,16 @@ impl Applier {
         let Self { tables, registry } = self;
         registry.slots.rest();
         registry.changed_lists.age();
-        for index in registry.backends.settle(|index| census.backends.contains_key(&(index as u16))) {
+        for index in registry.backends.settle(|index| census.backends.contains_key(&index)) {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
-        let freed = registry.listeners.settle(|index| census.listeners.contains_key(&(index as u16)));
+        let freed = registry.listeners.settle(|index| census.listeners.contains_key(&index));
         registry.bandwidths.settle(&freed);
         for index in freed {
-            let old = tables.listener.get(&index, 0)?;
-            tables.listener.set(index, Listener::new_zeroed(), 0)?;
+            let old = tables.listener.get(&index.index, 0)?;
+            tables.listener.set(index.index, Listener::new_zeroed(), 0)?;
             registry.access.remove(&mut tables.access, (old.access, old.access_list))?;
-            registry.idle.remove(&(index as u16));
+            registry.idle.remove(&index);
         }
         let backends = &registry.backends;
         let has_backends = |pool| backends.iter().any(|((of, _), _)| *of == pool);
@@ -116,7 +117,7 @@ impl Applier {
         let (index, is_new) = self.registry.pools.put(id).ok_or_else(|| no_room(map::POOL, 1, "pools"))?;
         let record = self.tables.pool.get(index).context("ek_pool")?;
         if is_new {
-            self.tables.cursor.set(index, 0, 0)?;
+            self.tables.cursor.set(index.index, 0, 0)?;
             record.write(Pool {
                 block: 0,
                 sticky: 0,
@@ -150,7 +151,12 @@ impl Applier {
     }
 
     /// The member's record.
-    fn put_backend(&mut self, pool: u32, member: SocketAddr, weight: Weight) -> Result<Shared<'_, Backend>> {
+    fn put_backend(
+        &mut self,
+        pool: PoolIndex,
+        member: SocketAddr,
+        weight: Weight,
+    ) -> Result<Shared<'_, Backend>> {
         let (index, is_new) = {
             let index = self.registry.backends.put((pool, member));
             index.ok_or_else(|| no_room(map::BACKEND, 1, "members"))?
@@ -158,7 +164,7 @@ impl Applier {
         let record = self.tables.backend.get(index).context("ek_backend")?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![BackendStat::default(); cpus()?])?;
-            self.tables.backend_stat.set(index, zeros, 0)?;
+            self.tables.backend_stat.set(index.index, zeros, 0)?;
             self.tables.load.get(index).context("ek_load")?.value().set(0);
             record.write(backend(pool, member, weight));
         }
@@ -170,7 +176,7 @@ impl Applier {
     /// Writes the pool's slots to a new place, then points the pool there.
     fn switch_block(
         &mut self,
-        index: u32,
+        index: PoolIndex,
         id: PoolId,
         pool: &served::Pool,
         standings: &Standings,
@@ -181,17 +187,17 @@ impl Applier {
         let slots = slots_of(pool, index_of, verdict_of).context("a member has no index")?;
         let count = u32::try_from(slots.len())?;
         let first = ranges.take(count).ok_or_else(|| no_slots(pool, count))?;
-        for (slot, backend) in (first..).zip(slots) {
-            self.tables.slot.get(slot).context("ek_slot")?.write(backend);
+        for (offset, backend) in (0..).zip(slots) {
+            self.tables.slot.get(first.plus(offset)).context("ek_slot")?.write(backend);
         }
         let block = self.tables.pool.get(index).context("ek_pool")?;
         let old = block.block().get();
         // The slots above must be there before the word that leads to them.
         std::sync::atomic::fence(std::sync::atomic::Ordering::Release);
-        block.block().set(Pool::block_of(SlotIndex::new(first), count, algorithm_number(&pool.algorithm)));
+        block.block().set(Pool::block_of(first, count, algorithm_number(&pool.algorithm)));
         block.sticky().set(sticky_seconds(&pool.algorithm));
         let (old_first, old_count, _) = Pool::parts_of(old);
-        ranges.give_back(old_first.into(), old_count);
+        ranges.give_back(old_first, old_count);
         Ok(())
     }
 
@@ -219,7 +225,7 @@ impl Applier {
         self.switch_block(index, id, &pool, standings)
     }
 
-    fn remove_backends(&mut self, pool: u32, goes: impl Fn(SocketAddr) -> bool) -> Result<()> {
+    fn remove_backends(&mut self, pool: PoolIndex, goes: impl Fn(SocketAddr) -> bool) -> Result<()> {
         let Self { tables, registry } = self;
         let gone: Vec<_> = registry
             .backends
@@ -242,14 +248,14 @@ impl Applier {
     fn put_listener(&mut self, key: &ListenerKey, listener: &Arc<served::Listener>) -> Result<()> {
         let pool = match &listener.pool {
             Some(pool) => self.registry.pools.get(pool).context("a listener's pool has no index")?,
-            None => NO_POOL.into(),
+            None => NO_POOL,
         };
         let Self { tables, registry } = self;
         let known = registry.listeners.get(key);
         if known.is_none() && !registry.listeners.has_room_for(1) {
             return Err(no_room(map::LISTENER, 1, "listeners"));
         }
-        let old = known.map(|index| tables.listener.get(&index, 0)).transpose()?;
+        let old = known.map(|index| tables.listener.get(&index.index, 0)).transpose()?;
         let old_list = old.map(|old| (old.access, old.access_list));
         let stays = old_list.filter(|list| registry.access.of(*list) == listener.access);
         let (access, access_list) = match stays {
@@ -260,13 +266,13 @@ impl Applier {
             registry.listeners.put(*key).ok_or_else(|| no_room(map::LISTENER, 1, "listeners"))?;
         if is_new {
             let zeros = PerCpuValues::try_from(vec![ListenerStat::default(); cpus()?])?;
-            tables.listener_stat.set(index, zeros, 0)?;
+            tables.listener_stat.set(index.index, zeros, 0)?;
             tables.limits().begin(index)?;
         }
         let bandwidth = registry.bandwidths.put(tables.limits(), index, listener)?;
         tables.limits().put(index, &listener.limits)?;
         let record = Listener {
-            pool: PoolIndex::new(pool),
+            pool,
             idle_timeout: listener.idle_timeout.get(),
             access,
             access_list,
@@ -281,13 +287,13 @@ impl Applier {
             name: name_bytes(listener.name.as_str()),
             load_balancer: name_bytes(listener.load_balancer_name.as_str()),
         };
-        tables.listener.set(index, record, 0)?;
-        tables.service.insert(record.service, ListenerIndex::new(index), 0).context("ek_service")?;
+        tables.listener.set(index.index, record, 0)?;
+        tables.service.insert(record.service, index, 0).context("ek_service")?;
         if let (None, Some(old_list)) = (stays, old_list) {
-            registry.changed_lists.note(index as u16, &listener.access);
+            registry.changed_lists.note(index, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
         }
-        registry.idle.insert(index as u16, listener.idle_timeout.duration());
+        registry.idle.insert(index, listener.idle_timeout.duration());
         registry.served.listeners.insert(*key, listener.clone());
         Ok(())
     }
@@ -296,8 +302,8 @@ impl Applier {
         self.tables.service.remove(&service(key)).context("ek_service")?;
         self.registry.served.listeners.remove(key);
         if let Some(index) = self.registry.listeners.remove(key) {
-            let record = self.tables.listener.get(&index, 0)?;
-            self.tables.listener.set(index, Listener { state: ENTRY_REMOVED, ..record }, 0)?;
+            let record = self.tables.listener.get(&index.index, 0)?;
+            self.tables.listener.set(index.index, Listener { state: ENTRY_REMOVED, ..record }, 0)?;
         }
         Ok(())
     }
@@ -309,7 +315,7 @@ impl Applier {
             let (first, count, _) = Pool::parts_of(record.block().get());
             record.block().set(0);
             record.state().set(ENTRY_REMOVED);
-            self.registry.slots.give_back(first.into(), count);
+            self.registry.slots.give_back(first, count);
             self.remove_backends(index, |_| true)?;
         }
         Ok(())

@@ -193,11 +193,11 @@ impl Daemon {
         let tables = &self.applier.tables;
         let registry = &self.applier.registry;
         let members = || registry.backends.iter().map(|(_, index)| index);
-        let removed = registry.backends.removed().map(|index| index as u16);
+        let removed = registry.backends.removed();
         let abandoned = removed.chain(health::abandoned(tables, members())).collect();
         let without_vip =
             registry.listeners.removed_keys().filter(|(key, _)| !registry.served.vips.contains(&key.vip));
-        let unreachable = without_vip.map(|(_, index)| index as u16).collect();
+        let unreachable = without_vip.map(|(_, index)| index).collect();
         let now = self.clock.now()?;
         let hz = tables.sessions.config.jiffies_hz;
         // Anew for every part: what it was before a change of the configuration would end sessions that may stay.

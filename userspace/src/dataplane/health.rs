@@ -4,7 +4,7 @@
 //! [`HEALTH_DOWN`] without a reason means that nothing is known yet.
 
 use xdp_ebpf::{
-    abi::{Backend, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, Pool},
+    abi::{Backend, BackendIndex, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, Pool},
     shared::Shared,
 };
 
@@ -39,15 +39,16 @@ pub fn read(record: &Shared<'_, Backend>) -> MemberHealth {
 }
 
 /// Members that are down while their pool has others for new sessions, by index in `ek_backend`.
-pub fn abandoned(tables: &Tables, members: impl Iterator<Item = u32>) -> impl Iterator<Item = u16> {
-    members
-        .filter(|&index| {
-            let Some(record) = tables.backend.get(index) else { return false };
-            let pool = tables.pool.get(record.pool().get().into());
-            read(&record).taken_for() == Some(Verdict::Down)
-                && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
-        })
-        .map(|index| index as u16)
+pub fn abandoned(
+    tables: &Tables,
+    members: impl Iterator<Item = BackendIndex>,
+) -> impl Iterator<Item = BackendIndex> {
+    members.filter(|&index| {
+        let Some(record) = tables.backend.get(index) else { return false };
+        let pool = tables.pool.get(record.pool().get());
+        read(&record).taken_for() == Some(Verdict::Down)
+            && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
+    })
 }
 
 #[cfg(test)]

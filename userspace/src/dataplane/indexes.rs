@@ -4,13 +4,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::Hash,
+    marker::PhantomData,
 };
 
 /// Passes without a session after which a removed index is free. One could have begun before the removal.
 const QUIET_PASSES: u8 = 2;
 
 /// The indexes of one map by key.
-pub struct Indexes<K> {
+pub struct Indexes<K, I> {
     capacity: u32,
     /// Active and removed keys.
     by_key: HashMap<K, u32>,
@@ -19,16 +20,25 @@ pub struct Indexes<K> {
     /// Free indexes below `fresh`; from there on all are free.
     free: BTreeSet<u32>,
     fresh: u32,
+    kind: PhantomData<I>,
 }
 
-impl<K: Clone + Eq + Hash> Indexes<K> {
+impl<K: Clone + Eq + Hash, I: From<u32> + Into<u32>> Indexes<K, I> {
     /// All of `capacity` indexes are free.
     pub fn new(capacity: u32) -> Self {
-        Self { capacity, by_key: HashMap::new(), removed: BTreeMap::new(), free: BTreeSet::new(), fresh: 0 }
+        Self {
+            capacity,
+            by_key: HashMap::new(),
+            removed: BTreeMap::new(),
+            free: BTreeSet::new(),
+            fresh: 0,
+            kind: PhantomData,
+        }
     }
 
     /// Takes over what a map says: `key` has `index`.
-    pub fn adopt(&mut self, key: K, index: u32) {
+    pub fn adopt(&mut self, key: K, index: I) {
+        let index = index.into();
         self.free.extend(self.fresh..index);
         self.fresh = self.fresh.max(index + 1);
         self.free.remove(&index);
@@ -36,8 +46,8 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
     }
 
     /// The key's index, removed or not.
-    pub fn get(&self, key: &K) -> Option<u32> {
-        self.by_key.get(key).copied()
+    pub fn get(&self, key: &K) -> Option<I> {
+        self.by_key.get(key).copied().map(I::from)
     }
 
     /// Whether `count` more keys find room.
@@ -46,10 +56,10 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
     }
 
     /// The key's index, which is active from now on; a free one for a new key, and then `true`. `None`: no room.
-    pub fn put(&mut self, key: K) -> Option<(u32, bool)> {
+    pub fn put(&mut self, key: K) -> Option<(I, bool)> {
         if let Some(&index) = self.by_key.get(&key) {
             self.removed.remove(&index);
-            return Some((index, false));
+            return Some((index.into(), false));
         }
         let index = match self.free.pop_first() {
             Some(index) => index,
@@ -60,21 +70,21 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
             None => return None,
         };
         self.by_key.insert(key, index);
-        Some((index, true))
+        Some((index.into(), true))
     }
 
     /// The key goes; its index waits. Returns the index.
-    pub fn remove(&mut self, key: &K) -> Option<u32> {
-        let index = self.get(key)?;
+    pub fn remove(&mut self, key: &K) -> Option<I> {
+        let index = *self.by_key.get(key)?;
         self.removed.insert(index, (key.clone(), 0));
-        Some(index)
+        Some(index.into())
     }
 
     /// A pass went by in which the removed indexes for which `in_use` answers no had no use. Returns those that are
     /// free now.
-    pub fn settle(&mut self, mut in_use: impl FnMut(u32) -> bool) -> Vec<u32> {
+    pub fn settle(&mut self, mut in_use: impl FnMut(I) -> bool) -> Vec<I> {
         for (&index, (_, quiet)) in &mut self.removed {
-            *quiet = if in_use(index) { 0 } else { *quiet + 1 };
+            *quiet = if in_use(index.into()) { 0 } else { *quiet + 1 };
         }
         let freed: Vec<_> = self
             .removed
@@ -88,27 +98,27 @@ impl<K: Clone + Eq + Hash> Indexes<K> {
                 self.free.insert(*index);
             }
         }
-        freed
+        freed.into_iter().map(I::from).collect()
     }
 
     /// Whether the key was removed and its index waits.
     pub fn is_removed(&self, key: &K) -> bool {
-        self.get(key).is_some_and(|index| self.removed.contains_key(&index))
+        self.by_key.get(key).is_some_and(|index| self.removed.contains_key(index))
     }
 
     /// Indexes that were removed and wait.
-    pub fn removed(&self) -> impl Iterator<Item = u32> {
-        self.removed.keys().copied()
+    pub fn removed(&self) -> impl Iterator<Item = I> {
+        self.removed.keys().copied().map(I::from)
     }
 
     /// Keys that were removed, with the indexes that wait for their last use.
-    pub fn removed_keys(&self) -> impl Iterator<Item = (&K, u32)> {
-        self.removed.iter().map(|(&index, (key, _))| (key, index))
+    pub fn removed_keys(&self) -> impl Iterator<Item = (&K, I)> {
+        self.removed.iter().map(|(&index, (key, _))| (key, index.into()))
     }
 
     /// Every key, removed or not, with its index.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, u32)> {
-        self.by_key.iter().map(|(key, &index)| (key, index))
+    pub fn iter(&self) -> impl Iterator<Item = (&K, I)> {
+        self.by_key.iter().map(|(key, &index)| (key, index.into()))
     }
 }
 
@@ -118,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_removed_index_waits_for_its_last_session() {
-        let mut indexes = Indexes::new(2);
+        let mut indexes = Indexes::<_, u32>::new(2);
         assert_eq!(indexes.put("a"), Some((0, true)));
         assert_eq!(indexes.put("b"), Some((1, true)));
         assert_eq!(indexes.put("c"), None);
@@ -133,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_key_that_comes_back_in_time_keeps_its_index() {
-        let mut indexes = Indexes::new(2);
+        let mut indexes = Indexes::<_, u32>::new(2);
         indexes.put("a");
         indexes.remove(&"a");
         indexes.settle(|_| false);
@@ -144,7 +154,7 @@ mod tests {
 
     #[test]
     fn adopted_indexes_are_not_given_out() {
-        let mut indexes = Indexes::new(5);
+        let mut indexes = Indexes::<_, u32>::new(5);
         indexes.adopt("c", 3);
         indexes.adopt("b", 1);
         assert!(indexes.has_room_for(3) && !indexes.has_room_for(4));

@@ -9,7 +9,7 @@ use model::{
     value::{Megabits, Number},
 };
 use xdp_ebpf::{
-    abi::{Bandwidth, Limit, Listener, MAX_LISTENERS, NO_BANDWIDTH},
+    abi::{Bandwidth, Limit, Listener, ListenerIndex, MAX_LISTENERS, NO_BANDWIDTH},
     limit::{cost, depth},
 };
 
@@ -27,7 +27,7 @@ const CONNECTIONS_DEPTH: u64 = 1000;
 #[derive(Clone, Copy)]
 pub struct Maps<'a> {
     /// `ek_limit`.
-    pub limit: &'a Mapping<Limit>,
+    pub limit: &'a Mapping<Limit, ListenerIndex>,
     /// `ek_bandwidth`.
     pub bandwidth: &'a Mapping<Bandwidth>,
     /// Jiffies per second.
@@ -36,7 +36,7 @@ pub struct Maps<'a> {
 
 impl Maps<'_> {
     /// What a listener with this index and record is limited to.
-    pub fn of(&self, index: u32, record: &Listener) -> served::Limits {
+    pub fn of(&self, index: ListenerIndex, record: &Listener) -> served::Limits {
         let limit = self.limit.get(index).map(|limit| limit.snapshot()).unwrap_or_default();
         let bandwidth = self.bandwidth.get(record.bandwidth);
         served::Limits {
@@ -47,7 +47,7 @@ impl Maps<'_> {
     }
 
     /// How many connections Layer 7 has closed at once because the listener with this index had too many.
-    pub fn closed(&self, index: u32) -> u64 {
+    pub fn closed(&self, index: ListenerIndex) -> u64 {
         self.limit.get(index).map_or(0, |limit| limit.closed().get().into())
     }
 
@@ -55,7 +55,7 @@ impl Maps<'_> {
     ///
     /// # Errors
     /// The map is too small.
-    pub fn begin(&self, index: u32) -> Result<()> {
+    pub fn begin(&self, index: ListenerIndex) -> Result<()> {
         self.limit.get(index).context("ek_limit")?.write(Limit::default());
         Ok(())
     }
@@ -64,7 +64,7 @@ impl Maps<'_> {
     ///
     /// # Errors
     /// The map is too small.
-    pub fn put(&self, index: u32, limits: &served::Limits) -> Result<()> {
+    pub fn put(&self, index: ListenerIndex, limits: &served::Limits) -> Result<()> {
         let record = self.limit.get(index).context("ek_limit")?;
         let per_second = limits.connections_per_second.map(|number| number.get());
         record.depth().set(depth(CONNECTIONS_DEPTH, self.hz));
@@ -77,9 +77,9 @@ impl Maps<'_> {
 
 /// Which load balancer has which index of `ek_bandwidth`.
 pub struct Bandwidths {
-    indexes: Indexes<LoadBalancerId>,
+    indexes: Indexes<LoadBalancerId, u32>,
     /// Who points there, by index in `ek_listener`; removed ones too, for their sessions are charged still.
-    listeners: HashMap<u32, u32>,
+    listeners: HashMap<ListenerIndex, u32>,
 }
 
 impl Default for Bandwidths {
@@ -90,7 +90,7 @@ impl Default for Bandwidths {
 
 impl Bandwidths {
     /// Takes over what the record of the listener with this index says.
-    pub fn adopt(&mut self, listener: u32, record: &Listener) {
+    pub fn adopt(&mut self, listener: ListenerIndex, record: &Listener) {
         if record.bandwidth < MAX_LISTENERS {
             let load_balancer = LoadBalancerId::from_bytes(record.load_balancer_id);
             self.indexes.adopt(load_balancer, record.bandwidth);
@@ -103,7 +103,7 @@ impl Bandwidths {
     ///
     /// # Errors
     /// There is no room.
-    pub fn put(&mut self, maps: Maps<'_>, listener: u32, of: &served::Listener) -> Result<u32> {
+    pub fn put(&mut self, maps: Maps<'_>, listener: ListenerIndex, of: &served::Listener) -> Result<u32> {
         let Some(bandwidth) = of.limits.bandwidth else {
             self.listeners.remove(&listener);
             return Ok(NO_BANDWIDTH);
@@ -122,7 +122,7 @@ impl Bandwidths {
 
     /// A full sweep has gone by, and the indexes of these listeners are free. So are those of load balancers to which
     /// no listener points.
-    pub fn settle(&mut self, freed: &[u32]) {
+    pub fn settle(&mut self, freed: &[ListenerIndex]) {
         for listener in freed {
             self.listeners.remove(listener);
         }
@@ -175,21 +175,24 @@ mod tests {
         let (limit, bandwidth) = (Mapping::of_zeros(8), Mapping::of_zeros(8));
         let maps = Maps { limit: &limit, bandwidth: &bandwidth, hz: HZ };
         let mut bandwidths = Bandwidths::default();
-        let shop = bandwidths.put(maps, 0, &listener("shop", Some(8))).unwrap();
-        let store = bandwidths.put(maps, 1, &listener("store", Some(9))).unwrap();
+        let put = |bandwidths: &mut Bandwidths, index, load_balancer: &str, mbit| {
+            bandwidths.put(maps, ListenerIndex::new(index), &listener(load_balancer, mbit))
+        };
+        let shop = put(&mut bandwidths, 0, "shop", Some(8)).unwrap();
+        let store = put(&mut bandwidths, 1, "store", Some(9)).unwrap();
         assert_ne!(shop, store);
         bandwidth.get(shop).unwrap().spent().set(77);
-        assert_eq!(bandwidths.put(maps, 2, &listener("shop", Some(5))).unwrap(), shop);
+        assert_eq!(put(&mut bandwidths, 2, "shop", Some(5)).unwrap(), shop);
         let record = bandwidth.get(shop).unwrap().snapshot();
         assert_eq!((record.mbit, record.spent), (5, 77), "what was spent stays spent");
 
-        assert_eq!(bandwidths.put(maps, 0, &listener("shop", None)).unwrap(), NO_BANDWIDTH);
-        for freed in [&[][..], &[], &[], &[2], &[]] {
+        assert_eq!(put(&mut bandwidths, 0, "shop", None).unwrap(), NO_BANDWIDTH);
+        for freed in [&[][..], &[], &[], &[ListenerIndex::new(2)], &[]] {
             assert_eq!(bandwidths.indexes.get(&LoadBalancerId::of_names(&["shop"])), Some(shop), "{freed:?}");
             bandwidths.settle(freed);
         }
-        assert_eq!(bandwidths.put(maps, 3, &listener("mart", Some(5))).unwrap(), shop, "it was free");
-        assert_eq!(bandwidths.put(maps, 1, &listener("store", Some(9))).unwrap(), store);
+        assert_eq!(put(&mut bandwidths, 3, "mart", Some(5)).unwrap(), shop, "it was free");
+        assert_eq!(put(&mut bandwidths, 1, "store", Some(9)).unwrap(), store);
         assert_eq!(bandwidth.get(shop).unwrap().spent().get(), 0);
     }
 

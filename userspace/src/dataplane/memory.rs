@@ -13,20 +13,20 @@ use aya::Pod;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use xdp_ebpf::shared::Shared;
 
-/// The memory of an array map with `BPF_F_MMAPABLE`, readable and writable.
-pub struct Mapping<T> {
+/// The memory of an array map with `BPF_F_MMAPABLE`, readable and writable, whose indexes are `I`.
+pub struct Mapping<T, I = u32> {
     start: NonNull<u8>,
     bytes: usize,
     len: u32,
-    record: PhantomData<T>,
+    record: PhantomData<(T, I)>,
 }
 
 // SAFETY: the memory belongs to the kernel and is reached only through `Shared`, which any thread may use.
-unsafe impl<T> Send for Mapping<T> {}
+unsafe impl<T, I> Send for Mapping<T, I> {}
 // SAFETY: as above.
-unsafe impl<T> Sync for Mapping<T> {}
+unsafe impl<T, I> Sync for Mapping<T, I> {}
 
-impl<T: Pod> Mapping<T> {
+impl<T: Pod, I: From<u32> + Into<u32>> Mapping<T, I> {
     /// The kernel lays array elements out at multiples of eight bytes.
     const STRIDE: usize = size_of::<T>().next_multiple_of(8);
 
@@ -65,7 +65,8 @@ impl<T: Pod> Mapping<T> {
 
     /// The record at `index`, or `None` past the end.
     #[inline]
-    pub fn get(&self, index: u32) -> Option<Shared<'_, T>> {
+    pub fn get(&self, index: I) -> Option<Shared<'_, T>> {
+        let index = index.into();
         if index >= self.len {
             return None;
         }
@@ -76,12 +77,12 @@ impl<T: Pod> Mapping<T> {
     }
 
     /// Every record with its index.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, Shared<'_, T>)> {
-        (0..self.len).filter_map(|index| self.get(index).map(|record| (index, record)))
+    pub fn iter(&self) -> impl Iterator<Item = (I, Shared<'_, T>)> {
+        (0..self.len).filter_map(|index| self.get(index.into()).map(|record| (index.into(), record)))
     }
 }
 
-impl<T> Drop for Mapping<T> {
+impl<T, I> Drop for Mapping<T, I> {
     fn drop(&mut self) {
         // SAFETY: exactly what `new` mapped, and every `Shared` borrowed from it is gone.
         let unmapped = unsafe { munmap(self.start.cast(), self.bytes) };

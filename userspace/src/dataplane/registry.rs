@@ -19,9 +19,9 @@ use model::{
 };
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
-    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, MAX_BACKENDS, MAX_LISTENERS,
-    MAX_POOLS, MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET,
-    name_str,
+    BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, ListenerIndex, MAX_BACKENDS,
+    MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP,
+    WHEN_DOWN_RESET, name_str,
 };
 
 use super::{
@@ -43,11 +43,11 @@ pub const NO_POOL: PoolIndex = PoolIndex::new(u32::MAX);
 /// Indexes by identity, and the model that the maps implement.
 pub struct Registry {
     /// `ek_pool`, by id.
-    pub pools: Indexes<PoolId>,
+    pub pools: Indexes<PoolId, PoolIndex>,
     /// `ek_listener`, by what it listens on.
-    pub listeners: Indexes<ListenerKey>,
+    pub listeners: Indexes<ListenerKey, ListenerIndex>,
     /// `ek_backend`, by pool index and address.
-    pub backends: Indexes<(u32, SocketAddr)>,
+    pub backends: Indexes<(PoolIndex, SocketAddr), BackendIndex>,
     /// `ek_slot`.
     pub slots: SlotRanges,
     /// `ek_access`.
@@ -57,7 +57,7 @@ pub struct Registry {
     /// `ek_bandwidth`.
     pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
-    pub idle: HashMap<u16, Duration>,
+    pub idle: HashMap<ListenerIndex, Duration>,
     /// What the maps have the XDP program serve.
     pub served: Served,
 }
@@ -104,7 +104,7 @@ impl Registry {
             let id = PoolId::from_bytes(pool.id);
             self.pools.adopt(id, index);
             let (first, count, number) = Pool::parts_of(pool.block);
-            if !self.slots.adopt(first.into(), count) {
+            if !self.slots.adopt(first, count) {
                 record.block().set(0);
             }
             if pool.state == ENTRY_ACTIVE {
@@ -123,15 +123,15 @@ impl Registry {
     }
 
     fn adopt_backends(&mut self, tables: &Tables, pools: &mut BTreeMap<PoolId, served::Pool>) {
-        let ids: HashMap<u32, PoolId> = self.pools.iter().map(|(id, index)| (index, *id)).collect();
+        let ids: HashMap<PoolIndex, PoolId> = self.pools.iter().map(|(id, index)| (index, *id)).collect();
         for (index, record) in tables.backend.iter() {
             let backend = record.snapshot();
             if backend.state == ENTRY_FREE {
                 continue;
             }
             let address = endpoint(backend.address, backend.port);
-            self.backends.adopt((backend.pool.into(), address), index);
-            let pool = ids.get(&backend.pool.into()).and_then(|id| pools.get_mut(id));
+            self.backends.adopt((backend.pool, address), index);
+            let pool = ids.get(&backend.pool).and_then(|id| pools.get_mut(id));
             match (pool, Weight::new(backend.weight.into())) {
                 (Some(pool), Ok(weight)) if backend.state == ENTRY_ACTIVE => {
                     // The maps do not say the rest; what is served beside that is put again.
@@ -140,7 +140,7 @@ impl Registry {
                 }
                 _ => {
                     record.state().set(ENTRY_REMOVED);
-                    self.backends.remove(&(backend.pool.into(), address));
+                    self.backends.remove(&(backend.pool, address));
                 }
             }
         }
@@ -153,8 +153,8 @@ impl Registry {
             let Some(index) = self.pools.get(id) else { continue };
             let Some(record) = tables.pool.get(index) else { continue };
             let (first, count, _) = Pool::parts_of(record.block().get());
-            let found: Vec<_> = (first.index..first.index.saturating_add(count))
-                .filter_map(|slot| tables.slot.get(slot))
+            let found: Vec<_> = (0..count)
+                .map_while(|offset| tables.slot.get(first.plus(offset)))
                 .map(|slot| slot.snapshot())
                 .collect();
             let index_of = |member| self.backends.get(&(index, member));
@@ -188,21 +188,19 @@ impl Registry {
         let mut in_service = HashMap::new();
         for entry in &tables.service {
             let (service, index) = entry?;
-            in_service.insert(u32::from(index), service);
+            in_service.insert(index, service);
         }
-        for (index, record) in (0..).zip(tables.listener.iter()) {
+        for (index, record) in (0..).map(ListenerIndex::new).zip(tables.listener.iter()) {
             let record = record?;
             let Some(key) = listener_key(&record.service).filter(|_| record.state != ENTRY_FREE) else {
                 continue;
             };
             self.listeners.adopt(key, index);
-            self.idle.insert(index as u16, Duration::from_secs(record.idle_timeout.into()));
+            self.idle.insert(index, Duration::from_secs(record.idle_timeout.into()));
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),
-                index => {
-                    tables.pool.get(index.into()).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id)))
-                }
+                index => tables.pool.get(index).map(|pool| Some(PoolId::from_bytes(pool.snapshot().id))),
             };
             match (pool, seconds(record.idle_timeout)) {
                 (Some(pool), Some(idle_timeout))
@@ -236,11 +234,11 @@ impl Registry {
 /// by what they are taken for. `None` if a member has no index.
 pub fn slots_of(
     pool: &served::Pool,
-    index_of: impl Fn(SocketAddr) -> Option<u32>,
+    index_of: impl Fn(SocketAddr) -> Option<BackendIndex>,
     verdict_of: impl Fn(SocketAddr) -> Option<Verdict>,
 ) -> Option<Vec<Slot>> {
     let slot = |(&member, settings): (&SocketAddr, &served::Member)| {
-        let backend = BackendIndex::new(index_of(member)?).narrow();
+        let backend = index_of(member)?.narrow();
         Some(Slot { backend, weight: settings.weight.get() })
     };
     let slots: Vec<Slot> = pool.members.iter().map(slot).collect::<Option<_>>()?;
@@ -330,12 +328,12 @@ pub fn service(key: &ListenerKey) -> Service {
 }
 
 /// The record of a member.
-pub fn backend(pool: u32, member: SocketAddr, weight: Weight) -> Backend {
+pub fn backend(pool: PoolIndex, member: SocketAddr, weight: Weight) -> Backend {
     Backend {
         address: mapped(member.ip()),
         port: member.port(),
         weight: weight.get(),
-        pool: PoolIndex::new(pool),
+        pool,
         state: ENTRY_ACTIVE,
         health: HEALTH_UNCHECKED,
         ..Backend::default()

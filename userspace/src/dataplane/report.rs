@@ -10,7 +10,10 @@ use std::{
 use model::served::Protocol;
 use serde::Serialize;
 use xdp_ebpf::{
-    abi::{ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener, name_str},
+    abi::{
+        BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener,
+        ListenerIndex, name_str,
+    },
     tcp_state::State,
     verdict::{Class, Event},
 };
@@ -194,11 +197,12 @@ pub struct Counter {
 /// # Errors
 /// A map cannot be read.
 pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
-    let (mut by_backend, mut by_listener) = (HashMap::<u16, u64>::new(), HashMap::<u16, Open>::new());
+    let (mut by_backend, mut by_listener) =
+        (HashMap::<BackendIndex, u64>::new(), HashMap::<ListenerIndex, Open>::new());
     for session in tables.sessions.live() {
         let forward = session.forward;
-        *by_backend.entry(forward.backend.index).or_default() += 1;
-        let open = by_listener.entry(forward.listener.index).or_default();
+        *by_backend.entry(forward.backend.into()).or_default() += 1;
+        let open = by_listener.entry(forward.listener.into()).or_default();
         open.all += 1;
         open.established += u64::from(forward.tcp == State::Established as u8);
     }
@@ -213,7 +217,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     }
     for (index, record) in tables.backend.iter() {
         let record = record.snapshot();
-        let Some(pool) = names.get(&record.pool.into()).and_then(|&at| pools.get_mut(at)) else { continue };
+        let Some(pool) = names.get(&record.pool).and_then(|&at| pools.get_mut(at)) else { continue };
         let state = match (record.state, record.weight) {
             (ENTRY_FREE, _) => continue,
             (ENTRY_ACTIVE, 0) => MemberState::Draining,
@@ -232,7 +236,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
                 _ => MemberHealth::Unchecked,
             },
             reason: Failure::from_numbers(record.reason, record.detail).map(|failure| failure.to_string()),
-            sessions_open: by_backend.get(&(index as u16)).copied().unwrap_or(0),
+            sessions_open: by_backend.get(&index).copied().unwrap_or(0),
             sessions_total: traffic.sessions,
             share: 0.0,
             packets_in: traffic.packets_in,
@@ -250,7 +254,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     for (index, record) in listeners(tables)? {
         let open = match record.kind {
             LISTENER_LAYER7 => Open::at_layer7(tables, index),
-            _ => by_listener.get(&(index as u16)).copied().unwrap_or_default(),
+            _ => by_listener.get(&index).copied().unwrap_or_default(),
         };
         if record.state != ENTRY_ACTIVE && open.all == 0 {
             continue;
@@ -265,7 +269,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             port: record.service.port,
             protocol: Protocol::from_number(record.service.protocol).map_or("", Protocol::name),
             pool: names
-                .get(&record.pool.into())
+                .get(&record.pool)
                 .and_then(|&at| pools.get(at))
                 .map(|p| p.name.clone())
                 .unwrap_or_default(),
@@ -330,9 +334,9 @@ pub fn counters(tables: &Tables) -> Result<Vec<Counter>> {
     Ok(Event::ALL.iter().zip(sums).map(row).collect())
 }
 
-fn listeners(tables: &Tables) -> Result<Vec<(u32, Listener)>> {
+fn listeners(tables: &Tables) -> Result<Vec<(ListenerIndex, Listener)>> {
     let mut rows = Vec::new();
-    for (index, record) in (0..).zip(tables.listener.iter()) {
+    for (index, record) in (0..).map(ListenerIndex::new).zip(tables.listener.iter()) {
         let record = record?;
         if record.state != ENTRY_FREE {
             rows.push((index, record));

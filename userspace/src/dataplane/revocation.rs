@@ -8,6 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 use model::access::Access;
+use xdp_ebpf::abi::ListenerIndex;
 
 /// Passes of the sweeper after which it has seen every session since a list has changed: the one that was going on, and
 /// a whole one.
@@ -15,16 +16,16 @@ const PASSES: u8 = 2;
 
 /// The lists that have changed a moment ago, by index in `ek_listener`.
 #[derive(Default)]
-pub struct ChangedLists(HashMap<u16, (Allowed, u8)>);
+pub struct ChangedLists(HashMap<ListenerIndex, (Allowed, u8)>);
 
 impl ChangedLists {
     /// This listener's list is now another.
-    pub fn note(&mut self, listener: u16, access: &Access) {
+    pub fn note(&mut self, listener: ListenerIndex, access: &Access) {
         self.0.insert(listener, (Allowed::of(access), 0));
     }
 
     /// Whether the listener's list has changed and does not let this client in.
-    pub fn shut_out(&self, listener: u16, client: IpAddr) -> bool {
+    pub fn shut_out(&self, listener: ListenerIndex, client: IpAddr) -> bool {
         self.0.get(&listener).is_some_and(|(allowed, _)| !allowed.allows(client))
     }
 
@@ -121,9 +122,9 @@ mod tests {
             let deny = deny.into_iter().filter(|network| !allow.iter().flatten().any(|other| other == network));
             let access = Access { deny: deny.collect(), allow: allow.clone() };
             let mut changed = ChangedLists::default();
-            changed.note(7, &access);
+            changed.note(ListenerIndex::new(7), &access);
             for client in clients {
-                prop_assert_eq!(changed.shut_out(7, client), !may(&access, client), "{} of {:?}", client, access);
+                prop_assert_eq!(changed.shut_out(ListenerIndex::new(7), client), !may(&access, client), "{} of {:?}", client, access);
             }
         }
     }
@@ -133,14 +134,14 @@ mod tests {
         let client = [198, 51, 100, 2].into();
         let nobody = Access { allow: Some(BTreeSet::new()), ..Access::default() };
         let mut changed = ChangedLists::default();
-        changed.note(7, &nobody);
-        assert!(!changed.shut_out(8, client), "another listener's");
+        changed.note(ListenerIndex::new(7), &nobody);
+        assert!(!changed.shut_out(ListenerIndex::new(8), client), "another listener's");
         changed.age();
-        assert!(changed.shut_out(7, client));
-        changed.note(7, &nobody);
+        assert!(changed.shut_out(ListenerIndex::new(7), client));
+        changed.note(ListenerIndex::new(7), &nobody);
         changed.age();
-        assert!(changed.shut_out(7, client), "it begins anew");
+        assert!(changed.shut_out(ListenerIndex::new(7), client), "it begins anew");
         changed.age();
-        assert!(!changed.shut_out(7, client));
+        assert!(!changed.shut_out(ListenerIndex::new(7), client));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use xdp_ebpf::abi::SlotIndex;
+
 /// Ranges of slots.
 #[derive(Clone)]
 pub struct SlotRanges {
@@ -20,7 +22,8 @@ impl SlotRanges {
     }
 
     /// Marks a range as taken that a map says is in use. Whether that contradicts nothing.
-    pub fn adopt(&mut self, first: u32, count: u32) -> bool {
+    pub fn adopt(&mut self, first: SlotIndex, count: u32) -> bool {
+        let first = first.index;
         if count == 0 {
             return true;
         }
@@ -34,13 +37,13 @@ impl SlotRanges {
     }
 
     /// The first free range of `count` slots; `None` if there is none.
-    pub fn take(&mut self, count: u32) -> Option<u32> {
+    pub fn take(&mut self, count: u32) -> Option<SlotIndex> {
         if count == 0 {
-            return Some(0);
+            return Some(SlotIndex::new(0));
         }
         let first = self.first_free(count)?;
         self.taken.insert(first, count);
-        Some(first)
+        Some(SlotIndex::new(first))
     }
 
     /// Whether [`Self::take`] would find a range of `count` slots, and so one of fewer.
@@ -60,9 +63,9 @@ impl SlotRanges {
     }
 
     /// A range that is no longer used; it becomes free at the second [`Self::rest`] from now.
-    pub fn give_back(&mut self, first: u32, count: u32) {
+    pub fn give_back(&mut self, first: SlotIndex, count: u32) {
         if count > 0 {
-            self.resting.push(first);
+            self.resting.push(first.index);
         }
     }
 
@@ -81,35 +84,44 @@ mod tests {
     #[test]
     fn a_freed_range_comes_back_after_two_rests() {
         let mut ranges = SlotRanges::new(10);
-        assert_eq!(ranges.take(4), Some(0));
-        assert_eq!(ranges.take(4), Some(4));
-        ranges.give_back(0, 4);
+        assert_eq!(ranges.take(4), Some(SlotIndex::new(0)));
+        assert_eq!(ranges.take(4), Some(SlotIndex::new(4)));
+        ranges.give_back(SlotIndex::new(0), 4);
         assert_eq!(ranges.take(4), None);
         ranges.rest();
         assert_eq!(ranges.take(4), None);
         ranges.rest();
-        assert_eq!(ranges.take(4), Some(0));
-        assert_eq!(ranges.take(2), Some(8));
+        assert_eq!(ranges.take(4), Some(SlotIndex::new(0)));
+        assert_eq!(ranges.take(2), Some(SlotIndex::new(8)));
         assert_eq!(ranges.take(1), None);
-        assert_eq!(ranges.take(0), Some(0), "a pool without members needs no room");
+        assert_eq!(ranges.take(0), Some(SlotIndex::new(0)), "a pool without members needs no room");
     }
 
     #[test]
     fn holes_are_filled_first() {
         let mut ranges = SlotRanges::new(100);
-        assert!(ranges.adopt(2, 3) && ranges.adopt(10, 5));
-        assert_eq!(ranges.take(3), Some(5));
-        assert_eq!(ranges.take(2), Some(0));
-        assert_eq!(ranges.take(3), Some(15));
-        assert_eq!(ranges.take(2), Some(8));
+        assert!(ranges.adopt(SlotIndex::new(2), 3) && ranges.adopt(SlotIndex::new(10), 5));
+        assert_eq!(ranges.take(3), Some(SlotIndex::new(5)));
+        assert_eq!(ranges.take(2), Some(SlotIndex::new(0)));
+        assert_eq!(ranges.take(3), Some(SlotIndex::new(15)));
+        assert_eq!(ranges.take(2), Some(SlotIndex::new(8)));
     }
 
     #[test]
     fn overlaps_and_overhangs_are_refused() {
         let mut ranges = SlotRanges::new(100);
-        assert!(ranges.adopt(10, 5));
-        assert!(!ranges.adopt(14, 1) && !ranges.adopt(8, 3) && !ranges.adopt(9, 10) && !ranges.adopt(99, 2));
-        assert!(!ranges.adopt(u32::MAX, 2));
-        assert!(ranges.adopt(15, 1) && ranges.adopt(9, 1) && ranges.adopt(0, 0));
+        assert!(ranges.adopt(SlotIndex::new(10), 5));
+        assert!(
+            !ranges.adopt(SlotIndex::new(14), 1)
+                && !ranges.adopt(SlotIndex::new(8), 3)
+                && !ranges.adopt(SlotIndex::new(9), 10)
+                && !ranges.adopt(SlotIndex::new(99), 2)
+        );
+        assert!(!ranges.adopt(SlotIndex::new(u32::MAX), 2));
+        assert!(
+            ranges.adopt(SlotIndex::new(15), 1)
+                && ranges.adopt(SlotIndex::new(9), 1)
+                && ranges.adopt(SlotIndex::new(0), 0)
+        );
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
-    abi::{Common, DYING, FREE, LIVE, Limit},
+    abi::{BackendIndex, Common, DYING, FREE, LIVE, Limit, ListenerIndex},
     connection,
     shared::Shared,
     tcp_state::State,
@@ -44,21 +44,21 @@ pub struct Limits<'a> {
     /// Timeouts of all states but the established one.
     pub timeouts: &'a Timeouts,
     /// Idle timeouts of established sessions by listener index.
-    pub idle: &'a HashMap<u16, Duration>,
+    pub idle: &'a HashMap<ListenerIndex, Duration>,
     /// Backends that were removed, or are down while there are others, by index in `ek_backend`: their UDP sessions end
     /// at once, so that the next datagram finds another member, since nothing else would tell a client to come again.
-    pub abandoned: &'a HashSet<u16>,
+    pub abandoned: &'a HashSet<BackendIndex>,
     /// Backends whose sessions have stayed for as long as they may, by index in `ek_backend`.
-    pub drained: &'a HashSet<u16>,
+    pub drained: &'a HashSet<BackendIndex>,
     /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
     /// their sessions end at once.
-    pub unreachable: &'a HashSet<u16>,
+    pub unreachable: &'a HashSet<ListenerIndex>,
     /// Access lists that may keep out by now who is in.
     pub changed_lists: &'a ChangedLists,
     /// `ek_limit`, like `load`.
-    pub limit: &'a Mapping<Limit>,
+    pub limit: &'a Mapping<Limit, ListenerIndex>,
     /// `ek_load`, where a session that ends before it is over counts until here.
-    pub load: &'a Mapping<u32>,
+    pub load: &'a Mapping<u32, BackendIndex>,
 }
 
 impl Limits<'_> {
@@ -67,7 +67,11 @@ impl Limits<'_> {
     fn end(&self, forward: Shared<'_, Common>) {
         if connection::end(forward) {
             let (load, limit) = (forward.backend().get(), forward.listener().get());
-            connection::count(self.load.get(load.into()), self.limit.get(limit.into()), connection::LESS);
+            connection::count(
+                self.load.get(BackendIndex::from(load)),
+                self.limit.get(ListenerIndex::from(limit)),
+                connection::LESS,
+            );
         }
     }
 }
@@ -76,9 +80,9 @@ impl Limits<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     /// By index in `ek_backend`.
-    pub backends: HashMap<u16, u32>,
+    pub backends: HashMap<BackendIndex, u32>,
     /// By index in `ek_listener`.
-    pub listeners: HashMap<u16, u32>,
+    pub listeners: HashMap<ListenerIndex, u32>,
 }
 
 /// Where a pass is.
@@ -132,21 +136,22 @@ impl Sweeper {
     ) {
         let there = forward.common().snapshot();
         self.count(&there);
+        let (listener, backend) = (ListenerIndex::from(there.listener), BackendIndex::from(there.backend));
         let Some(reverse) = sessions.reverse.get(forward.peer_in(&sessions.reverse)) else { return };
         let back = reverse.common().snapshot();
         if back.state != LIVE || reverse.peer_in(&sessions.forward) != position {
             return;
         }
         let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
-        let established = limits.idle.get(&there.listener.index).copied().unwrap_or(DEFAULT_IDLE);
+        let established = limits.idle.get(&listener).copied().unwrap_or(DEFAULT_IDLE);
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
         let idle = jiffies_to_time(idle, limits.hz);
-        let must_go = limits.drained.contains(&there.backend.index)
-            || limits.unreachable.contains(&there.listener.index)
-            || limits.changed_lists.shut_out(there.listener.index, forward.src().ip());
+        let must_go = limits.drained.contains(&backend)
+            || limits.unreachable.contains(&listener)
+            || limits.changed_lists.shut_out(listener, forward.src().ip());
         let decision = match protocol {
-            Protocol::Udp if must_go || limits.abandoned.contains(&there.backend.index) => Decision::Expire,
+            Protocol::Udp if must_go || limits.abandoned.contains(&backend) => Decision::Expire,
             Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
@@ -233,8 +238,8 @@ impl Sweeper {
     }
 
     fn count(&mut self, half: &Common) {
-        *self.census.backends.entry(half.backend.index).or_default() += 1;
-        *self.census.listeners.entry(half.listener.index).or_default() += 1;
+        *self.census.backends.entry(half.backend.into()).or_default() += 1;
+        *self.census.listeners.entry(half.listener.into()).or_default() += 1;
     }
 }
 

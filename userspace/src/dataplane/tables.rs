@@ -8,8 +8,8 @@ use aya::{
 };
 use evenkeel_loader::pins::PinError;
 use xdp_ebpf::abi::{
-    Backend, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener, ListenerIndex,
-    ListenerStat, Pool, Service, Slot, map,
+    Backend, BackendIndex, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener,
+    ListenerIndex, ListenerStat, Pool, PoolIndex, Service, Slot, SlotIndex, map,
 };
 
 use super::{
@@ -36,21 +36,21 @@ pub struct Tables {
     /// `ek_listener`.
     pub listener: Array<MapData, Listener>,
     /// `ek_pool`.
-    pub pool: Mapping<Pool>,
+    pub pool: Mapping<Pool, PoolIndex>,
     /// `ek_cursor`.
     pub cursor: Array<MapData, u64>,
     /// `ek_slot`.
-    pub slot: Mapping<Slot>,
+    pub slot: Mapping<Slot, SlotIndex>,
     /// `ek_backend`.
-    pub backend: Mapping<Backend>,
+    pub backend: Mapping<Backend, BackendIndex>,
     /// `ek_load`.
-    pub load: Mapping<u32>,
+    pub load: Mapping<u32, BackendIndex>,
     /// `ek_backend_stat`.
     pub backend_stat: PerCpuArray<MapData, BackendStat>,
     /// `ek_listen_stat`.
     pub listener_stat: PerCpuArray<MapData, ListenerStat>,
     /// `ek_limit`.
-    pub limit: Arc<Mapping<Limit>>,
+    pub limit: Arc<Mapping<Limit, ListenerIndex>>,
     /// `ek_bandwidth`.
     pub bandwidth: Mapping<Bandwidth>,
     /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
@@ -71,7 +71,7 @@ impl Tables {
     /// # Errors
     /// A map is not there or is not what this version expects.
     pub fn open(pins: &PinDir) -> Result<Self> {
-        let config = mapping::<Config>(pins, map::CONFIG)?;
+        let config = mapping::<Config, u32>(pins, map::CONFIG)?;
         let sessions = Sessions {
             config: config.get(0).context(map::CONFIG)?.snapshot(),
             forward: Halves { v4: mapping(pins, map::FORWARD)?, v6: mapping(pins, map::FORWARD6)? },
@@ -120,9 +120,9 @@ impl Tables {
     ///
     /// # Errors
     /// What the lookup says.
-    pub fn listener_traffic(&self, listener: u32) -> Result<ListenerStat> {
+    pub fn listener_traffic(&self, listener: ListenerIndex) -> Result<ListenerStat> {
         let mut sum = ListenerStat::default();
-        for cpu in self.listener_stat.get(&listener, 0)?.iter() {
+        for cpu in self.listener_stat.get(&listener.index, 0)?.iter() {
             sum += *cpu;
         }
         Ok(sum)
@@ -132,9 +132,9 @@ impl Tables {
     ///
     /// # Errors
     /// What the lookup says.
-    pub fn traffic(&self, backend: u32) -> Result<BackendStat> {
+    pub fn traffic(&self, backend: BackendIndex) -> Result<BackendStat> {
         let mut sum = BackendStat::default();
-        for cpu in self.backend_stat.get(&backend, 0)?.iter() {
+        for cpu in self.backend_stat.get(&backend.index, 0)?.iter() {
             sum.sessions += cpu.sessions;
             sum.packets_in += cpu.packets_in;
             sum.bytes_in += cpu.bytes_in;
@@ -165,7 +165,7 @@ fn open(pins: &PinDir, name: &str) -> Result<MapData, PinError> {
     pins.open_map(name)
 }
 
-fn mapping<T: Pod>(pins: &PinDir, name: &'static str) -> Result<Mapping<T>> {
+fn mapping<T: Pod, I: From<u32> + Into<u32>>(pins: &PinDir, name: &'static str) -> Result<Mapping<T, I>> {
     let data = open(pins, name)?;
     let info = data.info()?;
     if info.value_size() as usize != size_of::<T>() {

@@ -3,7 +3,7 @@
 //! session table. Next: `report`, which puts it into rows.
 
 use serde::Serialize;
-use xdp_ebpf::abi::ListenerStat;
+use xdp_ebpf::abi::{ListenerIndex, ListenerStat};
 
 use super::tables::Tables;
 
@@ -18,7 +18,7 @@ pub struct Open {
 
 impl Open {
     /// Of a Layer-7 listener: the connections that it has accepted.
-    pub fn at_layer7(tables: &Tables, listener: u32) -> Self {
+    pub fn at_layer7(tables: &Tables, listener: ListenerIndex) -> Self {
         let all = tables.limit.get(listener).map_or(0, |limit| limit.connections().get().into());
         Self { all, established: all }
     }

@@ -43,6 +43,13 @@ macro_rules! indexes {
                 of.index.into()
             }
         }
+
+        impl From<$word> for $name {
+            #[inline(always)]
+            fn from(index: $word) -> Self {
+                Self { index }
+            }
+        }
     )+};
 }
 

@@ -24,7 +24,7 @@ fn pool(members: &[Known], algorithm: Algorithm<Option<StickyMinutes>>) -> serve
 /// How often each member is in the slots, by its place in `members`, which is its index.
 fn slots(members: &[Known], algorithm: Algorithm<Option<StickyMinutes>>) -> Vec<usize> {
     let host = |member: SocketAddr| (0..).position(|host| address(host) == member).unwrap();
-    let index_of = |member| Some(host(member) as u32);
+    let index_of = |member| Some(BackendIndex::new(host(member) as u32));
     let slots = slots_of(&pool(members, algorithm), index_of, |member| members[host(member)].2).unwrap();
     let mut counts = vec![0; members.len()];
     for slot in slots {

@@ -12,7 +12,7 @@ use std::{
 
 use model::access::Access;
 use xdp_ebpf::{
-    abi::{BackendIndex16, CLAIMED, FLAG_MIXED, ListenerIndex16, PROTOCOL_TCP, PROTOCOL_UDP},
+    abi::{CLAIMED, FLAG_MIXED, PROTOCOL_TCP, PROTOCOL_UDP},
     family,
 };
 
@@ -24,13 +24,16 @@ use crate::dataplane::{
 
 const HZ: u32 = 250;
 /// The index of a backend that was removed, or is down.
-const ABANDONED: u16 = 9;
+const ABANDONED: BackendIndex = BackendIndex::new(9);
 /// The index of a backend that has drained for long enough.
-const DRAINED: u16 = 10;
+const DRAINED: BackendIndex = BackendIndex::new(10);
 /// The index of a listener without its VIP.
-const UNREACHABLE: u16 = 11;
+const UNREACHABLE: ListenerIndex = ListenerIndex::new(11);
 /// The index of a listener whose list lets nobody in any more.
-const CLOSED: u16 = 12;
+const CLOSED: ListenerIndex = ListenerIndex::new(12);
+/// Another backend, and another listener.
+const BACKEND: BackendIndex = BackendIndex::new(5);
+const LISTENER: ListenerIndex = ListenerIndex::new(6);
 /// The client's family and the backend's.
 type Pair = (Version, Version);
 const PAIRS: [Pair; 4] = [
@@ -82,8 +85,8 @@ fn open(sessions: &Sessions, (client, backend): Pair, index: u32, state: State, 
         state: LIVE,
         last_seen,
         tcp: state as u8,
-        backend: BackendIndex16::new(5),
-        listener: ListenerIndex16::new(6),
+        backend: BACKEND.narrow(),
+        listener: LISTENER.narrow(),
         flags: if client == backend { 0 } else { FLAG_MIXED },
         ..Common::default()
     };
@@ -103,10 +106,10 @@ fn counted_pass(
     sweeper: &mut Sweeper,
     sessions: &Sessions,
     now: u32,
-    load: &Mapping<u32>,
-    limit: &Mapping<Limit>,
+    load: &Mapping<u32, BackendIndex>,
+    limit: &Mapping<Limit, ListenerIndex>,
 ) -> (Census, Vec<Reset>) {
-    let (idle, timeouts) = (HashMap::from([(6, Duration::from_secs(90))]), Timeouts::default());
+    let (idle, timeouts) = (HashMap::from([(LISTENER, Duration::from_secs(90))]), Timeouts::default());
     let abandoned = HashSet::from([ABANDONED]);
     let mut changed_lists = ChangedLists::default();
     changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
@@ -144,7 +147,7 @@ fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
 
         let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ - 1));
         assert_eq!((states(), resets.len()), ((LIVE, LIVE), 0), "{pair:?}");
-        assert_eq!((census.backends[&5], census.listeners[&6]), (1, 1));
+        assert_eq!((census.backends[&BACKEND], census.listeners[&LISTENER]), (1, 1));
 
         let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
         assert_eq!(states(), (DYING, DYING));
@@ -157,12 +160,12 @@ fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
             ],
             "each end hears it from whom it talks to"
         );
-        assert_eq!(census.backends[&5], 1);
+        assert_eq!(census.backends[&BACKEND], 1);
         assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);
 
         let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
         assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
-        assert_eq!(census.backends[&5], 1, "it was still there when the pass came by");
+        assert_eq!(census.backends[&BACKEND], 1, "it was still there when the pass came by");
         assert_eq!(sessions.free_ports(), sessions.total_ports());
 
         assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
@@ -205,7 +208,7 @@ fn udp_leaves_an_abandoned_backend_at_once_and_tcp_stays() {
         let [forward, _] = open(&sessions, pair, 3, State::Established, 100).halves(&sessions);
         forward.common().write(Common {
             protocol,
-            backend: BackendIndex16::new(ABANDONED),
+            backend: ABANDONED.narrow(),
             ..forward.common().snapshot()
         });
         let (_, resets) = pass(&mut Sweeper::default(), &sessions, 101);
@@ -215,10 +218,9 @@ fn udp_leaves_an_abandoned_backend_at_once_and_tcp_stays() {
 
 #[test]
 fn whoever_must_go_is_told() {
-    for (pair, (backend, listener)) in PAIRS
-        .into_iter()
-        .flat_map(|pair| [(DRAINED, 6), (5, UNREACHABLE), (5, CLOSED)].map(|indexes| (pair, indexes)))
-    {
+    for (pair, (backend, listener)) in PAIRS.into_iter().flat_map(|pair| {
+        [(DRAINED, LISTENER), (BACKEND, UNREACHABLE), (BACKEND, CLOSED)].map(|indexes| (pair, indexes))
+    }) {
         for (protocol, state, left, resets) in [
             (PROTOCOL_TCP, State::Established, 0, 2),
             (PROTOCOL_TCP, State::FinWait, 0, 2),
@@ -230,13 +232,13 @@ fn whoever_must_go_is_told() {
             let [forward, _] = open(&sessions, pair, 3, state, 100).halves(&sessions);
             forward.common().write(Common {
                 protocol,
-                backend: BackendIndex16::new(backend),
-                listener: ListenerIndex16::new(listener),
+                backend: backend.narrow(),
+                listener: listener.narrow(),
                 ..forward.common().snapshot()
             });
             let (_, told) = pass(&mut Sweeper::default(), &sessions, 101);
             let expected = (left, resets);
-            assert_eq!((sessions.live().count(), told.len()), expected, "{backend} {listener} {state:?}");
+            assert_eq!((sessions.live().count(), told.len()), expected, "{backend:?} {listener:?} {state:?}");
         }
     }
 }
@@ -304,16 +306,15 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
     const SESSIONS: u32 = 16;
     const ROUNDS: usize = 200;
     let sessions = on_plain_memory(2, 1024);
-    let (load, limit) = (Mapping::<u32>::of_zeros(16), Mapping::<Limit>::of_zeros(16));
-    let member = u32::from(DRAINED);
+    let (load, limit) = (Mapping::of_zeros(16), Mapping::of_zeros(16));
     let half = |index| sessions.forward.get(index).unwrap();
     for round in 0..ROUNDS {
         for index in 0..SESSIONS {
             let common = Common {
                 state: LIVE,
                 tcp: State::Established as u8,
-                backend: BackendIndex16::new(DRAINED),
-                listener: ListenerIndex16::new(6),
+                backend: DRAINED.narrow(),
+                listener: LISTENER.narrow(),
                 peer: index,
                 ..Common::default()
             };
@@ -321,8 +322,8 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
             let reverse = sessions.reverse.get(index).unwrap();
             reverse.write(common, address(Version::V4, 3), address(Version::V4, 4));
         }
-        load.get(member).unwrap().write(SESSIONS);
-        limit.get(6).unwrap().connections().set(SESSIONS);
+        load.get(DRAINED).unwrap().write(SESSIONS);
+        limit.get(LISTENER).unwrap().connections().set(SESSIONS);
         let (barrier, is_over) = (Barrier::new(3), AtomicBool::new(false));
         let packets = |from: State, to: State| {
             barrier.wait();
@@ -330,7 +331,7 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
                 for forward in (0..SESSIONS).map(|index| half(index).common()) {
                     let step = connection::step(forward, |state| if state == from { to } else { state });
                     if let Some(change) = step.and_then(connection::Step::change) {
-                        connection::count(load.get(member), limit.get(6), change);
+                        connection::count(load.get(DRAINED), limit.get(LISTENER), change);
                     }
                 }
             }
@@ -345,7 +346,8 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
             }
             is_over.store(true, SeqCst);
         });
-        let counts = (load.get(member).unwrap().snapshot(), limit.get(6).unwrap().snapshot().connections);
+        let counts =
+            (load.get(DRAINED).unwrap().snapshot(), limit.get(LISTENER).unwrap().snapshot().connections);
         assert_eq!(counts, (0, 0), "round {round}");
     }
 }

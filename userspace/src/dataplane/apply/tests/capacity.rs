@@ -10,7 +10,11 @@ fn a_pool_that_finds_no_slots_stays_as_it_was() {
     applier.registry.slots.take(MAX_SLOTS - 3 - 4).unwrap();
     let records = |applier: &Applier| {
         let backends: Vec<_> = applier.tables.backend.iter().map(|(_, record)| record.snapshot()).collect();
-        (backends, applier.tables.pool.get(0).unwrap().snapshot().block, applier.registry.served.clone())
+        (
+            backends,
+            applier.tables.pool.get(PoolIndex::new(0)).unwrap().snapshot().block,
+            applier.registry.served.clone(),
+        )
     };
     let before = records(&applier);
     for weights in [&[2, 3][..], &[1, 1, 3]] {
@@ -41,7 +45,7 @@ fn a_listener_whose_access_list_finds_no_room_stays_as_it_was() {
     let new = served::Listener { access, limits, ..old.clone() };
     assert!(apply(&mut applier, put_listener(key, &new)).is_err());
     let record = applier.tables.listener.get(&0, 0).unwrap();
-    assert_eq!(applier.tables.limits().of(0, &record), Limits::default());
+    assert_eq!(applier.tables.limits().of(ListenerIndex::new(0), &record), Limits::default());
     assert_eq!(*applier.registry.served.listeners[&key], old);
     let (other, _) = listener(81);
     assert!(apply(&mut applier, put_listener(other, &new)).is_err());

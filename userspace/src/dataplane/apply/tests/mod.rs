@@ -31,8 +31,8 @@ use model::{
 use proptest::{collection, prelude::*, sample::Index};
 use xdp_ebpf::{
     abi::{
-        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, Config, ENTRY_FREE, MAX_LISTENERS,
-        MAX_SLOTS, PoolIndex, Service, Slot,
+        ACCESS_ALLOW, ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, AccessKey, BackendIndex, Config, ENTRY_FREE,
+        ListenerIndex, MAX_LISTENERS, MAX_SLOTS, PoolIndex, Service, Slot, SlotIndex,
     },
     shared::Shared,
 };
@@ -244,9 +244,9 @@ fn put_listener(key: ListenerKey, listener: &served::Listener) -> Change {
 /// Where the XDP program would send new connections of a pool, and how often in one round; for least connections,
 /// once for every unit of weight.
 fn picks(tables: &Tables, pool: PoolIndex) -> Counts<SocketAddr, usize> {
-    let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool.into()).unwrap().block().get());
+    let (base, count, algorithm) = Pool::parts_of(tables.pool.get(pool).unwrap().block().get());
     let mut picks = Counts::new();
-    for slot in base.index..base.index + count {
+    for slot in (0..count).map(|offset| base.plus(offset)) {
         let Slot { backend, weight } = tables.slot.get(slot).unwrap().snapshot();
         let backend = tables.backend.get(backend.into()).unwrap().snapshot();
         assert_eq!((backend.state, backend.pool), (ENTRY_ACTIVE, pool));
@@ -304,14 +304,14 @@ proptest! {
         for (served, pick, passes) in steps {
             follow(&mut applier, &served).unwrap();
             check(&mut applier, &served);
-            let snapshot = |(index, record): (u32, Shared<'_, Backend>)| (index, record.snapshot());
+            let snapshot = |(index, record): (BackendIndex, Shared<'_, Backend>)| (index, record.snapshot());
             let there: Vec<_> =
                 applier.tables.backend.iter().map(snapshot).filter(|(_, b)| b.state != ENTRY_FREE).collect();
             if session.is_none() && !there.is_empty() {
                 session = Some(*pick.get(&there));
             }
             for _ in 0..passes {
-                let backends = session.iter().map(|&(index, _)| (index as u16, 1)).collect();
+                let backends = session.iter().map(|&(index, _)| (index, 1)).collect();
                 applier.settle(&Census { backends, ..Census::default() }).unwrap();
             }
             if let Some((index, backend)) = session {
@@ -326,7 +326,7 @@ proptest! {
         }
         prop_assert!(applier.tables.backend.iter().all(|(_, b)| b.snapshot() == Backend::default()));
         prop_assert!(applier.tables.pool.iter().all(|(_, p)| p.snapshot().state == ENTRY_FREE));
-        prop_assert_eq!(applier.registry.slots.take(1 << 16), Some(0), "every slot is free again");
+        prop_assert_eq!(applier.registry.slots.take(1 << 16), Some(SlotIndex::new(0)), "every slot is free again");
     }
 }
 
@@ -375,7 +375,10 @@ fn those_of_whom_nothing_is_known_take_connections_while_nobody_is_known_to_be_w
         hosts.sort();
         hosts.into_iter().map(|host| host.to_string()).collect::<Vec<_>>().join(" ")
     };
-    let abandoned = |applier: &Applier| health::abandoned(&applier.tables, 0..3).collect::<Vec<_>>();
+    let abandoned = |applier: &Applier| {
+        let members = (0..3).map(BackendIndex::new);
+        health::abandoned(&applier.tables, members).map(u32::from).collect::<Vec<_>>()
+    };
     assert_eq!(hosts(&applier), "192.0.2.1 192.0.2.2");
     for (member, verdict, serve, left) in [
         (0, Verdict::Down, "192.0.2.2", &[0][..]),
