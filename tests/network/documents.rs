@@ -27,8 +27,8 @@ struct Site<'a> {
 }
 
 impl Site<'_> {
-    /// Writes the file, for the testbed's interfaces, and has the daemon follow it; the first time, starts that.
-    fn follow(&mut self, file: &str) {
+    /// Writes the file, for the testbed's interfaces, and has the daemon apply it; the first time, starts that.
+    fn apply(&mut self, file: &str) {
         let file = file.replace(r#"["eth0", "eth1"]"#, r#"["front", "back"]"#);
         fs::write(self.folder.join("evenkeel.toml"), file).unwrap();
         if let Some(daemon) = &self.daemon {
@@ -86,7 +86,7 @@ fn the_readmes_recipes_keep_their_word() {
                     "toml" => block.text,
                     _ => documents::change(&file, &block.text).unwrap(),
                 };
-                site.follow(&file);
+                site.apply(&file);
                 continue;
             }
             "sh client" => network.client(),

@@ -1,4 +1,4 @@
-//! May this client's packet, which belongs to no session, open one, and with whom? Next: [`crate::open`].
+//! May this client's packet, which belongs to no session, open one, and with which member? Next: [`crate::open`].
 
 use crate::{
     abi::{BackendIndex, LISTENER_LAYER7, Listener, ListenerIndex, Service, WHEN_DOWN_RESET},

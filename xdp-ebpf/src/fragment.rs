@@ -59,7 +59,7 @@ pub fn is_one<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> bool {
     if F::VERSION == 4 {
         packet.at::<F::Ip>(ETHERNET_LEN).is_some_and(|ip| ip.is_fragment())
     } else {
-        tables.taken().is_some_and(|taken| taken.fragment().get() != [0; 2])
+        tables.scratch().is_some_and(|scratch| scratch.fragment().get() != [0; 2])
     }
 }
 

@@ -17,7 +17,7 @@ use zerocopy::{
 };
 
 use crate::{
-    abi::{MAX_INTERFACES, PROTOCOL_TCP, PROTOCOL_UDP, Taken},
+    abi::{MAX_INTERFACES, PROTOCOL_TCP, PROTOCOL_UDP, Scratch},
     checksum::Sum,
     family::{Family, V4, V6},
     fragment,
@@ -150,19 +150,19 @@ impl Tag {
 #[repr(C)]
 struct Macs([u8; 8], [u8; 4]);
 
-/// Normalises a frame that needs it, and says what it is now. What has to be put back stands in [`Tables::taken`].
+/// Normalises a frame that needs it, and says what it is now. What has to be put back stands in [`Tables::scratch`].
 ///
 /// # Errors
 /// The event with which it ends: the frame goes up to the host without its tags, which [`restore`] puts back, or is
 /// dropped.
 #[inline(always)]
 pub fn normalise<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
-    let taken = tables.taken().ok_or(Event::DropInternal)?;
-    untag(packet, taken)?;
+    let scratch = tables.scratch().ok_or(Event::DropInternal)?;
+    untag(packet, scratch)?;
     match Kind::of(packet) {
         Kind::NeedsNormalising => match packet.at::<Ethernet>(0).ok_or(Event::PassNotIp)?.ethertype.get() {
             ETHERTYPE_IPV4 => plain4(packet, tables),
-            ETHERTYPE_IPV6 => plain6(packet, tables, taken),
+            ETHERTYPE_IPV6 => plain6(packet, tables, scratch),
             // More tags than two.
             _ => Err(Event::PassNotIp),
         },
@@ -173,8 +173,8 @@ pub fn normalise<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kin
 
 /// Takes off one or two tags.
 #[inline(always)]
-fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Event> {
-    taken.tags().set([0; 2]);
+fn untag<P: Packet>(packet: &mut P, scratch: Shared<'_, Scratch>) -> Result<(), Event> {
+    scratch.tags().set([0; 2]);
     let Some(first) = packet.at::<Tag>(TAG_OFFSET).copied().filter(|tag| tag.is_one()) else { return Ok(()) };
     let second = packet.at::<Tag>(TAG_OFFSET + 4).copied().filter(|tag| tag.is_one());
     // A frame of which less than an Ethernet header would be left goes up as it is.
@@ -188,7 +188,7 @@ fn untag<P: Packet>(packet: &mut P, taken: Shared<'_, Taken>) -> Result<(), Even
     }
     .ok_or(Event::DropInternal)?;
     *packet.at_mut::<Macs>(0).ok_or(Event::DropInternal)? = macs;
-    taken.tags().set([first.0.get(), second.map_or(0, |tag| tag.0.get())]);
+    scratch.tags().set([first.0.get(), second.map_or(0, |tag| tag.0.get())]);
     Ok(())
 }
 
@@ -313,7 +313,11 @@ struct Extension {
 }
 
 #[inline(always)]
-fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Taken>) -> Result<Kind, Event> {
+fn plain6<P: Packet, T: Tables>(
+    packet: &mut P,
+    tables: &T,
+    scratch: Shared<'_, Scratch>,
+) -> Result<Kind, Event> {
     let ip = packet.at::<Ipv6>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
     let otherwise = other_to::<V6, T>(tables, ip.dst)?;
     let payload_len = usize::from(ip.payload_len.get());
@@ -367,7 +371,7 @@ fn plain6<P: Packet, T: Tables>(packet: &mut P, tables: &T, taken: Shared<'_, Ta
     }
     let [id, word] = fragment;
     if word != 0 {
-        taken.fragment().set(fragment);
+        scratch.fragment().set(fragment);
         fragment::remember::<V6, P, T>(packet, tables, id, payload_len - len)?;
     }
     Ok(Kind::V6)
@@ -382,10 +386,10 @@ pub fn restore<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> 
 
 #[inline(always)]
 fn put_back<P: Packet, T: Tables>(packet: &mut P, tables: &T, code: Code) -> Result<(), Event> {
-    let taken = tables.taken().ok_or(Event::DropInternal)?;
-    let ([id, word], tags) = (taken.fragment().get(), taken.tags().get());
+    let scratch = tables.scratch().ok_or(Event::DropInternal)?;
+    let ([id, word], tags) = (scratch.fragment().get(), scratch.tags().get());
     // So that `fragment::is_one` finds nothing for a normalised frame.
-    taken.fragment().set([0; 2]);
+    scratch.fragment().set([0; 2]);
     if word != 0 && code != Code::ANSWER {
         let headers = *packet.at::<Headers6>(0).ok_or(Event::DropInternal)?;
         packet.grow_head::<8>().map_err(|_| Event::DropNoHeadroom)?;

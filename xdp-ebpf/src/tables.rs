@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 use crate::{
     abi::{
         AddressBucket, Backend, BackendIndex, Bandwidth, Config, Fragment, FragmentKey, Half, Interface,
-        Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, Service, Slot,
-        SlotIndex, Sticky, StickyKey, Taken,
+        Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, Scratch, Service, Slot,
+        SlotIndex, Sticky, StickyKey,
     },
     address::MappedAddress,
     family::{Each, Family},
@@ -59,7 +59,7 @@ pub trait Tables {
     /// Writes an entry of `ek_fragment`; the oldest goes if it is full.
     fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment);
     /// `ek_scratch`: this CPU's.
-    fn taken(&self) -> Option<Shared<'_, Taken>>;
+    fn scratch(&self) -> Option<Shared<'_, Scratch>>;
     /// `ek_backend`.
     fn backend(&self, index: BackendIndex) -> Option<&Backend>;
     /// `ek_plane`, by [`Config::plane_index`].

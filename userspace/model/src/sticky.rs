@@ -25,7 +25,7 @@ pub enum StickyBy {
     BalancerCookie {
         /// Its name; one is made from the pool's if none is given.
         name: Option<Token>,
-        /// To whom the browser sends it.
+        /// The domain whose hosts the browser sends it to.
         same_site: SameSite,
     },
     /// A cookie that the application sets.

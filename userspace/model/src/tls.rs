@@ -147,13 +147,13 @@ impl MemberTls {
         if server_name.is_none() && verify != MemberTrust::Anyone {
             return Err(Invalid::new(
                 "missing",
-                "give the name that the members' certificates are for, or verify = false to trust whoever answers",
+                "give the name that the members' certificates are for, or verify = false to trust any certificate",
             ));
         }
         Ok(Self { server_name, verify })
     }
 
-    /// With whoever answers; members are asked for this name.
+    /// None is checked; members are asked for this name.
     pub const fn unverified(server_name: Option<DnsName>) -> Self {
         Self { server_name, verify: MemberTrust::Anyone }
     }

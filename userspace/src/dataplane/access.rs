@@ -24,7 +24,7 @@ const MAPPED_BITS: u32 = 96;
 /// All of IPv4.
 const ALL_OF_IPV4: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0));
 
-/// What a listener's record says about its list: `ACCESS_…` for whom is on no prefix, and the list's number.
+/// What a listener's record says about its list: `ACCESS_…` for clients on no prefix, and the list's number.
 pub type Pointer = (u32, u32);
 
 /// The map.

@@ -1,5 +1,5 @@
 //! The connections of Layer-7 listeners, counted where the XDP program sees them: it refuses a SYN once there are as
-//! many as may be, and whoever has come by before the last place was taken is refused here.
+//! many as may be; a connection that passed there just before the last place was taken is refused here.
 
 use std::{collections::HashMap, sync::Arc};
 

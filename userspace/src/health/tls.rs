@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::{error::ProbeError, failure::Failure};
 use crate::pki::system;
 
-/// Trusts whom this host trusts.
+/// Trusts the CAs that this host trusts.
 static SYSTEM: LazyLock<Result<SslContext, ErrorStack>> =
     LazyLock::new(|| trusting(system::authorities().iter().cloned()));
 

@@ -220,7 +220,7 @@ impl Service {
         async move {
             match begun.await {
                 Ok(stream) => self.guard.load_full().serve(stream, &ending).await,
-                // The client's, or that of whoever is in front of it: there was no request yet.
+                // The fault of the client or of a proxy in front of it: there was no request yet.
                 Err(error) => tracing::debug!("no connection: {error}"),
             }
             drop(held);

@@ -1,4 +1,4 @@
-//! What a request asks for, and of whom, wherever its client wrote it: HTTP/2 says it apart; of HTTP/1 the request line
+//! What a request asks for and of which host, wherever its client wrote it: HTTP/2 says it apart; of HTTP/1 the request line
 //! has a path, or a URL as for a forward proxy, which Pingora leaves as it came.
 
 use std::borrow::Cow;

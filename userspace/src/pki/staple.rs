@@ -42,7 +42,7 @@ pub fn staple(file: &[u8], chain: &[X509]) -> Result<Staple, PkiError> {
     Ok(Staple { response: file.to_vec(), until })
 }
 
-/// The response if it is one and the issuer, or whom that has told to, has signed it.
+/// The response if it is one and signed by the issuer or by a responder that the issuer names.
 fn signed(file: &[u8], chain: &[X509]) -> Result<OcspBasicResponse, PkiError> {
     let response = OcspResponse::from_der(file).map_err(|_| PkiError::NoResponse)?;
     if response.status() != OcspResponseStatus::SUCCESSFUL {

@@ -7,14 +7,14 @@ use crate::{address::MappedAddress, shared::shared_fields};
 /// What was taken off the frame that a CPU has under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Taken {
+pub struct Scratch {
     /// VLAN tags, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
     pub tags: [u32; 2],
     /// Identification, and offset word with the reserved byte above it, of an IPv6 fragment header; both 0 for none.
     pub fragment: [u32; 2],
 }
 
-shared_fields! { Taken { tags: [u32; 2], fragment: [u32; 2], } }
+shared_fields! { Scratch { tags: [u32; 2], fragment: [u32; 2], } }
 
 /// The key of `ek_fragment`: a datagram in pieces.
 #[derive(

@@ -22,9 +22,9 @@ pub const SLOT: &str = "ek_slot";
 pub const BACKEND: &str = "ek_backend";
 /// Connections that each backend has now, by backend index: sessions that are not over (array of `u32`, mmapable).
 pub const LOAD: &str = "ek_load";
-/// `ACCESS_…` by [`super::AccessKey`]: whom a listener lets in (longest-prefix trie).
+/// `ACCESS_…` by [`super::AccessKey`]: who may connect to a listener (longest-prefix trie).
 pub const ACCESS: &str = "ek_access";
-/// [`super::Sticky`] by [`super::StickyKey`]: who stays with whom (LRU hash).
+/// [`super::Sticky`] by [`super::StickyKey`]: which client stays with which member (LRU hash).
 pub const STICKY: &str = "ek_sticky";
 /// [`super::BackendStat`]s by backend index (per-CPU array).
 pub const BACKEND_STAT: &str = "ek_backend_stat";
@@ -48,7 +48,7 @@ pub const PLANE: &str = "ek_plane";
 pub const PORT: &str = "ek_port";
 /// [`super::Fragment`] by [`super::FragmentKey`]: the ports of datagrams in pieces (LRU hash).
 pub const FRAGMENT: &str = "ek_fragment";
-/// [`super::Taken`] (per-CPU array, one record).
+/// [`super::Scratch`] (per-CPU array, one record).
 pub const SCRATCH: &str = "ek_scratch";
 /// [`super::NextHop`]s by a hash of both ends (per-CPU array).
 pub const NEXT_HOP: &str = "ek_next_hop";

@@ -21,7 +21,7 @@ pod!(
     StickyKey,
     Sticky,
     Config,
-    Taken,
+    Scratch,
     FragmentKey,
     Fragment,
     Service,

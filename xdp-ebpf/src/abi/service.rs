@@ -106,7 +106,7 @@ pub struct Listener {
     pub pool: PoolIndex,
     /// Seconds after which an idle established session ends.
     pub idle_timeout: u32,
-    /// `ACCESS_…`: for whom is on no prefix of the access list.
+    /// `ACCESS_…`: for clients on no prefix of the access list.
     pub access: u32,
     /// The number of the access list. A changed list gets a new number, so that no packet sees half of it.
     pub access_list: u32,
@@ -214,7 +214,7 @@ pub struct StickyKey {
     pub source: MappedAddress,
 }
 
-/// With whom a client stays.
+/// The member that a client stays with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Sticky {

@@ -74,8 +74,8 @@ impl Tables for HostTables {
     fn remember_fragment(&self, key: &FragmentKey, fragment: &Fragment) {
         self.fragments.borrow_mut().insert(*key, *fragment);
     }
-    fn taken(&self) -> Option<Shared<'_, Taken>> {
-        self.taken.shared(0)
+    fn scratch(&self) -> Option<Shared<'_, Scratch>> {
+        self.scratch.shared(0)
     }
     fn backend(&self, index: BackendIndex) -> Option<&Backend> {
         self.backends.get(index.index as usize)

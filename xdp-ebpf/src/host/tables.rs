@@ -54,7 +54,7 @@ pub struct HostTables {
     /// `ek_fragment`.
     pub fragments: RefCell<BTreeMap<FragmentKey, Fragment>>,
     /// `ek_scratch`.
-    pub taken: Records<Taken>,
+    pub scratch: Records<Scratch>,
     /// `ek_sticky`.
     pub sticky: RefCell<BTreeMap<StickyKey, Sticky>>,
     /// `ek_backend`.
@@ -133,7 +133,7 @@ impl HostTables {
             loads: Records::new(16, 0),
             access: Vec::new(),
             fragments: RefCell::default(),
-            taken: Records::new(1, Taken::default()),
+            scratch: Records::new(1, Scratch::default()),
             sticky: RefCell::default(),
             backends: Vec::new(),
             planes: Records::new(count, Plane { tail: ports, ..Plane::default() }),

@@ -11,7 +11,7 @@ use xdp_ebpf::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
         Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MAX_ACCESS,
         MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-        NEXT_HOPS, NextHop, Plane, Pool, SERVICE_HINTS, Service, Slot, Sticky, StickyKey, Taken,
+        NEXT_HOPS, NextHop, Plane, Pool, SERVICE_HINTS, Scratch, Service, Slot, Sticky, StickyKey,
     },
     family::{V4, V6},
 };
@@ -47,7 +47,7 @@ pub static STICKY: LruHashMap<StickyKey, Sticky, { MAX_STICKY as usize }> = LruH
 #[btf_map(name = "ek_fragment")]
 pub static FRAGMENT: LruHashMap<FragmentKey, Fragment, { MAX_FRAGMENTS as usize }> = LruHashMap::new();
 #[btf_map(name = "ek_scratch")]
-pub static SCRATCH: PerCpuArray<Taken, 1> = PerCpuArray::new();
+pub static SCRATCH: PerCpuArray<Scratch, 1> = PerCpuArray::new();
 #[btf_map(name = "ek_backend")]
 pub static BACKEND: Array<Backend, { MAX_BACKENDS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_backend_stat")]

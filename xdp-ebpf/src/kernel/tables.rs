@@ -10,7 +10,7 @@ use xdp_ebpf::{
     abi::{
         AccessKey, AddressBucket, Backend, BackendIndex, BackendStat, Bandwidth, Config, Fragment,
         FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MappedAddress, NextHop,
-        Plane, PlaneIndex, Pool, PoolIndex, Service, Slot, SlotIndex, Sticky, StickyKey, Taken,
+        Plane, PlaneIndex, Pool, PoolIndex, Scratch, Service, Slot, SlotIndex, Sticky, StickyKey,
     },
     family::Family,
     shared::Shared,
@@ -140,7 +140,7 @@ impl Tables for Maps {
         let _ = maps::FRAGMENT.insert(key, fragment, 0);
     }
     #[inline(always)]
-    fn taken(&self) -> Option<Shared<'_, Taken>> {
+    fn scratch(&self) -> Option<Shared<'_, Scratch>> {
         shared(maps::SCRATCH.get_ptr_mut(0))
     }
     #[inline(always)]

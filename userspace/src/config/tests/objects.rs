@@ -49,7 +49,7 @@ fn a_group_may_be_checked_over_tls_of_its_own() {
         said(&of("")),
         [
             "24: server_group.health.tls.server_name: missing; give the name that the members' certificates are for, or \
-             verify = false to trust whoever answers"
+             verify = false to trust any certificate"
         ]
     );
 }

@@ -239,7 +239,7 @@ fn refused_at_listeners_and_pools() {
             shop,
             "protocol = 'https'",
             "17: pool.tls.server_name: missing; give the name that the members' certificates are for, or verify = \
-             false to trust whoever answers",
+             false to trust any certificate",
         ),
         (
             shop,

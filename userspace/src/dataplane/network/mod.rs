@@ -48,7 +48,7 @@ pub fn connect() -> Result<Handle> {
 
 /// Lets the data path look up routes as for packets that come from `lo`, so that forwarding stays off on the real
 /// interfaces: the kernel's route lookup for XDP answers only for interfaces that forward. Returns the switches that were
-/// off, as `sysctl` knows them: whoever turns `net.ipv4.ip_forward` off turns them off, too.
+/// off, as `sysctl` knows them: turning `net.ipv4.ip_forward` off turns them off, too.
 ///
 /// # Errors
 /// A switch cannot be set.

@@ -87,7 +87,7 @@ impl Neighbours {
             }
             if Instant::now() >= deadline {
                 tracing::warn!(
-                    "no answer to ARP or NDP from {}: sessions to whom that leads are dropped (drop_no_neighbour) until there is",
+                    "no answer to ARP or NDP from {}: sessions that go there are dropped (drop_no_neighbour) until there is",
                     unresolved.join(", ")
                 );
                 return Ok(());

@@ -158,7 +158,7 @@ fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
                 (address(pair.0, 2), address(pair.0, 1), 40000, 11),
                 (address(pair.1, 4), address(pair.1, 3), 8080, 22)
             ],
-            "each end hears it from whom it talks to"
+            "each end hears it from its peer"
         );
         assert_eq!(census.backends[&BACKEND], 1);
         assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);

@@ -11,7 +11,7 @@ use xdp_ebpf::abi::source_slot;
 
 use super::view::{Open, View};
 
-/// How many turns a request offers to members in slow start before it takes whoever comes next.
+/// How many turns a request offers to members in slow start before it takes the next member.
 const OFFERS: usize = 1024;
 
 /// How a pool's members share the requests.

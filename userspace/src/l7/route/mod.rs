@@ -1,7 +1,7 @@
 //! Which forwarding policy a request meets, if any.
 //!
 //! ```text
-//! host    whom it is for, without case and port
+//! host    the host that it asks for, without case and port
 //!   → path   what it asks for, in the forms in which that can be read
 //!   → Routes::decide   the policy
 //!   → redirect   if that sends the client elsewhere: where to

@@ -68,7 +68,7 @@ fn vips_that_go_make_room_for_those_that_come() {
     };
     for port in [80, 81] {
         let served = served(port);
-        follow(&mut applier, &served).unwrap();
+        bring_to(&mut applier, &served).unwrap();
         check(&mut applier, &served);
     }
 }
@@ -86,9 +86,9 @@ fn what_finds_no_room_as_a_whole_changes_nothing() {
         Served { pools: pools.collect(), ..Served::default() }
     };
     let old = pools(&[&[1, 2], &[1, 2]]);
-    follow(&mut applier, &old).unwrap();
+    bring_to(&mut applier, &old).unwrap();
     applier.registry.slots.take(MAX_SLOTS - 6 - 8).unwrap();
-    let refused = follow(&mut applier, &pools(&[&[2, 3], &[2, 3]])).unwrap_err().to_string();
+    let refused = bring_to(&mut applier, &pools(&[&[2, 3], &[2, 3]])).unwrap_err().to_string();
     let expected = format!("5 more slots, as many as the weights of pool {:?} take; ", names[1]);
     assert!(refused.starts_with(&format!("ek_slot has no room for {expected}")), "{refused}");
     check(&mut applier, &old);
@@ -102,6 +102,6 @@ fn what_finds_no_room_as_a_whole_changes_nothing() {
     new.listeners.insert(key, Arc::new(served::Listener { pool: Some(id(names[0])), ..listener }));
     let refused = applier.prepare(&plan(&old, &new)).unwrap_err().to_string();
     assert!(refused.starts_with("ek_listener has no room for 1 more listeners"), "{refused}");
-    assert!(follow(&mut applier, &new).is_err());
+    assert!(bring_to(&mut applier, &new).is_err());
     check(&mut applier, &old);
 }

@@ -130,7 +130,7 @@ fn accesses() -> impl Strategy<Value = Access> {
                 false => drop(access.deny.insert(network)),
             }
         }
-        // That says what goes without saying; whoever reads the map may take it for that.
+        // That says what goes without saying; readers of the map may take it for that.
         if access.allow.is_some() {
             access.deny.remove(&"0.0.0.0/0".parse().unwrap());
         }
@@ -219,8 +219,8 @@ fn member(address: SocketAddr, weight: u16) -> (SocketAddr, Member) {
     (address, Member { weight: Weight::literal(weight), backup: false, checked_at: address })
 }
 
-/// The maps follow this, as the engine has them do it.
-fn follow(applier: &mut Applier, served: &Served) -> Result<()> {
+/// Brings the maps to this, as the engine does.
+fn bring_to(applier: &mut Applier, served: &Served) -> Result<()> {
     let changes = plan(&applier.registry.served, served);
     applier.prepare(&changes)?;
     changes.into_iter().try_for_each(|change| apply(applier, change))
@@ -302,7 +302,7 @@ proptest! {
         let mut applier = Applier { tables, registry: Registry::empty() };
         let mut session = None;
         for (served, pick, passes) in steps {
-            follow(&mut applier, &served).unwrap();
+            bring_to(&mut applier, &served).unwrap();
             check(&mut applier, &served);
             let snapshot = |(index, record): (BackendIndex, Shared<'_, Backend>)| (index, record.snapshot());
             let there: Vec<_> =
@@ -320,7 +320,7 @@ proptest! {
             }
             check(&mut applier, &served);
         }
-        follow(&mut applier, &Served::default()).unwrap();
+        bring_to(&mut applier, &Served::default()).unwrap();
         for _ in 0..6 {
             applier.settle(&Census::default()).unwrap();
         }
