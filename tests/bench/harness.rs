@@ -115,7 +115,7 @@ impl Harness {
     }
 
     fn forget_sessions(&self, cast: &Cast) {
-        self.each_live_half(cast, |half| half.state().publish(FREE));
+        self.each_live_half(cast, |half| half.publish_state(FREE));
         let of_four = self.planes.entries() / 2;
         for (_, plane) in self.planes.iter().filter(|(index, _)| (*index < of_four) == cast.client.is_ipv4())
         {

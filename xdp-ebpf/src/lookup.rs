@@ -272,7 +272,7 @@ mod tests {
             half.dst().set(segment.dst);
             half.dport().set(segment.dport);
             half.protocol().set(segment.protocol);
-            half.state().publish(LIVE);
+            half.publish_state(LIVE);
             assert_eq!(super::place(&tables, buckets, &segment), Some(Place::Taken(index)));
             looks += place + 1;
             at_first_look += u32::from(place == 0);

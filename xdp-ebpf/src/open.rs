@@ -134,7 +134,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         let local = match self.take_port() {
             Ok(local) => local,
             Err(event) => {
-                forward.1.state().publish(FREE);
+                forward.1.publish_state(FREE);
                 return Err(event);
             }
         };
@@ -157,7 +157,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         };
         let half = self.tables.forward::<F>(index).ok_or(Event::DropInternal)?;
         // Another CPU may have opened the same session since it was looked up.
-        if (from == LIVE && !is_over(*half)) || !half.state().swap_if(from, CLAIMED) {
+        if (from == LIVE && !is_over(*half)) || !half.swap_state_if(from, CLAIMED) {
             return Err(Event::DropRace);
         }
         if from == LIVE {
@@ -183,7 +183,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         } else {
             *self.tables.reverse::<F::Other>(peer)?
         };
-        reverse.state().swap_if(LIVE, DYING);
+        reverse.swap_state_if(LIVE, DYING);
         self.tables.count(Event::SessionReopened);
         Some(())
     }
@@ -216,7 +216,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             }
             let index = self.config.reverse_index::<B>(number, plane, port).ok_or(Event::DropInternal)?;
             let half = self.tables.reverse::<B>(index).ok_or(Event::DropInternal)?;
-            if !half.state().swap_if(FREE, CLAIMED) {
+            if !half.swap_state_if(FREE, CLAIMED) {
                 return Err(Event::DropPortBusy);
             }
             let address = B::Address::from_mapped(ring.address().get()).ok_or(Event::DropInternal)?;
@@ -265,7 +265,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         reverse.new_src().set(in_family(segment.dst));
         reverse.new_dst().set(in_family(segment.src));
         // This writes all of the above first, the forward half too.
-        reverse.state().publish(LIVE);
+        reverse.publish_state(LIVE);
         forward.state().set(LIVE);
     }
 

@@ -268,6 +268,13 @@ impl Byte<'_> {
         (there >> self.shift) as u8 == old
             && self.word.swap_if(there, there ^ (u32::from(old ^ new) << self.shift))
     }
+
+    /// Writes it after all earlier writes (a release store). Nobody else writes to its word meanwhile.
+    #[inline(always)]
+    pub fn publish(&self, value: u8) {
+        let others = self.word.get() & !(u32::from(u8::MAX) << self.shift);
+        self.word.publish(others | u32::from(value) << self.shift);
+    }
 }
 
 /// The lowest bit of the byte at this offset in its word.

@@ -192,10 +192,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
     #[inline(always)]
     fn end<T: Tables>(&self, tables: &T) {
         let (forward, reverse) = self.halves();
-        if forward.state().swap_if(LIVE, DYING) && connection::end(forward) {
+        if forward.swap_state_if(LIVE, DYING) && connection::end(forward) {
             self.count(tables, connection::LESS);
         }
-        reverse.state().swap_if(LIVE, DYING);
+        reverse.swap_state_if(LIVE, DYING);
     }
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer. The daemon moves the

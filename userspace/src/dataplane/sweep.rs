@@ -155,10 +155,10 @@ impl Sweeper {
             Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
             _ => decide(protocol, state, idle, established, limits.timeouts),
         };
-        if decision == Decision::Keep || !forward.common().state().swap_if(LIVE, DYING) {
+        if decision == Decision::Keep || !forward.common().swap_state_if(LIVE, DYING) {
             return;
         }
-        reverse.common().state().swap_if(LIVE, DYING);
+        reverse.common().swap_state_if(LIVE, DYING);
         self.dying.insert(position);
         limits.end(forward.common());
         if decision == Decision::ExpireWithResets {
@@ -193,17 +193,17 @@ impl Sweeper {
         if let Some(reverse) = sessions.reverse.get(peer)
             && reverse.peer_in(&sessions.forward) == position
         {
-            if reverse.common().state().swap_if(LIVE, DYING) {
+            if reverse.common().swap_state_if(LIVE, DYING) {
                 return Ok(());
             }
-            if reverse.common().state().swap_if(DYING, FREE) {
+            if reverse.common().swap_state_if(DYING, FREE) {
                 sessions.free_port_of(peer)?;
             }
         }
         self.dying.remove(&position);
         // Done before, unless the process that did the first step was killed right behind it.
         limits.end(forward.common());
-        forward.common().state().swap_if(DYING, FREE);
+        forward.common().swap_state_if(DYING, FREE);
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Sweeper {
                 continue;
             }
             self.orphans.remove(&position);
-            if reverse.common().state().swap_if(DYING, FREE) {
+            if reverse.common().swap_state_if(DYING, FREE) {
                 sessions.free_port_of(position)?;
             }
         }

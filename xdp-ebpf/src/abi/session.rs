@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// [`Common::state`]: nobody's.
-pub const FREE: u32 = 0;
+pub const FREE: u8 = 0;
 /// [`Common::state`]: being written by one CPU; readers pass over it.
-pub const CLAIMED: u32 = 1;
+pub const CLAIMED: u8 = 1;
 /// [`Common::state`]: in use.
-pub const LIVE: u32 = 2;
+pub const LIVE: u8 = 2;
 /// [`Common::state`]: closed; readers pass over it; the sweeper frees it.
-pub const DYING: u32 = 3;
+pub const DYING: u8 = 3;
 /// [`Common::tcp`] of a forward half that was taken out of [`LIVE`]: every bit is set, and nothing moves it any more.
 pub const ENDED: u8 = u8::MAX;
 
@@ -61,12 +61,30 @@ shared_fields! { [F: Family] Half<F> {
 } }
 shared_beginning! { [F: Family] Half<F> { common: Common } }
 
-/// A half but for its addresses: the same for both families.
+/// A half but for its addresses: the same for both families. Every byte is in the table of `docs/architecture.md`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Common {
-    /// [`FREE`], [`CLAIMED`], [`LIVE`] or [`DYING`]; moves only by compare-and-swap.
-    pub state: u32,
+    /// [`FREE`], [`CLAIMED`], [`LIVE`] or [`DYING`]; moves only by compare-and-swap. The rest of its word stays what it
+    /// is for the life of a session, so that nothing else can make that fail.
+    pub state: u8,
+    /// IP protocol.
+    pub protocol: u8,
+    /// What the new addresses and the TTL's decrement add to the complement of the IPv4 checksum, as bytes lie in
+    /// the packet (RFC 1624); unused where one of both sides is IPv6.
+    pub ip_delta: u16,
+    /// Low 16 bits of [`super::Config::generation`] when the next hop was resolved.
+    pub generation: u16,
+    /// [`crate::tcp_state::State`] as a number, or [`ENDED`]. The forward half's is the session's and moves atomically
+    /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
+    /// backend has answered and `Established` from then on.
+    pub tcp: u8,
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`].
+    pub flags: u8,
+    /// As `ip_delta`, for the TCP or UDP checksum: addresses (pseudo-header) and ports.
+    pub l4_delta: u16,
+    /// Destination MAC to write.
+    pub next_hop: [u8; 6],
     /// Source port to match.
     pub sport: u16,
     /// Destination port to match.
@@ -75,49 +93,46 @@ pub struct Common {
     pub new_sport: u16,
     /// Destination port to write.
     pub new_dport: u16,
-    /// What the new addresses and the TTL's decrement add to the complement of the IPv4 checksum, as bytes lie in
-    /// the packet (RFC 1624); unused where one of both sides is IPv6.
-    pub ip_delta: u16,
-    /// The same for the TCP or UDP checksum: addresses (pseudo-header) and ports.
-    pub l4_delta: u16,
-    /// Destination MAC to write.
-    pub next_hop: [u8; 6],
-    /// Slot in `ek_interface` through which the packet leaves.
-    pub interface: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`].
-    pub flags: u8,
-    /// Index of the other half in its table.
-    pub peer: u32,
     /// Low 32 bits of `jiffies_64` at the last packet.
     pub last_seen: u32,
     /// Acknowledgement number of the last packet in this direction: the sequence number that its sender expects
     /// next, and so that of a reset sent to it. In the reverse half it starts as the client's first sequence
     /// number + 1.
     pub ack: u32,
-    /// Low 16 bits of [`super::Config::generation`] when the next hop was resolved.
-    pub generation: u16,
+    /// Packets in this direction; wraps.
+    pub packets: u32,
+    /// Index of the other half in its table.
+    pub peer: u32,
     /// Its member.
     pub backend: BackendIndex16,
     /// Its listener.
     pub listener: ListenerIndex16,
-    /// [`crate::tcp_state::State`] as a number, or [`ENDED`]. The forward half's is the session's and moves atomically
-    /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
-    /// backend has answered and `Established` from then on.
-    pub tcp: u8,
-    /// IP protocol.
-    pub protocol: u8,
-    /// Packets in this direction; wraps.
-    pub packets: u32,
+    /// Slot in `ek_interface` through which the packet leaves.
+    pub interface: u8,
+    /// Zero: with what is between here and `ack`, the room for counts of packets and bytes in 64 bits each.
+    pub reserved: [u8; 3],
 }
 
 shared_fields! { Common {
-    state: u32, sport: u16, dport: u16, new_sport: u16, new_dport: u16, ip_delta: u16, l4_delta: u16,
-    next_hop: [u8; 6], interface: u8, flags: u8, peer: u32, last_seen: u32, ack: u32, generation: u16,
-    backend: BackendIndex16, listener: ListenerIndex16, tcp: u8, protocol: u8, packets: u32,
+    state: u8, protocol: u8, ip_delta: u16, generation: u16, tcp: u8, flags: u8, l4_delta: u16, next_hop: [u8; 6],
+    sport: u16, dport: u16, new_sport: u16, new_dport: u16, last_seen: u32, ack: u32, packets: u32, peer: u32,
+    backend: BackendIndex16, listener: ListenerIndex16, interface: u8,
 } }
-shared_bytes! { Common { flags_byte: flags, tcp_byte: tcp } }
+shared_bytes! { Common { state_byte: state, flags_byte: flags, tcp_byte: tcp } }
 
 impl Shared<'_, Common> {
+    /// Compare and swap of [`Common::state`]. Whether it was `old` and is `new` now.
+    #[inline(always)]
+    pub fn swap_state_if(&self, old: u8, new: u8) -> bool {
+        self.state_byte().swap_if(old, new)
+    }
+
+    /// Writes [`Common::state`] after all earlier writes (a release store). Only for whoever has this half to itself.
+    #[inline(always)]
+    pub fn publish_state(&self, state: u8) {
+        self.state_byte().publish(state);
+    }
+
     /// Sets these [`Common::flags`], atomically; returns those that were set before.
     #[inline(always)]
     pub fn set_flags(&self, flags: u8) -> u8 {

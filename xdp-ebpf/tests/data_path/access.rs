@@ -88,7 +88,7 @@ fn a_change_cuts_live_sessions_by_their_next_packet_in_either_direction() {
             assert_eq!(loads(&world), 1);
             world.tables.config.generation += 1;
             assert_eq!(world.send(side, &frame).0, Outcome::Stop(Event::DropDenied), "{cast:?}");
-            let states: Vec<u32> = world.halves().iter().map(|half| half.state).collect();
+            let states: Vec<u8> = world.halves().iter().map(|half| half.state).collect();
             assert_eq!(states.iter().filter(|state| **state == DYING).count(), 2, "{cast:?}");
             assert!(!states.contains(&LIVE));
             assert_eq!(loads(&world), 0, "it counts no more");

@@ -188,7 +188,7 @@ fn a_full_table_refuses_by_name() {
     }
 }
 
-fn states(world: &World) -> Vec<(u32, State)> {
+fn states(world: &World) -> Vec<(u8, State)> {
     let halves = world.halves().into_iter().filter(|half| half.state != FREE);
     halves.map(|half| (half.state, State::from_u8(half.tcp).unwrap())).collect()
 }

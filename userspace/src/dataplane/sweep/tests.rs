@@ -62,7 +62,7 @@ impl Opened {
         [sessions.forward.get(self.forward).unwrap(), sessions.reverse.get(self.reverse).unwrap()]
     }
 
-    fn states(self, sessions: &Sessions) -> (u32, u32) {
+    fn states(self, sessions: &Sessions) -> (u8, u8) {
         let [forward, reverse] = self.halves(sessions).map(|half| half.common().state().get());
         (forward, reverse)
     }
