@@ -11,6 +11,7 @@ use evenkeel::dataplane::{
     clock::Clock,
     report::{self, Session},
     tables::Tables,
+    taken::Taken,
 };
 use serde::{Serialize, Serializer};
 
@@ -25,7 +26,8 @@ const HEADER: [&str; COLUMNS] =
 pub fn run(options: &View) -> Result<()> {
     let pins = options.pins.directory();
     let tables = Tables::open(&pins)?;
-    let sessions = report::sessions(&tables, &Clock::open(&pins)?)?;
+    let taken = Taken::read(&tables.sessions)?;
+    let sessions = report::sessions(&tables, &taken, &Clock::open(&pins)?)?;
     if options.output == Format::Json {
         return json(&Each(Cell::new(Some(sessions))));
     }

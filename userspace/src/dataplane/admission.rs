@@ -13,6 +13,7 @@ use super::{
     error::{Context, Result},
     memory::Mapping,
     tables::Tables,
+    taken::Taken,
 };
 use crate::engine::front::Admission;
 
@@ -62,7 +63,8 @@ pub fn recount(tables: &Tables) -> Result<()> {
     if layer7.is_empty() {
         return Ok(());
     }
-    for session in tables.sessions.live() {
+    let taken = Taken::read(&tables.sessions)?;
+    for session in tables.sessions.live(&taken) {
         let over = State::from_u8(session.forward.tcp).is_none_or(State::is_over);
         if !over && let Some(count) = layer7.get_mut(&session.forward.listener.into()) {
             *count += 1;

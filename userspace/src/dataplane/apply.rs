@@ -22,12 +22,12 @@ use zerocopy::FromZeros;
 
 use super::{
     capacity::{no_room, no_slots, slots},
+    census::Census,
     error::{Context, Error, Result},
     health,
     registry::{
         NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
     },
-    sweep::Census,
     tables::Tables,
 };
 use crate::engine::standings::{MemberHealth, Standings};
@@ -85,16 +85,16 @@ impl Applier {
         let Self { tables, registry } = self;
         registry.slots.rest();
         registry.changed_lists.age();
-        for index in registry.backends.settle(|index| census.backends.contains_key(&index)) {
+        for index in registry.backends.settle(|index| census.backends.contains(index)) {
             tables.backend.get(index).context("ek_backend")?.write(Backend::default());
         }
-        let freed = registry.listeners.settle(|index| census.listeners.contains_key(&index));
+        let freed = registry.listeners.settle(|index| census.listeners.contains(index));
         registry.bandwidths.settle(&freed);
         for index in freed {
             let old = tables.listener.get(&index.index, 0)?;
             tables.listener.set(index.index, Listener::new_zeroed(), 0)?;
             registry.access.remove(&mut tables.access, (old.access, old.access_list))?;
-            registry.idle.remove(&index);
+            registry.idle.forget(index);
         }
         let backends = &registry.backends;
         let has_backends = |pool| backends.iter().any(|((of, _), _)| *of == pool);
@@ -293,7 +293,7 @@ impl Applier {
             registry.changed_lists.note(index, &listener.access);
             registry.access.remove(&mut tables.access, old_list)?;
         }
-        registry.idle.insert(index, listener.idle_timeout.duration());
+        registry.idle.set(index, listener.idle_timeout.duration());
         registry.served.listeners.insert(*key, listener.clone());
         Ok(())
     }

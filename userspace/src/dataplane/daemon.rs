@@ -111,9 +111,17 @@ impl Daemon {
             Origin::New => Registry::empty(),
             Origin::TakenOver => Registry::from_maps(&mut loaded.tables)?,
         };
+        if loaded.origin == Origin::TakenOver {
+            admission::recount(&loaded.tables)?;
+            let reclaimed = reclaim(&loaded.tables.sessions, RECLAIM_PAUSE)?;
+            if reclaimed > 0 {
+                tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
+            }
+        }
+        let sweeper = Sweeper::new(&loaded.tables.sessions)?;
         let mut daemon = Self {
             timeouts: desired.timeouts,
-            sweeper: Sweeper::default(),
+            sweeper,
             resets,
             neighbours: Neighbours::new(handle.clone()),
             gateways: Gateways::new(handle.clone()),
@@ -132,13 +140,6 @@ impl Daemon {
             logger: loaded.logger,
             host,
         };
-        if daemon.origin == Origin::TakenOver {
-            admission::recount(&daemon.applier.tables)?;
-            let reclaimed = reclaim(&daemon.applier.tables.sessions, RECLAIM_PAUSE)?;
-            if reclaimed > 0 {
-                tracing::info!("{reclaimed} local ports that an ended process had in hand are free again");
-            }
-        }
         // Before any change: what cannot be attached leaves an earlier process's as it is.
         daemon.devices.attach(&wires, &mut unfinished)?;
         steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;

@@ -3,7 +3,36 @@
 use std::time::Duration;
 
 use model::{host::Timeouts, served::Protocol, value::Seconds};
-use xdp_ebpf::tcp_state::State;
+use xdp_ebpf::{abi::ListenerIndex, tcp_state::State};
+
+/// The idle timeout of a session whose listener is unknown.
+const DEFAULT_IDLE: Duration = Duration::from_mins(5);
+
+/// Idle timeouts of established sessions by index in `ek_listener`.
+#[derive(Clone, Debug, Default)]
+pub struct IdleTimeouts(Vec<Duration>);
+
+impl IdleTimeouts {
+    /// A listener's.
+    #[inline]
+    pub fn of(&self, listener: ListenerIndex) -> Duration {
+        self.0.get(listener.index as usize).copied().unwrap_or(DEFAULT_IDLE)
+    }
+
+    /// From now on it is this one.
+    pub fn set(&mut self, listener: ListenerIndex, timeout: Duration) {
+        let index = listener.index as usize;
+        if index >= self.0.len() {
+            self.0.resize(index + 1, DEFAULT_IDLE);
+        }
+        self.0[index] = timeout;
+    }
+
+    /// The listener is no more.
+    pub fn forget(&mut self, listener: ListenerIndex) {
+        self.set(listener, DEFAULT_IDLE);
+    }
+}
 
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

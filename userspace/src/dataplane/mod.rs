@@ -9,15 +9,14 @@
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
 //!   → apply    a plan's changes, one by one, into the maps   (capacity: whether they find any)
-//!   → sweep    idle sessions end       (expiry, drain, revocation: when; reset: who is told; clock: what time it is;
-//!                                         reclaim: what a process that died had in hand)
+//!   → sweep    idle sessions end       (taken: where; expiry, drain, revocation: when; reset: who is told; clock: what
+//!                                         time it is; census: what it saw; reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now)
 //! ```
 //!
 //! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`;
-//! `report` and `traffic` read the maps for
-//! the commands that look in.
+//! `report` and `traffic` read the maps for the commands that look in.
 
 pub mod access;
 pub mod addresses;
@@ -25,6 +24,7 @@ pub mod admission;
 pub mod apply;
 pub mod attach;
 pub mod capacity;
+pub mod census;
 pub mod clock;
 pub mod daemon;
 pub mod devices;
@@ -54,5 +54,6 @@ pub mod slots;
 pub mod steer;
 pub mod sweep;
 pub mod tables;
+pub mod taken;
 pub mod totals;
 pub mod traffic;

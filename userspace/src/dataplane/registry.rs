@@ -26,6 +26,7 @@ use xdp_ebpf::abi::{
 
 use super::{
     access::AccessLists,
+    expiry::IdleTimeouts,
     health::read,
     indexes::Indexes,
     limits::Bandwidths,
@@ -57,7 +58,7 @@ pub struct Registry {
     /// `ek_bandwidth`.
     pub bandwidths: Bandwidths,
     /// Idle timeouts by listener index, removed listeners' included.
-    pub idle: HashMap<ListenerIndex, Duration>,
+    pub idle: IdleTimeouts,
     /// What the maps have the XDP program serve.
     pub served: Served,
 }
@@ -73,7 +74,7 @@ impl Registry {
             access: AccessLists::default(),
             changed_lists: ChangedLists::default(),
             bandwidths: Bandwidths::default(),
-            idle: HashMap::new(),
+            idle: IdleTimeouts::default(),
             served: Served::default(),
         }
     }
@@ -196,7 +197,7 @@ impl Registry {
                 continue;
             };
             self.listeners.adopt(key, index);
-            self.idle.insert(index, Duration::from_secs(record.idle_timeout.into()));
+            self.idle.set(index, Duration::from_secs(record.idle_timeout.into()));
             self.bandwidths.adopt(index, &record);
             let pool = match record.pool {
                 NO_POOL => Some(None),

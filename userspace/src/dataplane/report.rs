@@ -25,6 +25,7 @@ use super::{
     mapped::unmapped,
     network::interfaces::Mode,
     tables::Tables,
+    taken::Taken,
     traffic::{Open, Traffic},
 };
 use crate::dataplane::error::Result;
@@ -199,7 +200,8 @@ pub struct Counter {
 pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRow>)> {
     let (mut by_backend, mut by_listener) =
         (HashMap::<BackendIndex, u64>::new(), HashMap::<ListenerIndex, Open>::new());
-    for session in tables.sessions.live() {
+    let taken = Taken::read(&tables.sessions)?;
+    for session in tables.sessions.live(&taken) {
         let forward = session.forward;
         *by_backend.entry(forward.backend.into()).or_default() += 1;
         let open = by_listener.entry(forward.listener.into()).or_default();
@@ -283,14 +285,18 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     Ok((pools, rows))
 }
 
-/// Every session, read when its turn comes.
+/// Every session whose local port is taken, read when its turn comes.
 ///
 /// # Errors
 /// A map or the clock cannot be read.
-pub fn sessions<'t>(tables: &'t Tables, clock: &Clock) -> Result<impl Iterator<Item = Session> + use<'t>> {
+pub fn sessions<'t>(
+    tables: &'t Tables,
+    taken: &'t Taken,
+    clock: &Clock,
+) -> Result<impl Iterator<Item = Session> + use<'t>> {
     let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
-    Ok(tables.sessions.live().map(move |session| {
+    Ok(tables.sessions.live(taken).map(move |session| {
         let (there, back) = (session.forward, session.reverse);
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);

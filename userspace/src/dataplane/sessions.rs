@@ -12,6 +12,7 @@ use super::{
     halves::{AnyHalf, Halves, Version},
     mapped::mapped,
     memory::Mapping,
+    taken::Taken,
 };
 use crate::dataplane::error::{Context, Result};
 
@@ -77,6 +78,11 @@ impl Sessions {
 
     /// The half at which replies to this port of a plane arrive; `None` for ports that are not ours.
     pub fn reverse_at(&self, plane: u32, port: u16) -> Option<AnyHalf<'_>> {
+        self.reverse.get(self.reverse_position(plane, port)?)
+    }
+
+    /// Its position in `reverse`.
+    pub fn reverse_position(&self, plane: u32, port: u16) -> Option<u32> {
         let offset = u32::from(port).checked_sub(self.config.port_base)?;
         if offset >= self.config.port_count {
             return None;
@@ -86,7 +92,7 @@ impl Sessions {
             Some(plane) => (Version::V6, plane),
         };
         let index = plane * self.config.port_count + offset;
-        self.reverse.get(self.reverse.position(version, index))
+        Some(self.reverse.position(version, index))
     }
 
     /// Puts the port whose replies arrive at this position of `reverse` at the end of its plane's ring. Only one
@@ -129,12 +135,13 @@ impl Sessions {
         u64::from(self.plane.entries()) * u64::from(self.config.port_count)
     }
 
-    /// Every live session.
-    pub fn live(&self) -> impl Iterator<Item = Session> {
+    /// Every live session whose local port is taken.
+    pub fn live<'a>(&'a self, taken: &'a Taken) -> impl Iterator<Item = Session> + 'a {
         let is_live = |half: &AnyHalf<'_>| half.common().state().get() == LIVE;
-        self.forward.iter().filter(move |(_, half)| is_live(half)).filter_map(move |(position, forward)| {
-            let reverse = self.reverse.get(forward.peer_in(&self.reverse)).filter(is_live)?;
-            (reverse.peer_in(&self.forward) == position).then(|| Session {
+        taken.iter().filter_map(move |position| {
+            let reverse = self.reverse.get(position).filter(is_live)?;
+            let forward = self.forward.get(reverse.peer_in(&self.forward)).filter(is_live)?;
+            (forward.peer_in(&self.reverse) == position).then(|| Session {
                 forward: forward.common().snapshot(),
                 reverse: reverse.common().snapshot(),
                 client: forward.src(),

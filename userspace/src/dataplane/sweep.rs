@@ -1,30 +1,29 @@
 //! The sweeper: ends sessions that have been idle for too long and gives their ports back.
 //!
-//! A full pass over the forward table takes [`PARTS`] calls of [`Sweeper::part`]. A session goes live → dying → free:
-//! the first step hides it from the XDP program, and it is freed a whole pass later, when no CPU can still be at
-//! work on what it looked up before. Next: `reset` sends what the sweeper asks for; `apply` frees removed entries by
-//! its [`Census`].
+//! It walks over the local ports that are taken, each of which leads to a session; a pass over all takes [`PARTS`] calls of
+//! [`Sweeper::part`]. A session goes live → dying → free: the first step hides it from the XDP program, and it is freed a
+//! whole pass later, when no CPU can still be at work on what it looked up before. Next: `reset` sends what the sweeper
+//! asks for; `apply` frees removed entries by its [`Census`].
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
-    abi::{BackendIndex, Common, DYING, FREE, LIVE, Limit, ListenerIndex},
+    abi::{BackendIndex, Common, DYING, FREE, LIVE, Limit, ListenerIndex, PROTOCOL_UDP},
     connection,
     shared::Shared,
     tcp_state::State,
 };
 
 use super::{
-    expiry::{Decision, decide, idle_jiffies, jiffies_to_time},
+    census::Census,
+    expiry::{Decision, IdleTimeouts, decide, idle_jiffies, jiffies_to_time},
     halves::AnyHalf,
     memory::Mapping,
     reset::{Reset, for_both_ends},
     revocation::ChangedLists,
     sessions::Sessions,
+    taken::Taken,
 };
 use crate::dataplane::error::Result;
 
@@ -32,8 +31,8 @@ use crate::dataplane::error::Result;
 pub const PARTS: u32 = 4;
 /// How long to wait from part to part: a pass takes a second.
 pub const PERIOD: Duration = Duration::from_millis(250);
-/// The idle timeout of a session whose listener is unknown.
-const DEFAULT_IDLE: Duration = Duration::from_mins(5);
+/// How many sessions are looked at together.
+const BATCH: usize = 64;
 
 /// What the sweeper goes by.
 pub struct Limits<'a> {
@@ -44,7 +43,7 @@ pub struct Limits<'a> {
     /// Timeouts of all states but the established one.
     pub timeouts: &'a Timeouts,
     /// Idle timeouts of established sessions by listener index.
-    pub idle: &'a HashMap<ListenerIndex, Duration>,
+    pub idle: &'a IdleTimeouts,
     /// Backends that were removed, or are down while there are others, by index in `ek_backend`: their UDP sessions end
     /// at once, so that the next datagram finds another member, since nothing else would tell a client to come again.
     pub abandoned: &'a HashSet<BackendIndex>,
@@ -76,76 +75,98 @@ impl Limits<'_> {
     }
 }
 
-/// How many sessions, dying ones included, a pass has seen by what they refer to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// By index in `ek_backend`.
-    pub backends: HashMap<BackendIndex, u32>,
-    /// By index in `ek_listener`.
-    pub listeners: HashMap<ListenerIndex, u32>,
-}
-
 /// Where a pass is.
-#[derive(Default)]
 pub struct Sweeper {
+    taken: Taken,
     next: u32,
-    next_reverse: u32,
+    /// Those of one part; kept for its memory.
+    ports: Vec<u32>,
     dying: HashSet<u32>,
     orphans: HashSet<u32>,
     census: Census,
 }
 
+/// What a taken port leads to.
+struct Pair<'a> {
+    /// The reverse half's position.
+    port: u32,
+    reverse: AnyHalf<'a>,
+    /// That of the forward half to which it points.
+    position: u32,
+    forward: AnyHalf<'a>,
+    states: [u8; 2],
+}
+
 impl Sweeper {
-    /// Sweeps the next part of the table and appends the resets to send. At the end of a pass, returns what it saw.
+    /// A sweeper of these tables. From then on nobody else may give ports back.
     ///
     /// # Errors
-    /// Tables that contradict each other; the pass goes on behind the half in question at the next call.
+    /// Maps smaller than `ek_config` says.
+    pub fn new(sessions: &Sessions) -> Result<Self> {
+        Ok(Self {
+            taken: Taken::read(sessions)?,
+            next: 0,
+            ports: Vec::new(),
+            dying: HashSet::new(),
+            orphans: HashSet::new(),
+            census: Census::default(),
+        })
+    }
+
+    /// Sweeps the next part and appends the resets to send. At the end of a pass, returns what it saw.
+    ///
+    /// # Errors
+    /// Tables that contradict each other; the pass goes on with the next part at the next call.
     pub fn part(
         &mut self,
         sessions: &Sessions,
         limits: &Limits<'_>,
         resets: &mut Vec<Reset>,
     ) -> Result<Option<Census>> {
-        let len = sessions.forward.entries();
-        let end = self.next.saturating_add(len.div_ceil(PARTS)).min(len);
-        while self.next < end {
-            let position = self.next;
-            self.next += 1;
-            let Some(forward) = sessions.forward.get(position) else { break };
-            match forward.common().state().get() {
-                LIVE => self.expire(sessions, position, forward, limits, resets),
-                DYING => self.free(sessions, position, forward, limits, resets)?,
-                _ => {}
+        self.taken.follow(sessions)?;
+        let mut ports = std::mem::take(&mut self.ports);
+        ports.clear();
+        ports.extend(self.taken.part(self.next, PARTS));
+        self.next = (self.next + 1) % PARTS;
+        let mut swept = Ok(());
+        let mut pairs = Vec::with_capacity(BATCH);
+        for batch in ports.chunks(BATCH) {
+            read(sessions, batch, &mut pairs);
+            for pair in &pairs {
+                swept = swept.and(self.one(sessions, pair, limits, resets));
             }
         }
-        self.free_orphans(sessions)?;
-        Ok((self.next >= len).then(|| {
-            self.next = 0;
-            self.next_reverse = 0;
-            std::mem::take(&mut self.census)
-        }))
+        self.ports = ports;
+        swept?;
+        Ok((self.next == 0).then(|| std::mem::take(&mut self.census)))
     }
 
-    fn expire(
+    fn one(
         &mut self,
         sessions: &Sessions,
-        position: u32,
-        forward: AnyHalf<'_>,
+        pair: &Pair<'_>,
         limits: &Limits<'_>,
         resets: &mut Vec<Reset>,
-    ) {
-        let there = forward.common().snapshot();
+    ) -> Result<()> {
+        let is_whole = pair.forward.peer_in(&sessions.reverse) == pair.port;
+        match pair.states {
+            [LIVE, LIVE] if is_whole => self.expire(pair, limits, resets),
+            [LIVE | DYING, DYING] if is_whole => return self.free(sessions, pair, limits, resets),
+            [DYING, _] => return self.free_orphan(sessions, pair),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self, pair: &Pair<'_>, limits: &Limits<'_>, resets: &mut Vec<Reset>) {
+        let Pair { forward, reverse, position, .. } = *pair;
+        let (there, back) = (forward.common().snapshot(), reverse.common().snapshot());
         self.count(&there);
         let (listener, backend) = (ListenerIndex::from(there.listener), BackendIndex::from(there.backend));
-        let Some(reverse) = sessions.reverse.get(forward.peer_in(&sessions.reverse)) else { return };
-        let back = reverse.common().snapshot();
-        if back.state != LIVE || reverse.peer_in(&sessions.forward) != position {
-            return;
-        }
         let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
-        let established = limits.idle.get(&listener).copied().unwrap_or(DEFAULT_IDLE);
+        let established = limits.idle.of(listener);
         let state = State::from_u8(there.tcp).unwrap_or(State::None);
-        let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);
+        let protocol = if there.protocol == PROTOCOL_UDP { Protocol::Udp } else { Protocol::Tcp };
         let idle = jiffies_to_time(idle, limits.hz);
         let must_go = limits.drained.contains(&backend)
             || limits.unreachable.contains(&listener)
@@ -171,75 +192,68 @@ impl Sweeper {
     fn free(
         &mut self,
         sessions: &Sessions,
-        position: u32,
-        forward: AnyHalf<'_>,
+        pair: &Pair<'_>,
         limits: &Limits<'_>,
         resets: &mut Vec<Reset>,
     ) -> Result<()> {
+        let Pair { forward, reverse, position, .. } = *pair;
         let there = forward.common().snapshot();
         self.count(&there);
-        let peer = forward.peer_in(&sessions.reverse);
         if self.dying.insert(position) {
-            let reverse = sessions.reverse.get(peer);
-            let reverse = reverse.filter(|reverse| reverse.peer_in(&sessions.forward) == position);
-            if let Some(reverse) = reverse
-                && Protocol::from_number(there.protocol) != Some(Protocol::Udp)
+            if there.protocol != PROTOCOL_UDP
                 && !State::from_u8(reverse.common().tcp().get()).is_none_or(State::is_over)
             {
                 resets.extend(for_both_ends(forward, reverse));
             }
             return Ok(());
         }
-        if let Some(reverse) = sessions.reverse.get(peer)
-            && reverse.peer_in(&sessions.forward) == position
-        {
-            if reverse.common().swap_state_if(LIVE, DYING) {
-                return Ok(());
-            }
-            if reverse.common().swap_state_if(DYING, FREE) {
-                sessions.free_port_of(peer)?;
-            }
+        if reverse.common().swap_state_if(LIVE, DYING) {
+            return Ok(());
         }
         self.dying.remove(&position);
         // Done before, unless the process that did the first step was killed right behind it.
         limits.end(forward.common());
+        // The half by which the session is found goes last: should this process be killed, the next one goes on here.
         forward.common().swap_state_if(DYING, FREE);
-        Ok(())
+        self.free_port(sessions, pair)
     }
 
-    /// Sweeps the next part of the reverse table for halves whose forward slot the XDP program has given to a new
-    /// session of the same client: dying in this pass and in the last, and nobody's peer.
-    fn free_orphans(&mut self, sessions: &Sessions) -> Result<()> {
-        let len = sessions.reverse.entries();
-        let end = self.next_reverse.saturating_add(len.div_ceil(PARTS)).min(len);
-        while self.next_reverse < end {
-            let position = self.next_reverse;
-            self.next_reverse += 1;
-            let Some(reverse) = sessions.reverse.get(position) else { break };
-            if reverse.common().state().get() != DYING {
-                continue;
-            }
-            let is_orphan = sessions.forward.get(reverse.peer_in(&sessions.forward)).is_none_or(|forward| {
-                forward.common().state().get() != DYING || forward.peer_in(&sessions.reverse) != position
-            });
-            if !is_orphan {
-                self.orphans.remove(&position);
-                continue;
-            }
-            if self.orphans.insert(position) {
-                continue;
-            }
-            self.orphans.remove(&position);
-            if reverse.common().swap_state_if(DYING, FREE) {
-                sessions.free_port_of(position)?;
-            }
+    /// Frees a reverse half whose forward slot the XDP program has given to a new session of the same client: dying in
+    /// this pass and in the last, and nobody's peer.
+    fn free_orphan(&mut self, sessions: &Sessions, pair: &Pair<'_>) -> Result<()> {
+        if self.orphans.insert(pair.port) {
+            return Ok(());
+        }
+        self.orphans.remove(&pair.port);
+        self.free_port(sessions, pair)
+    }
+
+    fn free_port(&mut self, sessions: &Sessions, pair: &Pair<'_>) -> Result<()> {
+        if pair.reverse.common().swap_state_if(DYING, FREE) {
+            sessions.free_port_of(pair.port)?;
+            self.taken.remove(pair.port);
         }
         Ok(())
     }
 
     fn count(&mut self, half: &Common) {
-        *self.census.backends.entry(half.backend.into()).or_default() += 1;
-        *self.census.listeners.entry(half.listener.into()).or_default() += 1;
+        self.census.backends.add(half.backend.into());
+        self.census.listeners.add(half.listener.into());
+    }
+}
+
+/// What these taken ports lead to. A half is far away in memory, so first all of one direction are read and then all of the
+/// other: the processor waits for many of them at once.
+fn read<'a>(sessions: &'a Sessions, ports: &[u32], pairs: &mut Vec<Pair<'a>>) {
+    pairs.clear();
+    pairs.extend(ports.iter().filter_map(|&port| {
+        let reverse = sessions.reverse.get(port)?;
+        let position = reverse.peer_in(&sessions.forward);
+        let forward = sessions.forward.get(position)?;
+        Some(Pair { port, reverse, position, forward, states: [reverse.common().state().get(), FREE] })
+    }));
+    for pair in pairs {
+        pair.states[1] = pair.forward.common().state().get();
     }
 }
 

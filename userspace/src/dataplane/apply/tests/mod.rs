@@ -311,7 +311,7 @@ proptest! {
                 session = Some(*pick.get(&there));
             }
             for _ in 0..passes {
-                let backends = session.iter().map(|&(index, _)| (index, 1)).collect();
+                let backends = session.iter().map(|&(index, _)| index).collect();
                 applier.settle(&Census { backends, ..Census::default() }).unwrap();
             }
             if let Some((index, backend)) = session {
