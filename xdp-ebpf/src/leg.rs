@@ -80,6 +80,14 @@ impl<'a, F: Family> Leg<'a, F> {
         Ok(out)
     }
 
+    /// Keeps what the sender of a segment that is believed expects next.
+    #[inline(always)]
+    pub fn keep_ack(&self, segment: &Segment<F>) {
+        if segment.flags.any(Flags::ACK) {
+            self.half.ack().set(segment.ack);
+        }
+    }
+
     /// Keeps the books on a packet that came in as `segment` and is rewritten, and says where it goes.
     #[inline(always)]
     pub fn account<P: Packet, T: Tables>(
@@ -90,9 +98,6 @@ impl<'a, F: Family> Leg<'a, F> {
         out: &Interface,
     ) -> Outcome {
         self.half.last_seen().set(tables.now());
-        if segment.flags.any(Flags::ACK) {
-            self.half.ack().set(segment.ack);
-        }
         self.half.packets().set(self.half.packets().get().wrapping_add(1));
         let (listener, backend) = (self.half.listener().get(), self.half.backend().get());
         tables.count_packet(listener.into(), backend.into(), self.direction, segment.total_len);

@@ -171,5 +171,6 @@ fn send<F: Family, P: Packet, T: Tables>(
 ) -> Code {
     let out = or_stop!(leg.interface(tables, segment.ttl, segment.total_len));
     or_stop!(rewrite::rewrite(packet, leg.half, segment.protocol, out));
+    leg.keep_ack(segment);
     leg.account(packet, tables, segment, out).into()
 }

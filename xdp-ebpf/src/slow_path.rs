@@ -3,8 +3,8 @@
 
 use crate::{
     abi::{
-        Common, Config, DYING, ENTRY_REMOVED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA, FLAG_TOLD,
-        Half, LIVE, PROTOCOL_UDP,
+        Common, Config, DYING, ENTRY_REMOVED, FLAG_ASKED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA,
+        FLAG_TOLD, Half, LIVE, PROTOCOL_UDP,
     },
     access,
     address::Address,
@@ -18,7 +18,7 @@ use crate::{
     rewrite,
     shared::Shared,
     tables::{ANY_SOURCE, Direction, Route, Tables},
-    tcp_state::{self, State},
+    tcp_state::{self, RESET_WINDOW, State, WINDOW},
     toa,
     verdict::{Code, Event, Outcome},
     wire::Flags,
@@ -134,14 +134,19 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if self.half.flags().get() & FLAG_LIMITED != 0 {
             limit::charge(tables, self.half.listener().get().into(), segment.total_len)?;
         }
-        self.follow(tables, segment);
-        if self.half.flags().get() & FLAG_TOA != 0 {
+        let is_believed = self.follow(tables, segment);
+        // A SYN is always looked through: the backend may have forgotten the session, and open another.
+        let opens = self.direction == Direction::In && segment.flags.any(Flags::SYN);
+        if opens || self.half.flags().get() & FLAG_TOA != 0 {
             match self.direction {
                 Direction::In => {
                     self.add_toa(packet, tables, config, segment, out.mtu + header - other_header)?;
                 }
                 Direction::Out => self.watch_for_answer(packet, segment, toa as u16)?,
             }
+        }
+        if is_believed {
+            leg.keep_ack(segment);
         }
         match self.peer {
             Peer::Same(_) => rewrite::rewrite(packet, self.half, segment.protocol, out)?,
@@ -221,33 +226,41 @@ impl<'a, F: Family> Unsettled<'a, F> {
         tables.count(Event::NextHopRenewed);
     }
 
-    /// Moves the session's state on. Data in an established session changes nothing and costs three comparisons.
+    /// Moves the session's state on, by what can be believed. Data in an established session changes nothing and costs
+    /// three comparisons. Whether the segment's acknowledgement is its sender's.
     #[inline(always)]
-    fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) {
-        let is_reset = segment.flags.any(Flags::RST);
-        if is_reset {
-            self.half.set_flags(FLAG_RESET);
-            self.peer().set_flags(FLAG_RESET);
-        } else if self.half.flags().get() & FLAG_RESET != 0 {
+    fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> bool {
+        let flags = segment.flags;
+        let was = self.half.flags().get();
+        if was & FLAG_ASKED != 0 {
+            self.half.clear_flags(FLAG_ASKED);
+        }
+        let is_reset = flags.any(Flags::RST);
+        if !is_reset && was & FLAG_RESET != 0 {
             // Whatever the session's state: a reset that moved nothing must not keep it on the slow path.
             self.half.clear_flags(FLAG_RESET);
-        } else if self.half.tcp().get() == State::Established as u8
-            && !segment.flags.any(Flags::SYN.and(Flags::FIN))
+        } else if !flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST))
+            && self.half.tcp().get() == State::Established as u8
         {
-            return;
+            return true;
         }
         let (forward, reverse) = self.halves();
+        let believed = self.believed(segment, was, forward.tcp().get());
+        if is_reset && believed.any(Flags::RST) {
+            self.half.set_flags(FLAG_RESET);
+            self.peer().set_flags(FLAG_RESET);
+        }
         let step = connection::step(forward, |before| {
             if segment.protocol == PROTOCOL_UDP {
                 return if self.direction == Direction::Out { State::Established } else { before };
             }
-            let after = tcp_state::next(before, self.direction, segment.flags);
+            let after = tcp_state::after(before, self.direction, believed);
             if before == State::Close && !is_reset {
                 return tcp_state::revived(after, false, self.peer().flags().get() & FLAG_RESET != 0);
             }
             after
         });
-        let Some(step) = step else { return };
+        let Some(step) = step else { return false };
         let after = step.after;
         if let Some(change) = step.change() {
             self.count(tables, change);
@@ -255,23 +268,64 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if reverse.tcp().get() != after as u8 {
             reverse.tcp().set(after as u8);
         }
-        if after == State::SynRecv && segment.flags.opens() && self.direction == Direction::In {
-            self.begin_toa(segment);
+        if flags.any(Flags::RST.and(Flags::FIN)) && !believed.any(Flags::RST.and(Flags::FIN)) {
+            if !after.is_over() {
+                tables.count(Event::OutOfWindow);
+            }
+        } else if believed.any(Flags::SYN) {
+            if self.direction == Direction::Out || step.before == State::None {
+                self.begin(segment);
+            } else {
+                self.peer().set_flags(FLAG_ASKED);
+                return false;
+            }
         }
+        believed.any(Flags::ACK)
+    }
+
+    /// Those of the segment's flags that can be believed, judged by what the other end has acknowledged. `was` are this
+    /// half's flags before it, `tcp` is the session's state.
+    #[inline(always)]
+    fn believed(&self, segment: &Segment<F>, was: u8, tcp: u8) -> Flags {
+        let flags = segment.flags;
+        let opening = tcp == State::SynRecv as u8;
+        let of_backend = self.direction == Direction::Out;
+        let beyond = segment.seq.wrapping_sub(self.peer().ack().get());
+        let is_believed = if flags.any(Flags::RST) {
+            // Before a client has answered the SYN-ACK, nothing of its own is on its way; and a backend that takes no
+            // connection has no sequence number (RFC 9293, 3.10.7.1).
+            let refuses =
+                opening && of_backend && flags.any(Flags::ACK) && segment.ack == self.half.ack().get();
+            refuses || beyond < if opening && !of_backend { 1 } else { RESET_WINDOW }
+        } else if flags.any(Flags::SYN) {
+            !of_backend || opening || was & FLAG_ASKED != 0
+        } else if flags.any(Flags::FIN) && beyond.wrapping_add(segment.payload_len() as u32) >= WINDOW {
+            false
+        } else if !opening {
+            true
+        } else if of_backend {
+            segment.payload_len() > 0 || flags.any(Flags::FIN)
+        } else {
+            self.peer().packets().get() != 0 && segment.ack.wrapping_sub(self.half.ack().get()) < WINDOW
+        };
+        if is_believed { flags } else { Flags::default() }
+    }
+
+    /// A connection begins, by a first SYN or a SYN-ACK: TOA from here on, whatever was before. Its receiver expects what
+    /// comes behind it.
+    #[inline(always)]
+    fn begin(&self, segment: &Segment<F>) {
+        self.half.set_flags(FLAG_TOA);
+        self.peer().set_flags(FLAG_TOA);
+        self.half.clear_flags(FLAG_TOLD | FLAG_RESET);
+        self.peer().clear_flags(FLAG_TOLD | FLAG_RESET);
+        self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 
     #[inline(always)]
     fn count<T: Tables>(&self, tables: &T, change: u32) {
         let (backend, listener) = (self.half.backend().get(), self.half.listener().get());
         connection::count(tables.load(backend.into()), tables.limit(listener.into()), change);
-    }
-
-    /// A SYN, the first or a later one with another sequence number: TOA from here on.
-    #[inline(always)]
-    fn begin_toa(&self, segment: &Segment<F>) {
-        self.half.set_flags(FLAG_TOA);
-        self.peer().set_flags(FLAG_TOA);
-        self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 
     /// The client's side while TOA is on. It is told that its segments are too large for the option, until what it sends

@@ -1,9 +1,10 @@
-//! What a segment does to its session: IPVS's table (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `tcp_states`), and the
-//! way back from a reset.
+//! What a segment does to its session: IPVS's table (`net/netfilter/ipvs/ip_vs_proto_tcp.c`, `tcp_states`), for what may
+//! be believed, and the way back from a reset.
 //!
-//! IPVS trusts every reset, so one forged packet closes a session. Here a reset leads to [`State::Close`] with its
-//! short timeout as there, but when both ends have sent something other than a reset since, the session is
-//! established again ([`revived`]).
+//! IPVS trusts everybody who knows addresses and ports, so one forged packet closes a session or completes a handshake.
+//! Here only those of a segment's flags count that fit what the other end has said ([`crate::slow_path`] sees to that). A reset that fits leads to
+//! [`State::Close`] with its short timeout as there, but when both ends have sent something other than a reset since,
+//! the session is established again ([`revived`]).
 
 use core::hint::black_box;
 
@@ -122,6 +123,34 @@ pub fn next(state: State, direction: Direction, flags: Flags) -> State {
     }
 }
 
+/// How far a FIN may lie beyond what its receiver has acknowledged, and an acknowledgement beyond the SYN-ACK: the largest
+/// window there is (RFC 7323, 2.3), since nobody kept the window scales.
+pub const WINDOW: u32 = 1 << 30;
+/// The same of a reset: receivers believe only the very next number (RFC 5961, 3.2), but what they have acknowledged
+/// may still be on its way.
+pub const RESET_WINDOW: u32 = 1 << 16;
+
+/// The state after a segment, by those of its flags that can be believed: before the handshake is complete, ACK and FIN of
+/// whoever shows that it is; SYN of a client, or with the answer of a backend that opens. None of them moves nothing.
+#[inline(always)]
+pub fn after(before: State, direction: Direction, believed: Flags) -> State {
+    let from = if believed.any(Flags::RST) {
+        if before == SR && direction == Direction::In {
+            // The client takes its SYN back.
+            return CL;
+        }
+        before
+    } else if believed.any(Flags::SYN) {
+        let opens = direction == Direction::Out || before == State::None;
+        return if opens { SR } else { before };
+    } else if before == SR && believed.any(Flags::FIN.and(Flags::ACK)) {
+        ES
+    } else {
+        before
+    };
+    next(from, direction, believed)
+}
+
 /// The state of a session that a reset has closed, once neither end still has [`crate::abi::FLAG_RESET`]: both
 /// have sent something else since, so the reset was not believed.
 #[inline(always)]
@@ -192,7 +221,8 @@ mod tests {
         steps
             .iter()
             .map(|&(direction, flags)| {
-                state = next(state, direction, flags);
+                state = after(state, direction, flags);
+
                 String::from(short(state))
             })
             .collect()
@@ -212,6 +242,26 @@ mod tests {
         assert_eq!(walk(&[&open[..], &server_closes].concat())[5..], ["FW", "FW", "TW", "TW"]);
         assert_eq!(walk(&[&open[..], &[(o, Flags::RST)]].concat())[5..], ["CL"]);
         assert_eq!(walk(&[(i, Flags::SYN), (o, Flags::RST.and(ack))]), ["SR", "CL"]);
+    }
+
+    const EVERY: [State; 11] = [State::None, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA];
+
+    #[test]
+    fn what_is_not_believed_moves_nothing_and_what_begins_begins_anew() {
+        let every = (0..=10).map(|number| State::from_u8(number).unwrap());
+        for (state, direction) in every.flat_map(|s| [(s, Direction::In), (s, Direction::Out)]) {
+            assert_eq!(after(state, direction, Flags::default()), state);
+            let begun = after(state, direction, Flags::SYN);
+            let is_alone = direction == Direction::In && state != State::None;
+            assert_eq!(begun, if is_alone { state } else { SR }, "a client's SYN alone begins nothing anew");
+        }
+    }
+
+    #[test]
+    fn a_half_open_session_is_taken_back_or_goes_on_as_an_established_one() {
+        assert_eq!(after(SR, Direction::In, Flags::RST), CL);
+        assert_eq!(after(SR, Direction::In, Flags::FIN.and(Flags::ACK)), CW);
+        assert_eq!(after(SR, Direction::Out, Flags::FIN.and(Flags::ACK)), FW);
     }
 
     #[test]

@@ -128,6 +128,8 @@ events! {
     session_opened => SessionOpened in Note,
     /// A new SYN took over the tuple of a session that was closed.
     session_reopened => SessionReopened in Note,
+    /// A reset or a FIN that does not fit what its receiver has acknowledged: it went on and moved nothing.
+    out_of_window => OutOfWindow in Note,
     /// A client's segment got the TOA option.
     toa_inserted => ToaInserted in Note,
     /// A client's segment went on without TOA: no room in the header, over the MTU, or no headroom in front.

@@ -33,6 +33,9 @@ pub const FLAG_MIXED: u8 = 4;
 pub const FLAG_LIMITED: u8 = 8;
 /// [`Common::flags`], with [`FLAG_TOA`]: the client was told that its segments leave no room for the option (forward half).
 pub const FLAG_TOLD: u8 = 16;
+/// [`Common::flags`]: the client has sent a SYN since the session was opened, and the backend nothing since (reverse
+/// half).
+pub const FLAG_ASKED: u8 = 32;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
@@ -79,7 +82,7 @@ pub struct Common {
     /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
     /// backend has answered and `Established` from then on.
     pub tcp: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`], [`FLAG_ASKED`].
     pub flags: u8,
     /// As `ip_delta`, for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,
@@ -96,8 +99,8 @@ pub struct Common {
     /// Low 32 bits of `jiffies_64` at the last packet.
     pub last_seen: u32,
     /// Acknowledgement number of the last packet in this direction: the sequence number that its sender expects
-    /// next, and so that of a reset sent to it. In the reverse half it starts as the client's first sequence
-    /// number + 1.
+    /// next, and so that of a reset sent to it. It starts as the first sequence number of the other end + 1. What does
+    /// not fit leaves it as it is.
     pub ack: u32,
     /// Packets in this direction; wraps.
     pub packets: u32,

@@ -11,5 +11,6 @@ mod icmp_error;
 mod normalising;
 mod schedule;
 mod sessions;
+mod strangers;
 mod toa;
 mod world;

@@ -219,13 +219,13 @@ fn both_halves_follow_the_session_and_a_forged_reset_is_undone() {
     }
 }
 
-/// What the backend does not believe before the session is established, and what it does not believe later.
 #[test]
 fn a_reset_that_nobody_believed_leaves_nothing_behind() {
     for cast in Cast::ALL {
         let world = World::new();
         world.forward(Side::Front, &cast.syn());
         world.forward(Side::Back, &cast.syn_ack());
+        world.forward(Side::Front, &cast.ack(b""));
         for _ in 0..2 {
             world.forward(Side::Front, &cast.from_client(|s| s.tcp.rst = true));
             world.forward(Side::Front, &cast.ack(b"question"));
