@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
 };
 
 use futures::TryStreamExt;
@@ -16,11 +17,15 @@ use rtnetlink::{
     },
 };
 
-use super::{PROTOCOL, errno, interfaces::Interface, reason};
+use super::{PROTOCOL, errno, interfaces::Interface, local_table, reason};
 use crate::dataplane::error::{Context, Error, Result, unfit};
 
 /// A lifetime without end.
 const FOREVER: u32 = u32::MAX;
+/// How long the kernel may take until it answers for an address.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How often to look whether it does.
+const POLL: Duration = Duration::from_millis(5);
 
 /// The host's IPv6 addresses.
 pub struct Addresses {
@@ -68,10 +73,37 @@ impl Addresses {
                 self.remove(place.0, message).await?;
             }
         }
+        let is_new = !missing.is_empty();
         for ((address, _), interface) in missing {
             self.add(address, interface).await?;
         }
-        Ok(())
+        if is_new { self.wait_until_ours(addresses).await } else { Ok(()) }
+    }
+
+    /// Waits until the kernel takes what comes for these addresses. An address that was added is there at once, and
+    /// neighbours are answered; but the kernel finds time later for its local route, and until then answers packets for it
+    /// with "no route". One that somebody else has added may be tentative, too.
+    async fn wait_until_ours(&self, addresses: &BTreeSet<Ipv6Addr>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let own = local_table::addresses(&self.handle).await?;
+            let mut not_yet: BTreeSet<_> =
+                addresses.iter().copied().filter(|&address| !own.contains(&address.into())).collect();
+            for ((address, _), message) in self.there().await? {
+                if is_tentative(&message) && addresses.contains(&address) {
+                    not_yet.insert(address);
+                }
+            }
+            let Some(first) = not_yet.first() else { return Ok(()) };
+            if Instant::now() >= deadline {
+                tracing::warn!(
+                    "{} IPv6 addresses of ours do not answer yet, {first} is one of them: `ip -6 route show table local` and `ip address show tentative` tell more",
+                    not_yet.len()
+                );
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     async fn add(&self, address: Ipv6Addr, interface: &Interface) -> Result<()> {
@@ -132,7 +164,80 @@ fn place(message: &AddressMessage) -> Option<Place> {
     })
 }
 
+/// Whether the kernel still looks whether somebody else has this address.
+fn is_tentative(message: &AddressMessage) -> bool {
+    message.attributes.iter().any(|attribute| match attribute {
+        AddressAttribute::Flags(flags) => {
+            flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Dadfailed)
+        }
+        _ => false,
+    })
+}
+
 /// Whether this address was put there by Evenkeel.
 pub fn is_ours(message: &AddressMessage) -> bool {
     message.attributes.contains(&AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        thread,
+    };
+
+    use nix::{
+        sched::{CloneFlags, unshare},
+        unistd::geteuid,
+    };
+    use rtnetlink::LinkVeth;
+
+    use super::*;
+    use crate::dataplane::network::{connect, interfaces};
+
+    /// Does something in a new network namespace.
+    fn in_a_namespace(act: impl AsyncFnOnce(Handle)) {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { act(connect().unwrap()).await });
+    }
+
+    /// Whoever asks right behind `sync` finds every address: a client's first packet may come as early. What the kernel
+    /// does later about an address has to wait while others make and remove interfaces.
+    #[test]
+    fn an_address_is_ours_when_it_was_added() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let is_over = AtomicBool::new(false);
+        let others = async |handle: Handle| {
+            for _ in (0..1000).take_while(|_| !is_over.load(Relaxed)) {
+                let pair = LinkVeth::new("busy", "busy1").build();
+                handle.link().add(pair).execute().await.unwrap();
+                let all = interfaces::all(&handle).await.unwrap();
+                let index = all.iter().find(|interface| interface.name == "busy").unwrap().index;
+                handle.link().del(index).execute().await.unwrap();
+            }
+        };
+        let missing = async |handle: Handle| {
+            let pair = LinkVeth::new("front", "there").up().build();
+            handle.link().add(pair).execute().await.unwrap();
+            let all = interfaces::all(&handle).await.unwrap();
+            let front = interfaces::named(&["front".to_owned()], &all).unwrap();
+            let of_ours = Addresses::new(handle.clone());
+            let (mut addresses, mut missing) = (BTreeSet::new(), BTreeSet::new());
+            for last in 0..32 {
+                addresses.insert(Ipv6Addr::new(0x2001, 0xDB8, 0x64, 0, 0, 0, 0, last));
+                of_ours.sync(&addresses, &front).await.unwrap();
+                let own = local_table::addresses(&handle).await.unwrap();
+                missing.extend(addresses.iter().copied().filter(|&address| !own.contains(&address.into())));
+            }
+            is_over.store(true, Relaxed);
+            assert!(missing.is_empty(), "{missing:?}");
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| in_a_namespace(others));
+            scope.spawn(|| in_a_namespace(missing)).join().unwrap();
+        });
+    }
 }

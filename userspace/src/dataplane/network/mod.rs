@@ -3,7 +3,7 @@
 //! ```text
 //! owned       the kernel answers ARP and NDP for VIPs and local addresses
 //!   → routes    of IPv4, by local routes
-//!   → addresses of IPv6, by addresses on the interfaces
+//!   → addresses of IPv6, by addresses on the interfaces      (local_table: what it takes for its own)
 //! neighbours  the next hops towards the backends stay resolved
 //!   → gateways  and the gateways to clients
 //! interfaces  what XDP sits on       (interface: one of them)
@@ -15,6 +15,7 @@ pub mod addresses;
 pub mod gateways;
 pub mod interface;
 pub mod interfaces;
+pub mod local_table;
 pub mod monitor;
 pub mod neighbours;
 pub mod owned;

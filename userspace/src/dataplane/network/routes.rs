@@ -1,19 +1,21 @@
 //! Local routes for IPv4 VIPs and local addresses: `local <address>/32 dev lo` in table `local`, so that the kernel
 //! takes the addresses for its own and answers ARP for them.
 
-use std::{collections::BTreeSet, net::Ipv4Addr, pin::pin};
-
-use futures::TryStreamExt;
-use rtnetlink::{
-    Handle, RouteMessageBuilder,
-    packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType},
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
 };
 
-use super::{LOOPBACK, PROTOCOL, errno, reason};
-use crate::dataplane::error::{Error, Result, unfit};
+use rtnetlink::{
+    Handle, RouteMessageBuilder,
+    packet_route::{
+        AddressFamily,
+        route::{RouteMessage, RouteProtocol, RouteScope, RouteType},
+    },
+};
 
-/// The table that says which addresses are the host's own.
-const TABLE_LOCAL: u8 = 255;
+use super::{LOOPBACK, PROTOCOL, errno, local_table, reason};
+use crate::dataplane::error::{Error, Result, unfit};
 
 /// The host's local routes.
 pub struct Routes {
@@ -109,28 +111,14 @@ impl Routes {
     }
 
     async fn table(&self) -> Result<Vec<LocalRoute>> {
-        let table = RouteMessageBuilder::<Ipv4Addr>::new()
-            .table_id(TABLE_LOCAL.into())
-            .protocol(RouteProtocol::Unspec)
-            .kind(RouteType::Unspec)
-            .build();
-        let mut routes = Vec::new();
-        let mut listed = pin!(self.handle.route().get(table).execute());
-        loop {
-            match listed.try_next().await {
-                Ok(Some(message)) => routes.extend(local_route(message)),
-                Ok(None) => return Ok(routes),
-                // No interface is up yet, and there is no such table.
-                Err(error) if errno(&error) == Some(libc::ENOENT) => return Ok(routes),
-                Err(error) => unfit!("cannot list the table local: {}", reason(&error)),
-            }
-        }
+        let routes = local_table::routes(&self.handle, AddressFamily::Inet).await?;
+        Ok(routes.into_iter().filter_map(local_route).collect())
     }
 }
 
 fn ours(address: Ipv4Addr) -> RouteMessage {
     RouteMessageBuilder::<Ipv4Addr>::new()
-        .table_id(TABLE_LOCAL.into())
+        .table_id(local_table::NUMBER.into())
         .protocol(RouteProtocol::Other(PROTOCOL))
         .kind(RouteType::Local)
         .scope(RouteScope::Host)
@@ -139,14 +127,8 @@ fn ours(address: Ipv4Addr) -> RouteMessage {
         .build()
 }
 
-fn local_route(message: RouteMessage) -> Option<LocalRoute> {
-    if message.header.table != TABLE_LOCAL || message.header.destination_prefix_length != 32 {
-        return None;
-    }
-    let address = message.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
-        _ => None,
-    })?;
+fn local_route((address, message): (IpAddr, RouteMessage)) -> Option<LocalRoute> {
+    let IpAddr::V4(address) = address else { return None };
     let is_local = message.header.kind == RouteType::Local;
     let ours = message.header.protocol == RouteProtocol::Other(PROTOCOL);
     Some(LocalRoute { address, is_local, ours, message })
