@@ -239,6 +239,12 @@ impl Balancer {
         self.hang_up(" applied, ");
     }
 
+    /// Writes another file and tells the daemon.
+    pub fn reload_text(&self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+        self.hang_up(" applied, ");
+    }
+
     /// Puts something else into the file and tells the daemon, who must refuse it.
     pub fn reload_nonsense(&self, text: &str) {
         fs::write(self.config(), text).unwrap();

@@ -133,6 +133,35 @@ fn an_ipv6_address_that_is_somebody_elses_is_no_vip() {
     balancer.run();
 }
 
+/// A check would find it well, and every connection would be lost.
+#[test]
+fn an_address_of_this_host_is_no_member() {
+    let mut balancer = Balancer::start(Settings::default());
+    let own =
+        Settings { pool: "[[pool.member]]\naddress = \"192.0.2.1\"\nport = 8080", ..Settings::default() };
+    balancer.settings = own;
+    balancer.write();
+    balancer.hang_up(" not applied: ");
+    let line =
+        "pool \"web\": member 192.0.2.1:8080 is an address of this host (`ip address show to 192.0.2.1`)";
+    assert!(balancer.log().contains(line), "{}", balancer.log());
+    balancer.end();
+    balancer.unload();
+    let refusal = balancer.refusal(&balancer.settings, balancer.pins());
+    assert!(refusal.starts_with(line), "{refusal}");
+    let host = &balancer.network.balancer;
+    assert!(host.run(&["ip", "address", "show", "to", "192.0.2.1"]).unwrap().contains("192.0.2.1/24"));
+
+    balancer.settings = Settings::default();
+    balancer.write();
+    balancer.run();
+    balancer.network.balancer.run(&["ip", "address", "add", "192.0.2.11/32", "dev", "lo"]).unwrap();
+    wait_for("a warning", DEADLINE, || {
+        balancer.log().contains("member 192.0.2.11:8080 is an address of this host")
+    })
+    .unwrap();
+}
+
 /// The session tables are made at the start.
 #[test]
 fn ipv6_comes_with_new_tables_only() {

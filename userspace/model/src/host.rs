@@ -23,11 +23,13 @@ pub struct Host {
     pub local_ports: RangeInclusive<u16>,
     /// How many sessions there is room for.
     pub max_sessions: Sessions,
+    /// Whether neighbours are told of VIPs and local addresses that come to this host.
+    pub announce: bool,
 }
 
 impl Host {
-    /// Which settings differ from `other`'s, by their keys in the file. A data path that was made for one of the two
-    /// cannot follow the other.
+    /// Which settings differ from `other`'s, by their keys in the file, of those that a data path which was made for one
+    /// of the two cannot follow.
     pub fn differences(&self, other: &Host) -> Vec<&'static str> {
         let keys = [
             ("host.interfaces", self.interfaces != other.interfaces),

@@ -13,8 +13,10 @@ use super::{
     scalar,
 };
 
-pub(super) const HOST: Shape =
-    Shape { path: "host", keys: &["interfaces", "local_addresses", "local_ports", "max_sessions"] };
+pub(super) const HOST: Shape = Shape {
+    path: "host",
+    keys: &["interfaces", "local_addresses", "local_ports", "max_sessions", "announce"],
+};
 
 /// What the host's table says; at most `most` interfaces.
 pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> Host {
@@ -23,6 +25,7 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
         local_addresses: LocalAddresses::default(),
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
+        announce: true,
     };
     if file.get("host").is_none() {
         file.refuse_key("host", "missing; write [host] with interfaces and local_addresses");
@@ -40,6 +43,9 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
     }
     if let Some(sessions) = table.get("max_sessions").and_then(|value| value.number()) {
         host.max_sessions = sessions;
+    }
+    if let Some(announce) = table.get("announce").and_then(|value| value.boolean()) {
+        host.announce = announce;
     }
     host
 }

@@ -28,7 +28,11 @@ use super::{
     geometry::Geometry,
     health,
     load::{Origin, SessionLog, Unfinished, load},
-    network::{self, gateways::Gateways, interfaces, monitor::News, neighbours::Neighbours, owned::Owned},
+    network::{
+        self, announce::Announcer, gateways::Gateways, interfaces, local_table, monitor::News,
+        neighbours::Neighbours, owned::Owned,
+    },
+    own_members::{self, OwnMembers},
     pins::PinDir,
     reclaim::reclaim,
     registry::Registry,
@@ -67,6 +71,8 @@ pub struct Daemon {
     resets: ResetSocket,
     handle: Handle,
     owned: Owned,
+    announcer: Announcer,
+    own_members: OwnMembers,
     neighbours: Neighbours,
     gateways: Gateways,
     devices: Devices,
@@ -126,6 +132,8 @@ impl Daemon {
             neighbours: Neighbours::new(handle.clone()),
             gateways: Gateways::new(handle.clone()),
             owned,
+            announcer: Announcer::default(),
+            own_members: OwnMembers::default(),
             handle,
             devices: Devices::new(names, pins.clone(), loaded.programs, interfaces),
             stale_next_hops: true,
@@ -269,7 +277,10 @@ impl Daemon {
             let owned = self.sync_own().await;
             self.sync_neighbours(&[]).await?;
             owned?;
+            let own = local_table::addresses(&self.handle).await?;
+            self.own_members.look(self.applier.registry.served.pools.values().map(|pool| &**pool), &own);
         }
+        self.announcer.announce();
         if self.lookups_at.elapsed() >= LOOKUPS_INTERVAL {
             self.lookups_at = Instant::now();
             for switch in network::let_lookups_start_at_lo()? {
@@ -316,10 +327,14 @@ impl Daemon {
         Ok(())
     }
 
-    async fn sync_own(&self) -> Result<()> {
+    async fn sync_own(&mut self) -> Result<()> {
         let vips = self.applier.registry.served.vips.iter().copied();
         let addresses: BTreeSet<IpAddr> = vips.chain(self.host.local_addresses.iter()).collect();
-        self.owned.sync(&addresses, self.devices.present()).await
+        self.owned.sync(&addresses, self.devices.present()).await?;
+        if self.host.announce {
+            self.announcer.sync(&addresses, self.devices.present());
+        }
+        Ok(())
     }
 
     /// Neighbours for every backend that there is, removed ones with sessions included, and those of `changes`; and for
@@ -387,6 +402,7 @@ impl DataPath for Daemon {
         if changes.iter().any(comes) {
             self.owned.check(&transition.after.vips, &BTreeSet::new()).await?;
         }
+        own_members::refuse(changes, &local_table::addresses(&self.handle).await?)?;
         self.resolve(changes).await
     }
 
@@ -397,11 +413,13 @@ impl DataPath for Daemon {
         standings: &Standings,
     ) -> Result<(), Self::Reason> {
         self.timeouts = desired.timeouts;
+        let begins_to_announce = desired.host.announce && !self.host.announce;
+        self.host.announce = desired.host.announce;
         let applied = changes.iter().try_for_each(|change| self.applier.apply(change, standings));
         // Sessions look again whether their client may stay.
         self.bump_generation()?;
         let moves = |change: &Change| matches!(change, Change::AddVip(_) | Change::RemoveVip(_));
-        if !self.is_at_work || changes.iter().any(moves) {
+        if !self.is_at_work || begins_to_announce || changes.iter().any(moves) {
             self.is_at_work = true;
             self.sync_own().await?;
         }

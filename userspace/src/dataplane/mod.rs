@@ -15,7 +15,7 @@
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now)
 //! ```
 //!
-//! `health` takes members that are down out of their pools' slots. `daemon` puts all together for `commands/run`;
+//! `health` takes members that are down out of their pools' slots; `own_members` are those that cannot be reached. `daemon` puts all together for `commands/run`;
 //! `report` and `traffic` read the maps for the commands that look in.
 
 pub mod access;
@@ -40,6 +40,7 @@ pub mod limits;
 pub mod load;
 pub mod memory;
 pub mod network;
+pub mod own_members;
 pub mod pins;
 pub mod prepare;
 pub mod reclaim;

@@ -326,6 +326,7 @@ fn desired(objects: Objects) -> Desired {
         local_addresses: LocalAddresses::default(),
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
+        announce: true,
     };
     Desired { host, timeouts: Timeouts::default(), objects: Arc::new(objects) }
 }

@@ -171,6 +171,7 @@ fn defaults_are_the_examples_values() {
     let optional = [
         "local_ports",
         "max_sessions",
+        "announce",
         "protocol = \"tcp\"",
         "algorithm",
         "syn_recv",

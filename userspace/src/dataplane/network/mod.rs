@@ -4,6 +4,7 @@
 //! owned       the kernel answers ARP and NDP for VIPs and local addresses
 //!   → routes    of IPv4, by local routes
 //!   → addresses of IPv6, by addresses on the interfaces      (local_table: what it takes for its own)
+//!   → announce  and the neighbours hear of them
 //! neighbours  the next hops towards the backends stay resolved
 //!   → gateways  and the gateways to clients
 //! interfaces  what XDP sits on       (interface: one of them)
@@ -12,6 +13,7 @@
 //! ```
 
 pub mod addresses;
+pub mod announce;
 pub mod gateways;
 pub mod interface;
 pub mod interfaces;

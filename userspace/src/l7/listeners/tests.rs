@@ -22,6 +22,7 @@ fn first(after: Served) -> Transition {
         local_addresses: LocalAddresses::default(),
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
+        announce: true,
     };
     let before = Arc::<Served>::default();
     Transition {
