@@ -160,8 +160,12 @@ pub fn request(more: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// The status that begins an answer: one of the static table's, or three digits behind one of its names.
-fn status(payload: &[u8]) -> String {
+pub fn status(payload: &[u8]) -> String {
     match payload[0] {
+        STATUS_200 => "200".into(),
+        0x89 => "204".into(),
+        0x8a => "206".into(),
+        0x8b => "304".into(),
         0x8c => "400".into(),
         0x8d => "404".into(),
         0x8e => "500".into(),

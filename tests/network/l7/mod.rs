@@ -1,6 +1,7 @@
 //! HTTP and HTTPS listeners with real clients and servers.
 
 mod access;
+mod answers;
 mod autobahn;
 mod behind;
 mod bodies;
@@ -22,6 +23,7 @@ mod log;
 mod memory;
 mod path;
 mod policies;
+mod readers;
 mod requests;
 mod routing;
 pub mod script;

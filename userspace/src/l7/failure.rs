@@ -8,9 +8,10 @@ use super::tunnel;
 /// access log and the counters have.
 pub const CLIENT_GONE: u16 = 499;
 
-/// Whether the connection was lost, rather than slow or not understood.
+/// Whether the connection was lost, or brought what is no answer, rather than slow.
 pub fn is_loss(error: &Error) -> bool {
-    matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError)
+    use ErrorType::{ConnectionClosed, InvalidHTTPHeader, ReadError, WriteError};
+    matches!(error.etype(), ConnectionClosed | InvalidHTTPHeader | ReadError | WriteError)
 }
 
 /// The status for an error.

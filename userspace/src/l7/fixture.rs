@@ -54,6 +54,8 @@ pub(super) struct Settings {
     pub(super) to_members: Option<ProxyVersion>,
     /// The pool's members, which speak HTTP/2; none for the one that remembers.
     pub(super) http2_members: Option<Vec<SocketAddr>>,
+    /// The same of members that speak HTTP/1.
+    pub(super) http1_members: Option<Vec<SocketAddr>>,
     pub(super) policies: Vec<Policy>,
     /// Connections; 0 for any number.
     pub(super) most: usize,
@@ -77,6 +79,7 @@ impl Default for Settings {
             read: DEADLINE,
             to_members: None,
             http2_members: None,
+            http1_members: None,
             policies: Vec::new(),
             most: 0,
         }
@@ -221,7 +224,8 @@ pub(super) fn served(only: SocketAddr, settings: &Settings) -> Served {
         (address, Member { weight: Weight::literal(1), backup: false, checked_at: address })
     };
     let http2 = settings.http2_members.is_some();
-    let members = settings.http2_members.as_deref().unwrap_or(slice::from_ref(&only));
+    let members = settings.http2_members.as_deref().or(settings.http1_members.as_deref());
+    let members = members.unwrap_or(slice::from_ref(&only));
     let pool = Pool {
         name: name("web"),
         members: members.iter().map(member).collect(),

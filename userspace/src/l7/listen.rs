@@ -20,7 +20,6 @@ use nix::sys::socket::{
 };
 use pingora::{
     protocols::Stream,
-    proxy::http_proxy,
     server::{ShutdownWatch, configuration::ServerConf},
 };
 use thiserror::Error;
@@ -33,7 +32,7 @@ use tokio::{
 
 use super::{
     edge::Edge, error::Error, guard::Guard, proxy::Proxy, proxy_protocol, snapshot::Snapshot,
-    stream::ClientStream, tls::Acceptor,
+    stream::ClientStream, tls::Acceptor, upstream,
 };
 use crate::{
     engine::front::{Admission, Permit},
@@ -242,7 +241,7 @@ impl Service {
 }
 
 fn guard(settings: &Arc<ServerConf>, snapshot: &Arc<ArcSwap<Snapshot>>) -> Guard<Proxy> {
-    Guard::new(http_proxy(settings, Proxy::new(snapshot.clone())), snapshot.clone())
+    Guard::new(upstream::proxy(settings, Proxy::new(snapshot.clone())), snapshot.clone())
 }
 
 async fn accept(

@@ -6,16 +6,16 @@
 //!   → stream   one client's connection, small while idle
 //!   → tls      its encryption, if it is an HTTPS listener's: certificates, versions, who may in
 //!   → proxy_protocol   who the client is, if a balancer in front says so; and the same towards members
-//!   → guard    a request's head, in time and in shape
+//!   → guard    a request's head, in time and in shape; message is how far what HTTP/1 says goes
 //!   → snapshot what a request goes by: the listener's settings, swapped in one step (edge is a part), and the pools
 //!   → proxy    one request, stage by stage
 //!   → answer   whether a member answers it, by what route says: which policy it meets; target is what it asks for
 //!   → pick     which member of the pool answers it
 //!   → forwarded  what a member is told about the client
 //!   → upstream how its member is spoken to
-//!   → progress the same for what may take long to send
+//!   → progress the same for what may take long to send in HTTP/2
 //!   → pace     how fast a request's body has to come
-//!   → tunnel   the same for WebSockets
+//!   → tunnel   whether it may become a WebSocket
 //!   → hop_by_hop  what of a member's answer is not for the client
 //!   → http_1_0 what a client of HTTP/1.0 must not get
 //!   → linger   how a connection ends whose client still sends
@@ -46,6 +46,7 @@ mod linger;
 pub mod listen;
 pub mod listeners;
 pub mod log;
+mod message;
 pub mod metrics;
 mod pace;
 pub mod pick;

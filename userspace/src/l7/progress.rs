@@ -76,16 +76,10 @@ pub struct Progress(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    is_waived: AtomicBool,
     has_ended: AtomicBool,
 }
 
 impl Progress {
-    /// From now on the connection may rest.
-    pub fn waive(&self) {
-        self.0.is_waived.store(true, Relaxed);
-    }
-
     /// Whether the connection was ended because nothing moved.
     pub fn has_ended(&self) -> bool {
         self.0.has_ended.load(Relaxed)
@@ -131,9 +125,6 @@ impl Progressing {
         loop {
             ready!(self.timer.as_mut().poll(context));
             let until = self.moved + self.patience;
-            if self.progress.0.is_waived.load(Relaxed) {
-                return Poll::Pending;
-            }
             if until <= Instant::now() {
                 self.progress.0.has_ended.store(true, Relaxed);
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

@@ -32,7 +32,7 @@ use super::{
     cookies,
     exchange::{self, Exchange},
     failure::{self, CLIENT_GONE},
-    guard::refusal::Refusal,
+    guard::{self, refusal::Refusal},
     hop_by_hop, http_1_0,
     linger::linger,
     pace::Pace,
@@ -41,7 +41,8 @@ use super::{
     progress::{self, Progress},
     proxy_protocol,
     snapshot::Snapshot,
-    tunnel, upstream,
+    tunnel,
+    upstream::{self, Link},
 };
 
 /// There is nobody to ask.
@@ -65,8 +66,12 @@ pub struct Request {
     exchange: Exchange,
     /// Whether the member that it is sent to has begun to answer.
     is_answered: bool,
-    /// That of the member's connection, if it has one of its own.
+    /// That of the member's connection, if it is one of HTTP/2 for this request alone.
     progress: Option<Progress>,
+    /// The member's connection, if it is one of HTTP/1.
+    link: Option<Link>,
+    /// How long the last piece of its answer was.
+    piece: usize,
     /// That of its body.
     pace: Pace,
     /// Whether it needs a new connection: the one that was kept was closed.
@@ -116,6 +121,8 @@ impl ProxyHttp for Proxy {
             exchange: Exchange::default(),
             is_answered: false,
             progress: None,
+            link: None,
+            piece: 0,
             pace: Pace::default(),
             is_stale: false,
             is_cut: false,
@@ -188,9 +195,11 @@ impl ProxyHttp for Proxy {
         if let Some(version) = pool.http.member.proxy_protocol {
             proxy_protocol::introduce(&mut peer, version, session, edge, edge.timeouts.connect)?;
         }
-        request.progress = if tunnel::is_wanted(session.req_header()) {
-            Some(tunnel::prepare(&mut peer, &edge.timeouts))
-        } else if pool.http.member.http2 && progress::is_needed(session) {
+        if tunnel::is_wanted(session.req_header()) {
+            tunnel::prepare(&mut peer);
+        }
+        request.link = None;
+        request.progress = if pool.http.member.http2 && progress::is_needed(session) {
             Some(progress::demand(&mut peer, &edge.timeouts))
         } else {
             None
@@ -203,14 +212,20 @@ impl ProxyHttp for Proxy {
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
         _fd: RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         request: &mut Request,
     ) -> Result<()> {
         request.exchange.connected(reused);
+        request.link = digest.and_then(Link::of);
+        request.piece = 0;
+        if let Some(link) = &request.link {
+            let head = session.req_header();
+            link.begin(&head.method, tunnel::is_wanted(head), &request.snapshot.edge.timeouts);
+        }
         Ok(())
     }
 
@@ -255,11 +270,11 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.edge.timeouts.tunnel));
-            request.progress.iter().for_each(Progress::waive);
             // How the tunnel ends says nothing of the member.
             request.report(Outcome::Answered);
         } else {
             hop_by_hop::remove(response);
+            hop_by_hop::settle_length(response)?;
             if response.status.is_informational() {
                 // The answer is still to come.
                 return Ok(());
@@ -292,7 +307,12 @@ impl ProxyHttp for Proxy {
         _end: bool,
         request: &mut Request,
     ) -> Result<Option<Duration>> {
-        if body.as_ref().is_some_and(|piece| !piece.is_empty()) {
+        let length = body.as_ref().map_or(0, Bytes::len);
+        if length > 0 {
+            if let Some(link) = &request.link {
+                // The next piece is taken when those before have left.
+                link.taken(mem::replace(&mut request.piece, length));
+            }
             // It may have to be waited for with the rest of the request.
             request.pace.begin_anew();
         }
@@ -325,7 +345,8 @@ impl ProxyHttp for Proxy {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("member {}", peer._address));
-        let has_ended = request.progress.as_ref().is_some_and(Progress::has_ended);
+        let has_ended = request.progress.as_ref().is_some_and(Progress::has_ended)
+            || request.link.as_ref().is_some_and(Link::has_ended);
         if has_ended && *error.esource() == ErrorSource::Upstream {
             error.etype = ErrorType::ReadTimedout;
         }
@@ -345,7 +366,7 @@ impl ProxyHttp for Proxy {
             request.status = failure::status(&error);
             request.is_stale = reused && !request.is_answered && (is_unread || failure::is_loss(&error));
             if request.is_stale {
-                // Closed while nobody used it, as a member may: it can be asked again.
+                // Closed while nobody used it, as a member may, or no good any more: it can be asked again.
                 request.tried.pop();
             } else if !session.was_upgraded() {
                 request.report(Outcome::Failed);
@@ -368,6 +389,10 @@ impl ProxyHttp for Proxy {
     ) -> FailToProxy {
         let status = failure::status(error);
         request.is_cut = exchange::answer(session).is_some();
+        if request.is_cut && status != CLIENT_GONE {
+            // Nobody waits for what there is, else.
+            guard::flush(&mut session.downstream_session, request.snapshot.edge.limits.send).await;
+        }
         if status != CLIENT_GONE
             && !request.is_cut
             && let Err(error) = refuse(session, status).await

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
 };
@@ -30,12 +30,37 @@ pub(super) struct Flow {
     pub(super) is_full: AtomicBool,
     data: AtomicU64,
     bodies: AtomicUsize,
+    /// Of each answer that has begun and not ended, how many bytes of its body have left.
+    answers: Mutex<BTreeMap<u32, u64>>,
+    is_over: AtomicBool,
 }
 
 impl Flow {
     pub(super) fn new(budget: Arc<Budget>) -> Arc<Self> {
+        let is_full = AtomicBool::new(false);
         let (data, bodies) = (AtomicU64::new(0), AtomicUsize::new(0));
-        Arc::new(Self { budget, is_full: AtomicBool::new(false), data, bodies })
+        Arc::new(Self {
+            budget,
+            is_full,
+            data,
+            bodies,
+            answers: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// How many bytes of the answer's body on this stream have left; none before its head.
+    pub(super) fn sent(&self, stream: u32) -> Option<u64> {
+        self.answers().get(&stream).copied()
+    }
+
+    /// Whether nothing leaves any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<u32, u64>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes of bodies that the client has sent.
@@ -109,6 +134,7 @@ impl Frames {
             }
             if kind == RST_STREAM {
                 self.trailers.remove(&stream);
+                self.flow.answers().remove(&stream);
             }
             if self.bodies.len().max(self.trailers.len()) > MOST {
                 return Err(Excess);
@@ -121,12 +147,23 @@ impl Frames {
     /// These bytes go to the client.
     pub(super) fn written(&mut self, mut bytes: &[u8]) {
         while let Some(frame) = self.outgoing.next(&mut bytes) {
+            let stream = frame.stream;
             if frame.is_last() {
-                self.bodies.remove(&frame.stream);
-                self.trailers.remove(&frame.stream);
+                self.bodies.remove(&stream);
+                self.trailers.remove(&stream);
+                self.flow.answers().remove(&stream);
+            } else if matches!(frame.kind, DATA | HEADERS) {
+                let length = if frame.kind == DATA { frame.length as u64 } else { 0 };
+                *self.flow.answers().entry(stream).or_default() += length;
             }
         }
         self.flow.bodies.store(self.bodies.len(), Relaxed);
+    }
+}
+
+impl Drop for Frames {
+    fn drop(&mut self) {
+        self.flow.is_over.store(true, Relaxed);
     }
 }
 
@@ -230,6 +267,21 @@ mod tests {
             }
             prop_assert_eq!((flow.bodies(), frames.trailers.len()), (0, 0));
         }
+    }
+
+    #[test]
+    fn what_has_left_of_an_answer_is_known_until_it_ends() {
+        let flow = Flow::new(Budget::new(1 << 20));
+        let mut frames = Frames::new(flow.clone(), 0);
+        assert_eq!(flow.sent(1), None);
+        frames.written(&frame(HEADERS, 4, 1, 7));
+        assert_eq!(flow.sent(1), Some(0));
+        frames.written(&[frame(DATA, 0, 1, 5), frame(DATA, 0, 3, 9), frame(DATA, 0, 1, 6)].concat());
+        assert_eq!((flow.sent(1), flow.sent(3)), (Some(11), Some(9)));
+        frames.written(&[frame(DATA, END_STREAM, 1, 5), frame(RST_STREAM, 0, 3, 4)].concat());
+        assert_eq!((flow.sent(1), flow.sent(3), flow.is_over()), (None, None, false));
+        drop(frames);
+        assert!(flow.is_over());
     }
 
     #[test]

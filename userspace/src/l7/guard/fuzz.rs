@@ -2,11 +2,11 @@
 
 use bolero::generator::produce;
 
-use super::{
-    head::{blank, check, end, first_line},
-    rest::Rest,
+use super::head::{blank, check, first_line};
+use crate::l7::{
+    edge::Limits,
+    message::{Rest, head_end as end},
 };
-use crate::l7::edge::Limits;
 
 /// What heads are made of, right and nearly right.
 const PIECES: [&[u8]; 56] = [

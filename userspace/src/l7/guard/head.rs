@@ -5,10 +5,12 @@ use http::{header::CONTENT_LENGTH, uri::Authority};
 use pingora::http::RequestHeader;
 
 use super::{
-    super::target,
+    super::{
+        message::{Chunks, Rest, body_length, is_token},
+        target,
+    },
     budget,
     refusal::Refusal,
-    rest::{Chunks, Rest, is_token},
 };
 use crate::l7::edge::Limits;
 
@@ -18,22 +20,6 @@ const MAX_HEADERS: usize = 256;
 const MAX_TARGET: usize = 65_534;
 /// The longest name of DNS without the dot at its end. Policies look at each part of a name: longer ones could cost a lot.
 const MAX_NAME: usize = 253;
-
-/// The length of a head at the beginning of `bytes`, the empty line at its end included; `None` if the end is not
-/// there yet. `from` bytes were searched before.
-pub(super) fn end(bytes: &[u8], from: usize) -> Option<usize> {
-    // The end may begin with the last of those bytes.
-    let mut at = from.saturating_sub(2);
-    while let Some(newline) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
-        at += newline + 1;
-        match bytes.get(at..)? {
-            [b'\n', ..] => return Some(at + 1),
-            [b'\r', b'\n', ..] => return Some(at + 2),
-            _ => {}
-        }
-    }
-    None
-}
 
 /// How many bytes at the beginning are empty lines, which may come before a request.
 pub(super) fn blank(bytes: &[u8]) -> usize {
@@ -72,7 +58,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
     }
     let rest = match (length, encoding) {
         (Some(_), Some(_)) => return Err(Refusal::LengthAndEncoding),
-        (Some(length), None) => Rest::Bytes(body_length(length)?),
+        (Some(length), None) => Rest::Bytes(body_length(length).ok_or(Refusal::BadLength)?),
         (None, Some(encoding)) if !modern || !encoding.eq_ignore_ascii_case(b"chunked") => {
             return Err(Refusal::BadEncoding);
         }
@@ -96,7 +82,7 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
     }
     let mut lengths = request.headers.get_all(CONTENT_LENGTH).into_iter();
     if let Some(length) = lengths.next() {
-        body_length(length.as_bytes())?;
+        body_length(length.as_bytes()).ok_or(Refusal::BadLength)?;
         // As in HTTP/1, also if they agree: members may read only one of them, or none.
         lengths.next().map_or(Ok(()), |_| Err(Refusal::BadLength))?;
     }
@@ -173,14 +159,6 @@ fn check_host(host: &[u8]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Digits, and no more than any program can count.
-fn body_length(length: &[u8]) -> Result<u64, Refusal> {
-    if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::BadLength);
-    }
-    Ok(length.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
-}
-
 /// Method, target and version of a head that may be anything, for the log: whatever of its first line is there.
 pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
     const ENOUGH: usize = 4096;
@@ -197,10 +175,8 @@ pub(super) fn first_line(bytes: &[u8]) -> [&[u8]; 3] {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{COOKIE, HOST, HeaderName};
-    use proptest::prelude::*;
-
     use super::*;
+    use http::header::{COOKIE, HOST, HeaderName};
 
     /// Policies for wildcards look a name up from each of its dots on.
     #[test]
@@ -247,26 +223,5 @@ mod tests {
         // Of 41 bytes each, beside the 167 of method, scheme, authority and path.
         assert_eq!(checked(&vec![COOKIE; 45]), Ok(()));
         assert_eq!(checked(&vec![COOKIE; 46]), Err(Refusal::TooLarge));
-    }
-
-    proptest! {
-        /// However a head is cut into pieces, its end is found where it is.
-        #[test]
-        fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
-            let bytes = bytes.as_bytes();
-            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
-            cuts.push(bytes.len());
-            cuts.sort_unstable();
-            let mut searched = 0;
-            let mut found = None;
-            for cut in cuts {
-                found = found.or_else(|| end(&bytes[..cut], searched));
-                searched = cut;
-            }
-            // The first empty line that something stands before.
-            let text = str::from_utf8(bytes).unwrap();
-            let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
-            prop_assert_eq!(found, ends.into_iter().flatten().min());
-        }
     }
 }

@@ -7,7 +7,6 @@
 //!   → streams a connection of HTTP/2, request by request
 //!     → budget what heads may take together; windows: what bodies may
 //!     → frames what passes on it
-//!   → rest    what belongs to the request behind it
 //!   → refusal why it is refused, and what the client is told
 //! ```
 //!
@@ -22,7 +21,6 @@ mod frames;
 mod fuzz;
 mod head;
 pub mod refusal;
-mod rest;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -49,7 +47,7 @@ use pingora::{
         ALPN, GetSocketDigest, Ssl, Stream,
         http::{ServerSession, v2::server::H2Options},
     },
-    proxy::{HttpProxy, ProxyHttp, Session},
+    proxy::{ProxyHttp, Session},
     server::ShutdownWatch,
 };
 use tokio::{
@@ -57,9 +55,16 @@ use tokio::{
     time::{Sleep, sleep, sleep_until, timeout, timeout_at},
 };
 
-pub use self::watched::Traffic;
-use self::{arrival::Arrival, refusal::Refusal, rest::Rest, watched::Watched};
-use super::{edge::Edge, exchange::Refused, linger, snapshot::Snapshot};
+use self::{arrival::Arrival, refusal::Refusal, watched::Watched};
+pub use self::{streams::flush, watched::Traffic};
+use super::{
+    edge::Edge,
+    exchange::Refused,
+    linger,
+    message::{self, Rest},
+    snapshot::Snapshot,
+    upstream::HttpProxy,
+};
 
 /// The most bytes of empty lines before a request.
 const MOST_BLANK: usize = 32;
@@ -154,7 +159,7 @@ where
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
-            let own = length + rest.take(&bytes[length..]);
+            let own = length + rest.take(&bytes[length..]).length;
             if rest.is_lost() {
                 return Box::pin(refuse(stream, &edge, Refusal::BadChunks, &bytes, began)).await;
             }
@@ -260,7 +265,7 @@ type Checked = Result<(usize, Rest), Refusal>;
 /// get good.
 fn check(bytes: &[u8], searched: usize, edge: &Edge) -> Option<Checked> {
     let most = edge.limits.head_bytes as usize;
-    match head::end(bytes, searched) {
+    match message::head_end(bytes, searched) {
         Some(end) if end <= most => Some(head::check(&bytes[..end], &edge.limits).map(|rest| (end, rest))),
         None if bytes.len() <= most => None,
         _ => Some(Err(Refusal::TooLarge)),

@@ -2,6 +2,7 @@
 //! the proxy's.
 
 use std::{
+    any::Any,
     future::poll_fn,
     pin::pin,
     sync::{
@@ -14,14 +15,16 @@ use std::{
 
 use pingora::{
     apps::HttpServerApp,
+    http::ResponseHeader,
     protocols::{
         Digest, GetSocketDigest, GetTimingDigest, Ssl,
         http::{
             ServerSession,
             v2::server::{H2Accept, H2Options, HttpSession, default_h2_options, handshake},
         },
+        raw_connect::ProxyDigest,
     },
-    proxy::{HttpProxy, ProxyHttp},
+    proxy::ProxyHttp,
     server::ShutdownWatch,
 };
 use tokio::{sync::Notify, time::sleep};
@@ -38,12 +41,13 @@ use crate::l7::{
     answer,
     edge::{Edge, Limits},
     exchange::Refused,
+    upstream::HttpProxy,
 };
 
 /// How many requests that HTTP/2 forbids a connection may bring.
 const MALFORMED: usize = 32;
 /// What of an answer may wait in h2 for its turn, so that of what a client does not read there is no more.
-const SEND_BUFFER: usize = 32 * 1024;
+const SEND_BUFFER: usize = 16 * 1024;
 
 /// What a connection begins with.
 pub(super) fn options(limits: &Limits) -> H2Options {
@@ -85,7 +89,7 @@ pub(super) async fn serve<P>(
     let digest = Arc::new(Digest {
         ssl_digest: stream.get_ssl_digest(),
         timing_digest: stream.get_timing_digest(),
-        proxy_digest: None,
+        proxy_digest: known(&flow),
         socket_digest: stream.get_socket_digest(),
     });
     let Ok(mut connection) = handshake(stream, Some(options)).await else { return };
@@ -192,6 +196,36 @@ fn admit(mut session: HttpSession, flow: &Flow, edge: &Edge) -> Option<(HttpSess
         edge.counters.refused(Refusal::Crowded);
     }
     Some((session, held?))
+}
+
+/// Has Pingora hand on what is known of a connection to its requests, in the only place that it has for something of ours.
+fn known(flow: &Arc<Flow>) -> Option<Arc<ProxyDigest>> {
+    let unused = ResponseHeader::build(200, Some(0)).ok()?;
+    let data: Box<dyn Any + Send + Sync> = Box::new(flow.clone());
+    Some(Arc::new(ProxyDigest::new(Box::new(unused), Some(data))))
+}
+
+/// Waits until all that was written of an answer has left, or nothing more of it leaves for this time: h2 forgets the rest
+/// when the request ends that it belongs to.
+pub async fn flush(session: &mut ServerSession, patience: Duration) {
+    const STEP: Duration = Duration::from_millis(2);
+    let ServerSession::H2(session) = session else { return };
+    let known = session.digest().and_then(|digest| digest.proxy_digest.clone());
+    let flow = known.as_ref().and_then(|known| known.user_data.as_ref()?.downcast_ref::<Arc<Flow>>());
+    let (Some(flow), Some(body)) = (flow, session.take_response_body_writer()) else { return };
+    let (stream, all) = (body.stream_id().into(), session.body_bytes_sent() as u64);
+    let (mut last, mut moved) = (flow.sent(stream), Instant::now());
+    while last.is_none_or(|sent| sent < all) && !flow.is_over() && moved.elapsed() < patience {
+        sleep(STEP).await;
+        let sent = flow.sent(stream);
+        if last.is_some() && sent.is_none() {
+            // The client has ended it.
+            return;
+        }
+        if sent != last {
+            (last, moved) = (sent, Instant::now());
+        }
+    }
 }
 
 /// Requests of a connection that are under way.

@@ -33,8 +33,8 @@ use tokio::{
 use super::{
     budget::Budget,
     frames::{Flow, Frames},
-    rest::Rest,
 };
+use crate::l7::message::Rest;
 
 /// What every connection of HTTP/2 begins with.
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -224,7 +224,7 @@ impl Watched {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
         let read = &buffer.filled()[before..];
-        let own = self.rest.take(read);
+        let own = self.rest.take(read).length;
         if self.rest.is_lost() {
             buffer.set_filled(before);
             self.traffic.is_lost.store(true, Relaxed);

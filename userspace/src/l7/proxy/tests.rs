@@ -248,6 +248,59 @@ fn http2_reader(answer: impl Fn(h2::RecvStream, SendResponse<Bytes>) + Clone + S
     address
 }
 
+/// A member of HTTP/1 that answers each request on each connection so, by their numbers from 0; none ends the connection.
+fn http1_member(answer: impl Fn(usize, usize) -> Option<&'static str> + Copy + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for (connection, mut stream) in listener.incoming().flatten().enumerate() {
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                for number in 0.. {
+                    let Some(answer) = answer(connection, number) else { return };
+                    if !matches!(stream.read(&mut bytes), Ok(1..))
+                        || stream.write_all(answer.as_bytes()).is_err()
+                    {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// What a member sends late on a connection that is kept is no answer to the next request there.
+#[test]
+fn a_request_whose_kept_connection_brings_rubbish_is_asked_on_another() {
+    for rubbish in ["0\r\n\r\n", "hello"] {
+        let member = http1_member(if rubbish == "hello" {
+            |connection, number| match (connection, number) {
+                (0, 0) => Some("HTTP/1.1 204 No Content\r\n\r\n"),
+                (0, 1) => Some("hello"),
+                (0, _) => None,
+                _ => Some("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"),
+            }
+        } else {
+            |connection, number| match (connection, number) {
+                (0, 0) => Some("HTTP/1.1 204 No Content\r\n\r\n"),
+                (0, 1) => Some("0\r\n\r\n"),
+                (0, _) => None,
+                _ => Some("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"),
+            }
+        });
+        let front = Front::start(Settings { http1_members: Some(vec![member]), ..Settings::default() });
+        let mut client = front.connect();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client.read_exact(&mut [0; 20]).unwrap();
+        front.wait_for("an answer", |row| row.requests == 1);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).unwrap();
+        assert!(answers.contains("HTTP/1.1 200 "), "{rubbish:?}: {answers}");
+    }
+}
+
 /// Not even if the heads of its answers are good.
 #[test]
 fn a_member_that_breaks_off_its_answers_gets_no_more_requests_for_a_while() {

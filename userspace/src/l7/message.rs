@@ -1,26 +1,61 @@
-//! How far a request goes behind its head, so that what comes behind it is known to be the next one's.
+//! How far a message of HTTP/1 goes (RFC 9112), a request or an answer: its head, and what follows that. What comes behind it
+//! is then known to be the next one's.
 
-/// The most digits of a chunk's size: what a number of 64 bits has, and what Pingora takes.
-const MOST_DIGITS: u8 = 16;
+/// The most digits of a chunk's size: more than anybody sends, and no more than any program can count.
+const MOST_DIGITS: u8 = 15;
 
-/// What is still to come of a request.
+/// The length of a head at the beginning of `bytes`, the empty line at its end included; `None` if the end is not
+/// there yet. `from` bytes were searched before.
+pub(super) fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
+    // The end may begin with the last of those bytes.
+    let mut at = from.saturating_sub(2);
+    while let Some(newline) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
+        at += newline + 1;
+        match bytes.get(at..)? {
+            [b'\n', ..] => return Some(at + 1),
+            [b'\r', b'\n', ..] => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a Content-Length says: digits, and no more than any program can count.
+pub(super) fn body_length(length: &[u8]) -> Option<u64> {
+    if length.is_empty() || length.len() > 18 || !length.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(length.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// What belongs to a message of some bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Taken {
+    /// So many of them.
+    pub(super) length: usize,
+    /// And of these so many are its content, not what chunks have around it.
+    pub(super) content: usize,
+}
+
+/// What is still to come of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     /// So many bytes.
     Bytes(u64),
     /// A body in chunks.
     Chunks(Chunks),
-    /// Nobody knows: it may turn into a tunnel.
+    /// Nobody knows: it may turn into a tunnel, or goes on until the connection ends.
     Unknown,
 }
 
 impl Rest {
     /// How many of these bytes, which come next, belong to it. They count as come.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> usize {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Taken {
+        let all = |length| Taken { length, content: length };
         match self {
-            Self::Bytes(left) => take(left, bytes.len()),
+            Self::Bytes(left) => all(take(left, bytes.len())),
             Self::Chunks(chunks) => chunks.take(bytes),
-            Self::Unknown => bytes.len(),
+            Self::Unknown => all(bytes.len()),
         }
     }
 
@@ -75,13 +110,15 @@ impl Chunks {
         Self::Size(0, 0)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        let mut taken = 0;
+    fn take(&mut self, bytes: &[u8]) -> Taken {
+        let (mut taken, mut content) = (0, 0);
         while let Some(&byte) = bytes.get(taken) {
             *self = match *self {
                 Self::End | Self::Lost => break,
                 Self::Data(ref mut left) => {
-                    taken += take(left, bytes.len() - taken);
+                    let count = take(left, bytes.len() - taken);
+                    taken += count;
+                    content += count;
                     if *left == 0 {
                         *self = Self::DataReturn;
                     }
@@ -111,7 +148,7 @@ impl Chunks {
             };
             taken += 1;
         }
-        taken
+        Taken { length: taken, content }
     }
 }
 
@@ -179,9 +216,11 @@ mod tests {
             let all = format!("{body}{behind}");
 
             let (mut rest, mut taken, mut bytes) = (Rest::Chunks(Chunks::new()), 0, all.as_bytes());
+            let mut contents = 0;
             for cut in cuts.iter().cycle() {
                 let (part, others) = bytes.split_at((*cut).min(bytes.len()));
-                let own = rest.take(part);
+                let Taken { length: own, content } = rest.take(part);
+                contents += content;
                 taken += own;
                 prop_assert_eq!(rest.is_over(), taken == body.len());
                 if own < part.len() || others.is_empty() {
@@ -190,6 +229,7 @@ mod tests {
                 bytes = others;
             }
             prop_assert_eq!(taken, body.len());
+            prop_assert_eq!(contents, chunks.iter().map(|(data, _)| data.len()).sum::<usize>());
         }
     }
 
@@ -202,8 +242,8 @@ mod tests {
             (" 0\r\n\r\n", 0),
             ("x\r\n", 0),
             ("-1\r\n\r\n", 0),
-            ("11111111111111111\r\n", 16),
-            ("00000000000000000\r\n\r\n", 16),
+            ("1111111111111111\r\n", 15),
+            ("0000000000000000\r\n\r\n", 15),
             ("5 hello", 2),
             ("0x5\r\nhello\r\n0\r\n\r\n", 1),
             ("5\nhello\r\n0\r\n\r\n", 1),
@@ -226,10 +266,31 @@ mod tests {
             for cut in 0..=body.len() {
                 let (first, second) = body.as_bytes().split_at(cut);
                 let mut rest = Rest::Chunks(Chunks::new());
-                let taken = rest.take(first) + rest.take(second);
+                let taken = rest.take(first).length + rest.take(second).length;
                 assert_eq!((taken, rest.is_lost()), (good + 1, true), "{body:?} cut at {cut}");
                 assert!(!rest.is_over());
             }
+        }
+    }
+
+    proptest! {
+        /// However a head is cut into pieces, its end is found where it is.
+        #[test]
+        fn the_end_of_a_head_is_found_in_pieces(bytes in "[ab\r\n]{0,40}", cuts in prop::collection::vec(0_usize..41, 0..6)) {
+            let bytes = bytes.as_bytes();
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.push(bytes.len());
+            cuts.sort_unstable();
+            let mut searched = 0;
+            let mut found = None;
+            for cut in cuts {
+                found = found.or_else(|| head_end(&bytes[..cut], searched));
+                searched = cut;
+            }
+            // The first empty line that something stands before.
+            let text = str::from_utf8(bytes).unwrap();
+            let ends = [text.find("\n\n").map(|at| at + 2), text.find("\n\r\n").map(|at| at + 3)];
+            prop_assert_eq!(found, ends.into_iter().flatten().min());
         }
     }
 }

@@ -1,4 +1,14 @@
 //! How a member is spoken to: HTTP/1.1 or HTTP/2, with TLS or without, and how long it may take.
+//!
+//! ```text
+//! connector  has Pingora speak HTTP/1 on connections of ours
+//!   → connection what passes on one of them
+//!     → answer   how far a member's answer goes
+//! ```
+
+mod answer;
+mod connection;
+mod connector;
 
 use std::{
     io,
@@ -19,6 +29,10 @@ use pingora::{
 };
 use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
 
+pub use self::{
+    connection::Link,
+    connector::{HttpProxy, proxy},
+};
 use super::{
     edge::{Edge, Timeouts},
     pools::Pool,
@@ -56,13 +70,16 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
     let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
     peer.group_key = THREAD.with(|&thread| thread);
     let options = &mut peer.options;
-    options.alpn = if pool.http.member.http2 { ALPN::H2 } else { ALPN::H1 };
+    // Of HTTP/1 it is the connection that ends when nothing moves.
+    (options.alpn, options.read_timeout) = match pool.http.member.http2 {
+        true => (ALPN::H2, Some(timeouts.read)),
+        false => (connector::protocol(), None),
+    };
     options.max_h2_streams = STREAMS;
     options.h2_stream_window_size = Some(WINDOW);
     options.h2_connection_window_size = Some(STREAMS as u32 * WINDOW);
     options.connection_timeout = Some(timeouts.connect);
     options.total_connection_timeout = Some(timeouts.connect);
-    options.read_timeout = Some(timeouts.read);
     options.write_timeout = Some(timeouts.write);
     options.idle_timeout =
         Some(if pool.http.member.proxy_protocol.is_some() { IDLE_OF_ONE_CLIENT } else { IDLE });

@@ -1,0 +1,324 @@
+//! A connection to a member of HTTP/1 as Pingora gets it. What passes is looked at: an answer is read no further than it
+//! goes, no faster than its client takes it, and not for ever.
+
+use std::{
+    any::Any,
+    fmt, io, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use http::Method;
+use pingora::{
+    http::ResponseHeader,
+    protocols::{
+        ALPN, Digest, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+        Stream, TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
+    },
+    tls::ssl::SslRef,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+use super::{
+    super::{edge::Timeouts, message::Taken},
+    answer::Answer,
+};
+
+/// The most that is read at once. Pingora has a piece in its buffer, and one more of each that waits for the client.
+const PIECE: usize = 8 * 1024;
+/// The most that may wait for the client, if it does not take it as it comes.
+const WAITING: usize = 10 * 1024;
+
+/// What a request's proxy and the connection to its member tell each other.
+#[derive(Clone, Debug, Default)]
+pub struct Link(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The request that is about to be sent.
+    next: Option<Request>,
+    /// Bytes of the answer's content that were given to Pingora, and those that the client has taken.
+    given: usize,
+    taken: usize,
+    /// Who reads when the client has taken more.
+    reader: Option<Waker>,
+    has_ended: bool,
+}
+
+/// What has to be known of a request to understand its answer.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    may_switch: bool,
+    timeouts: Timeouts,
+}
+
+impl Link {
+    /// That of a connection of HTTP/1, which Pingora describes so.
+    pub fn of(digest: &Digest) -> Option<Self> {
+        digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref().cloned()
+    }
+
+    /// A request with this method is about to be sent, which asks for a tunnel or not.
+    pub fn begin(&self, method: &Method, may_switch: bool, timeouts: &Timeouts) {
+        let next = Request { method: method.clone(), may_switch, timeouts: *timeouts };
+        *self.state() = State { next: Some(next), ..State::default() };
+    }
+
+    /// The client has taken so many more bytes of the answer.
+    pub fn taken(&self, bytes: usize) {
+        let mut state = self.state();
+        state.taken += bytes;
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the connection was ended because nothing moved on it for too long.
+    pub fn has_ended(&self) -> bool {
+        self.state().has_ended
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connection.
+pub(super) struct Connection {
+    inner: Stream,
+    link: Link,
+    /// What Pingora hands on to the proxy: the link.
+    digest: Arc<ProxyDigest>,
+    /// The answer to the request under way or the last one; none before the first.
+    answer: Option<Answer>,
+    /// Whether more has come than the answer: nothing can be asked for here any more.
+    is_spoilt: bool,
+    /// How long nothing may move; none while nothing has to.
+    patience: Option<Duration>,
+    /// How long nothing may move in a tunnel.
+    tunnel: Duration,
+    moved: Instant,
+    /// Set anew only when it has run down, since most of the time something moves.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the request under way asks for a tunnel, and it was written to since it was read.
+    reads_later: bool,
+    has_written: bool,
+}
+
+impl Connection {
+    pub(super) fn new(inner: Stream) -> io::Result<Self> {
+        let link = Link::default();
+        let data: Box<dyn Any + Send + Sync> = Box::new(link.clone());
+        let unused = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+        Ok(Self {
+            inner,
+            link,
+            digest: Arc::new(ProxyDigest::new(Box::new(unused), Some(data))),
+            answer: None,
+            is_spoilt: false,
+            patience: None,
+            tunnel: Duration::ZERO,
+            moved: Instant::now(),
+            timer: None,
+            reads_later: false,
+            has_written: false,
+        })
+    }
+
+    /// Takes note of the request that is sent next, and returns how much may be read for it.
+    fn prepare(&mut self, context: &Context<'_>) -> Poll<usize> {
+        let mut state = self.link.state();
+        if let Some(Request { method, may_switch, timeouts }) = state.next.take() {
+            self.answer = Some(Answer::new(&method, may_switch));
+            self.patience = Some(timeouts.read);
+            self.tunnel = timeouts.tunnel;
+            (self.reads_later, self.has_written) = (may_switch, self.has_written && may_switch);
+            self.moved = Instant::now();
+        }
+        let waiting = state.given - state.taken;
+        if waiting >= WAITING {
+            state.reader = Some(context.waker().clone());
+            drop(state);
+            // Nothing has to move before the client has taken what there is.
+            self.moved = Instant::now();
+            return Poll::Pending;
+        }
+        Poll::Ready(PIECE.min(WAITING - waiting))
+    }
+
+    /// Looks at what was read; returns how much of it there is for Pingora.
+    fn check(&mut self, read: &[u8]) -> io::Result<usize> {
+        let Some(answer) = self.answer.as_mut().filter(|answer| !answer.is_over()) else {
+            self.is_spoilt = true;
+            return Ok(0);
+        };
+        let wrong = |wrong| io::Error::new(io::ErrorKind::InvalidData, wrong);
+        let Taken { length, content } = answer.take(read).map_err(wrong)?;
+        self.is_spoilt = length < read.len();
+        self.link.state().given += content;
+        if answer.is_tunnel() {
+            self.patience = Some(self.tunnel);
+            self.reads_later = false;
+        } else if answer.is_over() {
+            self.patience = None;
+        }
+        Ok(length)
+    }
+
+    /// Waits until nothing has moved for too long.
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(patience) = self.patience else { return Poll::Pending };
+        loop {
+            let until = self.moved + patience;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+            if timer.deadline() > until {
+                timer.as_mut().reset(until);
+            }
+            ready!(timer.as_mut().poll(context));
+            if until <= Instant::now() {
+                self.link.state().has_ended = true;
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            timer.as_mut().reset(until);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let most = ready!(self.prepare(context));
+        if self.is_spoilt {
+            return Poll::Ready(Ok(()));
+        }
+        // See `tunnel`.
+        if self.reads_later && mem::take(&mut self.has_written) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let mut part = (&mut self.inner).take(most as u64);
+        if Pin::new(&mut part).poll_read(context, buffer)?.is_pending() {
+            return self.poll_end(context);
+        }
+        let read = &buffer.filled()[before..];
+        if !read.is_empty() {
+            self.moved = Instant::now();
+            let own = self.check(read)?;
+            buffer.set_filled(before + own);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write(context, bytes));
+        self.has_written = true;
+        self.moved = Instant::now();
+        Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.inner).poll_write_vectored(context, slices));
+        self.has_written = true;
+        self.moved = Instant::now();
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Connection {
+    async fn shutdown(&mut self) {
+        self.inner.shutdown().await;
+    }
+}
+
+impl UniqueID for Connection {
+    fn id(&self) -> UniqueIDType {
+        self.inner.id()
+    }
+}
+
+impl Ssl for Connection {
+    fn get_ssl(&self) -> Option<&SslRef> {
+        self.inner.get_ssl()
+    }
+
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.inner.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.inner.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Connection {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.inner.get_timing_digest()
+    }
+
+    fn get_read_pending_time(&self) -> Duration {
+        self.inner.get_read_pending_time()
+    }
+
+    fn get_write_pending_time(&self) -> Duration {
+        self.inner.get_write_pending_time()
+    }
+}
+
+/// The only place that Pingora has for something of ours.
+impl GetProxyDigest for Connection {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(self.digest.clone())
+    }
+}
+
+impl GetSocketDigest for Connection {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.inner.get_socket_digest()
+    }
+
+    fn set_socket_digest(&mut self, digest: SocketDigest) {
+        self.inner.set_socket_digest(digest);
+    }
+}
+
+impl Peek for Connection {}
