@@ -136,6 +136,15 @@ const MAPPED: u64 = 0xffff_0000;
 /// 2^64 over the golden ratio: what every hash of 64 bits multiplies by.
 pub(crate) const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// A hash of which every bit of the number reaches the highest bits: those are to be taken. A single product leaves out
+/// what lies too high to reach a middle bit, and is uneven over numbers in a row that begin at some other bit than the
+/// lowest.
+#[inline(always)]
+pub(crate) const fn mixed(number: u64) -> u64 {
+    let product = number.wrapping_mul(MIX);
+    (product ^ product >> 32).wrapping_mul(MIX)
+}
+
 /// In two words everywhere: the compiler keeps those in registers, and bytes on the stack.
 impl Address for [u8; 16] {
     #[inline(always)]

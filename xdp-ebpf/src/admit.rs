@@ -5,8 +5,8 @@ use crate::{
     access,
     address::Address,
     family::Family,
-    layer7, lookup,
-    packet::Packet,
+    layer7,
+    lookup::{self, Buckets},
     parse::{self, Segment},
     schedule,
     tables::Tables,
@@ -55,7 +55,7 @@ impl Picked {
 }
 
 /// This stage's function that the kernel verifies once and apart.
-pub trait OutOfLine: Packet + Sized {
+pub trait OutOfLine: schedule::OutOfLine {
     /// [`pick`].
     ///
     /// # Errors
@@ -71,14 +71,14 @@ pub trait OutOfLine: Packet + Sized {
 /// The event under which the packet is dropped, [`Event::PassLayer7`], or [`Event::ResetNoMember`]: the packet is to
 /// become the answer to itself.
 #[inline(always)]
-pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
+pub fn pick<F: Family, P: schedule::OutOfLine, T: Tables>(packet: &P, tables: &T) -> Result<Picked, Event> {
     let segment = parse::segment::<F, P>(packet, Event::PassVipOther)?;
     let service = Service::new(segment.dst.mapped(), segment.dport, segment.protocol);
     let (index, listener) = lookup::listener(tables, &service).ok_or(Event::DropNoListener)?;
     if listener.kind == LISTENER_LAYER7 {
         return Err(layer7::arrive(tables, &segment, index, listener));
     }
-    let picked = pick_of(tables, &segment, listener);
+    let picked = pick_of(packet, tables, &segment, listener);
     if let Err(event) = picked
         && event != Event::DropNoSession
     {
@@ -92,7 +92,8 @@ pub fn pick<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) -> Result<P
 
 /// The member.
 #[inline(always)]
-fn pick_of<F: Family, T: Tables>(
+fn pick_of<F: Family, P: schedule::OutOfLine, T: Tables>(
+    packet: &P,
     tables: &T,
     segment: &Segment<F>,
     listener: &Listener,
@@ -105,7 +106,8 @@ fn pick_of<F: Family, T: Tables>(
         return Err(Event::DropDenied);
     }
     let config = tables.config().ok_or(Event::DropInternal)?;
-    match schedule::pick(tables, config, listener.pool, source) {
+    let spread = Buckets::of(config, segment).spread();
+    match packet.schedule(tables, listener.pool, source, spread) {
         Err(Event::DropNoMember) if listener.when_down == WHEN_DOWN_RESET && segment.flags.opens() => {
             Err(Event::ResetNoMember)
         }

@@ -13,7 +13,7 @@
 //!   → access     may this client in?
 //!   → schedule   which member?
 //!   → limit      may one more come, or one more packet?
-//!   → open       take a local port, resolve next hops (→ next_hop), claim both halves; or refuse: tell the client so
+//!   → open       take a local port (→ ports), resolve next hops (→ next_hop), claim both halves; or refuse: tell the client so
 //!   → icmp       neither TCP nor UDP: ping (→ echo), or an error about a session? → icmp_error: errors that we write ourselves
 //!   → tcp_state  what the segment does to its session, → connection: and to the number of connections
 //!   → toa        strip forged options, insert the client's address, lower the MSS
@@ -41,6 +41,8 @@ pub mod bench;
 pub mod checksum;
 pub mod connection;
 pub mod echo;
+#[cfg(test)]
+mod evenness;
 pub mod family;
 pub mod fragment;
 pub mod frame;
@@ -58,6 +60,7 @@ pub mod open;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
+pub mod ports;
 pub mod receiver;
 pub mod rewrite;
 pub mod schedule;

@@ -87,6 +87,12 @@ impl Buckets {
         first ^ second
     }
 
+    /// Both buckets.
+    #[cfg(test)]
+    pub(crate) const fn both(self) -> [u32; 2] {
+        self.buckets
+    }
+
     /// Every tuple begins at a place of its own in the bucket: most are then found at the first look, which is one
     /// cache line.
     #[inline(always)]

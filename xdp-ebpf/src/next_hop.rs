@@ -129,7 +129,7 @@ fn look_up<T: Tables>(tables: &T, src: MappedAddress, dst: MappedAddress) -> Res
 
 /// Where the answer for these ends is kept.
 #[inline(always)]
-fn index_of([src, dst]: [[u64; 2]; 2]) -> u32 {
+pub(crate) fn index_of([src, dst]: [[u64; 2]; 2]) -> u32 {
     let [src, dst] = [src, dst].map(|[high, low]| high.wrapping_mul(MIX) ^ low);
     let mixed = (src.rotate_left(32) ^ dst).wrapping_mul(MIX);
     (mixed >> (u64::BITS - NEXT_HOPS.trailing_zeros())) as u32

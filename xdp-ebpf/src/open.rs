@@ -4,7 +4,7 @@
 //! because giving it back costs nothing; a local port is taken last.
 
 use crate::{
-    abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE, plane_of},
+    abi::{CLAIMED, Common, Config, DYING, FLAG_MIXED, FREE, Half, LIVE},
     address::Address,
     admit::Picked,
     checksum::Sum,
@@ -15,16 +15,12 @@ use crate::{
     next_hop::Hops,
     packet::Packet,
     parse::{self, Segment},
+    ports::{self, Local},
     shared::Shared,
     tables::{Hop, News, Tables},
     tcp_state::State,
     verdict::Event,
 };
-
-/// How many local addresses are asked for a port before the connection is refused.
-const LOCAL_ADDRESSES_TRIED: u32 = 4;
-/// How often a ring is asked for a port: it may be empty, or other CPUs may take from it at the same moment.
-const PORT_ATTEMPTS: u32 = 8;
 
 /// This stage's functions that the kernel verifies once and apart.
 pub trait OutOfLine: Packet + Sized {
@@ -131,7 +127,9 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
     #[inline(always)]
     fn run(&self) -> Result<(), Event> {
         let forward = self.claim()?;
-        let local = match self.take_port() {
+        let (member, spread) = (&self.member, self.buckets.spread());
+        let taken = ports::take::<B, T>(self.tables, self.config, member.address, member.port, spread);
+        let local = match taken {
             Ok(local) => local,
             Err(event) => {
                 forward.1.publish_state(FREE);
@@ -186,44 +184,6 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         reverse.swap_state_if(LIVE, DYING);
         self.tables.count(Event::SessionReopened);
         Some(())
-    }
-
-    /// Takes a free port of the member's plane, of the local address that the client's tuple hashes to or, if that
-    /// has none left, of one of the next.
-    #[inline(always)]
-    fn take_port(&self) -> Result<Local<'a, B>, Event> {
-        let plane = plane_of(self.member.address, self.member.port, self.config.plane_mask_of::<B>());
-        let addresses = self.config.local_addresses_of::<B>();
-        let mut number = self.buckets.spread();
-        let mut untried = addresses.min(LOCAL_ADDRESSES_TRIED);
-        for _ in 0..PORT_ATTEMPTS {
-            if untried == 0 {
-                break;
-            }
-            number %= addresses;
-            let plane_index = self.config.plane_index::<B>(number, plane);
-            let ring = self.tables.plane(plane_index).ok_or(Event::DropInternal)?;
-            let head = ring.head().get();
-            if head == ring.tail().get() {
-                untried -= 1;
-                number = number.wrapping_add(1);
-                continue;
-            }
-            let position = head & self.config.ring_mask;
-            let port = self.tables.port(plane_index, position, self.config).ok_or(Event::DropInternal)?;
-            if !ring.head().swap_if(head, head.wrapping_add(1)) {
-                continue;
-            }
-            let index = self.config.reverse_index::<B>(number, plane, port).ok_or(Event::DropInternal)?;
-            let half = self.tables.reverse::<B>(index).ok_or(Event::DropInternal)?;
-            if !half.swap_state_if(FREE, CLAIMED) {
-                return Err(Event::DropPortBusy);
-            }
-            let address = B::Address::from_mapped(ring.address().get()).ok_or(Event::DropInternal)?;
-            return Ok(Local { address, port, reverse: (index, half) });
-        }
-        // With an address left to try, other CPUs were faster each time.
-        Err(if untried == 0 { Event::DropNoPort } else { Event::DropRace })
     }
 
     /// Writes both halves and lets them live, the reverse one first: a reply cannot come before the SYN is sent.
@@ -285,13 +245,6 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         half.protocol().set(self.segment.protocol);
         half.packets().set(0);
     }
-}
-
-/// A local port that was taken, and the reverse half that belongs to it.
-struct Local<'a, B: Family> {
-    address: B::Address,
-    port: u16,
-    reverse: Found<'a, B>,
 }
 
 /// The address if it is of this family, or else zero.

@@ -99,7 +99,7 @@ events! {
     drop_rate_limit => DropRateLimit in Drop,
     /// The load balancer has used up its bandwidth (bandwidth_mbit).
     drop_bandwidth => DropBandwidth in Drop,
-    /// All local ports towards the member are in use: add local addresses.
+    /// All local ports towards the member are in use, and towards the others that were tried: add local addresses.
     drop_no_port => DropNoPort in Drop,
     /// The session table has no room for this flow: raise max_sessions.
     drop_table_full => DropTableFull in Drop,
@@ -130,6 +130,8 @@ events! {
     session_reopened => SessionReopened in Note,
     /// A reset or a FIN that does not fit what its receiver has acknowledged: it went on and moved nothing.
     out_of_window => OutOfWindow in Note,
+    /// A member to which no local port was left was passed over, and another one got the session.
+    member_passed_over => MemberPassedOver in Note,
     /// A client's segment got the TOA option.
     toa_inserted => ToaInserted in Note,
     /// A client's segment went on without TOA: no room in the header, over the MTU, or no headroom in front.

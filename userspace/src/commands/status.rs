@@ -7,7 +7,8 @@ use comfy_table::Table;
 use evenkeel::{
     dataplane::{
         network::{self, interfaces},
-        report::{InterfaceRow, MemberHealth, MemberState, Pool, Ports, pools_and_listeners},
+        report::{InterfaceRow, MemberHealth, MemberState, Pool, pools_and_listeners},
+        sessions::Ports,
         tables::Tables,
         totals::{Status, load_balancers},
         traffic::Traffic,
@@ -21,7 +22,7 @@ use super::output::{self, Format, View, json, table};
 pub fn run(options: &View) -> Result<()> {
     let tables = Tables::open(&options.pins.directory())?;
     let (mut pools, listeners) = pools_and_listeners(&tables)?;
-    let ports = Ports { free: tables.sessions.free_ports(), total: tables.sessions.total_ports() };
+    let ports = tables.sessions.ports();
     let counted = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
     let http = counted.map(|Report { listeners, members }| {
@@ -242,10 +243,12 @@ fn text(status: &Status) -> String {
         [] => "none in this network namespace".to_owned(),
         _ => interfaces.join(", "),
     };
-    let Ports { free, total } = status.ports;
-    format!(
-        "{load_balancers}\n\n{listeners}\n\n{members}\n\nInterfaces: {interfaces}\nLocal ports: {free} of {total} free"
-    )
+    let mut ports = table(["LOCAL PORTS TOWARDS", "FREE", "OF"], &[1, 2]);
+    let pools = status.pools.iter().map(|pool| (pool.name.as_str(), pool.ports));
+    for (towards, Ports { free, total }) in pools.chain([("all planes", status.ports)]) {
+        ports.add_row([towards.to_owned(), free.to_string(), total.to_string()]);
+    }
+    format!("{load_balancers}\n\n{listeners}\n\n{members}\n\n{ports}\n\nInterfaces: {interfaces}")
 }
 
 /// What a table shows of it, in the order of its columns.

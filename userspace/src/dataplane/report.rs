@@ -24,6 +24,7 @@ use super::{
     expiry::{idle_jiffies, jiffies_to_time, state_name},
     mapped::unmapped,
     network::interfaces::Mode,
+    sessions::Ports,
     tables::Tables,
     taken::Taken,
     traffic::{Open, Traffic},
@@ -38,6 +39,8 @@ pub struct Pool {
     pub name: String,
     /// Its members.
     pub members: Vec<Member>,
+    /// Local ports towards those members that take sessions; members in one plane share them, and so do other pools'.
+    pub ports: Ports,
 }
 
 impl Pool {
@@ -146,15 +149,6 @@ pub struct InterfaceRow {
     pub index: u32,
 }
 
-/// Local ports of all planes.
-#[derive(Debug, Serialize)]
-pub struct Ports {
-    /// Those that a new session can have.
-    pub free: u64,
-    /// All.
-    pub total: u64,
-}
-
 /// A session.
 #[derive(Debug, Serialize)]
 pub struct Session {
@@ -214,7 +208,11 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
         let record = record.snapshot();
         if record.state != ENTRY_FREE {
             names.insert(index, pools.len());
-            pools.push(Pool { name: name_str(&record.name).to_owned(), members: Vec::new() });
+            pools.push(Pool {
+                name: name_str(&record.name).to_owned(),
+                members: Vec::new(),
+                ports: Ports::default(),
+            });
         }
     }
     for (index, record) in tables.backend.iter() {
@@ -249,6 +247,8 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     }
     for pool in &mut pools {
         pool.share_out();
+        let members = pool.members.iter().filter(|member| member.state == MemberState::Active);
+        pool.ports = tables.sessions.ports_towards(members.map(|member| (member.address, member.port)));
         pool.members.retain(|member| member.state != MemberState::Removed || member.sessions_open > 0);
         pool.members.sort_by_key(|member| (member.address, member.port));
     }

@@ -1,10 +1,15 @@
 //! The session tables and the port rings as userspace sees them: reading live sessions, filling the rings, giving a
 //! port back. Next: `sweep`, which ends sessions.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+};
 
+use serde::Serialize;
 use xdp_ebpf::{
-    abi::{Common, Config, LIVE, Plane},
+    abi::{Common, Config, LIVE, Plane, plane_of},
+    family::{V4, V6},
     shared::Shared,
 };
 
@@ -45,6 +50,15 @@ pub struct Session {
     pub local: SocketAddr,
     /// The backend.
     pub backend: SocketAddr,
+}
+
+/// Local ports of some planes.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Ports {
+    /// Those that a new session can have.
+    pub free: u64,
+    /// All.
+    pub total: u64,
 }
 
 impl Sessions {
@@ -122,17 +136,38 @@ impl Sessions {
         Ok(())
     }
 
-    /// Free ports of all planes.
-    pub fn free_ports(&self) -> u64 {
-        self.plane
-            .iter()
-            .map(|(_, plane)| u64::from(plane.tail().get().wrapping_sub(plane.head().get())))
-            .sum()
+    /// The local ports of all planes.
+    pub fn ports(&self) -> Ports {
+        self.ports_of(self.plane.iter().map(|(_, plane)| plane))
     }
 
-    /// Ports of all planes.
-    pub fn total_ports(&self) -> u64 {
-        u64::from(self.plane.entries()) * u64::from(self.config.port_count)
+    /// The local ports that sessions with these members use, those of one plane counted once.
+    pub fn ports_towards(&self, members: impl Iterator<Item = (IpAddr, u16)>) -> Ports {
+        let planes: BTreeSet<u32> =
+            members.flat_map(|(address, port)| self.planes_of(address, port)).collect();
+        self.ports_of(planes.into_iter().filter_map(|plane| self.plane.get(plane)))
+    }
+
+    /// The plane of this member, at each local address of its family.
+    fn planes_of(&self, address: IpAddr, port: u16) -> Vec<u32> {
+        let config = &self.config;
+        match address {
+            IpAddr::V4(address) => {
+                let plane = plane_of(address.octets(), port, config.plane_mask);
+                (0..config.local_addresses).map(|n| config.plane_index::<V4>(n, plane).into()).collect()
+            }
+            IpAddr::V6(address) => {
+                let plane = plane_of(address.octets(), port, config.plane_mask6);
+                (0..config.local_addresses6).map(|n| config.plane_index::<V6>(n, plane).into()).collect()
+            }
+        }
+    }
+
+    fn ports_of<'a>(&self, planes: impl Iterator<Item = Shared<'a, Plane>>) -> Ports {
+        planes.fold(Ports::default(), |Ports { free, total }, plane| Ports {
+            free: free + u64::from(plane.tail().get().wrapping_sub(plane.head().get())),
+            total: total + u64::from(self.config.port_count),
+        })
     }
 
     /// Every live session whose local port is taken.
@@ -225,18 +260,17 @@ pub(super) mod tests {
                 sessions.give_back(plane, port).unwrap();
             }
         }
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
+        assert_eq!(sessions.ports().free, sessions.ports().total);
         for plane in 0..sessions.plane.entries() {
             let taken: Vec<_> = std::iter::from_fn(|| take(&sessions, plane)).collect();
             assert_eq!(taken, [4002, 4000, 4001]);
         }
-        assert_eq!(sessions.free_ports(), 0);
+        assert_eq!(sessions.ports().free, 0);
     }
 
     /// What the XDP program and userspace must agree on.
     #[test]
     fn every_reverse_half_has_the_port_of_one_plane() {
-        use xdp_ebpf::family;
         let sessions = on_plain_memory(2, 12);
         let config = sessions.config;
         while (0..sessions.plane.entries()).any(|plane| take(&sessions, plane).is_some()) {}
@@ -245,8 +279,8 @@ pub(super) mod tests {
             for plane in 0..=planes {
                 for port in 4000..=4002 {
                     let (ring, index) = match version {
-                        Version::V4 => place::<family::V4>(&config, local, plane, port),
-                        Version::V6 => place::<family::V6>(&config, local, plane, port),
+                        Version::V4 => place::<V4>(&config, local, plane, port),
+                        Version::V6 => place::<V6>(&config, local, plane, port),
                     };
                     sessions.free_port_of(sessions.reverse.position(version, index)).unwrap();
                     assert_eq!(take(&sessions, ring), Some(port), "{version:?} {local} {plane}");
@@ -255,6 +289,6 @@ pub(super) mod tests {
                 }
             }
         }
-        assert_eq!(sessions.free_ports(), 0);
+        assert_eq!(sessions.ports().free, 0);
     }
 }

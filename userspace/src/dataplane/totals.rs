@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::{
-    report::{InterfaceRow, ListenerRow, MemberHealth, MemberState, Pool, Ports},
+    report::{InterfaceRow, ListenerRow, MemberHealth, MemberState, Pool},
+    sessions::Ports,
     traffic::Traffic,
 };
 

@@ -2,9 +2,12 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::index::{BackendIndex16, ListenerIndex16};
+use super::{
+    capacity::MAX_PLANES,
+    index::{BackendIndex16, ListenerIndex16},
+};
 use crate::{
-    address::{Address, MappedAddress},
+    address::{Address, MIX, MappedAddress, mixed},
     family::Family,
     shared::{Shared, shared_beginning, shared_bytes, shared_fields},
 };
@@ -184,7 +187,6 @@ shared_fields! { Plane { head: u32, address: MappedAddress, tail: u32, } }
 /// The plane of a backend: its connections take their local ports there. `plane_mask` as [`super::Config::plane_mask_of`].
 #[inline(always)]
 pub fn plane_of<A: Address>(address: A, port: u16, plane_mask: u32) -> u32 {
-    let folded = address.folded();
-    let mixed = (folded ^ folded >> 32) as u32 ^ (u32::from(port) << 16 | u32::from(port));
-    (mixed.wrapping_mul(0x9E37_79B1) >> 16) & plane_mask
+    let hash = mixed(address.folded() ^ u64::from(port).wrapping_mul(MIX));
+    (hash >> (u64::BITS - MAX_PLANES.trailing_zeros())) as u32 & plane_mask
 }

@@ -5,7 +5,7 @@ use std::{vec, vec::Vec};
 use crate::{
     admit, fragment, frame, icmp, icmp_error, next_hop, open,
     packet::{Header, NoHeadroom, Packet},
-    slow_path, tcp_reset, toa,
+    schedule, slow_path, tcp_reset, toa,
 };
 
 /// A packet with poisoned headroom in front.
@@ -80,6 +80,7 @@ impl icmp::OutOfLine for HostPacket {}
 impl icmp_error::OutOfLine for HostPacket {}
 impl next_hop::OutOfLine for HostPacket {}
 impl open::OutOfLine for HostPacket {}
+impl schedule::OutOfLine for HostPacket {}
 impl tcp_reset::OutOfLine for HostPacket {}
 impl toa::OutOfLine for HostPacket {}
 impl slow_path::OutOfLine for HostPacket {}

@@ -89,6 +89,17 @@ impl HostTables {
     /// Empty tables for these local addresses with `ports` local ports from `port_base` on, one plane each, and
     /// `buckets` (a power of two) forward buckets of each family.
     pub fn new(local_addresses: &[IpAddr], port_base: u16, ports: u32, buckets: u32) -> Self {
+        Self::with_planes(local_addresses, 1, port_base, ports, buckets)
+    }
+
+    /// The same with so many planes (a power of two) for each local address.
+    pub fn with_planes(
+        local_addresses: &[IpAddr],
+        planes: u32,
+        port_base: u16,
+        ports: u32,
+        buckets: u32,
+    ) -> Self {
         let ring = ports.next_power_of_two();
         let (four, six): (Vec<IpAddr>, Vec<IpAddr>) = local_addresses.iter().partition(|a| a.is_ipv4());
         let config = Config {
@@ -97,21 +108,23 @@ impl HostTables {
             forward6_mask: buckets - 1,
             local_addresses: four.len() as u32,
             local_addresses6: six.len() as u32,
+            plane_mask: planes - 1,
+            plane_mask6: planes - 1,
             port_base: u32::from(port_base),
             port_count: ports,
             ring_mask: ring - 1,
             jiffies_hz: 250,
             ..Config::default()
         };
-        let count = local_addresses.len() as u32;
+        let count = local_addresses.len() as u32 * planes;
         let mut tables = Self {
             config,
             addresses: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
             addresses6: vec![AddressBucket::default(); ADDRESS_BUCKETS as usize],
             forward: Records::new(buckets * BUCKET, Half::default()),
             forward6: Records::new(buckets * BUCKET, Half::default()),
-            reverse: Records::new(config.local_addresses * ports, Half::default()),
-            reverse6: Records::new(config.local_addresses6 * ports, Half::default()),
+            reverse: Records::new(config.local_addresses * planes * ports, Half::default()),
+            reverse6: Records::new(config.local_addresses6 * planes * ports, Half::default()),
             services: BTreeMap::new(),
             listeners: Vec::new(),
             limits: Records::new(16, Limit::default()),
@@ -155,11 +168,13 @@ impl HostTables {
             }
         }
         for (index, address) in four.iter().chain(&six).enumerate() {
-            if let Some(plane) = tables.planes.shared(index as u32) {
-                plane.address().set(MappedAddress::from(*address));
+            for plane in 0..planes {
+                if let Some(plane) = tables.planes.shared(index as u32 * planes + plane) {
+                    plane.address().set(MappedAddress::from(*address));
+                }
+                let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
+                tables.ports.borrow_mut().extend(ring);
             }
-            let ring = (0..ring).map(|n| port_base.wrapping_add(n as u16));
-            tables.ports.borrow_mut().extend(ring);
         }
         tables
     }

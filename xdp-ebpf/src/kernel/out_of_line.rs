@@ -4,18 +4,20 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use aya_log_ebpf::macro_support::{Level, level_enabled};
 use xdp_ebpf::{
-    abi::BackendIndex,
+    abi::{BackendIndex, MappedAddress, PoolIndex},
     admit::{self, Picked},
     family::{Family, V4, V6},
     fragment,
     frame::{self, Kind},
     icmp, icmp_error,
     next_hop::{self, Hops},
-    open, slow_path,
+    open, ports, schedule, slow_path,
     tables::{Hop, Tables},
     tcp_reset, toa,
     verdict::{Code, Event},
 };
+
+use zerocopy::transmute;
 
 use super::{maps, packet::XdpPacket, tables::Maps};
 
@@ -59,6 +61,24 @@ impl admit::OutOfLine for XdpPacket {
         match (answer >> 32) as u32 {
             0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
             kind => Ok(Picked::from_number(answer as u32, kind == PICKED_IPV4)),
+        }
+    }
+}
+
+impl schedule::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn schedule<T: Tables>(
+        &self,
+        _tables: &T,
+        pool: PoolIndex,
+        source: MappedAddress,
+        spread: u32,
+    ) -> Result<BackendIndex, Event> {
+        let [first, second]: [u64; 2] = transmute!(source);
+        let answer = ek_schedule(pool.into(), first, second, spread);
+        match answer & FOUND {
+            0 => Err(Event::from_u32(answer as u32).unwrap_or(Event::DropInternal)),
+            _ => Ok(BackendIndex::new(answer as u32)),
         }
     }
 }
@@ -206,7 +226,7 @@ const PICKED_IPV4: u32 = 1;
 /// See [`PICKED_IPV4`].
 const PICKED_IPV6: u32 = 2;
 
-/// What the functions that look for a next hop return: this bit and a [`Hop`], or an event.
+/// What the functions that look for a next hop or a member return: this bit and a [`Hop`] or an index, or an event.
 const FOUND: u64 = 1 << 56;
 
 #[inline(always)]
@@ -231,6 +251,26 @@ fn hop_of(number: u64) -> Result<Hop, Event> {
 pub extern "C" fn ek_to_backend(ctx: *mut xdp_md, backend: u32) -> u64 {
     let maps = Maps::new(&XdpContext::new(ctx));
     number_of(next_hop::to_backend(&maps, BackendIndex::new(backend & 0xffff)))
+}
+
+/// Whether there is a local port towards a member: 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_has_port(member: u32, spread: u32) -> u32 {
+    u32::from(ports::has_any(&Maps::without_context(), BackendIndex::new(member), spread) == Some(true))
+}
+
+/// Which member of a pool gets a session of a client with this address, in two words as they lie in memory: [`FOUND`] and
+/// its index, or an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_schedule(pool: u32, source_0: u64, source_1: u64, spread: u32) -> u64 {
+    let source = transmute!([source_0, source_1]);
+    let has_port = |member: BackendIndex| ek_has_port(member.into(), spread) != 0;
+    match schedule::pick(&Maps::without_context(), PoolIndex::new(pool), source, has_port) {
+        Ok(member) => FOUND | u64::from(member.index),
+        Err(event) => event as u64,
+    }
 }
 
 /// No event's number.

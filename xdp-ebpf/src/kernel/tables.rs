@@ -33,7 +33,7 @@ impl Maps {
         Self { ctx: ctx.ctx }
     }
 
-    /// For a program that is not XDP: it may not look up routes nor tell anything.
+    /// For what needs no packet, or has none of XDP: it may not look up routes nor tell anything.
     pub const fn without_context() -> Self {
         Self { ctx: core::ptr::null_mut() }
     }

@@ -9,6 +9,7 @@ mod garbage;
 mod icmp;
 mod icmp_error;
 mod normalising;
+mod ports;
 mod schedule;
 mod sessions;
 mod strangers;

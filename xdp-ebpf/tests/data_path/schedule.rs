@@ -39,7 +39,7 @@ fn pool(algorithm: u8, weights: &[u16]) -> HostTables {
 }
 
 fn picked(tables: &HostTables, source: impl Into<IpAddr>) -> usize {
-    pick(tables, &tables.config, PoolIndex::new(0), mapped(source.into())).unwrap().index as usize
+    pick(tables, PoolIndex::new(0), mapped(source.into()), |_| true).unwrap().index as usize
 }
 
 proptest! {
@@ -125,7 +125,7 @@ fn an_empty_pool_is_refused_by_name() {
     for algorithm in [ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, ALGORITHM_LEAST_CONNECTIONS] {
         let tables = pool(algorithm, &[]);
         assert_eq!(
-            pick(&tables, &tables.config, PoolIndex::new(0), MappedAddress::v6([1; 16])),
+            pick(&tables, PoolIndex::new(0), MappedAddress::v6([1; 16]), |_| true),
             Err(Event::DropNoMember)
         );
     }

@@ -162,15 +162,15 @@ fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
             "each end hears it from its peer"
         );
         assert!(census.backends.contains(BACKEND));
-        assert_eq!(sessions.free_ports(), sessions.total_ports() - 1);
+        assert_eq!(sessions.ports().free, sessions.ports().total - 1);
 
         let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
         assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
         assert!(census.backends.contains(BACKEND), "it was still there when the pass came by");
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
+        assert_eq!(sessions.ports().free, sessions.ports().total);
 
         assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
-        assert_eq!(sessions.free_ports(), sessions.total_ports(), "a port is given back once");
+        assert_eq!(sessions.ports().free, sessions.ports().total, "a port is given back once");
     }
 }
 
@@ -257,7 +257,7 @@ fn closed_sessions_end_without_resets() {
     let (_, resets) = pass(&mut sweeper, &sessions, 1000 * HZ);
     assert!(resets.is_empty());
     pass(&mut sweeper, &sessions, 1000 * HZ);
-    assert_eq!(sessions.free_ports(), sessions.total_ports());
+    assert_eq!(sessions.ports().free, sessions.ports().total);
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn sessions_that_the_program_closed_are_told_at_first_sight_and_freed_at_the_sec
         assert_eq!(session.states(&sessions).0, DYING);
         assert_eq!(pass(&mut sweeper, &sessions, 0).1, []);
         assert_eq!(session.states(&sessions).0, FREE);
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
+        assert_eq!(sessions.ports().free, sessions.ports().total);
     }
 }
 
@@ -291,7 +291,7 @@ fn the_port_of_a_session_whose_slot_was_given_away_comes_back_once() {
         for (states, free) in [((DYING, LIVE), 2), ((FREE, LIVE), 1), ((FREE, LIVE), 1)] {
             pass(&mut sweeper, &sessions, 0);
             assert_eq!((old.states(&sessions).1, new.states(&sessions).1), states);
-            assert_eq!(sessions.free_ports(), sessions.total_ports() - free);
+            assert_eq!(sessions.ports().free, sessions.ports().total - free);
         }
     }
 }
@@ -336,7 +336,7 @@ fn a_session_half_freed_is_freed_by_the_next_process() {
         let mut sweeper = Sweeper::new(&sessions).unwrap();
         (0..3).for_each(|_| drop(pass(&mut sweeper, &sessions, 0)));
         assert_eq!(session.states(&sessions), (FREE, FREE), "{pair:?} {step}");
-        assert_eq!(sessions.free_ports(), sessions.total_ports());
+        assert_eq!(sessions.ports().free, sessions.ports().total);
     }
 }
 
