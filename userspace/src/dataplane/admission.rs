@@ -64,7 +64,7 @@ pub fn recount(tables: &Tables) -> Result<()> {
         return Ok(());
     }
     let taken = Taken::read(&tables.sessions)?;
-    for session in tables.sessions.live(&taken) {
+    for session in tables.sessions.live(taken.iter()) {
         let over = State::from_u8(session.forward.tcp).is_none_or(State::is_over);
         if !over && let Some(count) = layer7.get_mut(&session.forward.listener.into()) {
             *count += 1;

@@ -195,7 +195,7 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     let (mut by_backend, mut by_listener) =
         (HashMap::<BackendIndex, u64>::new(), HashMap::<ListenerIndex, Open>::new());
     let taken = Taken::read(&tables.sessions)?;
-    for session in tables.sessions.live(&taken) {
+    for session in tables.sessions.live(taken.iter()) {
         let forward = session.forward;
         *by_backend.entry(forward.backend.into()).or_default() += 1;
         let open = by_listener.entry(forward.listener.into()).or_default();
@@ -296,7 +296,7 @@ pub fn sessions<'t>(
 ) -> Result<impl Iterator<Item = Session> + use<'t>> {
     let listeners: HashMap<_, _> = listeners(tables)?.into_iter().collect();
     let (now, hz) = (clock.now()?, tables.sessions.config.jiffies_hz);
-    Ok(tables.sessions.live(taken).map(move |session| {
+    Ok(tables.sessions.live(taken.iter()).map(move |session| {
         let (there, back) = (session.forward, session.reverse);
         let idle = idle_jiffies(now, there.last_seen).min(idle_jiffies(now, back.last_seen));
         let protocol = Protocol::from_number(there.protocol).unwrap_or(Protocol::Tcp);

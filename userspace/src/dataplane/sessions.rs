@@ -17,7 +17,6 @@ use super::{
     halves::{AnyHalf, Halves, Version},
     mapped::mapped,
     memory::Mapping,
-    taken::Taken,
 };
 use crate::dataplane::error::{Context, Result};
 
@@ -170,10 +169,10 @@ impl Sessions {
         })
     }
 
-    /// Every live session whose local port is taken.
-    pub fn live<'a>(&'a self, taken: &'a Taken) -> impl Iterator<Item = Session> + 'a {
+    /// Every live session of these local ports, by their reverse halves' positions.
+    pub fn live(&self, ports: impl Iterator<Item = u32>) -> impl Iterator<Item = Session> {
         let is_live = |half: &AnyHalf<'_>| half.common().state().get() == LIVE;
-        taken.iter().filter_map(move |position| {
+        ports.filter_map(move |position| {
             let reverse = self.reverse.get(position).filter(is_live)?;
             let forward = self.forward.get(reverse.peer_in(&self.forward)).filter(is_live)?;
             (forward.peer_in(&self.reverse) == position).then(|| Session {

@@ -182,11 +182,12 @@ fn sessions_of_both_families_with_the_same_indexes_are_four_sessions() {
         .map(|(index, pair)| open(&sessions, pair, index, State::Established, 0))
         .into();
     let taken = Taken::read(&sessions).unwrap();
-    let found: Vec<_> = sessions.live(&taken).map(|s| (s.client.is_ipv4(), s.backend.is_ipv4())).collect();
+    let found: Vec<_> =
+        sessions.live(taken.iter()).map(|s| (s.client.is_ipv4(), s.backend.is_ipv4())).collect();
     assert_eq!(found, [(true, true), (false, true), (false, false), (true, false)]);
     opened[0].halves(&sessions)[1].common().state().set(DYING);
     opened[3].halves(&sessions)[0].common().state().set(DYING);
-    assert_eq!(sessions.live(&Taken::read(&sessions).unwrap()).count(), 2);
+    assert_eq!(sessions.live(Taken::read(&sessions).unwrap().iter()).count(), 2);
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn traffic_in_either_direction_keeps_a_session() {
         session.halves(&sessions)[1].common().last_seen().set(80 * HZ);
         let (_, resets) = pass(&mut Sweeper::new(&sessions).unwrap(), &sessions, 100 * HZ);
         assert!(resets.is_empty());
-        assert_eq!(sessions.live(&Taken::read(&sessions).unwrap()).count(), 1);
+        assert_eq!(sessions.live(Taken::read(&sessions).unwrap().iter()).count(), 1);
     }
 }
 
@@ -214,7 +215,7 @@ fn udp_leaves_an_abandoned_backend_at_once_and_tcp_stays() {
             ..forward.common().snapshot()
         });
         let (_, resets) = pass(&mut Sweeper::new(&sessions).unwrap(), &sessions, 101);
-        assert_eq!((sessions.live(&Taken::read(&sessions).unwrap()).count(), resets.len()), (left, 0));
+        assert_eq!((sessions.live(Taken::read(&sessions).unwrap().iter()).count(), resets.len()), (left, 0));
     }
 }
 
@@ -241,7 +242,7 @@ fn whoever_must_go_is_told() {
             let (_, told) = pass(&mut Sweeper::new(&sessions).unwrap(), &sessions, 101);
             let expected = (left, resets);
             assert_eq!(
-                (sessions.live(&Taken::read(&sessions).unwrap()).count(), told.len()),
+                (sessions.live(Taken::read(&sessions).unwrap().iter()).count(), told.len()),
                 expected,
                 "{backend:?} {listener:?} {state:?}"
             );
