@@ -278,9 +278,14 @@ impl Balancer {
 
     /// What a command says.
     pub fn ask(&self, command: &str) -> Value {
+        self.ask_for(command, &[])
+    }
+
+    /// What a command says with these options.
+    pub fn ask_for(&self, command: &str, options: &[&str]) -> Value {
         let pins = self.pins.to_str().unwrap();
         let words = [self.program.to_str().unwrap(), command, "-o", "json", "--pin-dir", pins];
-        serde_json::from_str(&self.network.balancer.run(&words).unwrap()).unwrap()
+        serde_json::from_str(&self.network.balancer.run(&[&words, options].concat()).unwrap()).unwrap()
     }
 
     /// A member's entry in `status`, by the backend's number from 0.

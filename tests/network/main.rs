@@ -16,6 +16,7 @@ mod health;
 mod l7;
 mod leaving;
 mod limits;
+mod looking_in;
 mod next_hops;
 mod path_mtu;
 mod plumbing;

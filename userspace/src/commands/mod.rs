@@ -28,9 +28,9 @@ enum Command {
     /// Say what is wrong with a configuration file, if anything is.
     Check(check::Options),
     /// Show pools, members, listeners, interfaces and local ports.
-    Status(output::View),
-    /// Show every session.
-    Sessions(output::View),
+    Status(status::Options),
+    /// Show sessions.
+    Sessions(sessions::Options),
     /// Show what was counted, drops and their reasons included.
     Counters(counters::Options),
     /// Stop forwarding: drop all sessions and remove everything that Evenkeel put into this host.

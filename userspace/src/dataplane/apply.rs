@@ -133,7 +133,7 @@ impl Applier {
         record.drain_timeout().set(drain_timeout);
         for (&member, settings) in &pool.members {
             let record = self.put_backend(index, member, settings.weight)?;
-            health::write(&record, standings.of(id, member));
+            health::write(&record, standings.of(id, member), health::now());
         }
         self.switch_block(index, id, pool, standings)?;
         self.remove_backends(index, |member| !pool.members.contains_key(&member))?;
@@ -211,7 +211,7 @@ impl Applier {
         let Some(index) = index else { return Ok(false) };
         let record = self.tables.backend.get(index).context("ek_backend")?;
         let (old, new) = (health::read(&record), standings.of(id, member));
-        health::write(&record, new);
+        health::write(&record, new, health::now());
         Ok(old.taken_for() != new.taken_for())
     }
 

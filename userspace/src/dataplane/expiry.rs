@@ -65,6 +65,22 @@ pub fn state_name(protocol: Protocol, state: State) -> &'static str {
     }
 }
 
+/// Every state that a session may be shown in.
+pub const STATES: [(Protocol, State); 12] = [
+    (Protocol::Tcp, State::None),
+    (Protocol::Tcp, State::SynSent),
+    (Protocol::Tcp, State::SynRecv),
+    (Protocol::Tcp, State::SynAck),
+    (Protocol::Tcp, State::Established),
+    (Protocol::Tcp, State::FinWait),
+    (Protocol::Tcp, State::TimeWait),
+    (Protocol::Tcp, State::CloseWait),
+    (Protocol::Tcp, State::LastAck),
+    (Protocol::Tcp, State::Close),
+    (Protocol::Udp, State::None),
+    (Protocol::Udp, State::Established),
+];
+
 /// Decides about a session in `state` that has been idle in both directions for `idle`; `established` is its
 /// listener's idle timeout.
 pub fn decide(

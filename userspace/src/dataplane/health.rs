@@ -3,6 +3,7 @@
 //!
 //! [`HEALTH_DOWN`] without a reason means that nothing is known yet.
 
+use nix::time::{ClockId, clock_gettime};
 use xdp_ebpf::{
     abi::{Backend, BackendIndex, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, Pool},
     shared::Shared,
@@ -14,8 +15,12 @@ use crate::{
     health::{failure::Failure, judge::Verdict},
 };
 
-/// Writes what is known of a member into its record.
-pub fn write(record: &Shared<'_, Backend>, health: MemberHealth) {
+/// Writes what is known of a member into its record; `now` is in seconds, as [`now`] has it.
+pub fn write(record: &Shared<'_, Backend>, health: MemberHealth, now: u32) {
+    if read(record) == health {
+        return;
+    }
+    record.health_since().set(now);
     let (reason, detail) = health.last_failure.map_or((0, 0), Failure::numbers);
     record.reason().set(reason);
     record.detail().set(detail);
@@ -24,6 +29,19 @@ pub fn write(record: &Shared<'_, Backend>, health: MemberHealth) {
         State::Known(Verdict::Up) => HEALTH_UP,
         State::Unknown | State::Known(Verdict::Down) => HEALTH_DOWN,
     });
+}
+
+/// Seconds since the host's start.
+pub fn now() -> u32 {
+    // There is this clock, so it can be read.
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec() as u32)
+}
+
+/// For how many seconds a member has been well again, if it has failed before.
+pub fn well_for(record: &Shared<'_, Backend>, now: u32) -> Option<u64> {
+    let health = read(record);
+    let is_over = health.last_failure.is_some() && health.state == State::Known(Verdict::Up);
+    is_over.then(|| now.saturating_sub(record.health_since().get()).into())
 }
 
 /// What a member's record says.
@@ -68,8 +86,27 @@ mod tests {
             MemberHealth { state: State::Known(Verdict::Up), last_failure: Some(Failure::Timeout) },
             MemberHealth { state: State::Known(Verdict::Down), last_failure: failed },
         ] {
-            write(&record, health);
+            write(&record, health, 0);
             assert_eq!(read(&record), health);
+        }
+    }
+
+    #[test]
+    fn since_when_it_is_well_is_since_its_last_change() {
+        let memory = Mapping::<Backend>::of_zeros(1);
+        let record = memory.get(0).unwrap();
+        let failed = Some(Failure::Timeout);
+        let health = |verdict, last_failure| MemberHealth { state: State::Known(verdict), last_failure };
+        for (at, health, expected) in [
+            (100, health(Verdict::Up, None), None),
+            (110, health(Verdict::Down, failed), None),
+            (120, health(Verdict::Up, failed), Some(80)),
+            // The next process writes what it has read.
+            (130, health(Verdict::Up, failed), Some(80)),
+            (140, health(Verdict::Up, Some(Failure::Refused)), Some(60)),
+        ] {
+            write(&record, health, at);
+            assert_eq!(well_for(&record, 200), expected, "{at}");
         }
     }
 }

@@ -10,10 +10,7 @@ use std::{
 use model::served::Protocol;
 use serde::Serialize;
 use xdp_ebpf::{
-    abi::{
-        BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, HEALTH_DOWN, HEALTH_UP, LISTENER_LAYER7, Listener,
-        ListenerIndex, name_str,
-    },
+    abi::{BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, LISTENER_LAYER7, Listener, ListenerIndex, name_str},
     tcp_state::State,
     verdict::{Class, Event},
 };
@@ -22,6 +19,7 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     clock::Clock,
     expiry::{idle_jiffies, jiffies_to_time, state_name},
+    health,
     mapped::unmapped,
     network::interfaces::Mode,
     sessions::Ports,
@@ -30,7 +28,7 @@ use super::{
     traffic::{Open, Traffic},
 };
 use crate::dataplane::error::Result;
-use crate::health::failure::Failure;
+use crate::{engine::standings, health::judge::Verdict};
 
 /// A pool.
 #[derive(Debug, Serialize)]
@@ -66,8 +64,10 @@ pub struct Member {
     pub state: MemberState,
     /// What the health checker thinks of it.
     pub health: MemberHealth,
-    /// How its last check failed that did; while it is up, it has recovered from that.
+    /// How its last check failed that did.
     pub reason: Option<String>,
+    /// For how many seconds it has been well again; none while it is down, and if no check has failed.
+    pub well_for_s: Option<u64>,
     /// Sessions now; of HTTP pools, requests.
     pub sessions_open: u64,
     /// Sessions since the member was added; of HTTP pools, requests since the daemon began.
@@ -102,9 +102,10 @@ pub enum MemberState {
 pub enum MemberHealth {
     /// It takes new sessions.
     Up,
-    /// It takes none, whatever its weight: its checks fail. Or it has not passed its first one, and takes some only while
-    /// nobody of its pool is known to be well.
+    /// It takes none, whatever its weight: its checks fail.
     Down,
+    /// Its first check is not over. It takes some only while nobody of its pool is known to be well.
+    Checking,
     /// It is not checked, or has not been yet since its pool's check changed, and so counts as well.
     Unchecked,
 }
@@ -215,7 +216,9 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             });
         }
     }
+    let now = health::now();
     for (index, record) in tables.backend.iter() {
+        let (health, well_for_s) = (health::read(&record), health::well_for(&record, now));
         let record = record.snapshot();
         let Some(pool) = names.get(&record.pool).and_then(|&at| pools.get_mut(at)) else { continue };
         let state = match (record.state, record.weight) {
@@ -230,12 +233,14 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
             port: record.port,
             weight: record.weight,
             state,
-            health: match record.health {
-                HEALTH_UP => MemberHealth::Up,
-                HEALTH_DOWN => MemberHealth::Down,
-                _ => MemberHealth::Unchecked,
+            health: match health.state {
+                standings::State::Known(Verdict::Up) => MemberHealth::Up,
+                standings::State::Known(Verdict::Down) => MemberHealth::Down,
+                standings::State::Unknown => MemberHealth::Checking,
+                standings::State::Unchecked => MemberHealth::Unchecked,
             },
-            reason: Failure::from_numbers(record.reason, record.detail).map(|failure| failure.to_string()),
+            reason: health.last_failure.map(|failure| failure.to_string()),
+            well_for_s,
             sessions_open: by_backend.get(&index).copied().unwrap_or(0),
             sessions_total: traffic.sessions,
             share: 0.0,

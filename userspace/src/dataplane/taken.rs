@@ -130,6 +130,7 @@ mod tests {
                     1 => if let Some(position) = out.pop_front_if(|position| known.contains(position)) {
                         sessions.free_port_of(position).unwrap();
                         taken.remove(position);
+                        known.remove(&position);
                     },
                     _ => {
                         taken.follow(&sessions).unwrap();

@@ -34,7 +34,7 @@ pub struct LoadBalancer {
     pub bandwidth_mbit: Option<u32>,
     /// Members of its listeners' pools that take connections as far as health goes, each once for every pool.
     pub members_healthy: u64,
-    /// Those that are down.
+    /// Those that are down, or whose first check is not over.
     pub members_unhealthy: u64,
     /// The sum over its listeners.
     #[serde(flatten)]
@@ -65,8 +65,8 @@ pub fn load_balancers<'a>(
             let pools = pools.iter().filter(|pool| names.contains(pool.name.as_str()));
             let members = pools.flat_map(|pool| &pool.members);
             let members = members.filter(|member| member.state != MemberState::Removed);
-            let (down, up): (Vec<_>, Vec<_>) =
-                members.partition(|member| member.health == MemberHealth::Down);
+            let (down, up): (Vec<_>, Vec<_>) = members
+                .partition(|member| matches!(member.health, MemberHealth::Down | MemberHealth::Checking));
             LoadBalancer {
                 name: name.to_owned(),
                 members_healthy: up.len() as u64,

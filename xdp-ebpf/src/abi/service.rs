@@ -250,10 +250,14 @@ pub struct Backend {
     /// Low 32 bits of `jiffies_64` when it was seen first to take no more connections, because it was removed or has
     /// no weight; 0: it takes some.
     pub drained_since: u32,
+    /// Seconds since the host's start, suspended time included (`CLOCK_BOOTTIME`), at which its health changed last or a
+    /// check failed otherwise than the one before; 0 if neither has happened.
+    pub health_since: u32,
 }
 
 shared_fields! { Backend {
     weight: u16, pool: PoolIndex, state: u8, health: u8, reason: u8, detail: u8, drained_since: u32,
+    health_since: u32,
 } }
 
 /// What one CPU forwarded for one backend.
