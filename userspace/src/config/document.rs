@@ -156,6 +156,12 @@ impl<'a> Value<'a> {
         self.report.add(self.value.span().start, self.shape.key(self.key), reason);
     }
 
+    /// Tells of something that is odd and taken all the same.
+    pub(super) fn warn(&self, what: impl Display) {
+        let line = self.report.line(self.value.span().start);
+        tracing::warn!("line {line}: {}: {what}", self.shape.key(self.key));
+    }
+
     /// Its key.
     pub(super) fn key(&self) -> &'static str {
         self.key

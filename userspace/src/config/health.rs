@@ -78,12 +78,14 @@ fn pace(table: &Table<'_>) -> Option<Pace> {
     let interval = time("interval", Pace::INTERVAL);
     let timeout = time("timeout", interval.map_or(Pace::TIMEOUT, |interval| interval.min(Pace::TIMEOUT)));
     let retries = table.get("retries").map_or(Some(Pace::RETRIES), |value| value.number::<Retries>());
-    let (interval, timeout) = (interval?, timeout?);
-    // The timeout's own default is never too long.
-    Pace::new(interval, timeout, retries.unwrap_or(Pace::RETRIES))
-        .map_err(|invalid| table.get("timeout").map(|value| value.refuse(invalid)))
-        .ok()
-        .filter(|_| retries.is_some())
+    let (interval, timeout, retries) = (interval?, timeout?, retries?);
+    if timeout > interval
+        && let Some(value) = table.get("timeout")
+    {
+        // As the OTC guide has it, whose own example has such a one (section 10.6.2).
+        value.warn(format!("{timeout} is longer than the interval, {interval}, which is taken instead"));
+    }
+    Pace::new(interval, timeout.min(interval), retries).ok()
 }
 
 fn probe(
