@@ -37,7 +37,7 @@ pub(super) struct Issuer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) member: SocketAddr,
-    /// Whether it is time for a new one: less than half of its time is left, or more than now is given.
+    /// Whether a new one would end at another time, so that a client's time counts from its last answer.
     pub(super) is_old: bool,
 }
 
@@ -72,9 +72,8 @@ impl Issuer {
         }
         let (token, end) = body.split_first_chunk::<TOKEN>()?;
         let left = u64::from(u32::from_be_bytes(end.try_into().ok()?)).checked_sub(now.unix)?;
-        let given = self.time.as_secs();
         let member = *self.members.get(token)?;
-        (left > 0).then_some(Said { member, is_old: left * 2 < given || left > given })
+        (left > 0).then_some(Said { member, is_old: left != self.time.as_secs() })
     }
 
     /// A `Set-Cookie` header that keeps a client with a member.

@@ -118,22 +118,22 @@ fn each_pool_has_a_name_of_its_own_unless_it_is_given_one() {
     assert!(name("web", &secret()).starts_with("ek_"));
 }
 
+/// Nobody who is idle for less moves, and who is idle for longer may.
 #[test]
-fn it_ends_and_is_renewed_after_half_its_time() {
+fn its_time_counts_from_the_last_answer() {
     let mut world = World::new(&ours(pool(&[1, 1, 1]), false));
     let picked = world.pick_with(&HeaderMap::new(), &[]).unwrap();
-    let (first, member) = (pair(&picked), host(&picked));
-    world.wait(TIME / 2);
-    assert!(world.pick_with(&cookie(&first), &[]).unwrap().set_cookie.is_none());
-    world.wait(1);
-    let renewed = world.pick_with(&cookie(&first), &[]).unwrap();
-    assert_eq!(host(&renewed), member);
-    let second = pair(&renewed);
-    world.wait(TIME / 2 - 2);
-    assert_eq!(only(&world, &first), Some(member));
-    world.wait(1);
-    assert_eq!(only(&world, &first), None);
-    assert_eq!(only(&world, &second), Some(member));
+    let (mut jar, member) = (pair(&picked), host(&picked));
+    let at_once = world.pick_with(&cookie(&jar), &[]).unwrap();
+    assert!(at_once.set_cookie.is_none(), "it would be the same");
+    for idle in [1, TIME / 2 - 1, TIME / 2 + 1, TIME - 1, TIME - 1] {
+        world.wait(idle);
+        let next = world.pick_with(&cookie(&jar), &[]).unwrap();
+        assert_eq!(host(&next), member, "after {idle} s");
+        jar = pair(&next);
+    }
+    world.wait(TIME);
+    assert_eq!(only(&world, &jar), None);
 }
 
 /// A cookie from before the time was made shorter is replaced.
