@@ -27,6 +27,7 @@ mod readers;
 mod requests;
 mod routing;
 pub mod script;
+mod secrets;
 mod stay;
 mod strict;
 mod tls;

@@ -1,5 +1,7 @@
 //! What the client is told when its request cannot be answered by a member.
 
+use std::io;
+
 use pingora::{Error, ErrorSource, ErrorType, RetryType, proxy::Session};
 
 use super::tunnel;
@@ -7,6 +9,15 @@ use super::tunnel;
 /// The client has closed the connection before it had its answer: nobody is told anything. nginx's number, which the
 /// access log and the counters have.
 pub const CLIENT_GONE: u16 = 499;
+
+/// An error in a few words, none of which a client or a member has said: that may be a secret.
+pub fn brief(error: &Error) -> String {
+    let (source, kind) = (error.esource().as_str(), error.etype().as_str());
+    match error.root_cause().downcast_ref::<io::Error>() {
+        Some(cause) => format!("{source} {kind}: {cause}"),
+        None => format!("{source} {kind}"),
+    }
+}
 
 /// Whether the connection was lost, or brought what is no answer, rather than slow.
 pub fn is_loss(error: &Error) -> bool {
