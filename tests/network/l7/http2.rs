@@ -13,11 +13,69 @@ use crate::{
         echo::Echo,
         frames::{
             CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, Heard, PING, Peer, RST_STREAM, SETTINGS,
-            block, frame, https, request, row,
+            WINDOW_UPDATE, block, frame, https, request, row,
         },
         script::{self, ok},
     },
 };
+
+/// Also those that Pingora answers itself.
+#[test]
+fn every_request_that_is_refused_is_counted_and_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    let (certificates, mut settings) = https(1, "", "protocol = \"http\"");
+    settings.load_balancer = format!("access_log = {{ path = \"{}\" }}", log.display());
+    let balancer = Balancer::start(settings);
+    for (number, fields) in [
+        &[(":authority", "user@shop.example")][..],
+        &[("host", "other.example")],
+        &[("host", "shop.example"), ("host", "shop.example")],
+        &[(":authority", "shop.example..")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut peer = Peer::connect(&balancer, &certificates, &[]);
+        peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &request(fields)));
+        assert_ne!(peer.hear(1), Heard::Ok, "{fields:?}");
+        let known = || {
+            let row = row(&balancer);
+            let lines = std::fs::read_to_string(&log).unwrap_or_default().lines().count();
+            let refused: u64 =
+                row["refused"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum();
+            (row["requests"].as_u64().unwrap(), refused, lines)
+                == (number as u64 + 1, number as u64 + 1, number + 1)
+        };
+        wait_for(&format!("{fields:?} in log and counters"), DEADLINE, known).unwrap();
+    }
+}
+
+/// Nothing that keeps a connection busy without a request keeps it open.
+#[test]
+fn a_connection_without_requests_ends_however_much_else_it_brings() {
+    let (certificates, mut settings) = https(1, "", "protocol = \"http\"");
+    settings.idle_timeout = "2s";
+    let balancer = Balancer::start(settings);
+    let refused =
+        |number: u32| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &request(&[("host", "b")]));
+    type Drip<'a> = (&'a str, &'a dyn Fn(u32) -> Vec<u8>);
+    let drips: [Drip<'_>; 4] = [
+        ("PING", &|_| frame(PING, 0, 0, &[0; 8])),
+        ("SETTINGS", &|_| frame(SETTINGS, 0, 0, &[])),
+        ("WINDOW_UPDATE", &|_| frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())),
+        ("refused requests", &refused),
+    ];
+    for (what, drip) in drips {
+        let mut peer = Peer::connect(&balancer, &certificates, &[]);
+        // More would end it anyway.
+        let number = (0..30).position(|number| {
+            std::thread::sleep(Duration::from_millis(300));
+            !peer.send(&drip(number)) || row(&balancer)["connections_open"] == 0
+        });
+        assert!(number.is_some(), "{what}");
+    }
+}
 
 /// Shapes by which a member could be made to see another request than the balancer has.
 #[test]
@@ -39,7 +97,7 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
     assert_eq!(ask(&[("te", "trailers"), ("x-a", "b")], None), Heard::Ok);
     let seen = echo.requests();
     type Shape = (&'static [(&'static str, &'static str)], Option<&'static [u8]>);
-    let shapes: [Shape; 20] = [
+    let shapes: [Shape; 28] = [
         (&[("transfer-encoding", "chunked")], Some(b"0\r\n\r\n")),
         (&[("connection", "keep-alive")], None),
         (&[("keep-alive", "1")], None),
@@ -60,6 +118,14 @@ fn what_would_be_another_request_in_http1_reaches_no_member() {
         (&[(":authority", "a, b")], None),
         (&[(":authority", "user@shop.example")], None),
         (&[(":method", "CONNECT")], None),
+        (&[(":authority", "shop.example..")], None),
+        (&[(":authority", "shop.example,b")], None),
+        (&[(":authority", "shop.example:+80")], None),
+        (&[(":authority", "[v1.a]")], None),
+        (&[(":scheme", "")], None),
+        (&[(":scheme", "file")], None),
+        (&[("host", "other.example")], None),
+        (&[("host", "shop.example"), ("host", "shop.example")], None),
     ];
     for (fields, body) in shapes {
         let heard = ask(fields, body);

@@ -3,7 +3,6 @@
 //! whether others are served meanwhile.
 
 use std::{
-    fs,
     sync::Mutex,
     thread,
     time::{Duration, Instant},
@@ -34,26 +33,19 @@ const MORE: u64 = 2048;
 /// How often the same is done again at most: a leak adds each time.
 const ROUNDS: usize = 4;
 /// Of load balancers at the same time.
-const WORKERS: usize = 3;
+const WORKERS: usize = 6;
 /// What each connection may take beside that.
 const BASE: u64 = 128;
 /// What each request under way takes that is no head and no body: two tasks' worth of proxy.
 const REQUEST: u64 = 24;
 
-/// The daemon's memory in KB: what only it has, without the tables that it shares with the kernel.
-fn memory(balancer: &Balancer) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", balancer.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// The most that it becomes until it has not grown for a while.
+/// The most that the daemon's memory becomes, in KB, until it has not grown for a while.
 fn peak(balancer: &Balancer) -> u64 {
     const STILL: Duration = Duration::from_millis(500);
-    let (mut peak, mut since) = (memory(balancer), Instant::now());
+    let (mut peak, mut since) = (balancer.memory(), Instant::now());
     while since.elapsed() < STILL {
         thread::sleep(Duration::from_millis(20));
-        let now = memory(balancer);
+        let now = balancer.memory();
         if now > peak {
             (peak, since) = (now, Instant::now());
         }
@@ -251,7 +243,7 @@ fn check(shape: &Shape) -> Option<String> {
     for _ in 0..10 {
         other(&balancer, &certificates);
     }
-    let before = memory(&balancer);
+    let before = balancer.memory();
     let (mut most, sent) = attack(shape, &certificates, &balancer);
     let held = most.saturating_sub(before);
     // What is freed is used again, if not given back: by the thread that freed it, so one more time may need more.

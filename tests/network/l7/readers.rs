@@ -1,7 +1,6 @@
 //! What does a client hold that does not read its answer? The members have all of it ready.
 
 use std::{
-    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     thread,
@@ -27,20 +26,13 @@ const BUDGET: u64 = 64;
 /// What each connection of HTTP/2 may hold beside that: TLS is part of it.
 const BASE: u64 = 128;
 
-/// The daemon's memory in KB: what only it has, without the tables that it shares with the kernel.
-pub fn memory(balancer: &Balancer) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", balancer.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
-/// What it is when it has been the same for a while.
+/// The daemon's memory in KB when it has been the same for a while.
 fn settled(balancer: &Balancer) -> u64 {
     const STILL: Duration = Duration::from_secs(1);
-    let (mut last, mut since) = (memory(balancer), Instant::now());
+    let (mut last, mut since) = (balancer.memory(), Instant::now());
     while since.elapsed() < STILL {
         thread::sleep(Duration::from_millis(20));
-        let now = memory(balancer);
+        let now = balancer.memory();
         if now.abs_diff(last) > 64 {
             (last, since) = (now, Instant::now());
         }

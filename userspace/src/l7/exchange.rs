@@ -63,6 +63,11 @@ impl Exchange {
         self.arrival.as_ref().is_some_and(|arrival| arrival.traffic.is_lost())
     }
 
+    /// It becomes a tunnel.
+    pub fn switched(&self) {
+        self.arrival.iter().for_each(|arrival| arrival.traffic.switch());
+    }
+
     /// The request is for this pool.
     pub fn for_pool(&mut self, pool: &str) {
         self.pool = Some(pool.into());
@@ -359,7 +364,6 @@ mod tests {
         let requests = [
             ("GET /a b\x07\"c HTTP/1.1\r\nHost: a\r\n\r\n", r#"400 "GET http://-/a\x20b\x07\x22c HTTP/1.1""#),
             ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", r#"405 "CONNECT http://-a:443 HTTP/1.1""#),
-            // Refused by Pingora.
             ("GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", r#"400 "GET http://-http://b/ HTTP/1.1""#),
             ("\x16\x03\x01\n\n", r#"400 "\x16\x03\x01 http://-- -""#),
         ];

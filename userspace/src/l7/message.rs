@@ -44,7 +44,7 @@ pub(super) enum Rest {
     Bytes(u64),
     /// A body in chunks.
     Chunks(Chunks),
-    /// Nobody knows: it may turn into a tunnel, or goes on until the connection ends.
+    /// It goes on until the connection ends.
     Unknown,
 }
 

@@ -63,6 +63,8 @@ pub struct Request {
     picked: Option<Picked>,
     /// The members that it was sent to.
     tried: Vec<SocketAddr>,
+    /// Those of them that broke off.
+    failed: Vec<SocketAddr>,
     exchange: Exchange,
     /// Whether the member that it is sent to has begun to answer.
     is_answered: bool,
@@ -106,6 +108,14 @@ impl Request {
             pool.balancer.report(picked.member, outcome, Now::read());
         }
     }
+
+    /// Tells it of those that broke off, unless all of several did: then it is the request at which they do.
+    fn report_failed(&mut self, is_answered: bool) {
+        let failed = mem::take(&mut self.failed);
+        if let Some(pool) = self.pool.as_ref().filter(|_| is_answered || failed.len() == 1) {
+            failed.iter().for_each(|&member| pool.balancer.report(member, Outcome::Failed, Now::read()));
+        }
+    }
 }
 
 #[async_trait]
@@ -118,6 +128,7 @@ impl ProxyHttp for Proxy {
             pool: None,
             picked: None,
             tried: Vec::new(),
+            failed: Vec::new(),
             exchange: Exchange::default(),
             is_answered: false,
             progress: None,
@@ -270,6 +281,7 @@ impl ProxyHttp for Proxy {
         request.is_answered = true;
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             session.set_read_timeout(Some(request.snapshot.edge.timeouts.tunnel));
+            request.exchange.switched();
             // How the tunnel ends says nothing of the member.
             request.report(Outcome::Answered);
         } else {
@@ -297,6 +309,10 @@ impl ProxyHttp for Proxy {
         _request: &mut Request,
     ) -> Result<()> {
         http_1_0::end(session, response);
+        if !response.status.is_informational() && !session.is_body_done() {
+            // Its end is not waited for.
+            session.set_keepalive(None);
+        }
         Ok(())
     }
 
@@ -369,7 +385,7 @@ impl ProxyHttp for Proxy {
                 // Closed while nobody used it, as a member may, or no good any more: it can be asked again.
                 request.tried.pop();
             } else if !session.was_upgraded() {
-                request.report(Outcome::Failed);
+                request.failed.extend(request.picked.as_ref().map(|picked| picked.member));
             }
         }
         let again = is_members
@@ -398,7 +414,7 @@ impl ProxyHttp for Proxy {
             && let Err(error) = refuse(session, status).await
         {
             // The client may be gone by now.
-            tracing::debug!("{}: not told of {status}: {error}", session.request_summary());
+            tracing::debug!("a client is not told of {status}: {}", failure::brief(&error));
         }
         FailToProxy { error_code: status, can_reuse_downstream: false }
     }
@@ -407,7 +423,9 @@ impl ProxyHttp for Proxy {
         request.exchange.finish(session, error, &request.snapshot.edge);
         // Whoever streams has clients that leave before the end.
         let is_left = |error: &Error| request.is_answered && *error.esource() == ErrorSource::Downstream;
-        if error.is_none_or(is_left) && !session.was_upgraded() {
+        let is_answered = error.is_none_or(is_left);
+        request.report_failed(is_answered);
+        if is_answered && !session.was_upgraded() {
             request.report(Outcome::Answered);
         }
         // What follows is nothing of the member's.
@@ -417,8 +435,9 @@ impl ProxyHttp for Proxy {
         }
     }
 
+    /// What Pingora would log has the request in it, and parts of answers.
     fn suppress_error_log(&self, session: &Session, _request: &Request, error: &Error) -> bool {
-        tracing::debug!("{}: {error}", session.request_summary());
+        tracing::debug!("{} is not answered: {}", session.req_header().method, failure::brief(error));
         true
     }
 
@@ -429,7 +448,8 @@ impl ProxyHttp for Proxy {
         error: &Error,
         _context: ProxyWarnLogContext,
     ) -> bool {
-        tracing::debug!("{}: {error}; another member is tried", session.request_summary());
+        let method = &session.req_header().method;
+        tracing::debug!("another member is tried for {method}: {}", failure::brief(error));
         true
     }
 }

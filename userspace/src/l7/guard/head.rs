@@ -1,7 +1,9 @@
 //! What a request's head must be like before Pingora sees it. Stricter than Pingora, for requests whose length or host
 //! two programs could understand differently: such a request never reaches a member, and its connection ends.
 
-use http::{header::CONTENT_LENGTH, uri::Authority};
+use std::net::Ipv6Addr;
+
+use http::header::CONTENT_LENGTH;
 use pingora::http::RequestHeader;
 
 use super::{
@@ -30,7 +32,7 @@ pub(super) fn blank(bytes: &[u8]) -> usize {
 pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
     let (line, rest) =
         bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
-    let modern = check_line(line)?;
+    let (modern, authority) = check_line(line)?;
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let most = usize::from(limits.headers).min(MAX_HEADERS);
     let headers = match httparse::parse_headers(rest, &mut headers[..most]) {
@@ -38,7 +40,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
         Err(httparse::Error::TooManyHeaders) => return Err(Refusal::TooMany),
         _ => return Err(Refusal::Malformed),
     };
-    let (mut host, mut length, mut encoding, mut upgrade) = (None, None, None, false);
+    let (mut host, mut length, mut encoding) = (None, None, None);
     for header in headers {
         let name = header.name;
         if name.eq_ignore_ascii_case("host") {
@@ -47,16 +49,15 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
             once(&mut length, header.value, Refusal::BadLength)?;
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             once(&mut encoding, header.value, Refusal::BadEncoding)?;
-        } else if name.eq_ignore_ascii_case("upgrade") {
-            upgrade = true;
         }
     }
-    match host {
-        Some(host) => check_host(host)?,
-        None if modern => return Err(Refusal::NoHost),
-        None => {}
+    match (host, authority) {
+        (None, _) if modern => return Err(Refusal::NoHost),
+        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => return Err(Refusal::Other),
+        (Some(host), _) => check_host(host)?,
+        (None, _) => {}
     }
-    let rest = match (length, encoding) {
+    Ok(match (length, encoding) {
         (Some(_), Some(_)) => return Err(Refusal::LengthAndEncoding),
         (Some(length), None) => Rest::Bytes(body_length(length).ok_or(Refusal::BadLength)?),
         (None, Some(encoding)) if !modern || !encoding.eq_ignore_ascii_case(b"chunked") => {
@@ -64,9 +65,26 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
         }
         (None, Some(_)) => Rest::Chunks(Chunks::new()),
         (None, None) => Rest::Bytes(0),
-    };
-    // A request with a body cannot begin a tunnel: where its body ends is known.
-    Ok(if upgrade && rest.is_over() { Rest::Unknown } else { rest })
+    })
+}
+
+/// Writes Host as the target of a checked head does, if that names a host: Pingora does not know that case does not matter.
+pub(super) fn write_host_as_target(head: &mut [u8]) {
+    let [_, target, _] = first_line(head);
+    if target.starts_with(b"/") {
+        return;
+    }
+    let Some(authority) = authority(target).map(<[u8]>::to_vec) else { return };
+    for line in head.split_mut(|&byte| byte == b'\n').skip(1) {
+        let Some((name, value)) = line.split_at_mut_checked("host:".len()) else { continue };
+        if name.eq_ignore_ascii_case(b"host:") {
+            let begin = value.iter().position(|byte| !matches!(byte, b' ' | b'\t')).unwrap_or(0);
+            if let Some(host) = value.get_mut(begin..begin + authority.len()) {
+                host.copy_from_slice(&authority);
+            }
+            return;
+        }
+    }
 }
 
 /// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.
@@ -86,14 +104,17 @@ pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(
         // As in HTTP/1, also if they agree: members may read only one of them, or none.
         lengths.next().map_or(Ok(()), |_| Err(Refusal::BadLength))?;
     }
+    if !matches!(request.uri.scheme_str(), None | Some("http" | "https")) {
+        return Err(Refusal::Malformed);
+    }
     let path = request.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes());
     check_target(path, request.method == http::Method::OPTIONS)?;
     check_host(target::authority(request).ok_or(Refusal::NoHost)?)
 }
 
 /// Method, target and version with one space between two. The target may have characters that a client should have
-/// encoded, but none that a line or its parts could end with. Whether it is HTTP/1.1, not 1.0.
-fn check_line(line: &[u8]) -> Result<bool, Refusal> {
+/// encoded, but none that a line or its parts could end with. Whether it is HTTP/1.1, not 1.0, and whom the target names.
+fn check_line(line: &[u8]) -> Result<(bool, Option<&[u8]>), Refusal> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut parts = line.split(|&byte| byte == b' ');
@@ -121,22 +142,30 @@ fn check_line(line: &[u8]) -> Result<bool, Refusal> {
     if target.len() > MAX_TARGET {
         return Err(Refusal::TooLarge);
     }
-    check_target(target, method == b"OPTIONS")?;
-    Ok(modern)
+    Ok((modern, check_target(target, method == b"OPTIONS")?))
 }
 
-/// A path, the URL of a host, or the asterisk of OPTIONS. Anything else a member could put behind a host of its own
-/// choice.
-fn check_target(target: &[u8], is_options: bool) -> Result<(), Refusal> {
-    if target.starts_with(b"/") || (is_options && target == b"*") {
-        return Ok(());
+/// A path, the URL of a host, or the asterisk of OPTIONS, and no fragment, which is not for servers. Anything else a member
+/// could put behind a host of its own choice. Whom it names.
+fn check_target(target: &[u8], is_options: bool) -> Result<Option<&[u8]>, Refusal> {
+    if target.contains(&b'#') {
+        return Err(Refusal::Malformed);
     }
+    if target.starts_with(b"/") || (is_options && target == b"*") {
+        return Ok(None);
+    }
+    let authority = authority(target).ok_or(Refusal::Malformed)?;
+    check_host(authority)?;
+    Ok(Some(authority))
+}
+
+/// Whom a target names that is a URL of HTTP.
+fn authority(target: &[u8]) -> Option<&[u8]> {
     let behind = ["http://", "https://"].iter().find_map(|scheme| {
         let (begin, rest) = target.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
     });
-    let authority = behind.and_then(|rest| rest.split(|byte| matches!(byte, b'/' | b'?' | b'#')).next());
-    check_host(authority.ok_or(Refusal::Malformed)?)
+    behind?.split(|byte| matches!(byte, b'/' | b'?')).next()
 }
 
 fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> Result<(), Refusal> {
@@ -146,17 +175,32 @@ fn once<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8], several: Refusal) -> 
     }
 }
 
-/// A name or an address, and perhaps a port.
+/// A name or an address, and perhaps a port (RFC 3986, section 3.2, but of names only what DNS and hosts files have: a
+/// member or a policy could take anything else for another host).
 fn check_host(host: &[u8]) -> Result<(), Refusal> {
-    let authority = Authority::try_from(host).map_err(|_| Refusal::BadHost)?;
-    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port).filter(|port| !port.contains(']'));
-    let good_port = port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok());
-    let name = authority.host();
-    let good_name = !name.is_empty() && name.strip_suffix('.').unwrap_or(name).len() <= MAX_NAME;
-    if authority.as_str().contains('@') || !good_name || !good_port {
-        return Err(Refusal::BadHost);
-    }
-    Ok(())
+    is_host(host).then_some(()).ok_or(Refusal::BadHost)
+}
+
+fn is_host(host: &[u8]) -> bool {
+    let Ok(host) = str::from_utf8(host) else { return false };
+    let (good_name, port) = if let Some(rest) = host.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else { return false };
+        (address.parse::<Ipv6Addr>().is_ok(), port)
+    } else {
+        let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+        let labels = name.strip_suffix('.').unwrap_or(name);
+        let is_label = |label: &str| {
+            !label.is_empty()
+                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        (labels.len() <= MAX_NAME && labels.split('.').all(is_label), port)
+    };
+    let digits = port.strip_prefix(':');
+    let good_port = digits.map_or(port.is_empty(), |digits| {
+        digits.bytes().all(|byte| byte.is_ascii_digit())
+            && (digits.is_empty() || digits.parse::<u16>().is_ok())
+    });
+    good_name && good_port
 }
 
 /// Method, target and version of a head that may be anything, for the log: whatever of its first line is there.
@@ -202,6 +246,68 @@ mod tests {
             let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
             stream.insert_header(HOST, host.as_str()).unwrap();
             assert_eq!(check_stream(&stream, &limits), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "a",
+            "a.",
+            "A-b_c.example:8080",
+            "a:",
+            "192.0.2.1:80",
+            "[::1]",
+            "[2001:db8::1]:80",
+            "xn--bcher-kva.example",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            ":80",
+            "a..",
+            "a..b",
+            ".a",
+            "a,b",
+            "a b",
+            "a/b",
+            "a@b",
+            "a:+80",
+            "a:80:80",
+            "a:65536",
+            "a:8x",
+            "[v1.a]",
+            "[::1]x",
+            "[::1]:x",
+            "[::1",
+            "[fe80::1%25eth0]",
+            "::1",
+            "a%2eb",
+            "a;b",
+            "a\\b",
+            "b\u{fc}cher",
+            "a*",
+            "*",
+            "a\0",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn host_is_written_as_in_the_target() {
+        for (head, expected) in [
+            ("GET http://OK.a:80/x HTTP/1.1\r\nX: host:\r\nhOst: \tok.A:80 \r\n\r\n", "hOst: \tOK.a:80 "),
+            ("GET HTTP://OK HTTP/1.1\nHost:ok\n\n", "Host:OK"),
+            ("GET /http://OK/ HTTP/1.1\r\nHost: ok\r\n\r\n", "Host: ok"),
+            ("OPTIONS * HTTP/1.1\r\nHost: ok\r\n\r\n", "Host: ok"),
+        ] {
+            let mut bytes = head.as_bytes().to_vec();
+            write_host_as_target(&mut bytes);
+            let text = String::from_utf8(bytes).unwrap();
+            assert!(text.contains(&format!("\n{expected}")) && text.eq_ignore_ascii_case(head), "{text}");
         }
     }
 

@@ -141,6 +141,9 @@ where
             };
             let began = Instant::now();
             edge = self.edge();
+            if bytes.is_empty() {
+                return Box::pin(refuse(stream, &edge, Refusal::Malformed, &bytes, began)).await;
+            }
             if edge.https != is_tls {
                 // The listener speaks something else now than when the connection began.
                 return;
@@ -159,6 +162,7 @@ where
                 Some(Err(refusal)) => return Box::pin(refuse(stream, &edge, refusal, &bytes, began)).await,
                 None => return,
             };
+            head::write_host_as_target(&mut bytes[..length]);
             let own = length + rest.take(&bytes[length..]).length;
             if rest.is_lost() {
                 return Box::pin(refuse(stream, &edge, Refusal::BadChunks, &bytes, began)).await;
@@ -205,7 +209,7 @@ async fn forsaken(ending: &ShutdownWatch, traffic: &Traffic, patience: Duration)
 }
 
 /// Waits for a request's first byte, until then or until `end` comes. `None` if the client has gone, or has had its
-/// time.
+/// time; nothing if there were only empty lines.
 async fn first(
     stream: &mut Watched,
     until: Instant,
@@ -220,7 +224,8 @@ async fn first(
         bytes.advance(blank);
         skipped += blank;
         if skipped > MOST_BLANK {
-            return None;
+            bytes.clear();
+            return Some(bytes);
         }
         if !bytes.is_empty() {
             return Some(bytes);
@@ -291,6 +296,12 @@ fn poll_reach(until: Instant, mut timer: Pin<&mut Sleep>, context: &mut Context<
 /// A request as Pingora takes it.
 fn session(stream: Stream, idle: Duration, arrival: Arrival) -> ServerSession {
     let mut session = ServerSession::new_http1(stream);
+    if let ServerSession::H1(session) = &mut session {
+        // A client that sends no more may still wait for its answer.
+        session.set_abort_on_close(false);
+        // `Proxy` does that with answers; Pingora would with 100, too.
+        session.set_close_on_response_before_downstream_finish(false);
+    }
     session.set_keepalive(Some(idle.as_secs()));
     session.set_connection_user_context(Some(Box::new(arrival)));
     session

@@ -6,7 +6,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::Poll,
@@ -27,7 +27,10 @@ use pingora::{
     proxy::ProxyHttp,
     server::ShutdownWatch,
 };
-use tokio::{sync::Notify, time::sleep};
+use tokio::{
+    sync::Notify,
+    time::{sleep, sleep_until},
+};
 
 use super::{
     budget,
@@ -101,7 +104,7 @@ pub(super) async fn serve<P>(
     let mut window = Window::new(Instant::now());
     let Some(mut pings) = connection.ping_pong() else { return };
     let mut is_measuring = false;
-    let open = Arc::<Open>::default();
+    let open = Open::new();
     loop {
         let event = {
             let mut request = pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
@@ -159,6 +162,16 @@ pub(super) async fn serve<P>(
                 }
             }
             Event::Request(Ok(Some(H2Accept::Rejected))) => {
+                // All that is known of it is that it contradicts itself: Pingora has answered and forgotten it.
+                let refused = Refused {
+                    refusal: Refusal::Other,
+                    line: [b"", b"", b"HTTP/2.0"],
+                    socket: digest.socket_digest.clone(),
+                    tls: digest.ssl_digest.clone(),
+                    began: Instant::now(),
+                    bytes: (0, 0),
+                };
+                refused.finish(&current());
                 malformed += 1;
                 if malformed >= MALFORMED {
                     return;
@@ -229,33 +242,49 @@ pub async fn flush(session: &mut ServerSession, patience: Duration) {
 }
 
 /// Requests of a connection that are under way.
-#[derive(Default)]
 struct Open {
     count: AtomicUsize,
     none: Notify,
+    /// Since when there has been none, if there is none.
+    since: Mutex<Instant>,
 }
 
 /// One of them.
 struct Stays(Arc<Open>);
 
 impl Open {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { count: AtomicUsize::new(0), none: Notify::new(), since: Mutex::new(Instant::now()) })
+    }
+
     fn begin(self: &Arc<Self>) -> Stays {
         self.count.fetch_add(1, Relaxed);
         Stays(self.clone())
     }
 
-    /// Waits until there has been none for so long.
+    fn since(&self) -> MutexGuard<'_, Instant> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there has been none for so long, whatever else has come meanwhile.
     async fn idle(&self, time: Duration) {
-        while self.count.load(Relaxed) > 0 {
-            self.none.notified().await;
+        loop {
+            while self.count.load(Relaxed) > 0 {
+                self.none.notified().await;
+            }
+            let since = *self.since();
+            sleep_until((since + time).into()).await;
+            if self.count.load(Relaxed) == 0 && *self.since() == since {
+                return;
+            }
         }
-        sleep(time).await;
     }
 }
 
 impl Drop for Stays {
     fn drop(&mut self) {
         if self.0.count.fetch_sub(1, Relaxed) == 1 {
+            *self.0.since() = Instant::now();
             self.0.none.notify_one();
         }
     }

@@ -55,6 +55,7 @@ pub struct Traffic {
     read: AtomicU64,
     written: AtomicU64,
     is_lost: AtomicBool,
+    is_tunnel: AtomicBool,
 }
 
 impl Traffic {
@@ -66,6 +67,11 @@ impl Traffic {
     /// Bytes to the client.
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// From now on it is a tunnel: what the client sends is no request any more, nor what it has sent ahead.
+    pub fn switch(&self) {
+        self.is_tunnel.store(true, Relaxed);
     }
 
     /// Whether nobody can tell where the body ends that the client sends: nothing more of it is given to Pingora.
@@ -217,6 +223,14 @@ impl Watched {
 
     /// Reads what of the request is still to come. When all of it is there, waits for the client's end.
     fn poll_rest(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.traffic.is_tunnel.load(Relaxed) {
+            if self.later.is_empty() {
+                return Pin::new(&mut self.inner).poll_read(context, buffer);
+            }
+            let length = self.later.len().min(buffer.remaining());
+            buffer.put_slice(&self.later.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         if self.rest.is_over() && !self.later.is_empty() {
             // Whoever waits for the client's end has something else to wait for, too.
             return Poll::Pending;

@@ -248,6 +248,31 @@ fn http2_reader(answer: impl Fn(h2::RecvStream, SendResponse<Bytes>) + Clone + S
     address
 }
 
+/// A member of HTTP/1 that answers each head so, or hangs up.
+fn http1_server(answer: impl Fn(&str) -> Option<String> + Clone + Send + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = answer.clone();
+            thread::spawn(move || {
+                let (mut head, mut bytes) = (String::new(), [0; 4096]);
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    head += &String::from_utf8_lossy(&bytes[..count]);
+                    if head.ends_with("\r\n\r\n") {
+                        let Some(text) = answer(&head) else { return };
+                        if stream.write_all(text.as_bytes()).is_err() {
+                            return;
+                        }
+                        head.clear();
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
 /// A member of HTTP/1 that answers each request on each connection so, by their numbers from 0; none ends the connection.
 fn http1_member(answer: impl Fn(usize, usize) -> Option<&'static str> + Copy + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -268,6 +293,82 @@ fn http1_member(answer: impl Fn(usize, usize) -> Option<&'static str> + Copy + S
         }
     });
     address
+}
+
+/// RFC 9110, section 10.1.1: whether the member says "continue" or not.
+#[test]
+fn a_client_that_expects_100_keeps_its_connection() {
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+    let says = http1_member(|_, number| Some(if number == 0 { "HTTP/1.1 100 Continue\r\n\r\n" } else { OK }));
+    let says_not = http1_member(|_, number| Some(if number == 0 { "" } else { OK }));
+    for (member, waits) in [(says, true), (says_not, false)] {
+        let front = Front::start(Settings { http1_members: Some(vec![member]), ..Settings::default() });
+        let mut client = front.connect();
+        let head = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+        client.write_all(head.as_bytes()).unwrap();
+        if waits {
+            let mut interim = [0; 25];
+            client.read_exact(&mut interim).unwrap();
+            assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        } else {
+            thread::sleep(Duration::from_millis(100));
+        }
+        client.write_all(b"hello").unwrap();
+        front.wait_for("an answer", |row| row.requests == 1);
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answers = String::new();
+        client.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+    }
+}
+
+/// What a client sends of its tunnel before it knows that it has one is the tunnel's.
+#[test]
+fn a_tunnel_begins_with_what_was_sent_ahead() {
+    let member = http1_member(|_, number| {
+        Some(if number == 0 {
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        } else {
+            "world"
+        })
+    });
+    let front = Front::start(Settings { http1_members: Some(vec![member]), ..Settings::default() });
+    let mut client = front.connect();
+    client.write_all((websocket("/", "Upgrade") + "hello").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let mut byte = [0];
+    while !answer.ends_with(b"world") {
+        client.read_exact(&mut byte).unwrap();
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", answer.escape_ascii());
+}
+
+/// It is the request's own doing, and another client's members should not rest for it.
+#[test]
+fn a_request_at_which_every_member_hangs_up_ejects_none() {
+    let asked = [(); 2].map(|()| Arc::<AtomicUsize>::default());
+    let members = asked.each_ref().map(|asked| {
+        let asked = asked.clone();
+        http1_server(move |head| {
+            if head.contains(" /killing ") {
+                return None;
+            }
+            asked.fetch_add(1, SeqCst);
+            Some("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n".into())
+        })
+    });
+    let front = Front::start(Settings { http1_members: Some(members.to_vec()), ..Settings::default() });
+    let get = |path: &str| {
+        front.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes())
+    };
+    for _ in 0..20 {
+        assert!(get("/killing").starts_with("HTTP/1.1 502 "));
+    }
+    for _ in 0..20 {
+        assert!(get("/").starts_with("HTTP/1.1 200 "));
+    }
+    assert_eq!(asked.map(|asked| asked.load(SeqCst)), [10, 10]);
 }
 
 /// What a member sends late on a connection that is kept is no answer to the next request there.
