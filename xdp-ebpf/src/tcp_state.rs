@@ -244,8 +244,6 @@ mod tests {
         assert_eq!(walk(&[(i, Flags::SYN), (o, Flags::RST.and(ack))]), ["SR", "CL"]);
     }
 
-    const EVERY: [State; 11] = [State::None, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA];
-
     #[test]
     fn what_is_not_believed_moves_nothing_and_what_begins_begins_anew() {
         let every = (0..=10).map(|number| State::from_u8(number).unwrap());

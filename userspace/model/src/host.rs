@@ -244,6 +244,7 @@ mod tests {
             local_addresses: LocalAddresses::new([local_range(locals).unwrap()]).unwrap(),
             local_ports: ports,
             max_sessions: Sessions::literal(4096),
+            announce: true,
         }
     }
 
