@@ -138,12 +138,17 @@ impl Balancer {
     }
 
     pub fn start_in(network: Network, settings: Settings) -> Self {
+        let pins = network.balancer.pins();
+        Self::start_at(pins, network, settings)
+    }
+
+    /// Pinned in a place of its own.
+    pub fn start_at(pins: PathBuf, network: Network, settings: Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         if !Path::new("/sys/fs/bpf/ip").exists() && fs::read_dir("/sys/fs/bpf").unwrap().next().is_none() {
             // Mounting a second time is refused or does no harm.
             let _ = std::process::Command::new("mount").args(["-t", "bpf", "bpf", "/sys/fs/bpf"]).status();
         }
-        let pins = network.balancer.pins();
         let program = testbed::binary("evenkeel").unwrap();
         let mut balancer = Self { process: None, program, pins, directory, settings, network };
         balancer.write();

@@ -19,6 +19,7 @@ mod limits;
 mod looking_in;
 mod next_hops;
 mod path_mtu;
+mod pins;
 mod plumbing;
 mod ports;
 mod proportion;

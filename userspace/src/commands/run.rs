@@ -123,6 +123,7 @@ async fn serve(
             _ = refresh.tick() => {
                 engine.data_path.flush_session_log();
                 warn(engine.data_path.refresh().await);
+                metrics.set_problem(engine.data_path.problem());
                 engine.end_drained().await;
             }
             news = health.next() => warn(engine.note(&news)),
@@ -144,6 +145,10 @@ async fn serve(
     }
     let Engine { mut data_path, mut frontend, .. } = engine;
     frontend.end_all(&mut data_path).await;
+    if let Some(problem) = data_path.problem() {
+        eprintln!("evenkeel: ended, and what is not pinned has ended with it: {problem}");
+        return Ok(());
+    }
     eprintln!(
         "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run` takes over again, `evenkeel unload{}` stops it",
         pins.option()

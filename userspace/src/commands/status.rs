@@ -32,7 +32,9 @@ pub fn run(Options { view: options, filter }: &Options) -> Result<()> {
     let ports = tables.sessions.ports();
     let counted = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
-    let http = counted.map(|Report { listeners, members }| {
+    let mut problem = None;
+    let http = counted.map(|Report { listeners, members, problem: told }| {
+        problem = told;
         pools.iter_mut().for_each(|pool| count_requests(pool, &members));
         listeners
     });
@@ -40,7 +42,7 @@ pub fn run(Options { view: options, filter }: &Options) -> Result<()> {
     let more = rows.flat_map(|row| row.pools.iter().map(|pool| (row.load_balancer.as_str(), pool.as_str())));
     let load_balancers = load_balancers(&listeners, &pools, more);
     let status = Status { load_balancers, pools, listeners, interfaces: interfaces(&tables)?, ports };
-    let mut answer = Answer { status, http };
+    let mut answer = Answer { status, http, problem };
     filter.apply(&mut answer);
     match options.output {
         Format::Json => json(&answer),

@@ -56,7 +56,8 @@ const RECLAIM_PAUSE: Duration = Duration::from_millis(20);
 const NEIGHBOUR_INTERVAL: Duration = Duration::from_secs(1);
 /// After this time neighbours are looked at even if nothing seems to have changed.
 const NEIGHBOUR_REFRESH: Duration = Duration::from_secs(10);
-/// How often to look whether route lookups may still start at `lo`: no message tells.
+/// How often to look whether route lookups may still start at `lo`, and whether programs and pins are still there: no
+/// message tells.
 const LOOKUPS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A data path and what keeps it going.
@@ -159,10 +160,10 @@ impl Daemon {
     ///
     /// # Errors
     /// A program cannot be taken off an interface that has none any more.
-    pub fn started(&self, started: Started) -> Result<()> {
+    pub fn started(&mut self, started: Started) -> Result<()> {
         self.devices.detach_from_others(&started.wires)?;
         started.unfinished.finish();
-        Ok(())
+        self.devices.hold()
     }
 
     /// The first change failed: takes back what a new data path has changed in this host.
@@ -180,6 +181,11 @@ impl Daemon {
     /// Whether the sessions of an earlier process go on.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// What of the data path is not as it has to be, if something is not: it was said already.
+    pub fn problem(&self) -> Option<&str> {
+        self.devices.problem()
     }
 
     /// The netlink connection, for a monitor.
@@ -283,6 +289,9 @@ impl Daemon {
         self.announcer.announce();
         if self.lookups_at.elapsed() >= LOOKUPS_INTERVAL {
             self.lookups_at = Instant::now();
+            if self.devices.look(&self.handle, &mut self.applier.tables).await {
+                (self.stale_next_hops, self.stale_neighbours) = (true, true);
+            }
             for switch in network::let_lookups_start_at_lo()? {
                 tracing::warn!(
                     "{switch} was turned off, and is on again: meanwhile new sessions found no route"

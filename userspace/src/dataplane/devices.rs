@@ -7,6 +7,7 @@ use rtnetlink::Handle;
 
 use super::{
     attach, egress,
+    held::Held,
     load::{Programs, Unfinished},
     network::interfaces::{self, Interface},
     pins::PinDir,
@@ -21,13 +22,17 @@ pub struct Devices {
     pins: PinDir,
     programs: Programs,
     present: Vec<Interface>,
+    held: Held,
     stale: bool,
+    /// What is not as it has to be, in the words that were said of it.
+    problem: Option<String>,
 }
 
 impl Devices {
     /// The interfaces with these names are `present`; `programs` are on none yet.
     pub fn new(names: Vec<String>, pins: PinDir, programs: Programs, present: Vec<Interface>) -> Self {
-        Self { names, pins, programs, present, stale: false }
+        let held = Held::default();
+        Self { names, pins, programs, present, held, stale: false, problem: None }
     }
 
     /// The interfaces that are there.
@@ -45,8 +50,49 @@ impl Devices {
     /// # Errors
     /// One takes none.
     pub fn attach(&mut self, wires: &[Interface], unfinished: &mut Unfinished) -> Result<()> {
-        attach::attach(self.programs.forwarder()?, &self.pins, wires, unfinished)?;
-        egress::attach(self.programs.egress()?, &self.pins, wires, unfinished)
+        // What takes another's place waits until nobody holds that.
+        self.held.let_go();
+        let attached = attach::attach(self.programs.forwarder()?, &self.pins, wires, unfinished)
+            .and_then(|()| egress::attach(self.programs.egress()?, &self.pins, wires, unfinished));
+        self.held.hold(&self.pins)?;
+        attached
+    }
+
+    /// Everything is attached: from now on it stays there also without its pins.
+    ///
+    /// # Errors
+    /// A pin cannot be opened.
+    pub fn hold(&mut self) -> Result<()> {
+        self.held.hold(&self.pins)
+    }
+
+    /// Looks whether the pins are there and the programs attached, and puts back what is not; what it cannot is said once,
+    /// and is [`Self::problem`] until it is well again. Whether the interfaces have changed. To be called about once a
+    /// second.
+    pub async fn look(&mut self, handle: &Handle, tables: &mut Tables) -> bool {
+        let restored = self.held.restore(&self.pins, &mut self.programs);
+        if let Ok(1..) = restored {
+            tracing::warn!(
+                "{} had lost pins of the data path; they are there again, and nothing was interrupted",
+                self.pins.root().display()
+            );
+        }
+        self.stale = true;
+        let refreshed = self.refresh(handle, tables).await;
+        let has_changed = matches!(refreshed, Ok(true));
+        let problem = restored.map(drop).and(refreshed.map(drop)).err().map(|error| one_line(&error));
+        match &problem {
+            Some(problem) if self.problem.as_ref() != Some(problem) => tracing::warn!("{problem}"),
+            None if self.problem.is_some() => tracing::info!("the data path is as it has to be again"),
+            _ => {}
+        }
+        self.problem = problem;
+        has_changed
+    }
+
+    /// What is not as it has to be.
+    pub fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// Takes the programs off all interfaces but these wires.
@@ -83,7 +129,10 @@ impl Devices {
         let all = interfaces::all(handle).await?;
         self.stale = false;
         let now = interfaces::present(&self.names, &self.present, &all);
-        if now == self.present {
+        let wires = interfaces::wires(&now, &all);
+        let ours = self.programs.forwarder_id()?;
+        let is_bare = wires.iter().any(|wire| wire.program != Some(ours));
+        if now == self.present && !is_bare {
             return Ok(false);
         }
         let before = std::mem::replace(&mut self.present, now);
@@ -93,13 +142,12 @@ impl Devices {
         if let Err(error) = interfaces::write(tables, &self.present) {
             tracing::warn!("{}", one_line(&error));
         }
-        let wires = interfaces::wires(&self.present, &all);
-        if wires.iter().any(|wire| wire.xdp.is_none()) {
-            let mut unfinished = Unfinished::default();
-            if let Err(error) = self.attach(&wires, &mut unfinished) {
-                tracing::warn!("{}", one_line(&error));
-                return Ok(true);
+        if is_bare {
+            for wire in wires.iter().filter(|wire| wire.program != Some(ours) && is_known(&before, wire)) {
+                tracing::warn!("{} has lost the XDP program, and gets it again", wire.name);
             }
+            let mut unfinished = Unfinished::default();
+            self.attach(&wires, &mut unfinished)?;
             unfinished.finish();
         }
         for Interface { name, .. } in without(&self.present, &before) {
@@ -107,6 +155,10 @@ impl Devices {
         }
         Ok(true)
     }
+}
+
+fn is_known(before: &[Interface], wire: &Interface) -> bool {
+    before.iter().any(|known| known.device == wire.index)
 }
 
 /// Those of `these` that are not among `others`.

@@ -1,10 +1,11 @@
 //! Loads the programs with their maps, or takes over the maps of a process that ended. Nothing that a failed start
 //! made stays behind ([`Unfinished`]). Next: `attach`, which puts the program on the interfaces.
 
-use std::{io, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, io, net::IpAddr, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
+    maps::Map,
     programs::{ProgramError, SchedClassifier, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
@@ -60,7 +61,11 @@ pub struct Loaded {
 }
 
 /// The programs, in the kernel.
-pub struct Programs(Ebpf);
+pub struct Programs {
+    ebpf: Ebpf,
+    /// Of the maps, by name, as they were pinned at the start.
+    map_ids: BTreeMap<&'static str, u32>,
+}
 
 impl Programs {
     /// The XDP program, to attach.
@@ -68,7 +73,7 @@ impl Programs {
     /// # Errors
     /// The object has none.
     pub fn forwarder(&mut self) -> Result<&mut Xdp> {
-        program(&mut self.0, PROGRAM)
+        program(&mut self.ebpf, PROGRAM)
     }
 
     /// The program that steers connections to Layer-7 listeners' sockets, to attach.
@@ -76,8 +81,34 @@ impl Programs {
     /// # Errors
     /// The object has none.
     pub fn steering(&mut self) -> Result<&mut SkLookup> {
-        let program = self.0.program_mut(STEERING).context("the BPF object has no program for sockets")?;
+        let program = self.ebpf.program_mut(STEERING).context("the BPF object has no program for sockets")?;
         program.try_into().with_context(|| format!("{STEERING} is not for socket lookups"))
+    }
+
+    /// One of the maps that the programs use.
+    pub fn map(&self, name: &str) -> Option<&Map> {
+        self.ebpf.map(name)
+    }
+
+    /// That map's id.
+    pub fn map_id(&self, name: &str) -> Option<u32> {
+        self.map_ids.get(name).copied()
+    }
+
+    /// The id of the XDP program.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn forwarder_id(&mut self) -> Result<u32> {
+        Ok(self.forwarder()?.info()?.id())
+    }
+
+    /// The clock program.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn clock(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.ebpf, CLOCK)
     }
 
     /// The program for what this host itself sends, to attach.
@@ -85,7 +116,7 @@ impl Programs {
     /// # Errors
     /// The object has none.
     pub fn egress(&mut self) -> Result<&mut SchedClassifier> {
-        let program = self.0.program_mut(EGRESS).context("the BPF object has no program for egress")?;
+        let program = self.ebpf.program_mut(EGRESS).context("the BPF object has no program for egress")?;
         program.try_into().with_context(|| format!("{EGRESS} is not for traffic control"))
     }
 }
@@ -171,7 +202,11 @@ pub fn load(
         initialise(&mut tables, &geometry, clock.measure_rate()?)?;
     }
     program(&mut ebpf, PROGRAM)?.load().map_err(|error| refused(PROGRAM, &error))?;
-    let mut programs = Programs(ebpf);
+    let mut map_ids = BTreeMap::new();
+    for name in map::ALL {
+        map_ids.insert(name, pins.map_info(name)?.id());
+    }
+    let mut programs = Programs { ebpf, map_ids };
     programs.steering()?.load().map_err(|error| refused(STEERING, &error))?;
     programs.egress()?.load().map_err(|error| refused(EGRESS, &error))?;
     Ok((Loaded { tables, clock, origin, logger, programs }, unfinished))

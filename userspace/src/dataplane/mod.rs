@@ -12,7 +12,8 @@
 //!   → sweep    idle sessions end       (taken: where; expiry, drain, revocation: when; reset: who is told; clock: what
 //!                                         time it is; census: what it saw; reclaim: what a process that died had in hand)
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
-//!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now)
+//!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now; held: what
+//!                                         keeps it there without its pins)
 //! ```
 //!
 //! `health` takes members that are down out of their pools' slots; `own_members` are those that cannot be reached. `daemon` puts all together for `commands/run`;
@@ -35,6 +36,7 @@ pub mod expiry;
 pub mod geometry;
 pub mod halves;
 pub mod health;
+pub mod held;
 pub mod indexes;
 pub mod limits;
 pub mod load;

@@ -104,6 +104,17 @@ impl PinDir {
         self.interfaces(EGRESS)
     }
 
+    /// The pins of all links.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn links(&self) -> Result<Vec<PathBuf>> {
+        let on_interfaces = self.linked()?.into_iter().map(|name| self.link(&name));
+        let egress = self.with_egress()?.into_iter().map(|name| self.egress(&name));
+        let steering = Some(self.steering()).filter(|path| path.exists());
+        Ok(on_interfaces.chain(egress).chain(steering).collect())
+    }
+
     fn interfaces(&self, prefix: &str) -> Result<Vec<String>> {
         let names = self.0.names()?;
         let names = names.iter().filter_map(|name| name.strip_prefix(prefix));

@@ -12,6 +12,8 @@ pub struct Answer {
     pub status: Status,
     /// What HTTP listeners have counted; nothing if no daemon runs.
     pub http: Option<Vec<ListenerRow>>,
+    /// What keeps the daemon from doing all that it has to; nothing if all is well.
+    pub problem: Option<String>,
 }
 
 /// What of it is asked for.
@@ -30,7 +32,7 @@ pub struct Filter {
 
 impl Filter {
     /// Leaves of it what is asked for.
-    pub fn apply(&self, Answer { status, http }: &mut Answer) {
+    pub fn apply(&self, Answer { status, http, .. }: &mut Answer) {
         let is = |wanted: &Option<String>, name: &String| wanted.as_ref().is_none_or(|wanted| wanted == name);
         let (Status { load_balancers, listeners, pools, .. }, mut none) = (status, Vec::new());
         let http = http.as_mut().unwrap_or(&mut none);

@@ -14,7 +14,7 @@ use crate::commands::output::table;
 
 /// The whole of it.
 pub(super) fn of(answer: &Answer) -> String {
-    let Answer { status, http } = answer;
+    let Answer { status, http, problem } = answer;
     let mut text =
         format!("{}\n\n{}\n\n{}", load_balancers(answer), listeners(&status.listeners), members(answer));
     let http = http.as_deref().unwrap_or_default();
@@ -36,7 +36,8 @@ pub(super) fn of(answer: &Answer) -> String {
         [] => "none in this network namespace".to_owned(),
         _ => modes.join(", "),
     };
-    format!("{text}\n\n{}\n\nInterfaces: {interfaces}", ports(answer))
+    let problem = problem.iter().map(|problem| format!("\nProblem: {problem}")).collect::<String>();
+    format!("{text}\n\n{}\n\nInterfaces: {interfaces}{problem}", ports(answer))
 }
 
 fn load_balancers(Answer { status, .. }: &Answer) -> Table {
@@ -336,7 +337,7 @@ mod tests {
             interfaces: Vec::new(),
             ports: Ports { free: 1, total: 2 },
         };
-        Answer { status, http: None }
+        Answer { status, http: None, problem: None }
     }
 
     #[test]

@@ -160,6 +160,7 @@ mod tests {
             mac,
             running: true,
             xdp: None,
+            program: None,
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Interface {
     pub running: bool,
     /// How its XDP program runs, if it has one.
     pub xdp: Option<Mode>,
+    /// The program's id.
+    pub program: Option<u32>,
 }
 
 impl Interface {

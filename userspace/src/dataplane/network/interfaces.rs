@@ -91,6 +91,7 @@ pub fn from_message(message: &LinkMessage) -> Interface {
         mac: [0; 6],
         running: message.header.flags.contains(LinkFlags::Up | LinkFlags::Running),
         xdp: None,
+        program: None,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -101,6 +102,10 @@ pub fn from_message(message: &LinkMessage) -> Interface {
                 interface.xdp = attributes.iter().find_map(|attribute| match attribute {
                     LinkXdp::Attached(XdpAttached::Driver | XdpAttached::Hardware) => Some(Mode::Native),
                     LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Mode::Generic),
+                    _ => None,
+                });
+                interface.program = attributes.iter().find_map(|attribute| match attribute {
+                    LinkXdp::ProgId(id) => Some(*id),
                     _ => None,
                 });
             }

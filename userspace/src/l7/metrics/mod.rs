@@ -188,6 +188,8 @@ pub struct Report {
     pub listeners: Vec<ListenerRow>,
     /// By member of a pool.
     pub members: Vec<MemberRow>,
+    /// What keeps the daemon from doing all that it has to.
+    pub problem: Option<String>,
 }
 
 /// What one member of an HTTP pool has had to do.
@@ -269,12 +271,13 @@ pub struct Metrics {
     /// Each as long as a request or a connection may come to it.
     listeners: Mutex<BTreeMap<ListenerId, Weak<Counters>>>,
     pools: SharedPools,
+    problem: Mutex<Option<String>>,
 }
 
 impl Metrics {
     /// Of no listeners yet, and the members of these pools.
     pub fn new(pools: SharedPools) -> Self {
-        Self { listeners: Mutex::default(), pools }
+        Self { listeners: Mutex::default(), pools, problem: Mutex::default() }
     }
 
     /// The counters of a listener: those that it has, or new ones under these names.
@@ -296,7 +299,16 @@ impl Metrics {
         let members = pools.values().flat_map(|pool| {
             pool.balancer.loads().into_iter().map(|load| MemberRow { pool: pool.name.clone(), load })
         });
-        Report { listeners: self.rows(), members: members.collect() }
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Report { listeners: self.rows(), members: members.collect(), problem }
+    }
+
+    /// What keeps the daemon from doing all that it has to.
+    pub fn set_problem(&self, problem: Option<&str>) {
+        let mut told = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.as_deref() != problem {
+            *told = problem.map(str::to_owned);
+        }
     }
 
     /// What listeners have counted so far, by their names.
