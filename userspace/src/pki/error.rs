@@ -143,7 +143,10 @@ pub enum PkiError {
     #[error("has no root, which is a CA's certificate that it issued itself; add it to the file")]
     NoRoot,
     /// A key or a signature in the chain is too weak.
-    #[error("{reason}; use a key of 2048 bits or more (RSA) and SHA-256 signatures")]
+    #[error(
+        "{reason}; use a key of 2048 bits or more (RSA) and SHA-256 signatures, or a policy that takes others, such as \
+         tls_policy = \"tls-1-0-with-1-3\""
+    )]
     Weak {
         /// OpenSSL's words.
         reason: String,

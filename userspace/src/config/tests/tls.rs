@@ -222,12 +222,12 @@ fn refused_at_listeners_and_pools() {
         (
             "certificates = 'weak'",
             http,
-            r#"11: load_balancer.listener.certificates: certificate "weak" does not go with policy "intermediate": ee key too small; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
+            r#"11: load_balancer.listener.certificates: certificate "weak" does not go with policy "intermediate": ee key too small; use a key of 2048 bits or more (RSA) and SHA-256 signatures, or a policy that takes others, such as tls_policy = "tls-1-0-with-1-3""#,
         ),
         (
             "certificates = 'old'",
             http,
-            r#"11: load_balancer.listener.certificates: certificate "old" does not go with policy "intermediate": ca md too weak; use a key of 2048 bits or more (RSA) and SHA-256 signatures"#,
+            r#"11: load_balancer.listener.certificates: certificate "old" does not go with policy "intermediate": ca md too weak; use a key of 2048 bits or more (RSA) and SHA-256 signatures, or a policy that takes others, such as tls_policy = "tls-1-0-with-1-3""#,
         ),
         ("certificates = ['weak', 'old']\ntls_policy = 'tls-1-0'", http, ""),
         (
