@@ -141,4 +141,6 @@ pub struct Edge {
     pub forwarded: Forwarded,
     /// Who begins connections with a PROXY protocol header.
     pub trusted: TrustedProxies,
+    /// Whether clients may speak HTTP/2 without TLS, which they begin with (RFC 9113, section 3.3).
+    pub cleartext_http2: bool,
 }

@@ -160,6 +160,8 @@ impl<'a> Flatten<'a> {
     fn listener(&self, id: ListenerId, listener: &Listener) -> Option<served::Listener> {
         let load_balancer = self.objects.load_balancers.get(&listener.load_balancer)?;
         let pool = listener.default_pool.and_then(|pool| self.pool(pool, listener.http().is_some()));
+        // OTC guide: of a redirected listener only access control stays in force.
+        let is_redirected = matches!(listener.service, Service::Http { redirect: Some(_), .. });
         let http = match &listener.service {
             Service::Tcp { .. } | Service::Udp => {
                 pool?;
@@ -184,8 +186,8 @@ impl<'a> Flatten<'a> {
             access: self.access(listener.access_list),
             limits: served::Limits {
                 bandwidth: load_balancer.bandwidth,
-                connections: listener.max_connections,
-                connections_per_second: listener.max_connections_per_second,
+                connections: listener.max_connections.filter(|_| !is_redirected),
+                connections_per_second: listener.max_connections_per_second.filter(|_| !is_redirected),
             },
             when_down: match listener.service {
                 Service::Tcp { when_down } => when_down,

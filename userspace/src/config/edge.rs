@@ -43,6 +43,7 @@ pub(super) fn read(listener: &Table<'_>) -> Edge {
         limits: limits(listener).unwrap_or_default(),
         forwarded: forwarded(listener).unwrap_or_default(),
         trusted: trusted(listener),
+        cleartext_http2: false,
     }
 }
 

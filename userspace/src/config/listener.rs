@@ -93,8 +93,13 @@ pub(super) fn read<'a>(
     // What it may say depends on what it speaks.
     let Some(protocol) = protocol else { return };
     let when_down = table.get("when_down").map(|value| when_down(value, protocol)).unwrap_or_default();
-    if protocol != Protocol::Https {
-        table.refuse_each(&tls::LISTENER_KEYS, "only an HTTPS listener has this");
+    match protocol {
+        Protocol::Tcp | Protocol::Udp => {
+            table.refuse_each(&tls::LISTENER_KEYS, "only an HTTPS listener has this");
+            table.refuse_each(&["http2"], "only an HTTP or HTTPS listener has this");
+        }
+        Protocol::Http => table.refuse_each(&tls::LISTENER_KEYS, "only an HTTPS listener has this"),
+        Protocol::Https => {}
     }
     let service = match protocol {
         Protocol::Tcp | Protocol::Udp => {
@@ -107,6 +112,8 @@ pub(super) fn read<'a>(
             http.policies = policy::read(table, key, siblings, draft);
             let redirect = policy::redirect(table, siblings);
             if protocol == Protocol::Http {
+                let http2 = table.get("http2").and_then(|value| value.boolean());
+                http.edge.cleartext_http2 = http2.unwrap_or(false);
                 Service::Http { http, redirect }
             } else {
                 let reason =

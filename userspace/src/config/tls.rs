@@ -17,8 +17,8 @@ use super::{
 use crate::pki;
 
 /// Keys of `[[load_balancer.listener]]` that only HTTPS listeners have.
-pub(super) const LISTENER_KEYS: [&str; 5] =
-    ["http2", "certificates", "default_certificate", "client_ca", "tls_policy"];
+pub(super) const LISTENER_KEYS: [&str; 4] =
+    ["certificates", "default_certificate", "client_ca", "tls_policy"];
 
 const MEMBER_KEYS: &[&str] = &["server_name", "ca", "verify"];
 /// Of a pool.

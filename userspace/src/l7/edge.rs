@@ -36,6 +36,8 @@ pub struct Edge {
     pub vip: SocketAddr,
     /// Whether it speaks TLS.
     pub https: bool,
+    /// Whether clients may speak HTTP/2 without it.
+    pub cleartext_http2: bool,
     /// What a client may ask for.
     pub limits: Limits,
     /// How long it waits for what.
@@ -154,6 +156,7 @@ impl Edges {
             listener: name.into(),
             vip: key.socket(),
             https: http.tls.is_some(),
+            cleartext_http2: http.tls.is_none() && settings.cleartext_http2,
             limits: settings.limits.into(),
             timeouts: http.timeouts.into(),
             idle: listener.idle_timeout.duration(),

@@ -68,6 +68,7 @@ pub(super) struct EdgeSettings {
     pub(super) limits: ready::Limits,
     pub(super) forwarded: Forwarded,
     pub(super) trusted: TrustedProxies,
+    pub(super) cleartext_http2: bool,
 }
 
 impl Default for Settings {
@@ -202,6 +203,7 @@ pub(super) fn served(only: SocketAddr, settings: &Settings) -> Served {
         edge: edge::Edge {
             forwarded: settings.edge.forwarded,
             trusted: settings.edge.trusted.clone(),
+            cleartext_http2: settings.edge.cleartext_http2,
             ..edge::Edge::default()
         },
         policies: settings.policies.clone(),

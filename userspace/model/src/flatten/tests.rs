@@ -99,10 +99,15 @@ fn naive_listener(
             .access_list
             .map(|list| objects.access_lists[&list].access.clone())
             .unwrap_or_default(),
-        limits: served::Limits {
-            bandwidth: load_balancer.bandwidth,
-            connections: listener.max_connections,
-            connections_per_second: listener.max_connections_per_second,
+        limits: match &listener.service {
+            Service::Http { redirect: Some(_), .. } => {
+                served::Limits { bandwidth: load_balancer.bandwidth, ..served::Limits::default() }
+            }
+            _ => served::Limits {
+                bandwidth: load_balancer.bandwidth,
+                connections: listener.max_connections,
+                connections_per_second: listener.max_connections_per_second,
+            },
         },
         when_down: match &listener.service {
             Service::Tcp { when_down: WhenDown::Reset } => WhenDown::Reset,

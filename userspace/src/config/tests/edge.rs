@@ -39,7 +39,8 @@ fn everything_can_be_said() {
         "access_log = { path = '/var/log/shop.log', format = 'json' }",
         "limits = { head_bytes = 8192, heads_bytes = 65536, headers = 50, body_timeout = '5s', send_timeout = '6s', streams = 10 }\n\
          forwarded = { for = 'replace', proto = true, port = true, host = true }\n\
-         proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']",
+         proxy_protocol_from = ['198.51.100.0/24', '192.0.2.7']\n\
+         http2 = true",
     );
     let [body, send] = [5, 6].map(Seconds::literal);
     let expected = Edge {
@@ -53,6 +54,7 @@ fn everything_can_be_said() {
         },
         forwarded: Forwarded { address: ForwardedFor::Replace, proto: true, port: true, host: true },
         trusted: ["198.51.100.0/24", "192.0.2.7/32"].map(|network| network.parse().unwrap()).into(),
+        cleartext_http2: true,
     };
     assert_eq!(http.log, log("/var/log/shop.log", LogFormat::Json));
     assert_eq!(http.edge, expected);

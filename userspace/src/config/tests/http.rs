@@ -77,11 +77,7 @@ fn refused() {
             "",
             r#"15: load_balancer.listener.pool: pool "web" is not for HTTP; give it protocol = "http" or "https", or name another"#,
         ),
-        (
-            "protocol = 'http'\nhttp2 = true",
-            "protocol = 'http'",
-            "15: load_balancer.listener.http2: only an HTTPS listener has this",
-        ),
+        ("http2 = true", "", "14: load_balancer.listener.http2: only an HTTP or HTTPS listener has this"),
         (
             "head_timeout = '1s'",
             "",

@@ -66,6 +66,8 @@ use super::{
     upstream::HttpProxy,
 };
 
+/// What every connection of HTTP/2 begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most bytes of empty lines before a request.
 const MOST_BLANK: usize = 32;
 /// A client then asks again on another connection (RFC 9110 section 15.5.20).
@@ -97,19 +99,25 @@ where
     pub async fn serve(&self, stream: Stream, ending: &ShutdownWatch) {
         let edge = self.edge();
         let _open = edge.counters.connection();
-        let mut stream = Box::new(Watched::new(stream, edge.limits.send));
+        let stream = Box::new(Watched::new(stream, edge.limits.send));
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            if stream.preface(edge.timeouts.head, edge.limits.heads_bytes as usize).await {
-                let traffic = stream.traffic().clone();
-                let patience = edge.idle.max(self.snapshot.load().edge.timeouts.read);
-                let current = || self.edge();
-                tokio::select! {
-                    () = streams::serve(&self.proxy, stream, self.h2.clone(), current, ending) => {}
-                    () = forsaken(ending, &traffic, patience) => {}
-                }
-            }
+            self.http2(stream, BytesMut::new(), ending).await;
         } else {
             self.http1(stream, ending).await;
+        }
+    }
+
+    /// A connection of HTTP/2 that begins with these bytes, which were read ahead.
+    async fn http2(&self, mut stream: Box<Watched>, bytes: BytesMut, ending: &ShutdownWatch) {
+        let edge = self.edge();
+        if stream.preface(bytes, edge.timeouts.head, edge.limits.heads_bytes as usize).await {
+            let traffic = stream.traffic().clone();
+            let patience = edge.idle.max(edge.timeouts.read);
+            let current = || self.edge();
+            tokio::select! {
+                () = streams::serve(&self.proxy, stream, self.h2.clone(), current, ending) => {}
+                () = forsaken(ending, &traffic, patience) => {}
+            }
         }
     }
 
@@ -149,6 +157,12 @@ where
                 return;
             }
             stream.set_patience(edge.limits.send);
+            if edge.cleartext_http2
+                && head_until.is_some()
+                && is_preface(&mut stream, &mut bytes, idle_until).await
+            {
+                return Box::pin(self.http2(stream, bytes, shutdown)).await;
+            }
             let checked = match check(&bytes, 0, &edge) {
                 // With memory of its own: an idle connection has none for this.
                 None => {
@@ -245,6 +259,18 @@ async fn first(
             return None;
         }
     }
+}
+
+/// Whether a connection that begins with these bytes is one of HTTP/2: reads more while it may be.
+async fn is_preface(stream: &mut Watched, bytes: &mut BytesMut, until: Instant) -> bool {
+    let read = timeout_at(until.into(), async {
+        while bytes.len() < PREFACE.len() && PREFACE.starts_with(bytes) {
+            if !matches!(stream.read_more(bytes).await, Ok(1..)) {
+                return;
+            }
+        }
+    });
+    read.await.is_ok() && bytes.starts_with(PREFACE)
 }
 
 /// Reads until the head that has begun is whole, or is no good, or is late. `None` if the client has gone.
@@ -351,9 +377,10 @@ impl Edge {
         if !session.is_http2() {
             return Ok(());
         }
-        if !self.https {
-            // HTTP/2 is spoken over TLS only: the connection is from when the listener did that.
-            return Error::e_explain(ErrorType::HTTPStatus(MISDIRECTED), "the listener speaks HTTP now");
+        let is_tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if is_tls != self.https || !(is_tls || self.cleartext_http2) {
+            // The connection is from before the listener was changed.
+            return Error::e_explain(ErrorType::HTTPStatus(MISDIRECTED), "the listener speaks otherwise now");
         }
         // Of HTTP/1 the connection itself goes by it.
         session.set_write_timeout(Some(self.limits.send));

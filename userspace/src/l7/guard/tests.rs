@@ -386,6 +386,28 @@ fn a_request_ahead_of_one_that_asks_for_another_protocol_is_answered() {
     }
 }
 
+/// With prior knowledge (RFC 9113, section 3.3), as gRPC does; HTTP/1 is spoken as before.
+#[tokio::test]
+async fn http2_without_tls_is_served_where_it_is_asked_for() {
+    for served in [true, false] {
+        let edge = EdgeSettings { cleartext_http2: served, ..EdgeSettings::default() };
+        let front = Front::start(Settings { edge, ..Settings::default() });
+        let socket = tokio::net::TcpStream::connect(front.address).await.unwrap();
+        let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = http::Request::get("http://shop.example/status/201").body(()).unwrap();
+        let (answer, _) = client.send_request(request, true).unwrap();
+        let status = answer.await.ok().map(|answer| answer.status().as_u16());
+        assert_eq!(status, served.then_some(201));
+        connection.abort();
+        for begin in ["GET", "PRI", "P"] {
+            let answer =
+                front.ask(format!("{begin} / HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n").as_bytes());
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{begin}: {answer}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_goes_away_is_told_apart() {
     let front = Front::start(Settings::default());

@@ -31,13 +31,12 @@ use tokio::{
 };
 
 use super::{
+    PREFACE,
     budget::Budget,
     frames::{Flow, Frames},
 };
 use crate::l7::message::Rest;
 
-/// What every connection of HTTP/2 begins with.
-const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most that is read ahead at once.
 const SCRATCH: usize = 16 * 1024;
 
@@ -192,18 +191,17 @@ impl Watched {
         })
     }
 
-    /// Waits for the preface of HTTP/2, which no timeout of Pingora's is for, and which Pingora logs as an error when it
+    /// Waits for the preface of HTTP/2, of which these bytes were read, which no timeout of Pingora's is for, and which Pingora logs as an error when it
     /// is something else. Whether it came in time.
     /// From then on what passes is looked at, and its heads may take `heads` bytes.
-    pub(super) async fn preface(&mut self, patience: Duration, heads: usize) -> bool {
-        let mut bytes = BytesMut::new();
+    pub(super) async fn preface(&mut self, mut bytes: BytesMut, patience: Duration, heads: usize) -> bool {
         let read = timeout(patience, async {
-            while bytes.len() < H2_PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
+            while bytes.len() < PREFACE.len() && matches!(self.read_more(&mut bytes).await, Ok(1..)) {}
         });
-        let in_time = read.await.is_ok() && bytes.starts_with(H2_PREFACE);
+        let in_time = read.await.is_ok() && bytes.starts_with(PREFACE);
         let all = bytes.len();
         self.put_back(bytes, all, Rest::Unknown);
-        self.frames = Some(Box::new(Frames::new(Flow::new(Budget::new(heads)), H2_PREFACE.len())));
+        self.frames = Some(Box::new(Frames::new(Flow::new(Budget::new(heads)), PREFACE.len())));
         in_time
     }
 
@@ -399,7 +397,7 @@ impl GetSocketDigest for Watched {
     }
 }
 
-/// Only h2 without TLS asks to peek, which is not offered.
+/// Pingora asks to peek for HTTP/2 without TLS, which the guard looks for itself.
 impl Peek for Watched {}
 
 #[cfg(test)]
