@@ -47,6 +47,8 @@ pub struct Settings {
     pub interfaces: &'static [&'static str],
     /// Lines of `[host]` beside the interfaces.
     pub host: &'static str,
+    /// The table `[api]`, if there is one.
+    pub api: String,
     /// Lines of `[timeouts]`.
     pub timeouts: &'static str,
     /// Lines of the load balancer.
@@ -69,6 +71,7 @@ impl Default for Settings {
             weights: vec![1],
             interfaces: &["front", "back"],
             host: "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536",
+            api: String::new(),
             timeouts: "",
             load_balancer: String::new(),
             protocol: "tcp",
@@ -108,10 +111,19 @@ impl Settings {
             })
             .collect();
         let Self {
-            interfaces, host, timeouts, load_balancer, protocol, idle_timeout, listener, pool, ..
+            interfaces,
+            host,
+            api,
+            timeouts,
+            load_balancer,
+            protocol,
+            idle_timeout,
+            listener,
+            pool,
+            ..
         } = self;
         format!(
-            "[host]\ninterfaces = {interfaces:?}\n{host}\n[timeouts]\n{timeouts}\n\
+            "[host]\ninterfaces = {interfaces:?}\n{host}\n{api}\n[timeouts]\n{timeouts}\n\
              [[load_balancer]]\nname = \"test\"\nvip = \"{}\"\n{load_balancer}\n\
              [[load_balancer.listener]]\nname = \"web\"\nprotocol = \"{protocol}\"\nport = {}\npool = \"web\"\nidle_timeout = \"{idle_timeout}\"\n{listener}\n\
              [[pool]]\nname = \"web\"\n{pool}\n{members}",

@@ -6,6 +6,7 @@
 
 mod access;
 mod announcing;
+mod api;
 mod balancer;
 mod bulk;
 mod documents;

@@ -24,8 +24,10 @@ pub struct Check {
 pub struct Pace {
     interval: CheckTime,
     timeout: CheckTime,
-    /// How many answers in a row change the standing. The first one does alone.
+    /// How many good answers in a row make a member well. The first one does alone.
     pub retries: Retries,
+    /// How many bad ones in a row make it ill. The first one does alone.
+    pub retries_down: Retries,
 }
 
 impl Pace {
@@ -36,7 +38,8 @@ impl Pace {
     /// How many answers change the standing, if the operator does not say.
     pub const RETRIES: Retries = Retries::literal(3);
 
-    /// From the start of one probe to the start of the next, and how long a probe may take in all.
+    /// From the start of one probe to the start of the next, how long a probe may take in all, and how many answers in a
+    /// row change the standing either way.
     ///
     /// # Errors
     /// A probe may take longer than the interval.
@@ -45,7 +48,7 @@ impl Pace {
             let reason = format!("{timeout} is longer than the interval, {interval}");
             return Err(Invalid::new(reason, "use at most that"));
         }
-        Ok(Self { interval, timeout, retries })
+        Ok(Self { interval, timeout, retries, retries_down: retries })
     }
 
     /// From the start of one probe to the start of the next.
@@ -172,6 +175,20 @@ impl Codes {
     }
 }
 
+impl fmt::Display for Codes {
+    /// As [`Codes::new`] reads them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, range) in self.0.iter().enumerate() {
+            let comma = if number > 0 { "," } else { "" };
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -187,6 +204,7 @@ mod tests {
         let wrong = [0, 199, 201, 203, 299, 400, 404, 500, 999];
         assert!(right.iter().all(|&code| codes.contains(code)));
         assert!(!wrong.iter().any(|&code| codes.contains(code)));
+        assert_eq!(codes.to_string(), "200,202,300-399,401-403");
         for text in
             ["", "200,", "20", "0200", "+20", "2xx", "199", "600", "299-200", "200-299-300", "200 201"]
         {

@@ -12,6 +12,11 @@ use uuid::Uuid;
 /// The namespace of the ids that are derived from names (UUID version 5, RFC 9562, section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x4556_454e_4b45_454c_8000_6669_6c65_0001);
 
+/// The id of what is known by this text alone: the same whenever and wherever it is asked for.
+pub fn of_text(text: &str) -> Uuid {
+    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+}
+
 /// A kind of object.
 pub trait Kind {
     /// Its name as operators know it: "load balancer", "pool".
@@ -94,7 +99,7 @@ impl<T: Kind> Id<T> {
     pub fn of_names(names: &[&str]) -> Self {
         // No name has a control character, so no two lists of names read alike.
         let text = [T::NAME].iter().chain(names).copied().collect::<Vec<_>>().join("\0");
-        Self::from_uuid(Uuid::new_v5(&NAMESPACE, text.as_bytes()))
+        Self::from_uuid(of_text(&text))
     }
 }
 

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! `check` and `flatten` look only at what `difference` finds to differ from before. `schedule` says which members take
-//! part; it and `maglev` turn weights into the order in which members are picked. `host` is what belongs to this machine
-//! and not to its load balancers; `path` is the form in which paths are compared.
+//! part; it and `maglev` turn weights into the order in which members are picked. `host` and `control` are what belongs to
+//! this machine and not to its load balancers; `path` is the form in which paths are compared.
 //!
 //! Architecture invariant: nothing here knows a file format, a wire format, aya, Pingora, OpenSSL or the size of a map.
 //! An IPv4 address is an [`std::net::IpAddr::V4`], never an IPv6 address that carries one.
@@ -24,6 +24,7 @@ pub mod algorithm;
 mod any;
 pub mod capacity;
 pub mod check;
+pub mod control;
 mod difference;
 pub mod edge;
 pub mod flatten;

@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
+mod api;
 mod check;
+mod control;
 mod counters;
 mod output;
 mod pins;

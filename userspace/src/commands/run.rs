@@ -1,11 +1,7 @@
 //! `evenkeel run`: the daemon. It serves the listeners of Layer 7. The data path of Layer 4 it looks after and is not
 //! in it: when it ends, forwarding goes on.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -19,21 +15,20 @@ use evenkeel::{
         pins::PinDir,
         sweep,
     },
-    engine::{Draft, Drafter, Engine, layers::Frontend, transition::Desired},
+    engine::{Drafter, Engine, layers::Frontend, transition::Desired},
     health::checker::{Checker, News},
     l7::{
-        listeners::{Layer7, Making, Prepared},
+        listeners::Layer7,
         metrics::endpoint::{self, Endpoint},
     },
 };
 use evenkeel_loader::bpf;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    task::{JoinHandle, spawn_blocking},
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{pins::Pins, privileges};
+use super::{api::Api, control::Changes, pins::Pins, privileges};
 
 /// How often a change in the host's network may make sessions look for their next hops again, and how often
 /// messages about sessions are fetched.
@@ -48,7 +43,7 @@ pub struct Options {
     config: PathBuf,
     #[command(flatten)]
     pins: Pins,
-    /// Directory for what has to outlive the process: the key that cookies are signed with.
+    /// Directory for what has to outlive the process: the key that cookies are signed with, the objects of the API.
     #[arg(long, value_name = "DIR", default_value = "/var/lib/evenkeel")]
     state_dir: PathBuf,
     /// Log every session that opens or is refused. Slows down new sessions.
@@ -64,11 +59,18 @@ pub fn run(options: &Options) -> Result<()> {
     let _lock = pins.lock()?;
     let log = if options.log_sessions { SessionLog::On } else { SessionLog::Off };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let api = configuration.api.clone();
+    let api = api.map(|control| Api::open(control, &configuration, &options.state_dir)).transpose()?;
     runtime.block_on(async {
         let (checker, health) = Checker::new()?;
         let layer7 = Layer7::new(options.state_dir.clone())?;
         let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
-        let desired = desired(configuration);
+        let mut desired = desired(configuration);
+        let file = desired.objects.clone();
+        if let Some(api) = &api {
+            desired.objects = Arc::new(api.objects(&file, &desired)?);
+        }
+        let changes = Changes::new(&options.config, file, api);
         let nothing = Desired { objects: Arc::default(), ..desired.clone() };
         let draft = Drafter::first(nothing.clone(), layer7.preparer()).draft(desired.clone())?;
         let (data_path, started) = Daemon::start(object, &pins, &desired, &draft.served().vips, log).await?;
@@ -78,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
             return Err(refusal.into());
         }
         engine.data_path.started(started)?;
-        serve(engine, health, &counters, options, &pins).await
+        serve(engine, changes, health, &counters, &pins).await
     })
 }
 
@@ -88,9 +90,9 @@ fn desired(Configuration { host, timeouts, objects, .. }: Configuration) -> Desi
 
 async fn serve(
     mut engine: Engine<Daemon, Layer7>,
+    mut changes: Changes,
     mut health: News,
     counters: &Endpoint,
-    options: &Options,
     pins: &PinDir,
 ) -> Result<()> {
     let mut monitor = Monitor::new(engine.data_path.netlink())?;
@@ -104,7 +106,6 @@ async fn serve(
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     privileges::drop_unneeded()?;
     let metrics = engine.frontend.metrics();
-    let mut reading = Reading::default();
 
     if engine.data_path.origin() == Origin::TakenOver {
         tracing::info!("took over the data path at {} with its sessions", pins.root().display());
@@ -116,6 +117,7 @@ async fn serve(
         }
     };
     let _ = timeout(FIRST_CHECKS, first_checks).await;
+    changes.serve()?;
     eprintln!("evenkeel: ready");
     loop {
         tokio::select! {
@@ -128,15 +130,8 @@ async fn serve(
             }
             news = health.next() => warn(engine.note(&news)),
             Some(news) = monitor.next() => engine.data_path.note_network(&news),
-            Some(()) = reload.recv() => reading.begin(&engine, &options.config),
-            draft = reading.next() => {
-                match draft {
-                    // A listener has drained meanwhile.
-                    Ok(draft) if !engine.accepts(&draft) => reading.again = true,
-                    draft => apply(&mut engine, draft, &options.config).await,
-                }
-                reading.begin_again(&engine, &options.config);
-            }
+            Some(()) = reload.recv() => changes.reload(&engine),
+            event = changes.next() => changes.act(event, &mut engine).await,
             Some(()) = reopen.recv() => engine.frontend.reopen_logs(),
             () = counters.serve(&metrics) => {}
             _ = terminate.recv() => break,
@@ -154,58 +149,6 @@ async fn serve(
         pins.option()
     );
     Ok(())
-}
-
-/// The file, while it is read on another thread: keys, regular expressions and thousands of listeners take seconds, in
-/// which sessions go on being swept and members checked.
-#[derive(Default)]
-struct Reading {
-    under_way: Option<JoinHandle<Result<Draft<Prepared>>>>,
-    /// Whether the file may have changed since.
-    again: bool,
-}
-
-impl Reading {
-    /// Begins to read the file, now or when it has been read.
-    fn begin(&mut self, engine: &Engine<Daemon, Layer7>, file: &Path) {
-        self.again = self.under_way.is_some();
-        if !self.again {
-            let (drafter, file) = (engine.drafter(), file.to_owned());
-            self.under_way = Some(spawn_blocking(move || read(drafter, &file)));
-        }
-    }
-
-    /// Reads it again if that was asked for meanwhile.
-    fn begin_again(&mut self, engine: &Engine<Daemon, Layer7>, file: &Path) {
-        if self.again {
-            self.begin(engine, file);
-        }
-    }
-
-    /// What was read, once it is. Nothing is lost if the future is dropped.
-    async fn next(&mut self) -> Result<Draft<Prepared>> {
-        let Some(task) = &mut self.under_way else { return std::future::pending().await };
-        let read = task.await;
-        self.under_way = None;
-        read.context("reading broke off")?
-    }
-}
-
-fn read(drafter: Drafter<Making>, file: &Path) -> Result<Draft<Prepared>> {
-    Ok(drafter.draft(desired(config::load(file, &capacity())?))?)
-}
-
-/// Follows the file. A bad one changes nothing.
-async fn apply(engine: &mut Engine<Daemon, Layer7>, draft: Result<Draft<Prepared>>, file: &Path) {
-    let applied = match draft {
-        Ok(draft) => engine.change(draft).await.map_err(Into::into),
-        Err(error) => Err(error),
-    };
-    match applied {
-        Ok(1) => eprintln!("evenkeel: {} applied, 1 change", file.display()),
-        Ok(changes) => eprintln!("evenkeel: {} applied, {changes} changes", file.display()),
-        Err(error) => eprintln!("evenkeel: {} not applied: {error:#}", file.display()),
-    }
 }
 
 fn warn<E: Into<anyhow::Error>>(result: Result<(), E>) {

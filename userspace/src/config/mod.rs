@@ -5,7 +5,7 @@
 //!   → scalar   one value: a name, a time, an address, a word
 //!   → names, places   what objects are called, and where they stand
 //!   → draft    what has been read so far
-//!   → host, timeouts, certificate, server_group, pool, load_balancer   one kind of table each, in this order: none
+//!   → host, api, timeouts, certificate, server_group, pool, load_balancer   one kind of table each, in this order: none
 //!     refers to a later one   (meta, health, tls, http, edge, access, picking, rule, policy, listener: parts of them)
 //! ```
 //!
@@ -14,6 +14,7 @@
 //! was read is thrown away if there was any problem.
 
 mod access;
+mod api;
 mod certificate;
 mod document;
 mod draft;
@@ -44,6 +45,7 @@ use std::{collections::HashSet, fs, ops::Range, path::Path};
 use model::{
     capacity::Capacity,
     check::{Surroundings, check},
+    control::Control,
     host::{Host, Timeouts},
     object::Objects,
 };
@@ -61,6 +63,8 @@ use self::{
 pub struct Configuration {
     /// `[host]`.
     pub host: Host,
+    /// `[api]`; none if there is to be no API.
+    pub api: Option<Control>,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
     /// The load balancers, pools and all that they refer to.
@@ -70,14 +74,18 @@ pub struct Configuration {
 /// Characters that are shown of what is not TOML.
 const SHOWN: usize = 40;
 
-const FILE: Shape =
-    Shape { path: "", keys: &["host", "timeouts", "certificate", "load_balancer", "server_group", "pool"] };
+const FILE: Shape = Shape {
+    path: "",
+    keys: &["host", "api", "timeouts", "certificate", "load_balancer", "server_group", "pool"],
+};
 
 /// Every kind of table that a file may have: its path, empty for the file itself, and its keys.
 pub fn tables() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    const ALL: [Shape; 25] = [
+    const ALL: [Shape; 27] = [
         FILE,
         host::HOST,
+        api::API,
+        api::VIP_POOL,
         timeouts::TIMEOUTS,
         certificate::CERTIFICATE,
         load_balancer::LOAD_BALANCER,
@@ -170,6 +178,7 @@ fn at(text: &str, span: Range<usize>) -> String {
 fn read(file: &Table<'_>, directory: &Path, capacity: &Capacity) -> Configuration {
     let mut draft = Draft::new(*file);
     let host = host::read(file, &mut draft, capacity.interfaces);
+    let api = api::read(file, &host);
     let timeouts = timeouts::read(file);
     certificate::read(file, &mut draft, directory);
     server_group::read(file, &mut draft);
@@ -183,5 +192,5 @@ fn read(file: &Table<'_>, directory: &Path, capacity: &Capacity) -> Configuratio
         before: None,
     };
     draft.places.report(&check(&draft.objects, &surroundings));
-    Configuration { host, timeouts, objects: draft.objects }
+    Configuration { host, api, timeouts, objects: draft.objects }
 }

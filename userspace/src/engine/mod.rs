@@ -153,6 +153,19 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
     /// # Errors
     /// Another change was made since the draft, or a layer refuses or fails; all is as before.
     pub async fn change(&mut self, draft: Draft<L::Prepared>) -> Result<usize, Refusal> {
+        self.change_after(draft, async { Ok(()) }).await
+    }
+
+    /// As [`Self::change`], once both layers are ready and `commit` has succeeded. If a layer fails after that, who has
+    /// committed has to take it back.
+    ///
+    /// # Errors
+    /// As [`Self::change`], or `commit` fails; all is as before.
+    pub async fn change_after(
+        &mut self,
+        draft: Draft<L::Prepared>,
+        commit: impl Future<Output = Result<(), Refusal>>,
+    ) -> Result<usize, Refusal> {
         if !self.accepts(&draft) {
             return Err(Refusal {
                 class: Class::Conflict,
@@ -163,6 +176,7 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         // After a start, what an earlier process left is there.
         let changes = plan(self.data_path.served(), &transition.after);
         self.data_path.prepare(&transition, &changes).await.map_err(Refusal::new)?;
+        commit.await?;
         let mut standings = self.standings.clone();
         let (asked, over) = standings.apply(&transition.changes);
         // First the sockets, then the packets for them.

@@ -107,6 +107,12 @@ impl Standings {
         known.copied().unwrap_or(MemberHealth::UNKNOWN)
     }
 
+    /// What is known of every member of a pool; nothing if it is not served.
+    pub fn members(&self, pool: PoolId) -> impl Iterator<Item = (SocketAddr, MemberHealth)> {
+        let known = self.pools.get(&pool);
+        known.into_iter().flat_map(|known| &known.members).map(|(&member, &health)| (member, health))
+    }
+
     /// Follows changes of what is served. Returns the targets about which nothing was asked before, with what to start
     /// from, and those that nobody asks about any more.
     pub fn apply(&mut self, changes: &[Change]) -> (Vec<(Target, Standing)>, Vec<Target>) {
@@ -133,7 +139,25 @@ impl Standings {
         }
         let (asked, over): (Vec<_>, Vec<_>) =
             touched.into_iter().partition(|target| self.targets.contains_key(target));
-        (asked.into_iter().map(|target| (target.clone(), self.start(&target))).collect(), over)
+        let start = |target: Target| {
+            let standing = self.start(&target);
+            self.tell(&target, standing);
+            (target, standing)
+        };
+        (asked.into_iter().map(start).collect(), over)
+    }
+
+    /// What is known of one member holds for those of other pools, too, that are asked the same and of which nothing is
+    /// known: the checker tells only what is new.
+    fn tell(&mut self, target: &Target, standing: Standing) {
+        let Some(verdict) = standing.verdict else { return };
+        let health = MemberHealth { state: State::Known(verdict), last_failure: standing.last_failure };
+        for &(pool, member) in self.targets.get(target).into_iter().flatten() {
+            let known = self.pools.get_mut(&pool).and_then(|known| known.members.get_mut(&member));
+            if let Some(known) = known.filter(|known| known.standing().verdict.is_none()) {
+                *known = health;
+            }
+        }
     }
 
     /// What the checker of a target starts from: what is known of any of its members.
@@ -274,6 +298,13 @@ mod tests {
         assert_eq!(standings.note(&target(a), up), [], "nothing new");
         standings.note(&target(b), up);
         assert!(standings.knows_all());
+
+        // A pool that comes later hears what is known, though the checker has nothing new to tell.
+        let late = PoolId::of_names(&["late"]);
+        standings.apply(&[put(late, &[a], Some(&tcp))]);
+        assert_eq!(standings.of(late, a).taken_for(), Some(Verdict::Up));
+        assert!(standings.knows_all());
+        standings.apply(&[Change::RemovePool(late)]);
 
         let (_, over) = standings.apply(&[Change::RemovePool(one)]);
         assert!(over.is_empty(), "the other pool still asks");

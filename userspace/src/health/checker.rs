@@ -145,7 +145,7 @@ async fn watch(
 ) {
     let interval = target.check.pace.interval().duration();
     let start = *shown.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut judge = Judge::new(start, target.check.pace.retries.get());
+    let mut judge = Judge::new(start, &target.check.pace);
     let phase = interval.mul_f64(RandomState::new().hash_one(&target) as f64 / u64::MAX as f64);
     let mut next = Instant::now() + phase;
     let mut at = if judge.standing().verdict.is_some() { next } else { Instant::now() };

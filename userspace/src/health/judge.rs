@@ -1,5 +1,7 @@
 //! Answers become a standing. Pure.
 
+use model::health::Pace;
+
 use super::failure::Failure;
 
 /// Whether a member may take new connections.
@@ -20,19 +22,21 @@ pub struct Standing {
     pub last_failure: Option<Failure>,
 }
 
-/// The judge of one member: the first answer decides, later ones only when `retries` in a row contradict what holds.
+/// The judge of one member: the first answer decides, later ones only when as many in a row contradict what holds as the
+/// pace says.
 #[derive(Clone, Debug)]
 pub struct Judge {
     standing: Standing,
     retries: u8,
+    retries_down: u8,
     /// Answers in a row, up to the last one, that contradict the verdict.
     against: u8,
 }
 
 impl Judge {
-    /// Goes on from `standing`. `retries` is at least 1.
-    pub fn new(standing: Standing, retries: u8) -> Self {
-        Self { standing, retries, against: 0 }
+    /// Goes on from `standing`.
+    pub fn new(standing: Standing, pace: &Pace) -> Self {
+        Self { standing, retries: pace.retries.get(), retries_down: pace.retries_down.get(), against: 0 }
     }
 
     /// What holds.
@@ -45,9 +49,10 @@ impl Judge {
         let before = self.standing;
         self.standing.last_failure = answer.err().or(before.last_failure);
         let speaks_for = if answer.is_ok() { Verdict::Up } else { Verdict::Down };
+        let needed = if answer.is_ok() { self.retries } else { self.retries_down };
         match before.verdict {
             Some(verdict) if verdict == speaks_for => self.against = 0,
-            Some(_) if self.against + 1 < self.retries => self.against += 1,
+            Some(_) if self.against + 1 < needed => self.against += 1,
             _ => (self.standing.verdict, self.against) = (Some(speaks_for), 0),
         }
         self.standing != before
@@ -56,17 +61,22 @@ impl Judge {
 
 #[cfg(test)]
 mod tests {
+    use model::value::{CheckTime, Retries};
     use proptest::{collection, prelude::*};
 
     use super::*;
 
-    /// The verdict after `answers`, by definition: that of the last run of `retries` equal answers or more, the first
+    /// The verdict after `answers`, by definition: that of the last run of as many equal answers as it takes, the first
     /// answer counting as such a run.
-    fn by_definition(start: Option<Verdict>, answers: &[bool], retries: usize) -> Option<Verdict> {
+    fn by_definition(start: Option<Verdict>, answers: &[bool], up: usize, down: usize) -> Option<Verdict> {
         let verdict = |good| if good { Verdict::Up } else { Verdict::Down };
-        let runs = answers.windows(retries).rev().find(|run| run.iter().all(|good| *good == run[0]));
+        let ends_with_run = |end: &usize| {
+            let last = answers[end - 1];
+            let run = end.checked_sub(if last { up } else { down }).map(|begin| &answers[begin..*end]);
+            run.is_some_and(|run| run.iter().all(|good| *good == last))
+        };
         let first = start.or_else(|| answers.first().map(|&good| verdict(good)));
-        runs.map(|run| verdict(run[0])).or(first)
+        (1..=answers.len()).rev().find(ends_with_run).map(|end| verdict(answers[end - 1])).or(first)
     }
 
     proptest! {
@@ -75,16 +85,20 @@ mod tests {
             start in prop_oneof![Just(None), Just(Some(Verdict::Up)), Just(Some(Verdict::Down))],
             // Runs of equal answers, so that long ones are not rare.
             runs in collection::vec((any::<bool>(), 1..14usize), 1..12),
-            retries in 1..=10u8,
+            up in 1..=10u8,
+            down in 1..=10u8,
         ) {
             let answers: Vec<bool> = runs.iter().flat_map(|&(good, count)| vec![good; count]).collect();
-            let mut judge = Judge::new(Standing { verdict: start, last_failure: None }, retries);
+            let second = CheckTime::literal(1);
+            let mut pace = Pace::new(second, second, Retries::literal(up)).unwrap();
+            pace.retries_down = Retries::literal(down);
+            let mut judge = Judge::new(Standing { verdict: start, last_failure: None }, &pace);
             let (mut last_failure, mut shown) = (None, judge.standing());
             for (number, &good) in answers.iter().enumerate() {
                 let failure = Failure::WrongCode(number as u16);
                 let changed = judge.hear(if good { Ok(()) } else { Err(failure) });
                 last_failure = if good { last_failure } else { Some(failure) };
-                let verdict = by_definition(start, &answers[..=number], retries.into());
+                let verdict = by_definition(start, &answers[..=number], up.into(), down.into());
                 prop_assert_eq!(judge.standing(), Standing { verdict, last_failure });
                 prop_assert_eq!(changed, judge.standing() != shown);
                 shown = judge.standing();

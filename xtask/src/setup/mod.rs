@@ -2,7 +2,7 @@
 //!
 //! `ways` knows the toolchains that can build for BPF, `build` tries a way on the real programs and writes what worked
 //! for `userspace/loader/build.rs` to read; `crates` installs bpf-linker and cargo-deny; `programs` and `apt` are the
-//! rest, and `autobahn` a suite of PyPI.
+//! rest; `autobahn` is a suite and `openstack` a client of PyPI.
 
 use std::process::ExitCode;
 
@@ -14,6 +14,7 @@ mod apt;
 mod autobahn;
 mod build;
 mod crates;
+mod openstack;
 mod programs;
 mod ways;
 
@@ -25,6 +26,7 @@ pub use programs::Need;
 /// If the BPF programs cannot be built here.
 pub fn report(all: bool) -> Result<ExitCode> {
     let missing = programs::ensure(Need::Test)?;
+    openstack::ensure()?;
     let recorded = Toolchain::hold()?.find()?;
     progress::line("BPF toolchain", format_args!("{}; it builds the BPF programs", recorded.way));
     progress::line("recorded in", build::record_file()?.display());
@@ -48,6 +50,9 @@ pub fn report(all: bool) -> Result<ExitCode> {
 /// If the BPF programs cannot be built here, or if a program is missing and cannot be installed.
 pub fn ensure(need: Need) -> Result<()> {
     ensure_programs(need)?;
+    if need == Need::Test {
+        openstack::ensure()?;
+    }
     Toolchain::hold()?.find()?;
     Ok(())
 }

@@ -39,7 +39,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("iperf3", "iperf3", Need::Test),
     ("ping", "iputils-ping", Need::Test),
     ("tcpdump", "tcpdump", Need::Test),
-    ("python3", "python3", Need::Test),
+    // With what makes virtual environments, which Debian has apart.
+    ("python3", "python3-venv", Need::Test),
     ("openssl", "openssl", Need::Run),
     ("wrk", "wrk", Need::Test),
     ("sysctl", "procps", Need::Test),

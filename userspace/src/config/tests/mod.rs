@@ -104,7 +104,7 @@ fn edited(from: &str, to: &str) -> String {
 
 #[test]
 fn the_example_means_what_it_says() {
-    let Configuration { host, timeouts, objects } = parse("example", EXAMPLE).unwrap();
+    let Configuration { host, api, timeouts, objects } = parse("example", EXAMPLE).unwrap();
     let model = flatten(&objects, None);
 
     assert_eq!(host.interfaces.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["eth0", "eth1"]);
@@ -113,7 +113,7 @@ fn the_example_means_what_it_says() {
     assert_eq!(local_addresses.first(), Some(&"100.64.0.0".parse().unwrap()));
     assert_eq!(local_addresses.last(), Some(&"100.64.0.15".parse().unwrap()));
     assert_eq!((host.local_ports, host.max_sessions.get()), (1024..=65_535, 1_048_576));
-    assert_eq!(timeouts, Timeouts::default());
+    assert_eq!((timeouts, api), (Timeouts::default(), None));
 
     let vips = ["203.0.113.10", "203.0.113.11"].map(|vip| vip.parse().unwrap());
     assert_eq!(model.vips, vips.into());

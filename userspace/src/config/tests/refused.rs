@@ -175,10 +175,44 @@ fn timeouts() {
         ),
         (
             "[timeouts]",
-            "[api]\nlisten = 'x'\n[timeouts]",
-            "6: api: unknown key; this version knows host, timeouts, certificate, load_balancer, server_group, pool",
+            "[web]\nlisten = 'x'\n[timeouts]",
+            "6: web: unknown key; this version knows host, api, timeouts, certificate, load_balancer, server_group, pool",
         ),
     ]);
+}
+
+#[test]
+fn the_api() {
+    let api = |lines: &str| format!("[api]\n{lines}\n[timeouts]");
+    let pool =
+        |name: &str, range: &str| format!("[[api.vip_pool]]\nname = '{name}'\naddresses = '{range}'\n");
+    let listen = "listen = '127.0.0.1:9876'\n";
+    for (lines, expected) in [
+        (listen.to_owned(), ""),
+        ("listen = '/run/evenkeel/api.sock'".into(), ""),
+        (listen.to_owned() + &pool("a", "198.51.100.0/24") + &pool("b", "2001:db8::/64"), ""),
+        (String::new(), "6: api.listen: missing; it has no default"),
+        (
+            "listen = '0.0.0.0:9876'".into(),
+            "7: api.listen: \"0.0.0.0:9876\" is no loopback address, and whoever reaches the API may do everything; use a \
+             port of a loopback address such as \"127.0.0.1:9876\", or a socket's path such as \"/run/evenkeel/api.sock\"",
+        ),
+        (
+            listen.to_owned() + &pool("a", "198.51.100.0/24") + &pool("b", "198.51.100.7"),
+            "13: api.vip_pool.addresses: 198.51.100.7/32 overlaps 198.51.100.0/24 on line 10; give each address to one pool",
+        ),
+        (
+            listen.to_owned() + &pool("a", "198.51.100.0/28") + &pool("a", "198.51.100.16/28"),
+            "12: api.vip_pool.name: \"a\" is taken on line 10; give each its own name",
+        ),
+        (
+            listen.to_owned() + &pool("a", "100.64.0.0/24"),
+            "10: api.vip_pool.addresses: 100.64.0.0/24 overlaps the local addresses 100.64.0.0/28; a VIP must not be one",
+        ),
+        (listen.to_owned() + "pools = []", "8: api.pools: unknown key; this version knows listen, vip_pool"),
+    ] {
+        said_of(&[("[timeouts]", &api(&lines), expected)]);
+    }
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! One change of the records while it is made: nobody else sees it before it is whole.
+
+use std::{collections::BTreeSet, net::IpAddr};
+
+use model::control::Control;
+use uuid::Uuid;
+
+use super::{
+    error::Fault,
+    record::Record,
+    records::{Key, Records},
+};
+
+/// A change that is being made.
+pub struct Draft<'a> {
+    /// The records as they will be.
+    pub records: Records,
+    /// What has been put in or taken out.
+    pub touched: BTreeSet<Key>,
+    /// What the operator says of the API.
+    pub control: &'a Control,
+    /// The host's own addresses: no VIP can be one of them.
+    pub is_own_address: &'a dyn Fn(IpAddr) -> bool,
+    /// Whose objects are made.
+    pub project: String,
+    /// Now, as records have it.
+    pub now: String,
+}
+
+impl Draft<'_> {
+    /// The one with this id, to be changed.
+    ///
+    /// # Errors
+    /// There is none, or it is the file's.
+    pub fn edit<T: Record>(&self, id: Uuid) -> Result<T, Fault> {
+        let record = self.records.find::<T>(id)?;
+        own(record)?;
+        Ok(T::clone(record))
+    }
+
+    /// The object that another is made in or takes as its own.
+    ///
+    /// # Errors
+    /// There is none, or it is the file's.
+    pub fn parent<T: Record>(&self, attribute: &str, id: Uuid) -> Result<&T, Fault> {
+        let record = self.records.find::<T>(id)?;
+        own(record).map_err(|fault| fault.about(attribute))?;
+        Ok(record)
+    }
+
+    /// Puts a record in that is new.
+    pub fn create<T: Record>(&mut self, mut record: T) -> Uuid {
+        let head = record.head_mut();
+        head.id = Uuid::new_v4();
+        head.created = Some(self.now.clone());
+        let id = head.id;
+        self.put(record);
+        id
+    }
+
+    /// Puts a record back that was changed.
+    pub fn update<T: Record>(&mut self, mut record: T) {
+        record.head_mut().updated = Some(self.now.clone());
+        self.put(record);
+    }
+
+    /// Takes a record out; what belongs to it must be out already.
+    pub fn remove<T: Record>(&mut self, id: Uuid) {
+        self.records.take((T::KIND, id));
+        self.touched.insert((T::KIND, id));
+    }
+
+    fn put<T: Record>(&mut self, record: T) {
+        self.touched.insert((T::KIND, record.head().id));
+        self.records.put(record);
+    }
+}
+
+/// Refuses what is the file's.
+fn own<T: Record>(record: &T) -> Result<(), Fault> {
+    let head = record.head();
+    if head.is_of_file {
+        return Err(Fault::forbidden(format!(
+            "{} {} is in the configuration file and is changed there.",
+            T::NAME,
+            head.id
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The file's objects as records: read-only, with the ids that the file gives them. What records lack (policies,
+//! certificates, limits) is not shown.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use model::{
+    algorithm::Algorithm,
+    control::Control,
+    edge::{ForwardedFor, ProxyVersion},
+    health::Probe,
+    id::{Id, of_text},
+    object::{self, Meta, Objects, PoolKind, Service, Source},
+    sticky::StickyBy,
+};
+use uuid::Uuid;
+
+use super::{
+    DEFAULT_PROJECT,
+    kinds::{
+        health_monitor::{HealthMonitor, MonitorKind},
+        listener::{Listener, Protocol},
+        load_balancer::{LoadBalancer, PROVIDERS, Vip},
+        member::Member,
+        pool::{Persistence, Pool, PoolAlgorithm, PoolProtocol},
+    },
+    networks,
+    record::Head,
+    records::Records,
+};
+
+/// The records of all objects that are the file's. How old they are, nobody knows.
+pub fn records(objects: &Objects, control: &Control) -> Records {
+    let mut records = Records::default();
+    let head = |id: Uuid, meta: &Meta, is_enabled: bool| Head {
+        id,
+        project: DEFAULT_PROJECT.into(),
+        name: meta.name.to_string(),
+        description: meta.description.to_string(),
+        tags: meta.tags.iter().map(|tag| format!("{}={}", tag.key(), tag.value())).collect(),
+        is_enabled,
+        created: None,
+        updated: None,
+        is_of_file: true,
+    };
+    for (id, it) in objects.load_balancers.iter().filter(|(_, it)| it.meta.source == Source::File) {
+        let subnet = |address| control.vip_pools.iter().find(|pool| pool.has(address)).map(networks::subnet);
+        let vips = it.vips.iter().map(|vip| Vip { address: vip.get(), subnet: subnet(vip.get()) });
+        records.put(LoadBalancer {
+            head: head(id.uuid(), &it.meta, true),
+            vips: vips.collect(),
+            bandwidth_mbit: it.bandwidth.map(|rate| rate.get()),
+            provider: PROVIDERS[0].into(),
+        });
+    }
+    for (id, it) in objects.listeners.iter().filter(|(_, it)| it.meta.source == Source::File) {
+        let list = it.access_list.and_then(|list| objects.access_lists.get(&list));
+        let allowed = list.and_then(|list| list.access.allow.as_ref());
+        let (member_connect, member_data, insert_headers) = match it.http() {
+            None => (5, 50, BTreeMap::new()),
+            Some(http) => {
+                let forwarded = &http.edge.forwarded;
+                let inserted = [
+                    ("X-Forwarded-For", forwarded.address != ForwardedFor::Keep),
+                    ("X-Forwarded-Port", forwarded.port),
+                    ("X-Forwarded-Proto", forwarded.proto),
+                ];
+                let inserted =
+                    inserted.into_iter().filter(|(_, is)| *is).map(|(name, _)| (name.into(), "true".into()));
+                (http.timeouts.connect.get(), http.timeouts.read.get(), inserted.collect())
+            }
+        };
+        records.put(Listener {
+            head: head(id.uuid(), &it.meta, true),
+            load_balancer: it.load_balancer.uuid(),
+            protocol: match it.service {
+                Service::Tcp { .. } => Protocol::Tcp,
+                Service::Udp => Protocol::Udp,
+                Service::Http { .. } => Protocol::Http,
+                Service::Https { .. } => Protocol::TerminatedHttps,
+            },
+            port: it.port.get(),
+            default_pool: it.default_pool.map(Id::uuid),
+            connection_limit: it.max_connections.map(|most| most.get()),
+            insert_headers,
+            allowed_cidrs: allowed.map(|all| all.iter().map(|network| network.get()).collect()),
+            client_data: it.idle_timeout.get() * 1000,
+            member_connect: member_connect * 1000,
+            member_data: member_data * 1000,
+        });
+    }
+    for (id, it) in objects.pools.iter().filter(|(_, it)| it.meta.source == Source::File) {
+        let pool = pool(head(id.uuid(), &it.meta, true), objects, *id, it);
+        let group = objects.server_groups.get(&it.server_group);
+        // A group that several pools share is shown in each, with ids of its own there.
+        let is_shared =
+            objects.pools.values().filter(|other| other.server_group == it.server_group).count() > 1;
+        let own = |inner: Uuid| if is_shared { of_text(&format!("{id}\0{inner}")) } else { inner };
+        for (member_id, member) in group.into_iter().flat_map(|group| &group.members) {
+            records.put(self::member(
+                head(own(member_id.uuid()), &member.meta, member.enabled),
+                id.uuid(),
+                member,
+            ));
+        }
+        if let Some(monitor) = group.and_then(|group| group.monitor.as_ref()) {
+            records.put(self::monitor(head(own(monitor.id.uuid()), &monitor.meta, true), id.uuid(), monitor));
+        }
+        records.put(pool);
+    }
+    records
+}
+
+fn pool(head: Head, objects: &Objects, id: object::PoolId, it: &object::Pool) -> Pool {
+    let listeners: Vec<&Arc<object::Listener>> =
+        objects.listeners.values().filter(|listener| listener.default_pool == Some(id)).collect();
+    let is_udp = listeners.iter().any(|listener| matches!(listener.service, Service::Udp));
+    let persistence = |kind: &str, cookie_name: Option<String>, timeout| {
+        Some(Persistence { kind: kind.into(), cookie_name, timeout })
+    };
+    let (protocol, tls_enabled, persistence) = match &it.kind {
+        PoolKind::Layer4 { algorithm, .. } => {
+            let minutes = algorithm.turns().copied().flatten();
+            let sticky =
+                minutes.and_then(|it| persistence("SOURCE_IP", None, Some(u32::from(it.get()) * 60)));
+            (if is_udp { PoolProtocol::Udp } else { PoolProtocol::Tcp }, false, sticky)
+        }
+        PoolKind::Layer7 { algorithm, http, .. } => {
+            let protocol = match http.proxy_protocol {
+                None => PoolProtocol::Http,
+                Some(ProxyVersion::V1) => PoolProtocol::Proxy,
+                Some(ProxyVersion::V2) => PoolProtocol::ProxyV2,
+            };
+            let sticky = algorithm.turns().and_then(|turns| turns.sticky.as_ref());
+            let sticky = sticky.and_then(|sticky| match &sticky.by {
+                StickyBy::BalancerCookie { .. } => persistence("HTTP_COOKIE", None, None),
+                StickyBy::ApplicationCookie { name, .. } => {
+                    persistence("APP_COOKIE", Some(name.to_string()), None)
+                }
+            });
+            (protocol, http.tls.is_some(), sticky)
+        }
+    };
+    let algorithm = match it.kind.algorithm() {
+        Algorithm::WeightedRoundRobin(()) => PoolAlgorithm::RoundRobin,
+        Algorithm::WeightedLeastConnections => PoolAlgorithm::LeastConnections,
+        Algorithm::SourceHash => PoolAlgorithm::SourceIp,
+    };
+    let load_balancer = listeners.first().map(|listener| listener.load_balancer.uuid());
+    Pool { head, load_balancer, protocol, algorithm, persistence, tls_enabled }
+}
+
+fn member(head: Head, pool: Uuid, it: &object::Member) -> Member {
+    Member {
+        head,
+        pool,
+        address: it.address.get(),
+        port: it.port.get(),
+        weight: it.weight.get(),
+        is_backup: it.backup,
+        subnet: None,
+        monitor_address: it.monitor_address.map(|address| address.get()),
+        monitor_port: it.monitor_port.map(|port| port.get()),
+    }
+}
+
+fn monitor(head: Head, pool: Uuid, it: &object::HealthMonitor) -> HealthMonitor {
+    let pace = &it.check.pace;
+    let mut made = HealthMonitor {
+        head,
+        pool,
+        delay: pace.interval().get(),
+        timeout: pace.timeout().get(),
+        max_retries: pace.retries.get(),
+        max_retries_down: pace.retries_down.get(),
+        ..HealthMonitor::default()
+    };
+    match &it.check.probe {
+        Probe::Tcp => {}
+        Probe::Udp => made.kind = MonitorKind::UdpConnect,
+        Probe::Http(get) => {
+            made.kind = if get.tls.is_some() { MonitorKind::Https } else { MonitorKind::Http };
+            get.path.as_str().clone_into(&mut made.url_path);
+            made.expected_codes = get.codes.to_string();
+            made.domain_name = get.host.as_ref().map(ToString::to_string);
+        }
+    }
+    made
+}
