@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
 mod access;
+mod advice;
 mod announcing;
 mod api;
 mod balancer;

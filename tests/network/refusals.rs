@@ -38,7 +38,7 @@ fn what_it_cannot_have_is_named_and_what_runs_goes_on() {
 
     let refusal = balancer.refusal(&Settings::default(), &second);
     assert!(
-        refusal.starts_with("front") && refusal.contains("another XDP program: detach it (`ip link"),
+        refusal.starts_with("front") && refusal.contains("another XDP program: detach it (`bpftool link"),
         "{refusal}"
     );
 

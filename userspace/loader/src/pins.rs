@@ -59,6 +59,14 @@ pub enum PinError {
         /// The command that pins something.
         start: &'static str,
     },
+    /// The file system has no such names.
+    #[error("{root}: a BPF file system has no names with dots; name another directory with {option}")]
+    Dot {
+        /// The directory.
+        root: PathBuf,
+        /// The option that names another.
+        option: &'static str,
+    },
     /// Nothing is pinned there.
     #[error("{absent} at {root}: start it with `{start}`")]
     Absent {
@@ -273,6 +281,10 @@ impl PinDir {
 
     fn failure(&self, act: &'static str, path: &Path, error: io::Error) -> PinError {
         match error.kind() {
+            // What it says to root, too.
+            ErrorKind::PermissionDenied if self.root.to_string_lossy().contains('.') => {
+                PinError::Dot { root: self.root.clone(), option: self.owner.option }
+            }
             ErrorKind::PermissionDenied => PinError::Denied { root: self.root.clone() },
             _ => PinError::Io { act, path: path.to_owned(), error },
         }

@@ -58,6 +58,8 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use clap::{CommandFactory, Parser};
 
     use super::Cli;
@@ -65,6 +67,35 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The lines of all source files below, without comments and tests.
+    fn lines(directory: &Path) -> Vec<String> {
+        let mut lines = Vec::new();
+        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                lines.extend(self::lines(&entry.path()));
+            } else {
+                let text = fs::read_to_string(entry.path()).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap_or_default().lines();
+                lines.extend(code.filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned));
+            }
+        }
+        lines
+    }
+
+    /// Whoever reads a message types what it says.
+    #[test]
+    fn messages_call_it_as_it_can_be_called() {
+        let lines = lines(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        let quoted = lines.iter().flat_map(|line| line.split("`evenkeel ").skip(1));
+        let commands: Vec<_> = quoted.filter_map(|rest| rest.split_once('`')).map(|(call, _)| call).collect();
+        assert!(commands.len() >= 4, "{commands:?}");
+        for command in commands {
+            let call = command.replace("{option}", " --pin-dir /there").replace("{}", " --pin-dir /there");
+            let words = ["evenkeel"].into_iter().chain(call.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "`evenkeel {command}`");
+        }
     }
 
     #[test]

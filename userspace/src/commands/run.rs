@@ -145,8 +145,8 @@ async fn serve(
         return Ok(());
     }
     eprintln!(
-        "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run` takes over again, `evenkeel unload{}` stops it",
-        pins.option()
+        "evenkeel: ended; XDP goes on forwarding without idle timeouts and changes. `evenkeel run --config FILE{option}` takes over again, `evenkeel unload{option}` stops it",
+        option = pins.option()
     );
     Ok(())
 }

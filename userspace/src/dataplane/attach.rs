@@ -14,7 +14,8 @@ use std::{
 
 use aya::programs::{
     ProgramError, Xdp,
-    links::{FdLink, PinnedLink},
+    links::{FdLink, LinkInfo, LinkType, PinnedLink},
+    loaded_links,
     xdp::{XdpError, XdpLink, XdpMode},
 };
 use nix::errno::Errno;
@@ -95,7 +96,7 @@ pub fn check(pins: &PinDir, interfaces: &[Interface]) -> Result<()> {
     }
     match interfaces.iter().find(|interface| interface.xdp.is_some() && !pins.link(&interface.name).exists())
     {
-        Some(interface) => Err(taken(&interface.name)),
+        Some(interface) => Err(taken(interface)),
         None => Ok(()),
     }
 }
@@ -140,7 +141,7 @@ fn attach_new(
         match program.attach_to_if_index(interface.index, flag) {
             Ok(id) => break id,
             Err(error) if is_taken(&error) && Instant::now() < deadline => thread::sleep(DETACH_POLL),
-            Err(error) if is_taken(&error) => return Err(taken(name)),
+            Err(error) if is_taken(&error) => return Err(taken(interface)),
             Err(error) if mode == Mode::Native => {
                 return Ok(Some(format!("{name} refuses native XDP ({})", reason(&error))));
             }
@@ -157,10 +158,36 @@ fn attach_new(
     Ok(None)
 }
 
-fn taken(name: &str) -> Error {
+/// Names the command that takes the other program off: a link holds its own against `ip`, and `ip` has to be told the mode.
+fn taken(interface: &Interface) -> Error {
+    let Interface { name, .. } = interface;
+    let way = match (interface.program, interface.xdp) {
+        (Some(program), Some(mode)) => match links_of(program)[..] {
+            [] => format!("`ip link set dev {name} {} off`", ip_word(mode)),
+            [id] => format!("`bpftool link detach id {id}`"),
+            _ => format!("`bpftool link show` has it with {name}, and `bpftool link detach id` takes it off"),
+        },
+        // It is not on this very interface.
+        _ => "`bpftool net show` has it".to_owned(),
+    };
     Error::Unfit(format!(
-        "{name}, or the bridge or bond that it is part of, has another XDP program: detach it (`ip link set dev {name} xdp off`, or end the program that owns it)"
+        "{name}, or the bridge or bond that it is part of, has another XDP program: detach it ({way}), or end the program that owns it"
     ))
+}
+
+/// What `ip link` calls a mode.
+fn ip_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Native => "xdpdrv",
+        Mode::Generic => "xdpgeneric",
+    }
+}
+
+/// The ids of the links by which an XDP program is attached anywhere.
+fn links_of(program: u32) -> Vec<u32> {
+    let is_one =
+        |link: &LinkInfo| matches!(link.link_type(), Ok(LinkType::Xdp)) && link.program_id() == program;
+    loaded_links().filter_map(Result::ok).filter(is_one).map(|link| link.id()).collect()
 }
 
 fn is_taken(error: &ProgramError) -> bool {

@@ -311,7 +311,8 @@ impl Daemon {
         if let Some(vip) = served.vips.iter().find(has_no_table) {
             let family = if vip.is_ipv4() { "IPv4" } else { "IPv6" };
             unfit!(
-                "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload`, and start it again"
+                "VIP {vip}: what runs began without {family} addresses and has no session table for them; end this process, `evenkeel unload{}`, and start it again",
+                self.devices.pins().option()
             );
         }
         Ok(())
@@ -403,7 +404,7 @@ impl DataPath for Daemon {
     async fn prepare(&mut self, transition: &Transition, changes: &[Change]) -> Result<(), Self::Reason> {
         let differences = self.host.differences(&transition.desired.host);
         if !differences.is_empty() {
-            return Err(Error::HostDiffers { keys: differences });
+            return Err(Error::HostDiffers { keys: differences, option: self.devices.pins().option() });
         }
         self.refuse_a_new_family(&transition.after)?;
         self.applier.prepare(changes)?;

@@ -40,6 +40,11 @@ impl Devices {
         &self.present
     }
 
+    /// Where they are pinned.
+    pub fn pins(&self) -> &PinDir {
+        &self.pins
+    }
+
     /// The programs.
     pub fn programs(&mut self) -> &mut Programs {
         &mut self.programs

@@ -25,10 +25,12 @@ pub enum Error {
         remedy: &'static str,
     },
     /// This machine's settings are not those that the data path was made for.
-    #[error("another {} than runs: {}", keys.join(", "), way(keys))]
+    #[error("another {} than runs: {}", keys.join(", "), way(keys, option))]
     HostDiffers {
         /// Which, by their keys in the file.
         keys: Vec<&'static str>,
+        /// The option that names its pins, with a blank in front; empty for the default directory.
+        option: String,
     },
     /// What is asked for does not go with this host; the line says what would.
     #[error("{0}")]
@@ -74,10 +76,10 @@ pub enum Error {
 }
 
 /// What to do about another host's settings.
-fn way(keys: &[&str]) -> &'static str {
+fn way(keys: &[&str], option: &str) -> String {
     match keys {
-        ["host.interfaces"] => "end this process and start another (sessions go on meanwhile)",
-        _ => "end this process, `evenkeel unload` and start another (all sessions end)",
+        ["host.interfaces"] => "end this process and start another (sessions go on meanwhile)".to_owned(),
+        _ => format!("end this process, `evenkeel unload{option}` and start another (all sessions end)"),
     }
 }
 
@@ -151,14 +153,17 @@ mod tests {
 
     #[test]
     fn another_host_is_refused_with_the_way_to_it() {
-        let line = |keys: &[&'static str]| Error::HostDiffers { keys: keys.to_vec() }.to_string();
+        let option = " --pin-dir /there";
+        let line = |keys: &[&'static str]| {
+            Error::HostDiffers { keys: keys.to_vec(), option: option.to_owned() }.to_string()
+        };
         assert_eq!(
             line(&["host.interfaces"]),
             "another host.interfaces than runs: end this process and start another (sessions go on meanwhile)"
         );
         assert_eq!(
             line(&["host.interfaces", "host.local_ports", "host.max_sessions"]),
-            "another host.interfaces, host.local_ports, host.max_sessions than runs: end this process, `evenkeel unload` and start another (all sessions end)"
+            "another host.interfaces, host.local_ports, host.max_sessions than runs: end this process, `evenkeel unload --pin-dir /there` and start another (all sessions end)"
         );
     }
 }

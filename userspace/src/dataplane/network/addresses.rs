@@ -117,7 +117,7 @@ impl Addresses {
         ]);
         match request.execute().await {
             Err(error) if errno(&error) == Some(libc::EACCES) => unfit!(
-                "cannot add {address} to {0}: IPv6 is off there (`sysctl net.ipv6.conf.{0}.disable_ipv6=0` turns it on)",
+                "cannot add {address} to {0}: IPv6 is off there (`sysctl net/ipv6/conf/{0}/disable_ipv6=0` turns it on)",
                 interface.name
             ),
             Err(error) if errno(&error) != Some(libc::EEXIST) => {
