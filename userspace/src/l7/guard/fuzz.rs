@@ -92,7 +92,7 @@ fn heads() {
         let head = &bytes[..whole];
         if let Ok(rest) = check(head, &Limits::default()) {
             let text = String::from_utf8_lossy(head);
-            assert_eq!(strict(head).expect(&text), Strict::of(&rest), "{text}");
+            assert_eq!(strict(head).expect(&text), Strict::of(&rest).expect(&text), "{text}");
         }
     });
 }
@@ -102,15 +102,15 @@ fn heads() {
 enum Strict {
     Bytes(u64),
     Chunks,
-    Unknown,
 }
 
 impl Strict {
-    fn of(rest: &Rest) -> Self {
+    /// `None` for what no request is before its answer has come.
+    fn of(rest: &Rest) -> Option<Self> {
         match rest {
-            Rest::Bytes(length) => Self::Bytes(*length),
-            Rest::Chunks(_) => Self::Chunks,
-            Rest::Unknown => Self::Unknown,
+            Rest::Bytes(length) => Some(Self::Bytes(*length)),
+            Rest::Chunks(_) => Some(Self::Chunks),
+            Rest::Unknown => None,
         }
     }
 }
@@ -146,15 +146,14 @@ fn strict(head: &[u8]) -> Option<Strict> {
         [] if !modern => {}
         _ => return None,
     }
-    let body = match (&all("content-length")[..], &all("transfer-encoding")[..]) {
-        ([], []) => Strict::Bytes(0),
+    match (&all("content-length")[..], &all("transfer-encoding")[..]) {
+        ([], []) => Some(Strict::Bytes(0)),
         ([length], []) if length.iter().all(u8::is_ascii_digit) => {
-            Strict::Bytes(str::from_utf8(length).ok()?.parse().ok()?)
+            Some(Strict::Bytes(str::from_utf8(length).ok()?.parse().ok()?))
         }
-        ([], [encoding]) if modern && encoding.eq_ignore_ascii_case(b"chunked") => Strict::Chunks,
-        _ => return None,
-    };
-    Some(if all("upgrade").is_empty() { body } else { Strict::Unknown })
+        ([], [encoding]) if modern && encoding.eq_ignore_ascii_case(b"chunked") => Some(Strict::Chunks),
+        _ => None,
+    }
 }
 
 /// Name and value of a field, without space around the value.
