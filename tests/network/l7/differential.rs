@@ -18,8 +18,37 @@ use crate::{
 /// Where nginx listens: the balancer's own address, since nothing binds the VIP.
 const NGINX_PORT: u16 = 8081;
 
+/// Where HAProxy does.
+const HAPROXY_PORT: u16 = 8082;
+
+/// HAProxy on the balancer, in front of the first backend.
+pub(super) fn haproxy(network: &Network, directory: &std::path::Path) -> (Process, SocketAddr) {
+    let address = SocketAddr::new(network.balancer.address().into(), HAPROXY_PORT);
+    let backend = network.backends[0].address();
+    let config = format!(
+        "defaults\n mode http\n timeout connect 5s\n timeout client 20s\n timeout server 20s\n retries 0\n\
+         frontend front\n bind {address}\n default_backend back\n\
+         backend back\n server one {backend}:8080\n"
+    );
+    let file = directory.join("haproxy.cfg");
+    fs::write(&file, config).unwrap();
+    let process = network.balancer.spawn(&["haproxy", "-db", "-f", file.to_str().unwrap()]).unwrap();
+    (listening(network, process, address), address)
+}
+
+/// Waits until a process listens there.
+fn listening(network: &Network, mut process: Process, address: SocketAddr) -> Process {
+    let connects = || std::net::TcpStream::connect(address).is_ok();
+    wait_for("a proxy", DEADLINE, || {
+        assert_eq!(process.status().unwrap(), None, "{}", process.log());
+        network.client().enter(connects).unwrap()
+    })
+    .unwrap();
+    process
+}
+
 /// nginx on the balancer: these servers, in front of the backends as `one`, `two` and `three`.
-fn nginx(network: &Network, directory: &std::path::Path, servers: &str) -> (Process, SocketAddr) {
+pub(super) fn nginx(network: &Network, directory: &std::path::Path, servers: &str) -> (Process, SocketAddr) {
     let home = directory.display();
     let upstreams: String = ["one", "two", "three"]
         .iter()
@@ -42,15 +71,8 @@ fn nginx(network: &Network, directory: &std::path::Path, servers: &str) -> (Proc
     let file = directory.join("front.conf");
     fs::write(&file, config).unwrap();
     let process = network.balancer.spawn(&["nginx", "-p", &home.to_string(), "-c", file.to_str().unwrap()]);
-    let mut process = process.unwrap();
     let address = SocketAddr::new(network.balancer.address().into(), NGINX_PORT);
-    let connects = || std::net::TcpStream::connect(address).is_ok();
-    wait_for("nginx", DEADLINE, || {
-        assert_eq!(process.status().unwrap(), None, "{}", process.log());
-        network.client().enter(connects).unwrap()
-    })
-    .unwrap();
-    (process, address)
+    (listening(network, process.unwrap(), address), address)
 }
 
 /// What came of a request: as the member saw it and as the client did.

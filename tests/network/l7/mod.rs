@@ -10,6 +10,7 @@ pub mod certificates;
 mod changes;
 mod differential;
 mod drips;
+mod dying;
 mod echo;
 mod failures;
 mod families;

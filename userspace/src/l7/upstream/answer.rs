@@ -27,8 +27,6 @@ pub(super) enum Wrong {
     Length,
     #[error("Transfer-Encoding is not just chunked")]
     Encoding,
-    #[error("Content-Length with Transfer-Encoding")]
-    LengthAndEncoding,
     #[error("its body is not in chunks as it should be")]
     Chunks,
     #[error("it switches protocols unasked")]
@@ -148,10 +146,10 @@ impl Answer {
         }
         let has_none = self.is_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         Ok(Some(match (length, encoding) {
-            (Some(_), Some(())) => return Err(Wrong::LengthAndEncoding),
             _ if has_none => Rest::Bytes(0),
+            // RFC 9112, section 6.3: of both, these count. Pingora leaves the length out.
+            (_, Some(())) => Rest::Chunks(Chunks::new()),
             (Some(length), None) => Rest::Bytes(length),
-            (None, Some(())) => Rest::Chunks(Chunks::new()),
             (None, None) => Rest::Unknown,
         }))
     }
@@ -183,6 +181,10 @@ mod tests {
             (format!("{ok}Content-Length: 0\r\n\r\n"), 0),
             (format!("{ok}Content-Length: 5\r\ncontent-length: 5\r\n\r\nhello"), 5),
             (format!("{ok}Content-Length: 5, 5\r\n\r\nhello"), 5),
+            (
+                format!("{ok}Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+                5,
+            ),
             (format!("{ok}Transfer-Encoding: Chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nx: y\r\n\r\n"), 5),
             ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n".into(), 0),
             ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".into(), 0),
@@ -229,7 +231,6 @@ mod tests {
             ("Transfer-Encoding: gzip\r\n\r\nhello", Wrong::Encoding),
             ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", Wrong::Encoding),
             ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Wrong::Encoding),
-            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Wrong::LengthAndEncoding),
             (&format!("{chunked}\r\n5\r\nhello\r\n\r\n\r\n"), Wrong::Chunks),
             (&format!("{chunked}\r\n5\nhello\r\n0\r\n\r\n"), Wrong::Chunks),
             (&format!("{chunked}\r\n5;\nhello\r\n0\r\n\r\n"), Wrong::Chunks),
