@@ -66,6 +66,7 @@ pub mod rewrite;
 pub mod schedule;
 pub mod shared;
 pub mod slow_path;
+pub mod stray;
 pub mod tables;
 pub mod tcp_reset;
 pub mod tcp_state;

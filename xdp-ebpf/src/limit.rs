@@ -9,7 +9,7 @@
 //! Time is in jiffies: nothing here calls a helper that [`crate::tables::Tables::jiffies`] does not.
 
 use crate::{
-    abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, ListenerIndex, NO_BANDWIDTH},
+    abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, ListenerIndex, NO_BANDWIDTH, ResetRate},
     connection,
     shared::{Field, Shared},
     tables::Tables,
@@ -62,6 +62,14 @@ impl<'a> Shared<'a, Bandwidth> {
 }
 
 impl<'a> Shared<'a, Limit> {
+    /// Its bucket.
+    #[inline(always)]
+    pub fn bucket(&self) -> Bucket<'a> {
+        Bucket { spent: self.spent(), cost: self.cost().get(), depth: self.depth().get() }
+    }
+}
+
+impl<'a> Shared<'a, ResetRate> {
     /// Its bucket.
     #[inline(always)]
     pub fn bucket(&self) -> Bucket<'a> {

@@ -123,9 +123,20 @@ pub fn forward<'a, F: Family, T: Tables>(
     buckets: Buckets,
     segment: &Segment<F>,
 ) -> Option<Shared<'a, Half<F>>> {
+    forward_in(tables, buckets, segment, LIVE)
+}
+
+/// The forward half of a client's segment in this state.
+#[inline(always)]
+pub fn forward_in<'a, F: Family, T: Tables>(
+    tables: &'a T,
+    buckets: Buckets,
+    segment: &Segment<F>,
+    state: u8,
+) -> Option<Shared<'a, Half<F>>> {
     for position in 0..2 * BUCKET {
         let half = tables.forward::<F>(buckets.index(position))?;
-        if is_of(half, segment) && half.state().get() == LIVE {
+        if is_of(half, segment) && half.state().get() == state {
             return Some(half);
         }
     }
@@ -184,13 +195,28 @@ pub fn reverse<'a, F: Family, T: Tables>(
     local: u32,
     segment: &Segment<F>,
 ) -> Result<Shared<'a, Half<F>>, Event> {
+    reverse_in(tables, config, local, segment, LIVE)
+}
+
+/// The reverse half of a backend's segment in this state.
+///
+/// # Errors
+/// As [`reverse`].
+#[inline(always)]
+pub fn reverse_in<'a, F: Family, T: Tables>(
+    tables: &'a T,
+    config: &Config,
+    local: u32,
+    segment: &Segment<F>,
+    state: u8,
+) -> Result<Shared<'a, Half<F>>, Event> {
     let plane = plane_of(segment.src, segment.sport, config.plane_mask_of::<F>());
     let index = config.reverse_index::<F>(local, plane, segment.dport);
     let half = tables.reverse::<F>(index.ok_or(Event::PassLocalOther)?).ok_or(Event::PassNoSession)?;
     let matches = half.src().get() == segment.src
         && half.sport().get() == segment.sport
         && half.protocol().get() == segment.protocol
-        && half.state().get() == LIVE;
+        && half.state().get() == state;
     if matches { Ok(half) } else { Err(Event::PassNoSession) }
 }
 

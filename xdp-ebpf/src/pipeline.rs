@@ -15,7 +15,7 @@ use crate::{
     next_hop, open,
     packet::Packet,
     parse::{self, Segment},
-    rewrite, slow_path,
+    rewrite, slow_path, stray,
     tables::{Direction, Tables},
     tcp_reset,
     verdict::{Code, Event, Outcome},
@@ -32,6 +32,7 @@ pub trait Staged:
     + open::OutOfLine
     + tcp_reset::OutOfLine
     + slow_path::OutOfLine
+    + stray::OutOfLine
 {
 }
 
@@ -45,6 +46,7 @@ impl<P> Staged for P where
         + open::OutOfLine
         + tcp_reset::OutOfLine
         + slow_path::OutOfLine
+        + stray::OutOfLine
 {
 }
 
@@ -98,6 +100,14 @@ fn of_family<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Cod
         Owner::Local(local) => from_backend::<F, P, T>(packet, tables, local),
         Owner::Other => Code::stop(Event::PassNotOurs),
     };
+    if code.goes_on() {
+        return code;
+    }
+    for event in [Event::DropNoSession, Event::PassNoSession, Event::DropDenied] {
+        if code.is_stop(event) {
+            return packet.answer_stray::<F, T>(tables, event);
+        }
+    }
     for event in [Event::PassVipOther, Event::PassLocalOther] {
         if code.is_stop(event) {
             return packet.translate_icmp::<F, T>(tables, event);

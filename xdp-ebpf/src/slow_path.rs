@@ -3,8 +3,8 @@
 
 use crate::{
     abi::{
-        Common, Config, DYING, ENTRY_REMOVED, FLAG_ASKED, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET, FLAG_TOA,
-        FLAG_TOLD, Half, LIVE, PROTOCOL_UDP,
+        CUT, Common, Config, DYING, ENTRY_REMOVED, FLAG_ASKED, FLAG_HEARD, FLAG_LIMITED, FLAG_MIXED,
+        FLAG_RESET, FLAG_TOA, FLAG_TOLD, Half, LIVE, PROTOCOL_UDP,
     },
     access,
     address::Address,
@@ -122,7 +122,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         }
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
-            self.look_again_at_the_listener(tables)?;
+            self.look_again_at_the_listener(tables, segment)?;
             self.leave_a_removed_member(tables, segment)?;
             self.renew_next_hop(tables);
         }
@@ -158,7 +158,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The listener may have changed: ends the session if it keeps the client out by now, and learns whether its
     /// bandwidth is limited.
     #[inline(always)]
-    fn look_again_at_the_listener<T: Tables>(&self, tables: &T) -> Result<(), Event> {
+    fn look_again_at_the_listener<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> Result<(), Event> {
         let client = match (self.direction, self.peer) {
             (Direction::In, _) => self.half.src().get().mapped(),
             (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().mapped(),
@@ -173,7 +173,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
             }
             return Ok(());
         }
-        self.end(tables);
+        let is_over = State::from_u8(self.halves().0.tcp().get()).is_none_or(State::is_over);
+        self.end(tables, if segment.protocol == PROTOCOL_UDP || is_over { DYING } else { CUT });
         tables.count_refused(self.half.listener().get().into(), Event::DropDenied);
         Err(Event::DropDenied)
     }
@@ -189,18 +190,18 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if member.state != ENTRY_REMOVED {
             return Ok(());
         }
-        self.end(tables);
+        self.end(tables, DYING);
         Err(Event::DropMemberRemoved)
     }
 
-    /// Ends the session; the sweeper gives its local port back.
+    /// Ends the session, whose state is [`CUT`] or [`DYING`] now; the sweeper gives its local port back.
     #[inline(always)]
-    fn end<T: Tables>(&self, tables: &T) {
+    fn end<T: Tables>(&self, tables: &T, state: u8) {
         let (forward, reverse) = self.halves();
-        if forward.swap_state_if(LIVE, DYING) && connection::end(forward) {
+        if forward.swap_state_if(LIVE, state) && connection::end(forward) {
             self.count(tables, connection::LESS);
         }
-        reverse.swap_state_if(LIVE, DYING);
+        reverse.swap_state_if(LIVE, state);
     }
 
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer. The daemon moves the
@@ -238,7 +239,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let is_reset = flags.any(Flags::RST);
         if !is_reset && was & FLAG_RESET != 0 {
             // Whatever the session's state: a reset that moved nothing must not keep it on the slow path.
-            self.half.clear_flags(FLAG_RESET);
+            self.half.clear_flags(FLAG_RESET | FLAG_HEARD);
         } else if !flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST))
             && self.half.tcp().get() == State::Established as u8
         {
@@ -247,8 +248,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let (forward, reverse) = self.halves();
         let believed = self.believed(segment, was, forward.tcp().get());
         if is_reset && believed.any(Flags::RST) {
-            self.half.set_flags(FLAG_RESET);
-            self.peer().set_flags(FLAG_RESET);
+            let is_next = segment.seq == self.peer().ack().get();
+            let flags = if is_next { FLAG_RESET | FLAG_HEARD } else { FLAG_RESET };
+            self.half.set_flags(flags);
+            self.peer().set_flags(flags);
         }
         let step = connection::step(forward, |before| {
             if segment.protocol == PROTOCOL_UDP {
@@ -267,6 +270,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         }
         if reverse.tcp().get() != after as u8 {
             reverse.tcp().set(after as u8);
+        }
+        if step.before == State::SynRecv && after == State::Close && self.direction == Direction::In {
+            // The client has taken its SYN back, and the backend hears of it now: a port less that strangers can hold.
+            self.end(tables, DYING);
         }
         if flags.any(Flags::RST.and(Flags::FIN)) && !believed.any(Flags::RST.and(Flags::FIN)) {
             if !after.is_over() {
@@ -317,8 +324,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
     fn begin(&self, segment: &Segment<F>) {
         self.half.set_flags(FLAG_TOA);
         self.peer().set_flags(FLAG_TOA);
-        self.half.clear_flags(FLAG_TOLD | FLAG_RESET);
-        self.peer().clear_flags(FLAG_TOLD | FLAG_RESET);
+        self.half.clear_flags(FLAG_TOLD | FLAG_RESET | FLAG_HEARD);
+        self.peer().clear_flags(FLAG_TOLD | FLAG_RESET | FLAG_HEARD);
         self.peer().ack().set(segment.seq.wrapping_add(1));
     }
 

@@ -5,8 +5,8 @@ use core::marker::PhantomData;
 use crate::{
     abi::{
         AddressBucket, Backend, BackendIndex, Bandwidth, Config, Fragment, FragmentKey, Half, Interface,
-        Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, Scratch, Service, Slot,
-        SlotIndex, Sticky, StickyKey,
+        Limit, Listener, ListenerIndex, NextHop, Plane, PlaneIndex, Pool, PoolIndex, ResetRate, Scratch,
+        Service, Slot, SlotIndex, Sticky, StickyKey,
     },
     address::MappedAddress,
     family::{Each, Family},
@@ -40,6 +40,8 @@ pub trait Tables {
     fn limit(&self, index: ListenerIndex) -> Option<Shared<'_, Limit>>;
     /// `ek_bandwidth`.
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>>;
+    /// `ek_reset_rate`.
+    fn reset_rate(&self) -> Option<Shared<'_, ResetRate>>;
     /// `ek_pool`.
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>>;
     /// `ek_cursor`: one counter per pool.
@@ -74,6 +76,8 @@ pub trait Tables {
     /// The next hop of a packet from `src` to `dst`, as the host's own routing has it. The
     /// destination says which family it is, and [`ANY_SOURCE`] is of both.
     fn route(&self, src: MappedAddress, dst: MappedAddress) -> Route;
+    /// Whether this host has a socket of TCP that a segment between these addresses and ports is for.
+    fn has_socket<F: Family>(&self, src: F::Address, dst: F::Address, sport: u16, dport: u16) -> bool;
     /// `jiffies_64`.
     fn jiffies(&self) -> u64;
     /// Its low 32 bits.

@@ -1,5 +1,4 @@
-//! A refusal: the SYN of a connection that nobody takes becomes the answer to it, so that the client gives up at
-//! once.
+//! Refusals: a segment that nobody takes becomes the answer to it, so that its sender gives up at once.
 
 use crate::{
     abi::PROTOCOL_TCP,
@@ -7,43 +6,57 @@ use crate::{
     checksum::Sum,
     family::Family,
     packet::Packet,
-    parse,
+    parse::{self, Segment},
     verdict::Event,
     wire::{DEFAULT_TTL, Flags, Frame, IpHeader, TCP_LEN, Tcp},
 };
 
 /// This stage's function that the kernel verifies once and apart.
 pub trait OutOfLine: Packet + Sized {
-    /// [`reset`].
+    /// [`refuse`].
     fn answer_reset<F: Family>(&mut self) -> Option<()> {
-        reset::<F, Self>(self)
+        refuse::<F, Self>(self)
     }
 }
 
-/// Turns a client's SYN into the reset that a host without a listener answers (RFC 9293, 3.10.7.1), back to where it
-/// came from. `None` if it is no plain SYN after all.
+/// Turns a client's SYN into the reset that says that nobody takes it. `None` if it is no plain SYN after all.
 ///
 /// It begins with the packet again, because it stands alone: see [`OutOfLine`].
 #[inline(always)]
-pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
+pub fn refuse<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
     let segment = parse::segment::<F, P>(packet, Event::DropInternal).ok()?;
-    if !segment.flags.opens() {
+    if segment.flags.opens() { answer(packet, &segment) } else { None }
+}
+
+/// Turns a segment into the reset that a host without its connection answers (RFC 9293, 3.10.7.1), back to where it
+/// came from: with the number that its sender expects next, or with an acknowledgement if it has not said. `None` for a
+/// reset, which is never answered.
+#[inline(always)]
+pub fn answer<F: Family, P: Packet>(packet: &mut P, segment: &Segment<F>) -> Option<()> {
+    let flags = segment.flags;
+    if flags.any(Flags::RST) {
         return None;
     }
-    // A SYN takes one sequence number, each byte of data another.
-    let acknowledged = segment.seq.wrapping_add(1).wrapping_add(segment.payload_len() as u32);
+    let (seq, ack, answer) = if flags.any(Flags::ACK) {
+        (segment.ack, 0, Flags::RST)
+    } else {
+        // SYN and FIN take a sequence number each, as a byte of data does. Without branches, which the verifier follows.
+        let (fin, syn) = (flags.0 & 1, flags.0 >> 1 & 1);
+        let taken = segment.payload_len() as u32 + u32::from(fin + syn);
+        (0, segment.seq.wrapping_add(taken), Flags::RST.and(Flags::ACK))
+    };
     let tcp = Tcp {
         sport: segment.dport.into(),
         dport: segment.sport.into(),
-        seq: 0.into(),
-        ack: acknowledged.into(),
+        seq: seq.into(),
+        ack: ack.into(),
         data_offset: (TCP_LEN as u8 / 4) << 4,
-        flags: Flags::RST.and(Flags::ACK),
+        flags: answer,
         window: 0.into(),
         checksum: [0; 2],
         urgent: 0.into(),
     };
-    // Sequence number, window and urgent pointer are zero.
+    // Window and urgent pointer are zero.
     let sum = segment
         .src
         .add_to(segment.dst.add_to(Sum::ZERO))
@@ -51,6 +64,7 @@ pub fn reset<F: Family, P: Packet>(packet: &mut P) -> Option<()> {
         .add2((TCP_LEN as u16).to_be_bytes())
         .add2(tcp.sport.to_bytes())
         .add2(tcp.dport.to_bytes())
+        .add4(tcp.seq.to_bytes())
         .add4(tcp.ack.to_bytes())
         .add2([tcp.data_offset, tcp.flags.0]);
     let frame = packet.at_mut::<Frame<F::Ip, Tcp>>(0)?;

@@ -70,7 +70,7 @@ events! {
     pass_vip_other => PassVipOther in Pass,
     /// For a local address, and not TCP or UDP to one of the local ports.
     pass_local_other => PassLocalOther in Pass,
-    /// TCP or UDP for a local address and port that no session owns.
+    /// UDP, a SYN or a reset for a local address and port that no session owns, or TCP that a socket of this host is for.
     pass_no_session => PassNoSession in Pass,
     /// Shorter than its own headers say, or headers that contradict each other.
     drop_malformed => DropMalformed in Drop,
@@ -87,7 +87,7 @@ events! {
     drop_no_listener => DropNoListener in Drop,
     /// The listener's access list denies this client, from the first packet or since it was changed.
     drop_denied => DropDenied in Drop,
-    /// A client's segment that belongs to no session and does not open one.
+    /// A TCP segment that belongs to no session and does not open one, where a reset may not answer it.
     drop_no_session => DropNoSession in Drop,
     /// A datagram of a session whose member was removed; the client's next one goes to another member.
     drop_member_removed => DropMemberRemoved in Drop,
@@ -124,6 +124,10 @@ events! {
     drop_internal => DropInternal in Drop,
     /// The pool has no member that takes new connections, and the client got a reset (when_down).
     reset_no_member => ResetNoMember in Note,
+    /// A TCP segment without a session was answered with a reset (without_session).
+    reset_no_session => ResetNoSession in Note,
+    /// A TCP segment of a session that the balancer has ended was answered with a reset.
+    reset_cut => ResetCut in Note,
     /// A session was opened.
     session_opened => SessionOpened in Note,
     /// A new SYN took over the tuple of a session that was closed.

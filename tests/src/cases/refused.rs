@@ -30,7 +30,15 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         });
         front(&segment, "pass_not_ours")
     });
-    case("a local port without a session", vec![step(Side::Back, &cast.syn_ack(), "pass_no_session")]);
+    case("a local port without a session", vec![step(Side::Back, &cast.syn_ack(), "drop_no_session")]);
+    case(
+        "a SYN to a local port without a session",
+        vec![step(
+            Side::Back,
+            &cast.from_backend(|s| (s.tcp.syn, s.tcp.ack) = (true, false)),
+            "pass_no_session",
+        )],
+    );
     case(
         "a port of the local address that is not ours",
         vec![step(Side::Back, &cast.from_backend(|s| s.destination.set_port(22)), "pass_local_other")],
@@ -40,7 +48,7 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         cast.after_handshake([step(
             Side::Back,
             &cast.from_backend(|s| s.source.set_port(8081)),
-            "pass_no_session",
+            "drop_no_session",
         )]),
     );
     case(

@@ -26,7 +26,7 @@ use crate::{
         Member, Meta, Objects, Policy, Pool, PoolKind, ServerGroup, Service, Tls, Turns7,
     },
     policy::{Action, Condition, Domain, PathMatch, Redirect, RedirectStatus, RedirectTo},
-    served::WhenDown,
+    served::{OnDown, WhenDown},
     sticky::Ejection,
     tls::{Authorities, MemberTls, MemberTrust, PrivateKey, ServerCertificate, TlsPolicy},
     value::{
@@ -281,7 +281,8 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
     }
     let kind = if kind.is_multiple_of(2) && members == Members::Plain {
         let drain_timeout = kind.is_multiple_of(3).then(|| Seconds::literal(9));
-        PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout }
+        let on_down = if kind.is_multiple_of(4) { OnDown::Reset } else { OnDown::Keep };
+        PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout, on_down }
     } else {
         let http = MemberHttp {
             tls: (members == Members::Tls).then(member_tls),

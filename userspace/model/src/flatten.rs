@@ -292,9 +292,12 @@ fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
         ..served::Pool::default()
     };
     match &pool.kind {
-        PoolKind::Layer4 { algorithm, drain_timeout } => {
-            served::Pool { algorithm: algorithm.clone(), drain_timeout: *drain_timeout, ..flat }
-        }
+        PoolKind::Layer4 { algorithm, drain_timeout, on_down } => served::Pool {
+            algorithm: algorithm.clone(),
+            drain_timeout: *drain_timeout,
+            on_down: *on_down,
+            ..flat
+        },
         PoolKind::Layer7 { algorithm, http, ejection } => served::Pool {
             algorithm: match algorithm {
                 Algorithm::WeightedRoundRobin(_) => Algorithm::WeightedRoundRobin(None),

@@ -6,7 +6,8 @@ use ipnet::{IpAddrRange, IpNet, Ipv4AddrRange, Ipv6AddrRange};
 
 use crate::{
     invalid::Invalid,
-    value::{HostAddress, Network, Port, Seconds, Sessions},
+    transport::WithoutSession,
+    value::{HostAddress, Network, Port, ResetRate, Seconds, Sessions},
 };
 
 /// The most local addresses of one host.
@@ -25,6 +26,10 @@ pub struct Host {
     pub max_sessions: Sessions,
     /// Whether neighbours are told of VIPs and local addresses that come to this host.
     pub announce: bool,
+    /// What the senders of TCP segments without a session hear.
+    pub without_session: WithoutSession,
+    /// So many of them in a second.
+    pub resets_per_second: ResetRate,
 }
 
 impl Host {
@@ -45,6 +50,9 @@ impl Host {
 pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=65_535;
 /// The default of [`Host::max_sessions`].
 pub const MAX_SESSIONS: Sessions = Sessions::literal(1 << 20);
+
+/// The default of [`Host::resets_per_second`].
+pub const RESETS_PER_SECOND: ResetRate = ResetRate::literal(1000);
 
 /// A range of ports from its text, `first-last`, both in it.
 ///
@@ -245,6 +253,8 @@ mod tests {
             local_ports: ports,
             max_sessions: Sessions::literal(4096),
             announce: true,
+            without_session: WithoutSession::Reset,
+            resets_per_second: RESETS_PER_SECOND,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-pub use crate::transport::{Protocol, WhenDown};
+pub use crate::transport::{OnDown, Protocol, WhenDown, WithoutSession};
 use crate::{
     access::Access,
     algorithm::Algorithm,
@@ -162,6 +162,8 @@ pub struct Pool {
     /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset. None:
     /// until they end.
     pub drain_timeout: Option<Seconds>,
+    /// What becomes of the TCP sessions of a member that goes down.
+    pub on_down: OnDown,
     /// What makes it a pool for HTTP listeners, and for them only.
     pub http: Option<HttpPool>,
 }

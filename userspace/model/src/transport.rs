@@ -35,6 +35,52 @@ impl Protocol {
     }
 }
 
+/// What the sender of a TCP segment hears that belongs to no session and opens none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WithoutSession {
+    /// A reset: its connection is not there, and it need not wait.
+    #[default]
+    Reset,
+    /// Nothing: another host may own the session.
+    Drop,
+}
+
+impl WithoutSession {
+    /// Every one.
+    pub const ALL: [WithoutSession; 2] = [WithoutSession::Reset, WithoutSession::Drop];
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            WithoutSession::Reset => "reset",
+            WithoutSession::Drop => "drop",
+        }
+    }
+}
+
+/// What becomes of the TCP sessions of a member that goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDown {
+    /// They stay: it may still serve them, or again.
+    #[default]
+    Keep,
+    /// Both ends get a reset.
+    Reset,
+}
+
+impl OnDown {
+    /// Every one.
+    pub const ALL: [OnDown; 2] = [OnDown::Keep, OnDown::Reset];
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OnDown::Keep => "keep",
+            OnDown::Reset => "reset",
+        }
+    }
+}
+
 /// What a client hears that wants a new connection while no member takes any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDown {

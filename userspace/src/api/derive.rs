@@ -22,7 +22,7 @@ use model::{
     },
     sticky::{COOKIE_MINUTES, Ejection, REMEMBERED, STICKY_MINUTES, SameSite, Sticky, StickyBy},
     tls::MemberTls,
-    transport::WhenDown,
+    transport::{OnDown, WhenDown},
     value::{
         CheckTime, Description, HostAddress, HostName, MaxConnections, Megabits, Name, Network, Number, Port,
         Retries, Seconds, StickyMinutes, Token, Weight,
@@ -329,7 +329,7 @@ fn layer4(pool: &Pool) -> Result<PoolKind, Fault> {
         (PoolAlgorithm::LeastConnections, _) => Algorithm::WeightedLeastConnections,
         (PoolAlgorithm::SourceIp, _) => Algorithm::SourceHash,
     };
-    Ok(PoolKind::Layer4 { algorithm, drain_timeout: None })
+    Ok(PoolKind::Layer4 { algorithm, drain_timeout: None, on_down: OnDown::default() })
 }
 
 fn layer7(pool: &Pool) -> Result<PoolKind, Fault> {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use evenkeel::{
     dataplane::{
+        farewell,
         network::{self, neighbours::Neighbours, owned::Owned},
         tables,
     },
@@ -26,6 +27,10 @@ pub fn run(options: &Options) -> Result<()> {
         eprintln!("evenkeel: nothing was loaded at {root}");
         return Ok(());
     }
+    // Another version's maps this one cannot read.
+    let cut = farewell::reset_all(&pins).inspect_err(|error| {
+        eprintln!("evenkeel: the ends of open sessions are not told: {error}");
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let handle = network::connect()?;
@@ -41,5 +46,8 @@ pub fn run(options: &Options) -> Result<()> {
     pins.remove_all_versions()?;
     endpoint::remove(&endpoint::path(pins.root()))?;
     eprintln!("evenkeel: unloaded {root}: XDP, maps, sessions, routes, addresses and neighbours are gone");
+    if let Ok(cut @ 1..) = cut {
+        eprintln!("evenkeel: {cut} open TCP sessions were reset at both ends");
+    }
     Ok(())
 }

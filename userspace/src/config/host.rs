@@ -2,8 +2,10 @@
 
 use model::{
     host::{
-        Host, Interface, LOCAL_PORTS, LocalAddresses, MAX_LOCAL_ADDRESSES, MAX_SESSIONS, overlap, port_range,
+        Host, Interface, LOCAL_PORTS, LocalAddresses, MAX_LOCAL_ADDRESSES, MAX_SESSIONS, RESETS_PER_SECOND,
+        overlap, port_range,
     },
+    served::WithoutSession,
     value::Network,
 };
 
@@ -15,7 +17,15 @@ use super::{
 
 pub(super) const HOST: Shape = Shape {
     path: "host",
-    keys: &["interfaces", "local_addresses", "local_ports", "max_sessions", "announce"],
+    keys: &[
+        "interfaces",
+        "local_addresses",
+        "local_ports",
+        "max_sessions",
+        "announce",
+        "without_session",
+        "resets_per_second",
+    ],
 };
 
 /// What the host's table says; at most `most` interfaces.
@@ -26,6 +36,8 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
         announce: true,
+        without_session: WithoutSession::default(),
+        resets_per_second: RESETS_PER_SECOND,
     };
     if file.get("host").is_none() {
         file.refuse_key("host", "missing; write [host] with interfaces and local_addresses");
@@ -46,6 +58,14 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
     }
     if let Some(announce) = table.get("announce").and_then(|value| value.boolean()) {
         host.announce = announce;
+    }
+    let words = WithoutSession::ALL.map(|word| (word.name(), word));
+    let word = table.get("without_session");
+    if let Some(word) = word.and_then(|value| scalar::word(value, "is not something to do", &words)) {
+        host.without_session = word;
+    }
+    if let Some(resets) = table.get("resets_per_second").and_then(|value| value.number()) {
+        host.resets_per_second = resets;
     }
     host
 }

@@ -7,10 +7,11 @@ use model::{
     id::Id,
     id::kind,
     object::{Pool, PoolKind, ServerGroup, ServerGroupId},
+    served::OnDown,
 };
 
 use super::{
-    document::{Shape, Table},
+    document::{Shape, Table, Value},
     draft::Draft,
     health, http,
     http::Speaks,
@@ -33,6 +34,7 @@ pub(super) const POOL: Shape = Shape {
         "ejection",
         "health",
         "drain_timeout",
+        "on_down",
         "server_group",
         "description",
         "tags",
@@ -56,14 +58,15 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
         };
         let meta = meta::read(&table, named.name);
         let Some(speaks) = speaks else { continue };
-        let drain_timeout = table.get("drain_timeout");
+        let (drain_timeout, on_down) = (table.get("drain_timeout"), table.get("on_down"));
         let kind = match speaks {
             Speaks::Layer4 => PoolKind::Layer4 {
                 algorithm: picking::layer4(&table),
                 drain_timeout: drain_timeout.and_then(scalar::seconds),
+                on_down: on_down.and_then(read_on_down).unwrap_or_default(),
             },
             Speaks::Http(http) => {
-                if let Some(value) = drain_timeout {
+                for value in drain_timeout.into_iter().chain(on_down) {
                     value.refuse("is for connections of Layer 4; leave it out");
                 }
                 PoolKind::Layer7 {
@@ -75,6 +78,11 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
         };
         draft.objects.pools.insert(named.id, Arc::new(Pool { meta, server_group, kind }));
     }
+}
+
+fn read_on_down(value: Value<'_>) -> Option<OnDown> {
+    let words = OnDown::ALL.map(|word| (word.name(), word));
+    scalar::word(value, "is not something to do", &words)
 }
 
 /// The server group that is a pool's own.

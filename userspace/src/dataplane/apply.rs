@@ -14,7 +14,7 @@ use model::{
 use xdp_ebpf::{
     abi::{
         Backend, BackendStat, ENTRY_ACTIVE, ENTRY_REMOVED, LISTENER_FORWARD, LISTENER_LAYER7, Listener,
-        ListenerStat, Pool, PoolIndex, map, name_bytes,
+        ListenerStat, ON_DOWN_KEEP, Pool, PoolIndex, map, name_bytes,
     },
     shared::Shared,
 };
@@ -26,7 +26,8 @@ use super::{
     error::{Context, Error, Result},
     health,
     registry::{
-        NO_POOL, Registry, algorithm_number, backend, service, slots_of, sticky_seconds, when_down_number,
+        NO_POOL, Registry, algorithm_number, backend, on_down_number, service, slots_of, sticky_seconds,
+        when_down_number,
     },
     tables::Tables,
 };
@@ -123,7 +124,8 @@ impl Applier {
                 sticky: 0,
                 drain_timeout: 0,
                 state: ENTRY_ACTIVE,
-                reserved: [0; 7],
+                on_down: ON_DOWN_KEEP,
+                reserved: [0; 6],
                 id: id.into_bytes(),
                 name: name_bytes(pool.name.as_str()),
             });
@@ -131,6 +133,7 @@ impl Applier {
         record.name().set(name_bytes(pool.name.as_str()));
         record.state().set(ENTRY_ACTIVE);
         record.drain_timeout().set(drain_timeout);
+        record.on_down().set(on_down_number(pool.on_down));
         for (&member, settings) in &pool.members {
             let record = self.put_backend(index, member, settings.weight)?;
             health::write(&record, standings.of(id, member), health::now());

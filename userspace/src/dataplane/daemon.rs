@@ -37,7 +37,7 @@ use super::{
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
-    steer,
+    steer, strays,
     sweep::{Limits, Sweeper},
 };
 use crate::dataplane::error::{Context, Error, Result, unfit};
@@ -84,6 +84,9 @@ pub struct Daemon {
     origin: Origin,
     /// Whether the first change is made.
     is_at_work: bool,
+    /// Until the start is over and it is known whose sessions are where, nobody is told that there is none; and what an
+    /// earlier process did: `WITHOUT_SESSION_…`.
+    silent: Option<u32>,
     logger: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
@@ -113,6 +116,7 @@ impl Daemon {
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host, vips), log)?;
+        let without_session = strays::be_silent(&loaded.tables)?;
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
@@ -146,6 +150,7 @@ impl Daemon {
             clock: loaded.clock,
             origin: loaded.origin,
             is_at_work: false,
+            silent: Some(without_session),
             logger: loaded.logger,
             host,
         };
@@ -163,6 +168,8 @@ impl Daemon {
     pub fn started(&mut self, started: Started) -> Result<()> {
         self.devices.detach_from_others(&started.wires)?;
         started.unfinished.finish();
+        self.silent = None;
+        strays::answer(&self.applier.tables, &self.host)?;
         self.devices.hold()
     }
 
@@ -174,6 +181,8 @@ impl Daemon {
         if self.origin == Origin::New {
             self.owned.remove_all().await?;
             self.neighbours.remove_all().await?;
+        } else if let Some(before) = self.silent {
+            self.applier.tables.config()?.without_session().set(before);
         }
         Ok(())
     }
@@ -210,6 +219,7 @@ impl Daemon {
         let members = || registry.backends.iter().map(|(_, index)| index);
         let removed = registry.backends.removed();
         let abandoned = removed.chain(health::abandoned(tables, members())).collect();
+        let dropped = health::resetting(tables, members()).collect();
         let without_vip =
             registry.listeners.removed_keys().filter(|(key, _)| !registry.served.vips.contains(&key.vip));
         let unreachable = without_vip.map(|(_, index)| index).collect();
@@ -223,6 +233,7 @@ impl Daemon {
             timeouts: &self.timeouts,
             idle: &registry.idle,
             abandoned: &abandoned,
+            dropped: &dropped,
             drained: &drained,
             unreachable: &unreachable,
             changed_lists: &registry.changed_lists,
@@ -424,7 +435,10 @@ impl DataPath for Daemon {
     ) -> Result<(), Self::Reason> {
         self.timeouts = desired.timeouts;
         let begins_to_announce = desired.host.announce && !self.host.announce;
-        self.host.announce = desired.host.announce;
+        self.host = desired.host.clone();
+        if self.silent.is_none() {
+            strays::answer(&self.applier.tables, &self.host)?;
+        }
         let applied = changes.iter().try_for_each(|change| self.applier.apply(change, standings));
         // Sessions look again whether their client may stay.
         self.bump_generation()?;

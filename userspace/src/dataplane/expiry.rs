@@ -34,6 +34,9 @@ impl IdleTimeouts {
     }
 }
 
+/// How long an answer may take to a segment that came when the idle timeout was nearly over, but no longer than that.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// What becomes of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -41,8 +44,8 @@ pub enum Decision {
     Keep,
     /// It ends.
     Expire,
-    /// It ends, and both of its ends are told, because they believe that it is open.
-    ExpireWithResets,
+    /// It ends, and both of its ends are told, because they may believe that it is open.
+    Cut,
 }
 
 /// How long ago `last_seen` was, in jiffies. A packet that came after `now` was read counts as now.
@@ -81,23 +84,58 @@ pub const STATES: [(Protocol, State); 12] = [
     (Protocol::Udp, State::Established),
 ];
 
-/// Decides about a session in `state` that has been idle in both directions for `idle`; `established` is its
-/// listener's idle timeout.
-pub fn decide(
-    protocol: Protocol,
-    state: State,
-    idle: Duration,
-    established: Duration,
-    timeouts: &Timeouts,
-) -> Decision {
+/// How long a session's ends have been silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idle {
+    /// The one that has spoken last.
+    pub least: Duration,
+    /// The other one.
+    pub most: Duration,
+}
+
+impl Idle {
+    /// Of a client and a backend.
+    pub fn of(ends: [Duration; 2]) -> Self {
+        let [one, other] = ends;
+        Self { least: one.min(other), most: one.max(other) }
+    }
+
+    /// Whether a TCP session is over after so much time. An end that speaks gets an answer: if it goes on without one,
+    /// that is no life, however often it sends. What came just before the time was up has [`PATIENCE`] for its answer.
+    fn exceeds(self, limit: Duration) -> bool {
+        self.least >= limit || self.most >= limit + PATIENCE.min(limit)
+    }
+}
+
+/// What a session is told from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Its state.
+    pub state: State,
+    /// How long its ends have been silent.
+    pub idle: Idle,
+    /// A reset closed it that its receiver believed, and neither end has spoken since.
+    pub is_closed_for_sure: bool,
+}
+
+/// Decides about a session; `established` is its listener's idle timeout.
+pub fn decide(seen: Seen, established: Duration, timeouts: &Timeouts) -> Decision {
+    let Seen { protocol, state, idle, is_closed_for_sure } = seen;
     let limit = match state {
         State::Established => established,
         _ => rest(protocol, state, timeouts).duration(),
     };
-    match (idle < limit, protocol, state) {
-        (true, ..) => Decision::Keep,
-        (false, Protocol::Tcp, State::Established) => Decision::ExpireWithResets,
-        (false, ..) => Decision::Expire,
+    match (protocol, state) {
+        // Datagrams need no answer.
+        (Protocol::Udp, _) if idle.least < limit => Decision::Keep,
+        (Protocol::Tcp, _) if !idle.exceeds(limit) => Decision::Keep,
+        (Protocol::Tcp, State::Close) if !is_closed_for_sure => Decision::Cut,
+        (Protocol::Tcp, State::Established | State::FinWait | State::CloseWait | State::LastAck) => {
+            Decision::Cut
+        }
+        _ => Decision::Expire,
     }
 }
 
@@ -132,26 +170,54 @@ mod tests {
         }
     }
 
+    fn seen(protocol: Protocol, state: State, ends: [Duration; 2]) -> Seen {
+        Seen { protocol, state, idle: Idle::of(ends), is_closed_for_sure: false }
+    }
+
     #[test]
     fn every_state_ends_at_its_own_timeout() {
         let of = |protocol, state, seconds: u32| {
-            let short = seconds * SECOND - Duration::from_millis(4);
-            let last = decide(protocol, state, short, 90 * SECOND, &timeouts());
-            (last, decide(protocol, state, seconds * SECOND, 90 * SECOND, &timeouts()))
+            let at = |time| decide(seen(protocol, state, [time; 2]), 90 * SECOND, &timeouts());
+            assert_eq!(at(seconds * SECOND - Duration::from_millis(4)), Decision::Keep, "{state:?}");
+            at(seconds * SECOND)
         };
-        let at = |state, seconds| of(Protocol::Tcp, state, seconds);
-        let quiet = (Decision::Keep, Decision::Expire);
-        assert_eq!(at(State::SynSent, 2), quiet);
-        assert_eq!(at(State::SynRecv, 2), quiet);
-        assert_eq!(at(State::SynAck, 2), quiet);
-        assert_eq!(at(State::FinWait, 3), quiet);
-        assert_eq!(at(State::TimeWait, 4), quiet);
-        assert_eq!(at(State::Close, 5), quiet);
-        assert_eq!(at(State::CloseWait, 6), quiet);
-        assert_eq!(at(State::LastAck, 7), quiet);
-        assert_eq!(at(State::Established, 90), (Decision::Keep, Decision::ExpireWithResets));
-        assert_eq!(of(Protocol::Udp, State::None, 8), quiet);
-        assert_eq!(of(Protocol::Udp, State::Established, 90), quiet, "nobody to reset");
+        // Whoever may believe in it is told.
+        for (state, seconds, decision) in [
+            (State::SynSent, 2, Decision::Expire),
+            (State::SynRecv, 2, Decision::Expire),
+            (State::SynAck, 2, Decision::Expire),
+            (State::FinWait, 3, Decision::Cut),
+            (State::TimeWait, 4, Decision::Expire),
+            (State::Close, 5, Decision::Cut),
+            (State::CloseWait, 6, Decision::Cut),
+            (State::LastAck, 7, Decision::Cut),
+            (State::Established, 90, Decision::Cut),
+        ] {
+            assert_eq!(of(Protocol::Tcp, state, seconds), decision, "{state:?}");
+        }
+        assert_eq!(of(Protocol::Udp, State::None, 8), Decision::Expire);
+        assert_eq!(of(Protocol::Udp, State::Established, 90), Decision::Expire, "nobody to reset");
+        let heard = Seen { is_closed_for_sure: true, ..seen(Protocol::Tcp, State::Close, [5 * SECOND; 2]) };
+        assert_eq!(decide(heard, 90 * SECOND, &timeouts()), Decision::Expire, "both ends know");
+    }
+
+    /// Whichever of both it is, and whatever the other one sends meanwhile.
+    #[test]
+    fn an_end_that_does_not_answer_is_not_kept_alive_by_the_other() {
+        for (established, patience) in [(90 * SECOND, 60 * SECOND), (2 * SECOND, 2 * SECOND)] {
+            let after = |silent| {
+                let at =
+                    |ends| decide(seen(Protocol::Tcp, State::Established, ends), established, &timeouts());
+                let both = [at([Duration::ZERO, silent]), at([silent, Duration::ZERO])];
+                assert_eq!(both[0], both[1]);
+                both[0]
+            };
+            assert_eq!(after(established), Decision::Keep, "what came last may still be answered");
+            assert_eq!(after(established + patience - Duration::from_millis(4)), Decision::Keep);
+            assert_eq!(after(established + patience), Decision::Cut);
+        }
+        let datagrams = seen(Protocol::Udp, State::Established, [Duration::ZERO, 1000 * SECOND]);
+        assert_eq!(decide(datagrams, SECOND, &timeouts()), Decision::Keep, "nobody owes them an answer");
     }
 
     #[test]

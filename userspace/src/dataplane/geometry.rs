@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr, ops::RangeInclusive};
 
 use model::host::Host;
-use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, map};
+use xdp_ebpf::abi::{BUCKET, Config, MAX_PLANES, WITHOUT_SESSION_SILENT, map};
 
 /// What the sizes follow from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,8 @@ impl Geometry {
             port_count: self.port_count,
             ring_mask: self.ring_size() - 1,
             jiffies_hz,
-            reserved: [0; 3],
+            without_session: WITHOUT_SESSION_SILENT,
+            reserved: [0; 2],
         }
     }
 }

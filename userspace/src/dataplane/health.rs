@@ -5,7 +5,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 use xdp_ebpf::{
-    abi::{Backend, BackendIndex, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, Pool},
+    abi::{Backend, BackendIndex, HEALTH_DOWN, HEALTH_UNCHECKED, HEALTH_UP, ON_DOWN_RESET, Pool},
     shared::Shared,
 };
 
@@ -66,6 +66,19 @@ pub fn abandoned(
         let pool = tables.pool.get(record.pool().get());
         read(&record).taken_for() == Some(Verdict::Down)
             && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
+    })
+}
+
+/// Members that are down, of pools whose sessions then end, by index in `ek_backend`.
+pub fn resetting(
+    tables: &Tables,
+    members: impl Iterator<Item = BackendIndex>,
+) -> impl Iterator<Item = BackendIndex> {
+    members.filter(|&index| {
+        let Some(record) = tables.backend.get(index) else { return false };
+        let pool = tables.pool.get(record.pool().get());
+        read(&record).state == State::Known(Verdict::Down)
+            && pool.is_some_and(|pool| pool.on_down().get() == ON_DOWN_RESET)
     })
 }
 

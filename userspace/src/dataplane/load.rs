@@ -274,7 +274,8 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Result<Geometry, String
         return Ok(Err(format!("its local_ports are \"{}-{last}\"", found.port_base)));
     }
     let geometry = geometry.clone().keep(&found);
-    let expected = Config { generation: found.generation, ..geometry.config(found.seed, found.jiffies_hz) };
+    let (generation, without_session) = (found.generation, found.without_session);
+    let expected = Config { generation, without_session, ..geometry.config(found.seed, found.jiffies_hz) };
     let mut same = found == expected;
     for (name, entries) in geometry.map_sizes() {
         same &= pins.map_info(name)?.max_entries() == entries;

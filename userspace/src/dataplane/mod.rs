@@ -11,12 +11,14 @@
 //!   → apply    a plan's changes, one by one, into the maps   (capacity: whether they find any)
 //!   → sweep    idle sessions end       (taken: where; expiry, drain, revocation: when; reset: who is told; clock: what
 //!                                         time it is; census: what it saw; reclaim: what a process that died had in hand)
+//!   → strays   whoever believes in a session that is not there
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now; held: what
 //!                                         keeps it there without its pins)
 //! ```
 //!
-//! `health` takes members that are down out of their pools' slots; `own_members` are those that cannot be reached. `daemon` puts all together for `commands/run`;
+//! `farewell` ends all sessions before an unload. `health` takes members that are down out of their pools' slots;
+//! `own_members` are those that cannot be reached. `daemon` puts all together for `commands/run`;
 //! `report` and `traffic` read the maps for the commands that look in.
 
 pub mod access;
@@ -33,6 +35,7 @@ pub mod drain;
 pub mod egress;
 pub mod error;
 pub mod expiry;
+pub mod farewell;
 pub mod geometry;
 pub mod halves;
 pub mod health;
@@ -55,6 +58,7 @@ pub mod mapped;
 pub mod sessions;
 pub mod slots;
 pub mod steer;
+pub mod strays;
 pub mod sweep;
 pub mod tables;
 pub mod taken;

@@ -14,14 +14,14 @@ use model::{
     maglev,
     object::{ListenerId, LoadBalancerId, PoolId},
     schedule::{Candidate, Health, smooth_wrr, taking_part},
-    served::{self, ListenerKey, Protocol, Served, WhenDown},
+    served::{self, ListenerKey, OnDown, Protocol, Served, WhenDown},
     value::{Name, Number, Port, Seconds, StickyMinutes, Weight},
 };
 use xdp_ebpf::abi::{
     ACCESS_OPEN, ALGORITHM_LEAST_CONNECTIONS, ALGORITHM_ROUND_ROBIN, ALGORITHM_SOURCE_HASH, Backend,
     BackendIndex, ENTRY_ACTIVE, ENTRY_FREE, ENTRY_REMOVED, HEALTH_UNCHECKED, ListenerIndex, MAX_BACKENDS,
-    MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, NAME_LEN, Pool, PoolIndex, Service, Slot, WHEN_DOWN_DROP,
-    WHEN_DOWN_RESET, name_str,
+    MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, NAME_LEN, ON_DOWN_KEEP, ON_DOWN_RESET, Pool, PoolIndex, Service,
+    Slot, WHEN_DOWN_DROP, WHEN_DOWN_RESET, name_str,
 };
 
 use super::{
@@ -113,6 +113,7 @@ impl Registry {
                     name: name(&pool.name),
                     algorithm: algorithm(number, pool.sticky),
                     drain_timeout: seconds(pool.drain_timeout),
+                    on_down: if pool.on_down == ON_DOWN_RESET { OnDown::Reset } else { OnDown::Keep },
                     ..served::Pool::default()
                 };
                 pools.insert(id, found);
@@ -284,6 +285,14 @@ pub fn sticky_seconds(algorithm: &Algorithm<Option<StickyMinutes>>) -> u32 {
     match algorithm {
         Algorithm::WeightedRoundRobin(Some(time)) => u32::from(time.get()) * 60,
         _ => 0,
+    }
+}
+
+/// [`xdp_ebpf::abi::Pool::on_down`].
+pub fn on_down_number(on_down: OnDown) -> u8 {
+    match on_down {
+        OnDown::Keep => ON_DOWN_KEEP,
+        OnDown::Reset => ON_DOWN_RESET,
     }
 }
 

@@ -2,14 +2,18 @@
 //!
 //! It walks over the local ports that are taken, each of which leads to a session; a pass over all takes [`PARTS`] calls of
 //! [`Sweeper::part`]. A session goes live → dying → free: the first step hides it from the XDP program, and it is freed a
-//! whole pass later, when no CPU can still be at work on what it looked up before. Next: `reset` sends what the sweeper
+//! whole pass later, when no CPU can still be at work on what it looked up before. One whose ends may believe in it is cut
+//! first, for some passes in which they are told. Next: `reset` sends what the sweeper
 //! asks for; `apply` frees removed entries by its [`Census`].
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
-    abi::{BackendIndex, Common, DYING, FREE, LIVE, Limit, ListenerIndex, PROTOCOL_UDP},
+    abi::{BackendIndex, CUT, Common, DYING, FLAG_HEARD, FREE, LIVE, Limit, ListenerIndex, PROTOCOL_UDP},
     connection,
     shared::Shared,
     tcp_state::State,
@@ -17,7 +21,7 @@ use xdp_ebpf::{
 
 use super::{
     census::Census,
-    expiry::{Decision, IdleTimeouts, decide, idle_jiffies, jiffies_to_time},
+    expiry::{Decision, Idle, IdleTimeouts, Seen, decide, idle_jiffies, jiffies_to_time},
     halves::AnyHalf,
     memory::Mapping,
     reset::{Reset, for_both_ends},
@@ -31,6 +35,10 @@ use crate::dataplane::error::Result;
 pub const PARTS: u32 = 4;
 /// How long to wait from part to part: a pass takes a second.
 pub const PERIOD: Duration = Duration::from_millis(250);
+/// In how many passes the ends of a session that was cut are told so.
+const TOLD: u8 = 3;
+/// For how many passes it answers what they send.
+const CUT_PASSES: u8 = 5;
 /// How many sessions are looked at together.
 const BATCH: usize = 64;
 
@@ -47,6 +55,8 @@ pub struct Limits<'a> {
     /// Backends that were removed, or are down while there are others, by index in `ek_backend`: their UDP sessions end
     /// at once, so that the next datagram finds another member, since nothing else would tell a client to come again.
     pub abandoned: &'a HashSet<BackendIndex>,
+    /// Backends that are down, of pools whose TCP sessions then end.
+    pub dropped: &'a HashSet<BackendIndex>,
     /// Backends whose sessions have stayed for as long as they may, by index in `ek_backend`.
     pub drained: &'a HashSet<BackendIndex>,
     /// Listeners whose VIP was removed, by index in `ek_listener`: no packet of a client's arrives any more, so
@@ -82,6 +92,8 @@ pub struct Sweeper {
     /// Those of one part; kept for its memory.
     ports: Vec<u32>,
     dying: HashSet<u32>,
+    /// In how many passes a session was seen cut, by the position of its forward half.
+    cut: HashMap<u32, u8>,
     orphans: HashSet<u32>,
     census: Census,
 }
@@ -108,6 +120,7 @@ impl Sweeper {
             next: 0,
             ports: Vec::new(),
             dying: HashSet::new(),
+            cut: HashMap::new(),
             orphans: HashSet::new(),
             census: Census::default(),
         })
@@ -151,7 +164,14 @@ impl Sweeper {
         let is_whole = pair.forward.peer_in(&sessions.reverse) == pair.port;
         match pair.states {
             [LIVE, LIVE] if is_whole => self.expire(pair, limits, resets),
-            [LIVE | DYING, DYING] if is_whole => return self.free(sessions, pair, limits, resets),
+            [LIVE | CUT, CUT] if is_whole => {
+                self.count(&pair.forward.common().snapshot());
+                pair.reverse.common().swap_state_if(LIVE, CUT);
+                // Done before, unless the process that cut it was killed right behind that.
+                limits.end(pair.forward.common());
+                self.tell(pair, resets);
+            }
+            [LIVE | CUT | DYING, DYING] if is_whole => return self.free(sessions, pair, limits),
             [DYING, _] => return self.free_orphan(sessions, pair),
             _ => {}
         }
@@ -163,51 +183,65 @@ impl Sweeper {
         let (there, back) = (forward.common().snapshot(), reverse.common().snapshot());
         self.count(&there);
         let (listener, backend) = (ListenerIndex::from(there.listener), BackendIndex::from(there.backend));
-        let idle = idle_jiffies(limits.now, there.last_seen).min(idle_jiffies(limits.now, back.last_seen));
-        let established = limits.idle.of(listener);
-        let state = State::from_u8(there.tcp).unwrap_or(State::None);
-        let protocol = if there.protocol == PROTOCOL_UDP { Protocol::Udp } else { Protocol::Tcp };
-        let idle = jiffies_to_time(idle, limits.hz);
+        let ends = [there.last_seen, back.last_seen]
+            .map(|last_seen| jiffies_to_time(idle_jiffies(limits.now, last_seen), limits.hz));
+        let seen = Seen {
+            protocol: if there.protocol == PROTOCOL_UDP { Protocol::Udp } else { Protocol::Tcp },
+            state: State::from_u8(there.tcp).unwrap_or(State::None),
+            idle: Idle::of(ends),
+            is_closed_for_sure: there.flags & back.flags & FLAG_HEARD != 0,
+        };
         let must_go = limits.drained.contains(&backend)
             || limits.unreachable.contains(&listener)
             || limits.changed_lists.shut_out(listener, forward.src().ip());
-        let decision = match protocol {
+        let decision = match seen.protocol {
             Protocol::Udp if must_go || limits.abandoned.contains(&backend) => Decision::Expire,
-            Protocol::Tcp if must_go && !state.is_over() => Decision::ExpireWithResets,
-            _ => decide(protocol, state, idle, established, limits.timeouts),
+            Protocol::Tcp if (must_go || limits.dropped.contains(&backend)) && !seen.state.is_over() => {
+                Decision::Cut
+            }
+            _ => decide(seen, limits.idle.of(listener), limits.timeouts),
         };
-        if decision == Decision::Keep || !forward.common().swap_state_if(LIVE, DYING) {
+        let state = match decision {
+            Decision::Keep => return,
+            Decision::Expire => DYING,
+            Decision::Cut => CUT,
+        };
+        if !forward.common().swap_state_if(LIVE, state) {
             return;
         }
-        reverse.common().swap_state_if(LIVE, DYING);
-        self.dying.insert(position);
+        reverse.common().swap_state_if(LIVE, state);
         limits.end(forward.common());
-        if decision == Decision::ExpireWithResets {
-            resets.extend(for_both_ends(forward, reverse));
+        if state == CUT {
+            self.tell(pair, resets);
+        } else {
+            self.dying.insert(position);
         }
     }
 
-    /// Frees a dying session that was dying in the last pass too. One that was not was ended by the XDP program, for its
-    /// client is shut out by now: both ends are told.
-    fn free(
-        &mut self,
-        sessions: &Sessions,
-        pair: &Pair<'_>,
-        limits: &Limits<'_>,
-        resets: &mut Vec<Reset>,
-    ) -> Result<()> {
+    /// A session that was cut, here or by the XDP program: tells both ends, more than once because nobody says whether
+    /// they have heard. Until its time is over, XDP answers whatever they send.
+    fn tell(&mut self, pair: &Pair<'_>, resets: &mut Vec<Reset>) {
         let Pair { forward, reverse, position, .. } = *pair;
-        let there = forward.common().snapshot();
-        self.count(&there);
-        if self.dying.insert(position) {
-            if there.protocol != PROTOCOL_UDP
-                && !State::from_u8(reverse.common().tcp().get()).is_none_or(State::is_over)
-            {
-                resets.extend(for_both_ends(forward, reverse));
-            }
-            return Ok(());
+        let passes = self.cut.entry(position).or_insert(0);
+        *passes += 1;
+        if *passes <= TOLD {
+            resets.extend(for_both_ends(forward, reverse));
         }
-        if reverse.common().swap_state_if(LIVE, DYING) {
+        if *passes > CUT_PASSES {
+            self.cut.remove(&position);
+            forward.common().swap_state_if(CUT, DYING);
+            reverse.common().swap_state_if(CUT, DYING);
+        }
+    }
+
+    /// Frees a dying session that was dying in the last pass too.
+    fn free(&mut self, sessions: &Sessions, pair: &Pair<'_>, limits: &Limits<'_>) -> Result<()> {
+        let Pair { forward, reverse, position, .. } = *pair;
+        self.count(&forward.common().snapshot());
+        if self.dying.insert(position)
+            || reverse.common().swap_state_if(LIVE, DYING)
+            || reverse.common().swap_state_if(CUT, DYING)
+        {
             return Ok(());
         }
         self.dying.remove(&position);

@@ -9,7 +9,7 @@ use aya::{
 use evenkeel_loader::pins::PinError;
 use xdp_ebpf::abi::{
     Backend, BackendIndex, BackendStat, Bandwidth, Config, Counters, Interface, Limit, Listener,
-    ListenerIndex, ListenerStat, Pool, PoolIndex, Service, Slot, SlotIndex, map,
+    ListenerIndex, ListenerStat, Pool, PoolIndex, ResetRate, Service, Slot, SlotIndex, map,
 };
 
 use super::{
@@ -53,6 +53,8 @@ pub struct Tables {
     pub limit: Arc<Mapping<Limit, ListenerIndex>>,
     /// `ek_bandwidth`.
     pub bandwidth: Mapping<Bandwidth>,
+    /// `ek_reset_rate`, one record.
+    pub reset_rate: Mapping<ResetRate>,
     /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
     pub sessions: Sessions,
     /// `ek_interface`.
@@ -94,6 +96,7 @@ impl Tables {
             listener_stat: per_cpu(pins, map::LISTENER_STAT)?,
             limit: Arc::new(mapping(pins, map::LIMIT)?),
             bandwidth: mapping(pins, map::BANDWIDTH)?,
+            reset_rate: mapping(pins, map::RESET_RATE)?,
             sessions,
             interface: array(pins, map::INTERFACE)?,
             device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,

@@ -13,14 +13,14 @@ use model::{
     algorithm::Algorithm,
     edge::Edge,
     flatten::flatten,
-    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, Timeouts},
+    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, RESETS_PER_SECOND, Timeouts},
     id::Id,
     object::{
         Http, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, Meta, Objects, Pool, PoolId,
         PoolKind, ServerGroup, ServerGroupId, Service, Turns7,
     },
     plan::{Change, plan},
-    served::{ListenerKey, Served, WhenDown},
+    served::{ListenerKey, OnDown, Served, WhenDown, WithoutSession},
     value::{HostAddress, Name, Port, Seconds, Weight},
 };
 use proptest::{collection, prelude::*};
@@ -270,6 +270,7 @@ impl Wish {
                     false => PoolKind::Layer4 {
                         algorithm: Algorithm::WeightedRoundRobin(None),
                         drain_timeout: None,
+                        on_down: OnDown::Keep,
                     },
                     true => PoolKind::Layer7 {
                         algorithm: Algorithm::WeightedRoundRobin(Turns7::default()),
@@ -327,6 +328,8 @@ fn desired(objects: Objects) -> Desired {
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
         announce: true,
+        without_session: WithoutSession::default(),
+        resets_per_second: RESETS_PER_SECOND,
     };
     Desired { host, timeouts: Timeouts::default(), objects: Arc::new(objects) }
 }

@@ -5,6 +5,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::index::PlaneIndex;
 use crate::{family::Family, shared::shared_fields};
 
+/// [`Config::without_session`]: nobody hears anything.
+pub const WITHOUT_SESSION_SILENT: u32 = 0;
+/// The sender gets a reset.
+pub const WITHOUT_SESSION_RESET: u32 = 1;
+/// Another host may own the tuple and would have to be asked; as long as nobody asks, nobody hears anything.
+pub const WITHOUT_SESSION_ASK: u32 = 2;
+
 /// What every packet needs to know; written by userspace, read by the XDP program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(64))]
@@ -34,11 +41,14 @@ pub struct Config {
     pub ring_mask: u32,
     /// Jiffies per second.
     pub jiffies_hz: u32,
+    /// `WITHOUT_SESSION_…`: what becomes of TCP segments that belong to no session and open none. A reset only while
+    /// nobody else can own them: not while sessions are being taken over.
+    pub without_session: u32,
     /// Zero.
-    pub reserved: [u32; 3],
+    pub reserved: [u32; 2],
 }
 
-shared_fields! { Config { generation: u32, jiffies_hz: u32, } }
+shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, } }
 
 impl Config {
     /// Buckets in the family's forward table, less one.

@@ -50,6 +50,20 @@ shared_fields! { Limit {
     closed: u32,
 } }
 
+/// How many resets answer segments without a session: a token bucket, as in [`Limit`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ResetRate {
+    /// As [`Bandwidth::spent`].
+    pub spent: u64,
+    /// As [`Bandwidth::cost`].
+    pub cost: u64,
+    /// As [`Bandwidth::depth`].
+    pub depth: u64,
+}
+
+shared_fields! { ResetRate { spent: u64, cost: u64, depth: u64, } }
+
 /// What one CPU counted for a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

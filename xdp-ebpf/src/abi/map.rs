@@ -34,6 +34,8 @@ pub const LISTENER_STAT: &str = "ek_listen_stat";
 pub const LIMIT: &str = "ek_limit";
 /// [`super::Bandwidth`]s by [`super::Listener::bandwidth`] (array, mmapable).
 pub const BANDWIDTH: &str = "ek_bandwidth";
+/// [`super::ResetRate`], one record (array, mmapable).
+pub const RESET_RATE: &str = "ek_reset_rate";
 /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
 pub const FORWARD: &str = "ek_forward";
 /// The same of IPv6 clients.
@@ -62,7 +64,7 @@ pub const COUNTER: &str = "ek_counter";
 pub const SOCKET: &str = "ek_socket";
 
 /// Every map; all are pinned.
-pub const ALL: [&str; 30] = [
+pub const ALL: [&str; 31] = [
     ACCESS,
     CONFIG,
     ADDRESS,
@@ -80,6 +82,7 @@ pub const ALL: [&str; 30] = [
     LISTENER_STAT,
     LIMIT,
     BANDWIDTH,
+    RESET_RATE,
     FORWARD,
     FORWARD6,
     REVERSE,

@@ -35,6 +35,7 @@ pod!(
     ListenerStat,
     Limit,
     Bandwidth,
+    ResetRate,
     Interface,
     NextHop,
     Counters

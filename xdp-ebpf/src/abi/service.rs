@@ -48,6 +48,11 @@ pub const WHEN_DOWN_DROP: u8 = 0;
 /// It gets a TCP reset.
 pub const WHEN_DOWN_RESET: u8 = 1;
 
+/// [`Pool::on_down`]: the TCP sessions of a member that goes down stay.
+pub const ON_DOWN_KEEP: u8 = 0;
+/// Both ends get a reset.
+pub const ON_DOWN_RESET: u8 = 1;
+
 /// [`Backend::health`]: nobody checks it, so it counts as healthy.
 pub const HEALTH_UNCHECKED: u8 = 0;
 /// Its last checks were good.
@@ -146,8 +151,10 @@ pub struct Pool {
     pub drain_timeout: u32,
     /// [`ENTRY_FREE`], [`ENTRY_ACTIVE`] or [`ENTRY_REMOVED`].
     pub state: u8,
+    /// [`ON_DOWN_KEEP`] or [`ON_DOWN_RESET`].
+    pub on_down: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
     /// The pool's id: a UUID, most significant byte first.
     pub id: [u8; 16],
     /// The pool's name, for people: its first [`NAME_LEN`] bytes.
@@ -224,7 +231,7 @@ pub struct Sticky {
     pub last_opened: u32,
 }
 
-shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, name: [u8; NAME_LEN], } }
+shared_fields! { Pool { block: u64, sticky: u32, drain_timeout: u32, state: u8, on_down: u8, name: [u8; NAME_LEN], } }
 
 /// A backend: one member of one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

@@ -20,6 +20,9 @@ pub const CLAIMED: u8 = 1;
 pub const LIVE: u8 = 2;
 /// [`Common::state`]: closed; readers pass over it; the sweeper frees it.
 pub const DYING: u8 = 3;
+/// [`Common::state`]: closed while an end may believe that it is open: whatever comes is answered with a reset
+/// ([`crate::stray`]). The sweeper tells both ends, and some seconds later the session is [`DYING`].
+pub const CUT: u8 = 4;
 /// [`Common::tcp`] of a forward half that was taken out of [`LIVE`]: every bit is set, and nothing moves it any more.
 pub const ENDED: u8 = u8::MAX;
 
@@ -39,6 +42,8 @@ pub const FLAG_TOLD: u8 = 16;
 /// [`Common::flags`]: the client has sent a SYN since the session was opened, and the backend nothing since (reverse
 /// half).
 pub const FLAG_ASKED: u8 = 32;
+/// [`Common::flags`], with [`FLAG_RESET`]: it had the very number that its receiver expected, who so believes it.
+pub const FLAG_HEARD: u8 = 64;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
@@ -71,7 +76,7 @@ shared_beginning! { [F: Family] Half<F> { common: Common } }
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Common {
-    /// [`FREE`], [`CLAIMED`], [`LIVE`] or [`DYING`]; moves only by compare-and-swap. The rest of its word stays what it
+    /// [`FREE`], [`CLAIMED`], [`LIVE`], [`CUT`] or [`DYING`]; moves only by compare-and-swap. The rest of its word stays what it
     /// is for the life of a session, so that nothing else can make that fail.
     pub state: u8,
     /// IP protocol.
@@ -85,7 +90,8 @@ pub struct Common {
     /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
     /// backend has answered and `Established` from then on.
     pub tcp: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`], [`FLAG_ASKED`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`], [`FLAG_ASKED`],
+    /// [`FLAG_HEARD`].
     pub flags: u8,
     /// As `ip_delta`, for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,

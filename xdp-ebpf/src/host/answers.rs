@@ -3,6 +3,7 @@
 use super::tables::HostTables;
 use crate::{
     abi::*,
+    address::Address,
     family::Family,
     shared::Shared,
     tables::{AddressBuckets, Direction, Halves, News, Route, Tables},
@@ -40,6 +41,9 @@ impl Tables for HostTables {
     }
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>> {
         self.bandwidths.shared(index)
+    }
+    fn reset_rate(&self) -> Option<Shared<'_, ResetRate>> {
+        self.reset_rate.shared(0)
     }
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
         self.pools.shared(index.into())
@@ -97,6 +101,9 @@ impl Tables for HostTables {
     fn route(&self, _src: MappedAddress, dst: MappedAddress) -> Route {
         self.route_lookups.set(self.route_lookups.get() + 1);
         self.routes.get(&dst).copied().unwrap_or(Route::None)
+    }
+    fn has_socket<F: Family>(&self, src: F::Address, dst: F::Address, sport: u16, dport: u16) -> bool {
+        self.sockets.contains(&(src.mapped(), sport, dst.mapped(), dport))
     }
     fn jiffies(&self) -> u64 {
         self.now.get().into()

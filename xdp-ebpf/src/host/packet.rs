@@ -5,7 +5,7 @@ use std::{vec, vec::Vec};
 use crate::{
     admit, fragment, frame, icmp, icmp_error, next_hop, open,
     packet::{Header, NoHeadroom, Packet},
-    schedule, slow_path, tcp_reset, toa,
+    schedule, slow_path, stray, tcp_reset, toa,
 };
 
 /// A packet with poisoned headroom in front.
@@ -84,3 +84,4 @@ impl schedule::OutOfLine for HostPacket {}
 impl tcp_reset::OutOfLine for HostPacket {}
 impl toa::OutOfLine for HostPacket {}
 impl slow_path::OutOfLine for HostPacket {}
+impl stray::OutOfLine for HostPacket {}

@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     vec,
     vec::Vec,
@@ -41,6 +41,10 @@ pub struct HostTables {
     pub limits: Records<Limit>,
     /// `ek_bandwidth`.
     pub bandwidths: Records<Bandwidth>,
+    /// `ek_reset_rate`.
+    pub reset_rate: Records<ResetRate>,
+    /// This host's own sockets: of which peer's address and port, at which of its own.
+    pub sockets: BTreeSet<(MappedAddress, u16, MappedAddress, u16)>,
     /// `ek_pool`.
     pub pools: Records<Pool>,
     /// `ek_cursor`.
@@ -129,6 +133,8 @@ impl HostTables {
             listeners: Vec::new(),
             limits: Records::new(16, Limit::default()),
             bandwidths: Records::new(16, Bandwidth::default()),
+            reset_rate: Records::new(1, ResetRate::default()),
+            sockets: BTreeSet::new(),
             pools: Records::new(
                 16,
                 Pool {
@@ -136,7 +142,8 @@ impl HostTables {
                     sticky: 0,
                     drain_timeout: 0,
                     state: ENTRY_ACTIVE,
-                    reserved: [0; 7],
+                    on_down: ON_DOWN_KEEP,
+                    reserved: [0; 6],
                     id: [0; 16],
                     name: [0; NAME_LEN],
                 },

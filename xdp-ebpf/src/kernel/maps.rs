@@ -11,7 +11,7 @@ use xdp_ebpf::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
         Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MAX_ACCESS,
         MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-        NEXT_HOPS, NextHop, Plane, Pool, SERVICE_HINTS, Scratch, Service, Slot, Sticky, StickyKey,
+        NEXT_HOPS, NextHop, Plane, Pool, ResetRate, SERVICE_HINTS, Scratch, Service, Slot, Sticky, StickyKey,
     },
     family::{V4, V6},
 };
@@ -58,6 +58,8 @@ pub static LISTENER_STAT: PerCpuArray<ListenerStat, { MAX_LISTENERS as usize }> 
 pub static LIMIT: Array<Limit, { MAX_LISTENERS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_bandwidth")]
 pub static BANDWIDTH: Array<Bandwidth, { MAX_LISTENERS as usize }, MMAP> = Array::new();
+#[btf_map(name = "ek_reset_rate")]
+pub static RESET_RATE: Array<ResetRate, 1, MMAP> = Array::new();
 #[btf_map(name = "ek_forward")]
 pub static FORWARD: Array<Half<V4>, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_forward6")]

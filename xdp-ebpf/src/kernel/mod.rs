@@ -7,6 +7,7 @@ pub mod maps;
 mod out_of_line;
 pub mod packet;
 mod route;
+mod socket;
 pub mod steer;
 pub mod tables;
 

@@ -11,7 +11,7 @@ use xdp_ebpf::{
     frame::{self, Kind},
     icmp, icmp_error,
     next_hop::{self, Hops},
-    open, ports, schedule, slow_path,
+    open, ports, schedule, slow_path, stray,
     tables::{Hop, Tables},
     tcp_reset, toa,
     verdict::{Code, Event},
@@ -161,6 +161,14 @@ impl slow_path::OutOfLine for XdpPacket {
     }
 }
 
+impl stray::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn answer_stray<F: Family, T: Tables>(&mut self, _tables: &T, event: Event) -> Code {
+        let answer = if F::VERSION == 4 { ek_stray } else { ek_stray6 };
+        Code::from_number(answer(self.ctx.ctx, event as u32))
+    }
+}
+
 impl toa::OutOfLine for XdpPacket {
     #[inline(always)]
     fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
@@ -279,7 +287,7 @@ const DONE: u32 = u32::MAX;
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
     ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $slow_path:ident, $icmp:ident,
-     $fragment:ident, $too_big:ident) => {
+     $fragment:ident, $too_big:ident, $stray:ident) => {
         /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
         #[unsafe(no_mangle)]
         #[inline(never)]
@@ -325,12 +333,22 @@ macro_rules! functions {
             number_of(next_hop::to_client::<$family, XdpPacket, Maps>(&XdpPacket::new(ctx), &maps))
         }
 
+        /// A segment without a session that would end with this event.
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $stray(ctx: *mut xdp_md, event: u32) -> u64 {
+            let ctx = XdpContext::new(ctx);
+            let maps = Maps::new(&ctx);
+            let event = Event::from_u32(event).unwrap_or(Event::DropInternal);
+            stray::answer::<$family, XdpPacket, Maps>(&mut XdpPacket::new(ctx), &maps, event).number()
+        }
+
         /// The answer to a SYN that nobody takes: 0 done, 1 it is none.
         #[unsafe(no_mangle)]
         #[inline(never)]
         pub extern "C" fn $reset(ctx: *mut xdp_md) -> u32 {
             let mut packet = XdpPacket::new(XdpContext::new(ctx));
-            u32::from(tcp_reset::reset::<$family, XdpPacket>(&mut packet).is_none())
+            u32::from(tcp_reset::refuse::<$family, XdpPacket>(&mut packet).is_none())
         }
 
         /// News of a session, by what opening it returned; always 0.
@@ -421,5 +439,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_slow_path, ek_icmp, ek_pieces, ek_too_big);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_slow_path6, ek_icmp6, ek_pieces6, ek_too_big6);
+functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_slow_path, ek_icmp, ek_pieces, ek_too_big, ek_stray);
+functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_slow_path6, ek_icmp6, ek_pieces6, ek_too_big6, ek_stray6);

@@ -10,7 +10,7 @@ use xdp_ebpf::{
     abi::{
         AccessKey, AddressBucket, Backend, BackendIndex, BackendStat, Bandwidth, Config, Fragment,
         FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MappedAddress, NextHop,
-        Plane, PlaneIndex, Pool, PoolIndex, Scratch, Service, Slot, SlotIndex, Sticky, StickyKey,
+        Plane, PlaneIndex, Pool, PoolIndex, ResetRate, Scratch, Service, Slot, SlotIndex, Sticky, StickyKey,
     },
     family::Family,
     shared::Shared,
@@ -20,7 +20,7 @@ use xdp_ebpf::{
 
 use zerocopy::transmute;
 
-use super::{maps, route};
+use super::{maps, route, socket};
 
 /// The maps of this program.
 pub struct Maps {
@@ -96,6 +96,10 @@ impl Tables for Maps {
         shared(maps::BANDWIDTH.get_ptr_mut(index))
     }
     #[inline(always)]
+    fn reset_rate(&self) -> Option<Shared<'_, ResetRate>> {
+        shared(maps::RESET_RATE.get_ptr_mut(0))
+    }
+    #[inline(always)]
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
         shared(maps::POOL.get_ptr_mut(index.into()))
     }
@@ -168,6 +172,11 @@ impl Tables for Maps {
     fn route(&self, src: MappedAddress, dst: MappedAddress) -> Route {
         let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (transmute!(src), transmute!(dst));
         route::decoded(route::ek_route(self.ctx, a, b, c, d))
+    }
+
+    #[inline(always)]
+    fn has_socket<F: Family>(&self, src: F::Address, dst: F::Address, sport: u16, dport: u16) -> bool {
+        socket::is_there(self.ctx, src, dst, sport, dport)
     }
 
     #[inline(always)]

@@ -1,8 +1,11 @@
 //! Access lists: who gets in, and who is cut off when a list changes.
 
-use testbed::cases::{Cast, Side, frame};
+use testbed::{
+    Segment,
+    cases::{Cast, Side, frame},
+};
 use xdp_ebpf::{
-    abi::{ACCESS_ALLOW, ACCESS_DENY, DYING, FREE, LIVE},
+    abi::{ACCESS_ALLOW, ACCESS_DENY, CUT, FREE, LIVE},
     address::MappedAddress,
     verdict::{Event, Outcome},
 };
@@ -87,9 +90,11 @@ fn a_change_cuts_live_sessions_by_their_next_packet_in_either_direction() {
             let loads = |world: &World| world.tables.loads.iter().sum::<u32>();
             assert_eq!(loads(&world), 1);
             world.tables.config.generation += 1;
-            assert_eq!(world.send(side, &frame).0, Outcome::Stop(Event::DropDenied), "{cast:?}");
+            let (outcome, answer) = world.send(side, &frame);
+            assert_eq!(outcome, Outcome::Redirect(side as u8), "{cast:?}: it is answered");
+            assert!(Segment::parse(&answer).unwrap().tcp.rst);
             let states: Vec<u8> = world.halves().iter().map(|half| half.state).collect();
-            assert_eq!(states.iter().filter(|state| **state == DYING).count(), 2, "{cast:?}");
+            assert_eq!(states.iter().filter(|state| **state == CUT).count(), 2, "{cast:?}");
             assert!(!states.contains(&LIVE));
             assert_eq!(loads(&world), 0, "it counts no more");
         }

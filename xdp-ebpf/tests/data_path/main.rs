@@ -13,5 +13,6 @@ mod ports;
 mod schedule;
 mod sessions;
 mod strangers;
+mod strays;
 mod toa;
 mod world;

@@ -112,7 +112,7 @@ fn what_goes_up_keeps_its_tags() {
         let front = |packet: Vec<u8>| frame(Side::Front, &packet);
         let mut not_ours = cast.syn();
         not_ours.destination = cast.client;
-        let no_session = cast.from_backend(|_| ());
+        let no_session = cast.from_backend(|s| (s.tcp.syn, s.tcp.ack) = (true, false));
         let error = icmp_error(Side::Front, cast.vip.ip(), Message::TimeExceeded, &[0; 48]);
         let mut arp = front(cast.syn().packet().unwrap());
         arp[12..14].copy_from_slice(&[8, 6]);

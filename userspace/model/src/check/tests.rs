@@ -25,7 +25,7 @@ use crate::{
         ServerGroup, Service, Tls,
     },
     policy::{Action, Condition, MAX_POLICIES, Redirect, RedirectStatus, RedirectTo},
-    served::WhenDown,
+    served::{OnDown, WhenDown},
     tls::TlsPolicy,
     value::{Port, Weight},
 };
@@ -77,7 +77,7 @@ fn world() -> World {
         ejection: None,
     };
     let kinds = [
-        PoolKind::Layer4 { algorithm: Algorithm::default(), drain_timeout: None },
+        PoolKind::Layer4 { algorithm: Algorithm::default(), drain_timeout: None, on_down: OnDown::Keep },
         http(Some(member_tls())),
         http(None),
     ];

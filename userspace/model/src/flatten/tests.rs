@@ -135,8 +135,12 @@ fn naive_pool(objects: &Objects, pool: &object::Pool) -> served::Pool {
         };
         members.insert((member.address.get(), member.port.get()).into(), flat);
     }
+    let on_down = match &pool.kind {
+        PoolKind::Layer4 { on_down: served::OnDown::Reset, .. } => served::OnDown::Reset,
+        _ => served::OnDown::Keep,
+    };
     let (algorithm, drain_timeout, http) = match &pool.kind {
-        PoolKind::Layer4 { algorithm, drain_timeout } => (algorithm.clone(), *drain_timeout, None),
+        PoolKind::Layer4 { algorithm, drain_timeout, .. } => (algorithm.clone(), *drain_timeout, None),
         PoolKind::Layer7 { algorithm, http, ejection } => {
             let (algorithm, turns) = match algorithm {
                 Algorithm::WeightedRoundRobin(turns) => (Algorithm::default(), Some(turns)),
@@ -152,7 +156,7 @@ fn naive_pool(objects: &Objects, pool: &object::Pool) -> served::Pool {
             (algorithm, None, Some(http))
         }
     };
-    served::Pool { name: pool.meta.name.clone(), members, algorithm, check, drain_timeout, http }
+    served::Pool { name: pool.meta.name.clone(), members, algorithm, check, drain_timeout, on_down, http }
 }
 
 /// What the comments of [`served`] promise, also of objects with faults.

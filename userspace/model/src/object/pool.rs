@@ -9,6 +9,7 @@ use crate::{
     http::MemberHttp,
     id::{HealthMonitorId, MemberId, Object, ServerGroupId, kind},
     sticky::{Ejection, Sticky},
+    transport::OnDown,
     value::{HostAddress, Name, Port, Seconds, StickyMinutes, Weight},
 };
 
@@ -33,6 +34,8 @@ pub enum PoolKind {
         /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset. None:
         /// until they end.
         drain_timeout: Option<Seconds>,
+        /// What becomes of the TCP sessions of a member that goes down.
+        on_down: OnDown,
     },
     /// For HTTP and HTTPS listeners.
     Layer7 {

@@ -77,6 +77,8 @@ numbers! {
     MaxConnections(u32) in 1..=16_777_216, "a number of connections";
     /// New connections per second.
     ConnectionRate(u32) in 1..=1_000_000, "a number of connections";
+    /// Resets per second.
+    ResetRate(u32) in 1..=1_000_000, "a number of resets";
     /// Bytes of a request's head.
     HeadBytes(u32) in 1024..=262_144, "a size for a request's head";
     /// Bytes that the heads of all requests under way on one HTTP/2 connection take.

@@ -31,7 +31,11 @@ const PARTS: &[Part] = &[
     (
         "[host]\ninterfaces = ['eth0']\nlocal_addresses = ['100.64.0.0/28']\n",
         "host",
-        &[("max_sessions", May::Number(1024, 16_777_216))],
+        &[
+            ("max_sessions", May::Number(1024, 16_777_216)),
+            ("without_session", May::Word(&["reset", "drop"])),
+            ("resets_per_second", May::Number(1, 1_000_000)),
+        ],
     ),
     (
         "[timeouts]\n",
@@ -102,6 +106,7 @@ const PARTS: &[Part] = &[
         &[
             ("sticky.minutes", May::Number(1, 60)),
             ("drain_timeout", May::Seconds(DAY)),
+            ("on_down", May::Word(&["keep", "reset"])),
             ("health.interval", May::Seconds(50)),
             ("health.retries", May::Number(1, 10)),
             ("health.port", May::Number(1, 65_535)),

@@ -1,6 +1,9 @@
 //! Limits, `when_down` and `drain_timeout`: what they mean, and what is said about wrong ones.
 
-use model::value::{ConnectionRate, MaxConnections, Megabits};
+use model::{
+    served::OnDown,
+    value::{ConnectionRate, MaxConnections, Megabits},
+};
 
 use super::*;
 
@@ -16,18 +19,19 @@ fn what_they_mean() {
     let text = with(
         "bandwidth_mbit = 1000",
         "max_connections = 5\nmax_connections_per_second = 1_000_000\nwhen_down = 'reset'",
-        "drain_timeout = '2m'",
+        "drain_timeout = '2m'\non_down = 'reset'",
     );
     let model = served(&text);
     let listener = model.listeners.values().next().unwrap();
     let limits = limits(1000, 5, 1_000_000);
     assert_eq!((listener.limits, listener.when_down), (limits, WhenDown::Reset));
     assert_eq!(pool(&model, "web").drain_timeout, Some(Seconds::literal(120)));
+    assert_eq!(pool(&model, "web").on_down, OnDown::Reset);
 
     let model = served(BASE);
     let listener = model.listeners.values().next().unwrap();
     assert_eq!((listener.limits, listener.when_down), (Limits::default(), WhenDown::Drop));
-    assert_eq!(pool(&model, "web").drain_timeout, None);
+    assert_eq!((pool(&model, "web").drain_timeout, pool(&model, "web").on_down), (None, OnDown::Keep));
 }
 
 fn limits(megabits: u32, connections: u32, per_second: u32) -> Limits {

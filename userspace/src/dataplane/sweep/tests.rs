@@ -25,6 +25,8 @@ use crate::dataplane::{
 const HZ: u32 = 250;
 /// The index of a backend that was removed, or is down.
 const ABANDONED: BackendIndex = BackendIndex::new(9);
+/// The index of a backend that is down, and whose pool then ends its sessions.
+const DROPPED: BackendIndex = BackendIndex::new(13);
 /// The index of a backend that has drained for long enough.
 const DRAINED: BackendIndex = BackendIndex::new(10);
 /// The index of a listener without its VIP.
@@ -120,6 +122,7 @@ fn counted_pass(
         timeouts: &timeouts,
         idle: &idle,
         abandoned: &abandoned,
+        dropped: &HashSet::from([DROPPED]),
         drained: &HashSet::from([DRAINED]),
         unreachable: &HashSet::from([UNREACHABLE]),
         changed_lists: &changed_lists,
@@ -138,7 +141,7 @@ fn counted_pass(
 }
 
 #[test]
-fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
+fn an_idle_session_is_cut_and_freed_some_passes_later() {
     for pair in PAIRS {
         let sessions = on_plain_memory(2, 12);
         let start = u32::MAX - 100;
@@ -150,27 +153,47 @@ fn an_idle_session_is_reset_hidden_and_freed_a_pass_later() {
         assert_eq!((states(), resets.len()), ((LIVE, LIVE), 0), "{pair:?}");
         assert!(census.backends.contains(BACKEND) && census.listeners.contains(LISTENER));
 
-        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
-        assert_eq!(states(), (DYING, DYING));
-        let ends: Vec<_> = resets.iter().map(|r| (r.from.ip(), r.to.ip(), r.to.port(), r.sequence)).collect();
-        assert_eq!(
-            ends,
-            [
-                (address(pair.0, 2), address(pair.0, 1), 40000, 11),
-                (address(pair.1, 4), address(pair.1, 3), 8080, 22)
-            ],
-            "each end hears it from its peer"
-        );
-        assert!(census.backends.contains(BACKEND));
-        assert_eq!(sessions.ports().free, sessions.ports().total - 1);
-
-        let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
-        assert_eq!((states(), resets.len()), ((FREE, FREE), 0));
-        assert!(census.backends.contains(BACKEND), "it was still there when the pass came by");
+        let ends = |resets: &[Reset]| -> Vec<_> {
+            resets.iter().map(|r| (r.from.ip(), r.to.ip(), r.to.port(), r.sequence)).collect()
+        };
+        let of_client = (address(pair.0, 2), address(pair.0, 1), 40000, 11);
+        let of_backend = |sequence| (address(pair.1, 4), address(pair.1, 3), 8080, sequence);
+        let (_, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(90 * HZ));
+        assert_eq!(states(), (CUT, CUT));
+        assert_eq!(ends(&resets), [of_client, of_backend(22)], "each end hears it from its peer");
+        // An end says what it expects by now, and XDP keeps it.
+        session.halves(&sessions)[1].common().ack().set(33);
+        let mut told = 1;
+        for passes in 2..=5 {
+            let (census, resets) = pass(&mut sweeper, &sessions, start.wrapping_add(91 * HZ));
+            assert_eq!(states(), (CUT, CUT), "pass {passes}");
+            if !resets.is_empty() {
+                told += 1;
+                assert_eq!(ends(&resets), [of_client, of_backend(33)]);
+            }
+            assert!(census.backends.contains(BACKEND) && census.listeners.contains(LISTENER));
+            assert_eq!(sessions.ports().free, sessions.ports().total - 1);
+        }
+        assert!(told > 1, "nobody says whether it was heard");
+        for after in [(DYING, DYING), (DYING, DYING), (FREE, FREE)] {
+            assert_eq!(pass(&mut sweeper, &sessions, start).1, []);
+            assert_eq!(states(), after);
+        }
         assert_eq!(sessions.ports().free, sessions.ports().total);
-
         assert_eq!(pass(&mut sweeper, &sessions, start).0, Census::default());
         assert_eq!(sessions.ports().free, sessions.ports().total, "a port is given back once");
+    }
+}
+
+#[test]
+fn an_end_that_does_not_answer_is_not_kept_alive_by_the_other() {
+    for (pair, silent) in PAIRS.into_iter().flat_map(|pair| [(pair, 0), (pair, 1)]) {
+        let sessions = on_plain_memory(2, 12);
+        let session = open(&sessions, pair, 0, State::Established, 0);
+        let now = 200 * HZ;
+        session.halves(&sessions)[1 - silent].common().last_seen().set(now);
+        let (_, resets) = pass(&mut Sweeper::new(&sessions).unwrap(), &sessions, now);
+        assert_eq!(resets.len(), 2, "{pair:?}");
     }
 }
 
@@ -250,6 +273,22 @@ fn whoever_must_go_is_told() {
     }
 }
 
+/// Those of UDP go anyway, if there is somebody to go to.
+#[test]
+fn connections_leave_a_backend_that_is_down_if_its_pool_says_so() {
+    for (protocol, left, resets) in [(PROTOCOL_TCP, 0, 2), (PROTOCOL_UDP, 1, 0)] {
+        let sessions = on_plain_memory(2, 12);
+        let [forward, _] = open(&sessions, PAIRS[0], 3, State::Established, 100).halves(&sessions);
+        let there = forward.common().snapshot();
+        forward.common().write(Common { protocol, backend: DROPPED.narrow(), ..there });
+        let (_, told) = pass(&mut Sweeper::new(&sessions).unwrap(), &sessions, 101);
+        assert_eq!(
+            (sessions.live(Taken::read(&sessions).unwrap().iter()).count(), told.len()),
+            (left, resets)
+        );
+    }
+}
+
 #[test]
 fn closed_sessions_end_without_resets() {
     let sessions = on_plain_memory(2, 12);
@@ -262,20 +301,17 @@ fn closed_sessions_end_without_resets() {
 }
 
 #[test]
-fn sessions_that_the_program_closed_are_told_at_first_sight_and_freed_at_the_second() {
-    for (pair, (state, told)) in
-        PAIRS.into_iter().flat_map(|pair| [(pair, (State::TimeWait, 0)), (pair, (State::Established, 2))])
-    {
+fn the_ends_of_what_the_program_cut_are_told_and_of_what_it_closed_not() {
+    for (pair, (state, told)) in PAIRS.into_iter().flat_map(|pair| [(pair, (DYING, 0)), (pair, (CUT, 2))]) {
         let sessions = on_plain_memory(2, 12);
-        let session = open(&sessions, pair, 3, state, 0);
-        for half in session.halves(&sessions) {
-            half.common().state().set(DYING);
-        }
+        let session = open(&sessions, pair, 3, State::Established, 0);
+        let [forward, reverse] = session.halves(&sessions);
+        forward.common().state().set(state);
         let mut sweeper = Sweeper::new(&sessions).unwrap();
         assert_eq!(pass(&mut sweeper, &sessions, 0).1.len(), told);
-        assert_eq!(session.states(&sessions).0, DYING);
-        assert_eq!(pass(&mut sweeper, &sessions, 0).1, []);
-        assert_eq!(session.states(&sessions).0, FREE);
+        reverse.common().state().set(state);
+        (0..9).for_each(|_| drop(pass(&mut sweeper, &sessions, 0)));
+        assert_eq!(session.states(&sessions), (FREE, FREE));
         assert_eq!(sessions.ports().free, sessions.ports().total);
     }
 }
@@ -321,21 +357,22 @@ fn a_pass_costs_by_the_sessions_that_there_are() {
     // XDP takes a port, and it is found.
     while (0..sessions.plane.entries()).any(|plane| take(&sessions, plane).is_some()) {}
     assert_eq!(pass(&mut sweeper, &sessions, 1000 * HZ).1.len(), 2);
-    assert_eq!(session.states(&sessions), (DYING, DYING));
+    assert_eq!(session.states(&sessions), (CUT, CUT));
 }
 
 /// The next process frees what the one before was killed in the middle of, after each of its steps.
 #[test]
 fn a_session_half_freed_is_freed_by_the_next_process() {
-    for (pair, step) in PAIRS.into_iter().flat_map(|pair| (0..3).map(move |step| (pair, step))) {
+    for (pair, step) in PAIRS.into_iter().flat_map(|pair| (0..6).map(move |step| (pair, step))) {
         let sessions = on_plain_memory(2, 12);
         let session = open(&sessions, pair, 3, State::TimeWait, 0);
         let [forward, reverse] = session.halves(&sessions).map(|half| half.common());
-        let (states, reverse_state) = [(DYING, LIVE), (DYING, DYING), (FREE, DYING)][step];
+        let (states, reverse_state) =
+            [(DYING, LIVE), (DYING, DYING), (FREE, DYING), (CUT, LIVE), (CUT, CUT), (DYING, CUT)][step];
         forward.state().set(states);
         reverse.state().set(reverse_state);
         let mut sweeper = Sweeper::new(&sessions).unwrap();
-        (0..3).for_each(|_| drop(pass(&mut sweeper, &sessions, 0)));
+        (0..9).for_each(|_| drop(pass(&mut sweeper, &sessions, 0)));
         assert_eq!(session.states(&sessions), (FREE, FREE), "{pair:?} {step}");
         assert_eq!(sessions.ports().free, sessions.ports().total);
     }

@@ -4,8 +4,9 @@ use std::{net::Ipv4Addr, os::fd::BorrowedFd};
 
 use model::{
     edge::{AccessLog, LogFormat},
-    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, Timeouts},
+    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, RESETS_PER_SECOND, Timeouts},
     plan::plan,
+    served::WithoutSession,
     value::{LogPath, Name, Port},
 };
 
@@ -23,6 +24,8 @@ fn first(after: Served) -> Transition {
         local_ports: LOCAL_PORTS,
         max_sessions: MAX_SESSIONS,
         announce: true,
+        without_session: WithoutSession::default(),
+        resets_per_second: RESETS_PER_SECOND,
     };
     let before = Arc::<Served>::default();
     Transition {

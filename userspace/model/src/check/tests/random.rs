@@ -152,9 +152,11 @@ const BREAKS: [Break; 18] = [
                 http: MemberHttp::default(),
                 ejection: None,
             },
-            PoolKind::Layer7 { .. } => {
-                PoolKind::Layer4 { algorithm: Algorithm::SourceHash, drain_timeout: None }
-            }
+            PoolKind::Layer7 { .. } => PoolKind::Layer4 {
+                algorithm: Algorithm::SourceHash,
+                drain_timeout: None,
+                on_down: OnDown::Keep,
+            },
         };
         Some(At::field(listener, "pool"))
     },

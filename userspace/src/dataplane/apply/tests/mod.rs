@@ -25,7 +25,7 @@ use model::{
     health::{Check, Pace, Probe},
     object::{ListenerId, LoadBalancerId},
     plan::plan,
-    served::{Limits, Member, Protocol, Served, WhenDown},
+    served::{Limits, Member, OnDown, Protocol, Served, WhenDown},
     value::{ConnectionRate, MaxConnections, Megabits, Name, Network, Port, Seconds, StickyMinutes},
 };
 use proptest::{collection, prelude::*, sample::Index};
@@ -88,6 +88,7 @@ fn new_tables() -> Result<Tables, MapError> {
         listener_stat: PerCpuArray::create(ENTRIES, 0)?,
         limit: Arc::new(Mapping::of_zeros(ENTRIES)),
         bandwidth: Mapping::of_zeros(ENTRIES),
+        reset_rate: Mapping::of_zeros(1),
         sessions: Sessions {
             config: Config::default(),
             forward: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },
@@ -184,6 +185,7 @@ fn all_served() -> impl Strategy<Value = Served> {
                 members: members.into_iter().map(member).collect(),
                 algorithm,
                 drain_timeout: (number % 2 == 1).then_some(Seconds::literal(9)),
+                on_down: if number % 3 == 1 { OnDown::Reset } else { OnDown::Keep },
                 ..served::Pool::default()
             };
             served.pools.insert(id(&format!("pool{number}")), Arc::new(pool));
