@@ -1,6 +1,7 @@
 //! The control plane, driven by clients of Octavia and by plain HTTP.
 
 mod document;
+mod killed;
 mod openstack;
 
 use serde_json::Value;

@@ -58,8 +58,11 @@ impl Draft<'_> {
         id
     }
 
-    /// Puts a record back that was changed.
+    /// Puts a record back that was changed. One that is as it was stays as old as it is.
     pub fn update<T: Record>(&mut self, mut record: T) {
+        if self.records.get::<T>(record.head().id).is_some_and(|there| *there == record) {
+            return;
+        }
         record.head_mut().updated = Some(self.now.clone());
         self.put(record);
     }

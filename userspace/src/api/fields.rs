@@ -2,7 +2,7 @@
 //!
 //! As in Octavia, absent keeps, null resets, numbers may come as text ("81") and booleans as words.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{fmt::Display, net::SocketAddr, ops::RangeInclusive};
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -85,6 +85,19 @@ impl Fields {
         }
     }
 
+    /// Says what only we know; a client that says it is overruled.
+    pub fn insert(&mut self, name: &str, value: impl Into<Value>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// Where a member is, if that is said as it should be. Nothing is taken.
+    pub fn socket(&self) -> Option<SocketAddr> {
+        let mut fields = self.clone();
+        let address = fields.text("address", 64).ok()?.value()?.parse().ok()?;
+        let port = fields.integer("protocol_port", 1..=65_535).ok()?.value()?;
+        Some(SocketAddr::new(address, u16::try_from(port).ok()?))
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -105,6 +118,14 @@ impl Fields {
     /// It is longer, or no text.
     pub fn text(&mut self, name: &str, most: usize) -> Result<Given<String>, Fault> {
         self.take(name).read(|value| text(name, value, most))
+    }
+
+    /// An object.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn object(&mut self, name: &str) -> Result<Given<Fields>, Fault> {
+        self.take(name).read(|value| Self::of_value(value, name))
     }
 
     /// One of these words.

@@ -31,7 +31,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .merge(resource::<HealthMonitor>())
         .route("/loadbalancers/{id}/status", get(status::show))
         .route("/loadbalancers/{id}/statuses", get(status::show))
-        .route("/pools/{pool}/members", get(members::list).post(members::create))
+        .route("/pools/{pool}/members", get(members::list).post(members::create).put(members::replace))
         .route("/pools/{pool}/members/{id}", get(members::show).put(members::update).delete(members::delete))
         .route("/providers", get(others::providers))
         .route("/traces", get(others::traces));

@@ -169,6 +169,12 @@ impl Batch {
     }
 }
 
+/// An object as the answer to its creation tells it.
+pub(super) fn tell<T: Resource>(draft: &Draft<'_>, id: Uuid, health: &Health) -> Option<Value> {
+    let view = View { records: &draft.records, health, control: draft.control };
+    Some(Value::Object(draft.records.get::<T>(id)?.tell(&view)))
+}
+
 /// An object as an answer or a trace shows it.
 pub(super) fn show<T: Resource>(draft: &Draft<'_>, id: Uuid, health: &Health) -> Option<Value> {
     let view = View { records: &draft.records, health, control: draft.control };

@@ -28,7 +28,7 @@ use crate::api::{
     shared::{Message, Shared},
     trace::Asked,
     view::{Health, View},
-    write::{Answer, Made, Write, show},
+    write::{Answer, Made, Write, show, tell},
 };
 
 /// The pools whose members' health matters for an object.
@@ -118,9 +118,8 @@ pub async fn created<T: Resource>(
     let answer = made(app, asked, Health::new(), move |draft, health| {
         let id = T::create(draft, parent, fields.clone()?)?;
         let after = show::<T>(draft, id, health);
-        let mut told = after.clone();
-        set(&mut told, "provisioning_status", "PENDING_CREATE");
-        set(&mut told, "operating_status", "OFFLINE");
+        let mut told = tell::<T>(draft, id, health);
+        told.iter_mut().for_each(created_just_now);
         let name = draft.records.find::<T>(id)?.head().name.clone();
         let answer = Answer { status: StatusCode::CREATED, body: told.map(|told| json!({ T::KIND: told })) };
         Ok(Made { answer, resource: Some((id, name)), before: None, after })
@@ -128,7 +127,24 @@ pub async fn created<T: Resource>(
     answered(answer.await?)
 }
 
-pub fn set(object: &mut Option<Value>, name: &str, value: &str) {
+/// What clients expect of an object that has been created, and of those inside.
+fn created_just_now(value: &mut Value) {
+    match value {
+        Value::Object(object) => {
+            for (name, status) in [("provisioning_status", "PENDING_CREATE"), ("operating_status", "OFFLINE")]
+            {
+                if let Some(place) = object.get_mut(name) {
+                    *place = status.into();
+                }
+            }
+            object.values_mut().for_each(created_just_now);
+        }
+        Value::Array(list) => list.iter_mut().for_each(created_just_now),
+        _ => {}
+    }
+}
+
+fn set(object: &mut Option<Value>, name: &str, value: &str) {
     if let Some(Value::Object(object)) = object {
         object.insert(name.into(), value.into());
     }

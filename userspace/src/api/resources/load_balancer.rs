@@ -13,7 +13,7 @@ use model::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, ids, new_head};
+use super::{Resource, head, ids, nested, new_head};
 use crate::api::{
     draft::Draft,
     error::{Fault, invalid},
@@ -53,15 +53,19 @@ impl Resource for LoadBalancer {
             "VIPs are routes and not ports; give vip_subnet_id or vip_network_id",
         )?;
         made.vips = vips(draft, &mut fields)?;
-        for nested in ["listeners", "pools"] {
-            fields.unsupported(
-                nested,
-                &[json!([])],
-                "create what is inside one by one, after the load balancer",
-            )?;
-        }
+        let listeners = fields.list("listeners")?.value().unwrap_or_default();
+        let pools = fields.list("pools")?.value().unwrap_or_default();
         fields.end()?;
-        Ok(draft.create(made))
+        // What is inside is whose it is.
+        let asks = std::mem::replace(&mut draft.project, made.head.project.clone());
+        let id = draft.create(made);
+        let created = nested::create(draft, id, listeners, pools);
+        draft.project = asks;
+        created.map(|()| id)
+    }
+
+    fn tell(&self, view: &View<'_>) -> Map<String, Value> {
+        nested::tell(self, view)
     }
 
     fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {

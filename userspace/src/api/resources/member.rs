@@ -49,6 +49,22 @@ impl Member {
         Ok(())
     }
 
+    /// Changes it as an entry of a list of members does: what is not said is usual again, but for its name and its tags.
+    pub(in crate::api) fn replace(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
+        for name in ["address", "protocol_port"] {
+            fields.take(name);
+        }
+        let subnet = fields.id("subnet_id")?.value();
+        if subnet.is_some() && subnet != self.subnet {
+            return Err(Fault::invalid(
+                "Unknown attribute for argument: subnet_id. A member's cannot be changed.",
+            ));
+        }
+        (self.weight, self.is_backup, self.head.is_enabled) = (WEIGHT, false, true);
+        (self.monitor_address, self.monitor_port) = (None, None);
+        self.change(draft, fields)
+    }
+
     /// Where it is.
     pub(in crate::api) fn socket(&self) -> SocketAddr {
         SocketAddr::new(self.address, self.port)

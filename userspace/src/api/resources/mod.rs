@@ -5,6 +5,7 @@ pub mod listener;
 mod listener_tls;
 pub mod load_balancer;
 pub mod member;
+mod nested;
 pub mod pool;
 
 use serde_json::{Map, Value, json};
@@ -51,6 +52,11 @@ pub trait Resource: Record {
 
     /// All that is shown of it, the head aside.
     fn show(&self, view: &View<'_>) -> Map<String, Value>;
+
+    /// All that is told of it when it has been created.
+    fn tell(&self, view: &View<'_>) -> Map<String, Value> {
+        shown(self, view)
+    }
 
     /// How it is.
     fn operating_status(&self, view: &View<'_>) -> &'static str;

@@ -1,10 +1,12 @@
 //! The API without the layers: requests go through its paths into a real store, and what would be served is at hand.
 //!
-//! `against_model` compares it with a plain model in memory, `refused` sends it what is wrong, `lists` reads.
+//! `against_model` compares it with a plain model in memory, `refused` sends it what is wrong, `lists` reads, `together` makes
+//! many objects at once.
 
 mod against_model;
 mod lists;
 mod refused;
+mod together;
 
 use std::sync::{Arc, Mutex};
 
@@ -83,19 +85,23 @@ impl World {
                     Message::Health(_, reply) => drop(reply.send(Health::new())),
                     Message::Write(write) => {
                         let before = served.lock().unwrap().clone();
-                        let batch = Batch::new(vec![write], &loops.state(), &before, &capacity());
+                        let mut writes = vec![write];
+                        while let Ok(Message::Write(write)) = messages.try_recv() {
+                            writes.push(write);
+                        }
+                        let batch = Batch::new(writes, &loops.state(), &before, &capacity());
                         let commit =
                             |change: &Change| loops.with_store(|s| s.commit(s.revision(), change)).unwrap();
                         for (write, fault) in batch.refused {
                             let traces = vec![write.refuse(fault)];
                             commit(&Change { traces, ..Change::default() });
                         }
-                        for (write, answer) in batch.made {
+                        if !batch.made.is_empty() {
                             commit(&batch.change);
-                            *served.lock().unwrap() = batch.objects.clone();
-                            loops.set_state(Arc::new(batch.state.clone()));
-                            write.confirm(answer);
+                            *served.lock().unwrap() = batch.objects;
+                            loops.set_state(Arc::new(batch.state));
                         }
+                        batch.made.into_iter().for_each(|(write, answer)| write.confirm(answer));
                     }
                 }
             }
