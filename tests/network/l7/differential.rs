@@ -1,4 +1,5 @@
-//! Does nginx, told the same, send the same requests to the same members and hand back the same answers?
+//! Does nginx, told the same, send the same requests to the same members and hand back the same answers? And is refused what
+//! HAProxy refuses, too?
 //!
 //! Both run in front of the same members. Where they differ the test says so and why; any other difference fails it.
 
@@ -316,6 +317,7 @@ fn requests_reach_the_members_that_nginx_would_send_them_to_as_nginx_would_send_
     network.backends.iter().for_each(|host| drop(Echo::start(host)));
     let directory = tempfile::tempdir().unwrap();
     let (_nginx, nginx) = nginx(&network, directory.path(), SERVERS);
+    let (_haproxy, haproxy) = haproxy(&network, directory.path());
     let policies = POLICIES.iter().enumerate().map(|(number, (condition, action))| {
         format!("[[load_balancer.listener.policy]]\nname = \"p{number}\"\n{condition}\n{action}\n")
     });
@@ -386,9 +388,15 @@ fn requests_reach_the_members_that_nginx_would_send_them_to_as_nginx_would_send_
         requests.iter().map(each).collect::<Vec<_>>()
     };
     let mut failures = String::new();
-    for ((request, ours), theirs) in requests.iter().zip(ask(VIP)).zip(ask(nginx)) {
+    let answers = requests.iter().zip(ask(VIP)).zip(ask(nginx)).zip(ask(haproxy));
+    for (((request, ours), theirs), haproxy) in answers {
         if ours != theirs && reason(request, &ours, &theirs).is_none() {
             failures += &format!("{request:?}\n  ours  {ours:?}\n  nginx {theirs:?}\n");
+        }
+        // HAProxy knows none of the policies, but which requests are none.
+        let is_refused = |outcome: &Outcome| outcome.status == 0 || outcome.status >= 400;
+        if is_refused(&theirs) && is_refused(&haproxy) && !is_refused(&ours) {
+            failures += &format!("{request:?}\n  ours  {ours:?}, but nginx and HAProxy refuse it\n");
         }
     }
     assert!(failures.is_empty(), "{failures}");
