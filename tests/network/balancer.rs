@@ -179,17 +179,18 @@ impl Balancer {
 
     /// Starts the daemon and waits until it forwards.
     pub fn run(&mut self) {
-        self.run_as(&[]);
+        self.run_as(&[], &[]);
     }
 
-    /// The same, by way of another program, which is what these words begin with.
-    pub fn run_as(&mut self, way: &[&str]) {
+    /// The same, by way of another program, which is what the first words begin with, and with more options.
+    pub fn run_as(&mut self, way: &[&str], options: &[&str]) {
         let config = self.config();
         let words = [self.program.as_path(), "run".as_ref(), "--config".as_ref(), &config];
         let mut words: Vec<&str> =
             way.iter().copied().chain(words.iter().map(|word| word.to_str().unwrap())).collect();
         words.extend(["--pin-dir", self.pins.to_str().unwrap()]);
         words.extend(["--state-dir", self.directory.path().to_str().unwrap()]);
+        words.extend(options);
         let mut process = self.network.balancer.spawn(&words).unwrap();
         process.wait_for_output("evenkeel: ready", DEADLINE).unwrap();
         self.process = Some(process);

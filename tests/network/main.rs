@@ -37,3 +37,4 @@ mod toa;
 mod traffic;
 mod udp;
 mod when_down;
+mod whole;

@@ -10,9 +10,10 @@ use std::{
 
 use evenkeel::{
     config::{self, ConfigErrors, Configuration},
-    dataplane::capacity::capacity,
+    dataplane::{capacity::capacity, features::FLOORS},
     l7::guard::refusal::Refusal,
 };
+use evenkeel_loader::kernels;
 use model::value::{
     CheckTime, ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, HeadsBytes,
     MaxConnections, Megabits, Number, Port, RejectStatus, Remembered, Retries, Sessions, StickyMinutes,
@@ -322,4 +323,21 @@ fn the_map_of_the_code_names_what_is_there() {
             assert!(is_there, "{heading}: {name} is not there");
         }
     }
+}
+
+#[test]
+fn kernels_are_those_that_were_tried() {
+    for (path, kernels) in [
+        ("README.md", &kernels::BALANCER),
+        ("docs/operations.md", &kernels::BALANCER),
+        ("docs/backend-toa.md", &kernels::RECEIVER),
+    ] {
+        let text = documents::read(path).unwrap().text.replace('\n', " ");
+        assert!(text.contains(&kernels.claim()), "{path} does not say: {}", kernels.claim());
+    }
+    let rows = documents::read("docs/operations.md").unwrap().rows();
+    let rows = rows.into_iter().filter(|row| row.heading == "Kernels");
+    let told: Vec<_> = rows.map(|row| row.cells).collect();
+    let floors = FLOORS.map(|floor| [floor.name, floor.since, floor.without].map(str::to_owned).to_vec());
+    assert_eq!(told, floors);
 }

@@ -41,9 +41,12 @@ pub trait OutOfLine: Packet + Sized {
         }
     }
 
-    /// [`tell`].
+    /// [`tell`], and of an open session [`tell_of_backend`].
     fn tell_of_session<F: Family, T: Tables>(&self, tables: &T, opened: Result<(), Event>) {
         tell::<F, Self, T>(self, tables, opened);
+        if opened.is_ok() {
+            tell_of_backend::<F, Self, T>(self, tables);
+        }
     }
 }
 
@@ -89,6 +92,12 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
         return tables.tell(News::Refused { client, vip, event });
     }
     tables.tell(News::Opened { client, vip });
+}
+
+/// Tells the other side of the session that the client's packet has opened.
+#[inline(always)]
+pub fn tell_of_backend<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) {
+    let Ok(segment) = parse::segment::<F, P>(packet, Event::PassVipOther) else { return };
     let Some(config) = tables.config() else { return };
     let Some(half) = lookup::forward(tables, Buckets::of(config, &segment), &segment) else { return };
     let (local, backend) = if half.flags().get() & FLAG_MIXED == 0 {

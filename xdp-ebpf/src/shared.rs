@@ -193,6 +193,23 @@ impl Field<'_, u32> {
 }
 
 impl Field<'_, u64> {
+    /// Adds one, atomically, and orders nothing: the one atomic that BPF had before Linux 5.12.
+    #[inline(always)]
+    pub fn count(&self) {
+        #[cfg(target_arch = "bpf")]
+        {
+            use core::intrinsics::{AtomicOrdering::Relaxed, atomic_xadd};
+            // SAFETY: `Shared::new`'s contract.
+            let _ = unsafe { atomic_xadd::<u64, u64, { Relaxed }>(self.value, 1) };
+        }
+        #[cfg(not(target_arch = "bpf"))]
+        {
+            use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+            // SAFETY: `Shared::new`'s contract; every record aligns its `u64`s.
+            unsafe { AtomicU64::from_ptr(self.value) }.fetch_add(1, Relaxed);
+        }
+    }
+
     /// Adds and returns what was there before, atomically; wraps.
     #[inline(always)]
     pub fn add(&self, amount: u64) -> u64 {

@@ -59,51 +59,41 @@ pub fn handle<F: Family, P: toa::OutOfLine, T: Tables>(packet: &mut P, tables: &
     }
 }
 
-/// The other half of a session.
-#[derive(Clone, Copy)]
-enum Peer<'a, F: Family> {
-    /// Of the same family.
-    Same(Shared<'a, Half<F>>),
-    /// Of the other.
-    Mixed(Shared<'a, Half<F::Other>>),
-}
-
 /// A packet's half, the other half, and which way it goes.
 struct Unsettled<'a, F: Family> {
     half: Shared<'a, Half<F>>,
-    peer: Peer<'a, F>,
+    /// The other half but for its addresses.
+    peer: Shared<'a, Common>,
+    /// Whether the other half is of the other family.
+    is_mixed: bool,
     direction: Direction,
 }
 
 impl<'a, F: Family> Unsettled<'a, F> {
     #[inline(always)]
     fn new<T: Tables>(tables: &'a T, half: Shared<'a, Half<F>>, direction: Direction) -> Result<Self, Event> {
-        let index = half.peer().get();
-        let mixed = half.flags().get() & FLAG_MIXED != 0;
-        let peer = match direction {
-            Direction::In if mixed => tables.reverse::<F::Other>(index).map(Peer::Mixed),
-            Direction::In => tables.reverse::<F>(index).map(Peer::Same),
-            Direction::Out if mixed => tables.forward::<F::Other>(index).map(Peer::Mixed),
-            Direction::Out => tables.forward::<F>(index).map(Peer::Same),
+        let is_mixed = half.flags().get() & FLAG_MIXED != 0;
+        let peer = if is_mixed {
+            peer::<F::Other, T>(tables, *half, direction).map(|peer| *peer)
+        } else {
+            peer::<F, T>(tables, *half, direction).map(|peer| *peer)
         };
-        Ok(Self { half, peer: peer.ok_or(Event::DropInternal)?, direction })
+        Ok(Self { half, peer: peer.ok_or(Event::DropInternal)?, is_mixed, direction })
+    }
+
+    /// The other half of a session of two families, with its addresses. Looked up again wherever they are needed: Linux
+    /// 6.1's verifier loses which family a pointer is of that is kept over a branch.
+    #[inline(always)]
+    fn mixed_peer<T: Tables>(&self, tables: &'a T) -> Result<Shared<'a, Half<F::Other>>, Event> {
+        peer::<F::Other, T>(tables, *self.half, self.direction).ok_or(Event::DropInternal)
     }
 
     /// The forward half and the reverse half.
     #[inline(always)]
     fn halves(&self) -> (Shared<'a, Common>, Shared<'a, Common>) {
         match self.direction {
-            Direction::In => (*self.half, self.peer()),
-            Direction::Out => (self.peer(), *self.half),
-        }
-    }
-
-    /// The other half but for its addresses.
-    #[inline(always)]
-    fn peer(&self) -> Shared<'a, Common> {
-        match self.peer {
-            Peer::Same(peer) => *peer,
-            Peer::Mixed(peer) => *peer,
+            Direction::In => (*self.half, self.peer),
+            Direction::Out => (self.peer, *self.half),
         }
     }
 
@@ -111,24 +101,23 @@ impl<'a, F: Family> Unsettled<'a, F> {
     fn send<P: toa::OutOfLine, T: Tables>(
         self,
         packet: &mut P,
-        tables: &T,
+        tables: &'a T,
         config: &Config,
         segment: &Segment<F>,
     ) -> Result<Outcome, Event> {
-        if let Peer::Mixed(_) = self.peer
-            && fragment::is_one::<F, P, T>(packet, tables)
-        {
+        if self.is_mixed && fragment::is_one::<F, P, T>(packet, tables) {
             return Err(Event::DropFragment);
         }
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
             self.look_again_at_the_listener(tables, segment)?;
             self.leave_a_removed_member(tables, segment)?;
-            self.renew_next_hop(tables);
+            self.renew_next_hop(tables)?;
         }
-        let (header, other_header, toa) = match self.peer {
-            Peer::Same(_) => (0, 0, F::TOA_LEN),
-            Peer::Mixed(_) => (F::IP_LEN as u32, F::Other::IP_LEN as u32, F::Other::TOA_LEN),
+        let (header, other_header, toa) = if self.is_mixed {
+            (F::IP_LEN as u32, F::Other::IP_LEN as u32, F::Other::TOA_LEN)
+        } else {
+            (0, 0, F::TOA_LEN)
         };
         let out = leg.interface(tables, segment.ttl, segment.total_len - header + other_header)?;
         if self.half.flags().get() & FLAG_LIMITED != 0 {
@@ -148,9 +137,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if is_believed {
             leg.keep_ack(segment);
         }
-        match self.peer {
-            Peer::Same(_) => rewrite::rewrite(packet, self.half, segment.protocol, out)?,
-            Peer::Mixed(peer) => rewrite::translate(packet, *self.half, peer, segment, out)?,
+        if self.is_mixed {
+            rewrite::translate(packet, *self.half, self.mixed_peer(tables)?, segment, out)?;
+        } else {
+            rewrite::rewrite(packet, self.half, segment.protocol, out)?;
         }
         Ok(leg.account(packet, tables, segment, out))
     }
@@ -158,11 +148,15 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The listener may have changed: ends the session if it keeps the client out by now, and learns whether its
     /// bandwidth is limited.
     #[inline(always)]
-    fn look_again_at_the_listener<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> Result<(), Event> {
-        let client = match (self.direction, self.peer) {
-            (Direction::In, _) => self.half.src().get().mapped(),
-            (Direction::Out, Peer::Same(_)) => self.half.new_dst().get().mapped(),
-            (Direction::Out, Peer::Mixed(forward)) => forward.src().get().mapped(),
+    fn look_again_at_the_listener<T: Tables>(
+        &self,
+        tables: &'a T,
+        segment: &Segment<F>,
+    ) -> Result<(), Event> {
+        let client = match self.direction {
+            Direction::In => self.half.src().get().mapped(),
+            Direction::Out if self.is_mixed => self.mixed_peer(tables)?.src().get().mapped(),
+            Direction::Out => self.half.new_dst().get().mapped(),
         };
         let listener = tables.listener(self.half.listener().get().into()).ok_or(Event::DropInternal)?;
         if access::allows(tables, listener, client) {
@@ -207,10 +201,12 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// Routes or neighbours have changed: asks again, and keeps the old next hop if there is no answer. The daemon moves the
     /// generation again when there is one.
     #[inline(always)]
-    fn renew_next_hop<T: Tables>(&self, tables: &T) {
-        let (src, dst) = match self.peer {
-            Peer::Same(_) => (self.half.new_src().get().mapped(), self.half.new_dst().get().mapped()),
-            Peer::Mixed(peer) => (peer.dst().get().mapped(), peer.src().get().mapped()),
+    fn renew_next_hop<T: Tables>(&self, tables: &'a T) -> Result<(), Event> {
+        let (src, dst) = if self.is_mixed {
+            let peer = self.mixed_peer(tables)?;
+            (peer.dst().get().mapped(), peer.src().get().mapped())
+        } else {
+            (self.half.new_src().get().mapped(), self.half.new_dst().get().mapped())
         };
         // Towards the client from the VIP, towards the backend from anybody.
         let src = match self.direction {
@@ -225,6 +221,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         }
         self.half.generation().set(generation as u16);
         tables.count(Event::NextHopRenewed);
+        Ok(())
     }
 
     /// Moves the session's state on, by what can be believed. Data in an established session changes nothing and costs
@@ -248,10 +245,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let (forward, reverse) = self.halves();
         let believed = self.believed(segment, was, forward.tcp().get());
         if is_reset && believed.any(Flags::RST) {
-            let is_next = segment.seq == self.peer().ack().get();
+            let is_next = segment.seq == self.peer.ack().get();
             let flags = if is_next { FLAG_RESET | FLAG_HEARD } else { FLAG_RESET };
             self.half.set_flags(flags);
-            self.peer().set_flags(flags);
+            self.peer.set_flags(flags);
         }
         let step = connection::step(forward, |before| {
             if segment.protocol == PROTOCOL_UDP {
@@ -259,7 +256,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             }
             let after = tcp_state::after(before, self.direction, believed);
             if before == State::Close && !is_reset {
-                return tcp_state::revived(after, false, self.peer().flags().get() & FLAG_RESET != 0);
+                return tcp_state::revived(after, false, self.peer.flags().get() & FLAG_RESET != 0);
             }
             after
         });
@@ -283,7 +280,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             if self.direction == Direction::Out || step.before == State::None {
                 self.begin(segment);
             } else {
-                self.peer().set_flags(FLAG_ASKED);
+                self.peer.set_flags(FLAG_ASKED);
                 return false;
             }
         }
@@ -297,7 +294,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         let flags = segment.flags;
         let opening = tcp == State::SynRecv as u8;
         let of_backend = self.direction == Direction::Out;
-        let beyond = segment.seq.wrapping_sub(self.peer().ack().get());
+        let beyond = segment.seq.wrapping_sub(self.peer.ack().get());
         let is_believed = if flags.any(Flags::RST) {
             // Before a client has answered the SYN-ACK, nothing of its own is on its way; and a backend that takes no
             // connection has no sequence number (RFC 9293, 3.10.7.1).
@@ -313,7 +310,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         } else if of_backend {
             segment.payload_len() > 0 || flags.any(Flags::FIN)
         } else {
-            self.peer().packets().get() != 0 && segment.ack.wrapping_sub(self.half.ack().get()) < WINDOW
+            self.peer.packets().get() != 0 && segment.ack.wrapping_sub(self.half.ack().get()) < WINDOW
         };
         if is_believed { flags } else { Flags::default() }
     }
@@ -323,10 +320,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
     #[inline(always)]
     fn begin(&self, segment: &Segment<F>) {
         self.half.set_flags(FLAG_TOA);
-        self.peer().set_flags(FLAG_TOA);
+        self.peer.set_flags(FLAG_TOA);
         self.half.clear_flags(FLAG_TOLD | FLAG_RESET | FLAG_HEARD);
-        self.peer().clear_flags(FLAG_TOLD | FLAG_RESET | FLAG_HEARD);
-        self.peer().ack().set(segment.seq.wrapping_add(1));
+        self.peer.clear_flags(FLAG_TOLD | FLAG_RESET | FLAG_HEARD);
+        self.peer.ack().set(segment.seq.wrapping_add(1));
     }
 
     #[inline(always)]
@@ -376,8 +373,22 @@ impl<'a, F: Family> Unsettled<'a, F> {
             || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
         {
             self.half.clear_flags(FLAG_TOA);
-            self.peer().clear_flags(FLAG_TOA | FLAG_TOLD);
+            self.peer.clear_flags(FLAG_TOA | FLAG_TOLD);
         }
         Ok(())
+    }
+}
+
+/// The other half of a session that has it in `F`'s table.
+#[inline(always)]
+fn peer<'a, F: Family, T: Tables>(
+    tables: &'a T,
+    half: Shared<'a, Common>,
+    direction: Direction,
+) -> Option<Shared<'a, Half<F>>> {
+    let index = half.peer().get();
+    match direction {
+        Direction::In => tables.reverse::<F>(index),
+        Direction::Out => tables.forward::<F>(index),
     }
 }

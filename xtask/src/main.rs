@@ -1,7 +1,8 @@
 //! `cargo xtask`: the tasks of this repository, one file or folder each.
 //!
 //! `setup/` finds what the BPF programs are built with, `run/` shows the balancer at work, `test/` runs every check,
-//! `fuzz` looks for input that breaks something, `bench` says what a packet or a connection costs.
+//! `kernels` runs the programs on other kernels, `fuzz` looks for input that breaks something, `bench` says what a packet or a
+//! connection costs.
 //! `workspace` knows where things lie, `progress` how progress is told.
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 mod bench;
 mod fuzz;
+mod kernels;
 mod progress;
 mod run;
 mod setup;
@@ -43,9 +45,12 @@ enum Task {
         /// Leave out the kernel and network tests, which need root
         #[arg(long)]
         host_only: bool,
-        /// Also what takes long or needs what is not on Debian: Autobahn's WebSocket suite, cargo-deny with advisories
+        /// Also what takes long or needs what is not on Debian: newer kernels, Autobahn's WebSocket suite, cargo-deny with advisories
         #[arg(long, conflicts_with = "host_only")]
         all: bool,
+        /// Boot these kernels in an emulated machine (without any, Debian's 6.1 and 6.12), run the programs there, and nothing else
+        #[arg(long, value_name = "IMAGE", num_args = 0.., conflicts_with_all = ["host_only", "all", "repeat"])]
+        kernels: Option<Vec<PathBuf>>,
         /// Run the network tests so often and nothing else, and say which failed how often
         #[arg(long, value_name = "N", conflicts_with_all = ["host_only", "all"], value_parser = clap::value_parser!(u32).range(1..))]
         repeat: Option<u32>,
@@ -101,6 +106,7 @@ fn task(task: Task) -> Result<ExitCode> {
         Task::Test { repeat: Some(rounds), load, only, .. } => {
             test::repeat(&test::Repetition { rounds, load, only })
         }
+        Task::Test { kernels: Some(images), .. } => kernels::run(&images),
         Task::Test { host_only: true, .. } => test::run(test::Scope::Host),
         Task::Test { all: true, .. } => test::run(test::Scope::All),
         Task::Test { .. } => test::run(test::Scope::Usual),

@@ -52,7 +52,7 @@ fn no_secret_of_http1_is_logged() {
     let mut balancer = Balancer::start(http(1));
     serve(&balancer);
     balancer.end();
-    balancer.run_as(&["env", "RUST_LOG=trace"]);
+    balancer.run_as(&["env", "RUST_LOG=trace"], &[]);
     let fields: String = fields().map(|(name, value)| format!("{name}: {value}\r\n")).concat();
     for path in PATHS {
         let bads = ["", "bad\r\n", "Content-Length: 1\r\nContent-Length: 2\r\n"];
@@ -80,7 +80,8 @@ fn no_secret_of_http2_is_logged() {
     let mut balancer = Balancer::start(settings);
     serve(&balancer);
     balancer.end();
-    balancer.run_as(&["env", "RUST_LOG=trace,h2=trace,pingora_proxy=trace,pingora_core::protocols=trace"]);
+    balancer
+        .run_as(&["env", "RUST_LOG=trace,h2=trace,pingora_proxy=trace,pingora_core::protocols=trace"], &[]);
     let own = fields();
     for path in PATHS {
         let target = format!("{path}?token={SECRET}");

@@ -238,7 +238,7 @@ fn members_are_checked_over_tls() {
     }
     balancer.end();
     let environment = format!("SSL_CERT_FILE={}", certificates.path("ca.crt"));
-    balancer.run_as(&["env", &environment]);
+    balancer.run_as(&["env", &environment], &[]);
     health_becomes(&balancer, "up", None);
     assert!(get(&balancer).contains("backend1"), "the host trusts the CA now, and requests go by that, too");
 

@@ -134,6 +134,15 @@ impl PinDir {
         self.entries(&self.version())
     }
 
+    /// Names of the pins of all versions.
+    ///
+    /// # Errors
+    /// A directory cannot be read, or is hidden from this process.
+    pub fn names_of_all_versions(&self) -> Result<Vec<String>, PinError> {
+        let names = self.versions()?.into_iter().map(|version| self.entries(&version));
+        Ok(names.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
     /// Where something is pinned, one directory for each version.
     ///
     /// # Errors

@@ -1,20 +1,11 @@
-//! What a process that loads BPF programs needs of this machine.
+//! What a process that loads BPF programs must be allowed.
 
-use aya::util::KernelVersion;
 use caps::{CapSet, Capability, errors::CapsError};
 use thiserror::Error;
-
-/// The oldest kernel that is supported: the first long-term one with everything the data path asks for.
-const OLDEST_KERNEL: KernelVersion = KernelVersion::new(6, 6, 0);
-/// What to say of an older one.
-pub const TOO_OLD: &str = "this kernel is too old: Linux 6.6 or newer is needed";
 
 /// Why this process may not load BPF programs.
 #[derive(Debug, Error)]
 pub enum PrivilegeError {
-    /// The kernel does not say which one it is.
-    #[error("cannot tell the kernel's version: {0}")]
-    KernelVersion(String),
     /// The kernel does not say what the process may.
     #[error("cannot read this process's capabilities")]
     Unreadable(#[source] CapsError),
@@ -25,16 +16,6 @@ pub enum PrivilegeError {
 
 fn list(capabilities: &[Capability]) -> String {
     capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Whether the kernel is too old.
-///
-/// # Errors
-/// It does not say which one it is.
-pub fn is_kernel_too_old() -> Result<bool, PrivilegeError> {
-    let version =
-        KernelVersion::current().map_err(|error| PrivilegeError::KernelVersion(error.to_string()))?;
-    Ok(version < OLDEST_KERNEL)
 }
 
 /// Looks whether this process has these capabilities.

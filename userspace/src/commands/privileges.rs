@@ -1,8 +1,8 @@
 //! What `evenkeel run` may do: more to start than to go on.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use caps::{CapSet, Capability, CapsHashSet};
-use evenkeel_loader::privileges::{TOO_OLD, is_kernel_too_old, require};
+use evenkeel_loader::privileges::require;
 
 /// Needed all the time: maps, netlink, resets.
 const TO_RUN: [Capability; 3] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN, Capability::CAP_NET_RAW];
@@ -12,11 +12,8 @@ const TO_LOAD: Capability = Capability::CAP_PERFMON;
 /// Looks whether a start can succeed.
 ///
 /// # Errors
-/// The kernel is too old or the process may too little.
+/// The process may too little.
 pub fn check() -> Result<()> {
-    if is_kernel_too_old()? {
-        bail!("{TOO_OLD} (`uname -r` says which one runs)");
-    }
     Ok(require(TO_RUN.into_iter().chain([TO_LOAD]))?)
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use evenkeel::{
     dataplane::{
-        farewell,
+        farewell, filter,
         network::{self, neighbours::Neighbours, owned::Owned},
         tables,
     },
@@ -42,6 +42,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
         Neighbours::new(handle).remove_all().await
     })?;
+    pins.with_filter_of_any_version()?.iter().try_for_each(|name| filter::detach(name))?;
     // Last, so that an unload that failed can be repeated.
     pins.remove_all_versions()?;
     endpoint::remove(&endpoint::path(pins.root()))?;

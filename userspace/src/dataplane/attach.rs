@@ -21,9 +21,9 @@ use aya::programs::{
 use nix::errno::Errno;
 
 use super::{
-    load::Unfinished,
     network::interfaces::{Interface, Mode},
     pins::PinDir,
+    unfinished::Unfinished,
 };
 use crate::dataplane::error::{Error, Result, unfit};
 

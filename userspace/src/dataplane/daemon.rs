@@ -27,7 +27,7 @@ use super::{
     drain,
     geometry::Geometry,
     health,
-    load::{Origin, SessionLog, Unfinished, load},
+    load::{Origin, SessionLog, load},
     network::{
         self, announce::Announcer, gateways::Gateways, interfaces, local_table, monitor::News,
         neighbours::Neighbours, owned::Owned,
@@ -39,6 +39,7 @@ use super::{
     reset::ResetSocket,
     steer, strays,
     sweep::{Limits, Sweeper},
+    unfinished::Unfinished,
 };
 use crate::dataplane::error::{Context, Error, Result, unfit};
 use crate::engine::{

@@ -6,12 +6,13 @@ use std::fs;
 use rtnetlink::Handle;
 
 use super::{
-    attach, egress,
+    attach, egress, filter,
     held::Held,
-    load::{Programs, Unfinished},
+    load::Programs,
     network::interfaces::{self, Interface},
     pins::PinDir,
     tables::Tables,
+    unfinished::Unfinished,
 };
 use crate::dataplane::error::Result;
 use evenkeel_loader::refusal::one_line;
@@ -112,6 +113,10 @@ impl Devices {
         }
         for name in self.pins.with_egress()?.into_iter().filter(is_other) {
             fs::remove_file(self.pins.egress(&name))?;
+        }
+        for name in self.pins.with_filter()?.into_iter().filter(is_other) {
+            filter::detach(&name)?;
+            fs::remove_file(self.pins.filter(&name))?;
         }
         Ok(())
     }

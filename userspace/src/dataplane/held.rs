@@ -30,6 +30,8 @@ struct Link {
 #[derive(Default)]
 pub struct Held {
     links: BTreeMap<PathBuf, Link>,
+    /// Pins of filters, which stay on their interfaces by themselves.
+    filters: Vec<PathBuf>,
 }
 
 impl Held {
@@ -44,6 +46,7 @@ impl Held {
             let id = handles[0].info().with_context(|| path.display().to_string())?.id();
             self.links.insert(path, Link { id, handles });
         }
+        self.filters = pins.with_filter()?.iter().map(|name| pins.filter(name)).collect();
         Ok(())
     }
 
@@ -73,6 +76,13 @@ impl Held {
             make_room(pins, &path)?;
             programs.clock()?.pin(&path).map_err(|error| cannot_pin(&path, &error))?;
             restored += 1;
+        }
+        for path in &self.filters {
+            if ProgramInfo::from_pin(path).is_err() {
+                make_room(pins, path)?;
+                programs.egress()?.pin(path).map_err(|error| cannot_pin(path, &error))?;
+                restored += 1;
+            }
         }
         for (path, link) in &mut self.links {
             let id = open(path).ok().and_then(|there| there.info().ok()).map(|info| info.id());

@@ -1,7 +1,7 @@
 //! Loads the programs with their maps, or takes over the maps of a process that ended. Nothing that a failed start
 //! made stays behind ([`Unfinished`]). Next: `attach`, which puts the program on the interfaces.
 
-use std::{collections::BTreeMap, io, net::IpAddr, path::PathBuf};
+use std::{collections::BTreeMap, io, net::IpAddr};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -9,10 +9,16 @@ use aya::{
     programs::{ProgramError, SchedClassifier, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
-use evenkeel_loader::refusal::{Refusal, one_line};
-use xdp_ebpf::abi::{Config, map};
+use evenkeel_loader::{
+    kernels::BALANCER,
+    refusal::{Refusal, one_line},
+};
+use xdp_ebpf::abi::{self, Config, map};
 
-use super::{clock::Clock, geometry::Geometry, pins::PinDir, tables::Tables};
+use super::{
+    clock::Clock, features::Features, geometry::Geometry, pins::PinDir, tables::Tables,
+    unfinished::Unfinished,
+};
 use crate::dataplane::error::{Context, Error, Result, unfit};
 
 /// The XDP program's name in the object.
@@ -121,39 +127,6 @@ impl Programs {
     }
 }
 
-/// Pins that a start made and that go again unless it succeeds.
-#[derive(Default)]
-pub struct Unfinished {
-    directory: Option<PinDir>,
-    paths: Vec<PathBuf>,
-}
-
-impl Unfinished {
-    /// Adds one pin.
-    pub fn add(&mut self, path: PathBuf) {
-        self.paths.push(path);
-    }
-
-    /// The start succeeded: the pins stay.
-    pub fn finish(mut self) {
-        self.directory = None;
-        self.paths.clear();
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        for path in &self.paths {
-            let _ = std::fs::remove_file(path);
-        }
-        if let Some(pins) = self.directory.take()
-            && let Err(error) = pins.remove()
-        {
-            tracing::warn!("a failed start leaves pins behind: {}", one_line(&error));
-        }
-    }
-}
-
 /// Loads `object` with tables of this geometry; pinned ones that match are used as they are.
 ///
 /// # Errors
@@ -172,7 +145,7 @@ pub fn load(
             // Nothing there, or what a start that was killed midway left.
             pins.remove()?;
             pins.prepare()?;
-            unfinished.directory = Some(pins.clone());
+            unfinished.add_all_of(pins.clone());
             (Origin::New, geometry.clone())
         }
         Err(difference) => unfit!(
@@ -181,8 +154,12 @@ pub fn load(
         ),
     };
 
-    let mut ebpf = loader(pins, &geometry, log, |loader| loader.load(object))
-        .map_err(|error| Error::Unfit(format!("cannot load the BPF object: {}", one_line(&error))))?;
+    let features = Features::probe()?;
+    features.tell();
+    let mut ebpf = loader(pins, &geometry, log, features, |loader| loader.load(&features.fit(object)))
+        .map_err(|error| {
+            Error::Unfit(format!("cannot load the BPF object: {}; {}", one_line(&error), BALANCER.advice()))
+        })?;
     let logger = match log {
         SessionLog::Off => None,
         SessionLog::On => Some(
@@ -216,6 +193,7 @@ fn loader<T>(
     pins: &PinDir,
     geometry: &Geometry,
     log: SessionLog,
+    features: Features,
     load: impl FnOnce(&mut EbpfLoader<'_>) -> T,
 ) -> T {
     let level = match log {
@@ -223,7 +201,9 @@ fn loader<T>(
         SessionLog::On => &INFO,
     };
     let mut loader = EbpfLoader::new();
+    let frags = u8::from(features.frags);
     loader.override_global(aya_log::LEVEL, level, false);
+    loader.override_global(abi::FRAGS, &frags, true);
     for name in map::ALL {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -313,7 +293,8 @@ fn refused(program: &str, error: &ProgramError) -> Error {
     match &refusal.log {
         Some(log) => {
             tracing::debug!("the verifier says: {log}");
-            Error::Unfit(format!("{refusal}; RUST_LOG=debug shows the verifier's reasons"))
+            let advice = BALANCER.advice();
+            Error::Unfit(format!("{refusal}; {advice}; RUST_LOG=debug shows the verifier's reasons"))
         }
         None => refusal.into(),
     }

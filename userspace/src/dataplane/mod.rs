@@ -4,7 +4,8 @@
 //! ```text
 //! geometry   the configuration's [host] becomes table sizes   (capacity: how much objects may take of the others)
 //!   → pins     where the maps and links live, and who may look after them
-//!   → load     the program, its maps, its links: new, or taken over from a process that ended
+//!   → load     the program, its maps, its links: new, or taken over from a process that ended   (features: what the
+//!                                         kernel has for it; unfinished: what goes again if the start fails)
 //!   → tables   all maps, opened        (memory: as plain memory; halves, sessions, addresses, mapped: what they mean)
 //!   → registry who has which index     (indexes, slots: how they are given out)
 //!                (limits: who shares a limit)
@@ -12,7 +13,7 @@
 //!   → sweep    idle sessions end       (taken: where; expiry, drain, revocation: when; reset: who is told; clock: what
 //!                                         time it is; census: what it saw; reclaim: what a process that died had in hand)
 //!   → strays   whoever believes in a session that is not there
-//!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends)
+//!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends, filter: where)
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now; held: what
 //!                                         keeps it there without its pins)
 //! ```
@@ -36,6 +37,8 @@ pub mod egress;
 pub mod error;
 pub mod expiry;
 pub mod farewell;
+pub mod features;
+pub mod filter;
 pub mod geometry;
 pub mod halves;
 pub mod health;
@@ -64,3 +67,4 @@ pub mod tables;
 pub mod taken;
 pub mod totals;
 pub mod traffic;
+pub mod unfinished;

@@ -23,6 +23,7 @@ pub const DEFAULT: &str = "/sys/fs/bpf/evenkeel";
 
 const LINK: &str = "link_";
 const EGRESS: &str = "egress_";
+const FILTER: &str = "filter_";
 /// bpffs keeps dots in names for itself, and interfaces such as `eth0.7` have them.
 const DOT: &str = "%2E";
 
@@ -73,6 +74,11 @@ impl PinDir {
         self.0.path(&format!("{EGRESS}{}", interface.replace('.', DOT)))
     }
 
+    /// The pin of the program in the filter of what an interface sends.
+    pub fn filter(&self, interface: &str) -> PathBuf {
+        self.0.path(&format!("{FILTER}{}", interface.replace('.', DOT)))
+    }
+
     /// The pin of the clock program.
     pub fn clock(&self) -> PathBuf {
         self.0.path("ek_clock")
@@ -93,7 +99,7 @@ impl PinDir {
     /// # Errors
     /// The directory cannot be read.
     pub fn linked(&self) -> Result<Vec<String>> {
-        self.interfaces(LINK)
+        Ok(interfaces(&self.0.names()?, LINK))
     }
 
     /// Names of the interfaces that have a pinned link to what they send.
@@ -101,7 +107,7 @@ impl PinDir {
     /// # Errors
     /// The directory cannot be read.
     pub fn with_egress(&self) -> Result<Vec<String>> {
-        self.interfaces(EGRESS)
+        Ok(interfaces(&self.0.names()?, EGRESS))
     }
 
     /// The pins of all links.
@@ -115,10 +121,20 @@ impl PinDir {
         Ok(on_interfaces.chain(egress).chain(steering).collect())
     }
 
-    fn interfaces(&self, prefix: &str) -> Result<Vec<String>> {
-        let names = self.0.names()?;
-        let names = names.iter().filter_map(|name| name.strip_prefix(prefix));
-        Ok(names.map(|name| name.replace(DOT, ".")).collect())
+    /// Names of the interfaces that have a filter of what they send.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn with_filter(&self) -> Result<Vec<String>> {
+        Ok(interfaces(&self.0.names()?, FILTER))
+    }
+
+    /// The same of every version.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn with_filter_of_any_version(&self) -> Result<Vec<String>> {
+        Ok(interfaces(&self.0.names_of_all_versions()?, FILTER))
     }
 
     /// Where a data path of another version is pinned, if one is.
@@ -210,6 +226,11 @@ impl PinDir {
         write!(file, "{}", std::process::id())?;
         Ok(Lock { file, path })
     }
+}
+
+/// The interfaces that pins with this prefix are for.
+fn interfaces(names: &[String], prefix: &str) -> Vec<String> {
+    names.iter().filter_map(|name| name.strip_prefix(prefix)).map(|name| name.replace(DOT, ".")).collect()
 }
 
 /// Held by the one process that looks after a directory; its file goes with it.

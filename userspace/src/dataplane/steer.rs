@@ -14,7 +14,7 @@ use model::served::ListenerKey;
 use nix::errno::Errno;
 use xdp_ebpf::abi::Service;
 
-use super::{load::Unfinished, pins::PinDir, registry::service};
+use super::{pins::PinDir, registry::service, unfinished::Unfinished};
 use crate::dataplane::error::{Context, Error, Result};
 
 /// Attaches the program to this network namespace; there is no moment without one, if an earlier process has left one.

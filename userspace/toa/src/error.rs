@@ -8,10 +8,7 @@ use std::{
 
 use aya::maps::MapError;
 use evenkeel_loader::{
-    bpf::NotBuilt,
-    lock::LockError,
-    pins::PinError,
-    privileges::{PrivilegeError, TOO_OLD, is_kernel_too_old},
+    bpf::NotBuilt, kernels::RECEIVER, lock::LockError, pins::PinError, privileges::PrivilegeError,
     refusal::Refusal,
 };
 use thiserror::Error;
@@ -43,10 +40,10 @@ pub enum Error {
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     /// The kernel does not take the maps, or the pinned ones are others.
-    #[error("cannot load the BPF maps: {0}{advice}", advice = way_out())]
+    #[error("cannot load the BPF maps: {0}; {advice}", advice = RECEIVER.advice())]
     Maps(String),
     /// The kernel does not take a program.
-    #[error("{0}{advice}", advice = way_out())]
+    #[error("{0}; {advice}", advice = RECEIVER.advice())]
     Refused(Refusal),
     /// The object is not the receiver's.
     #[error("the BPF object has no {0}")]
@@ -127,9 +124,4 @@ impl Error {
         let path = path.into();
         move |error| Self::Io { act, path, error }
     }
-}
-
-/// What to do about a kernel that refuses. Older ones than those that are supported may do.
-fn way_out() -> String {
-    if is_kernel_too_old().unwrap_or(false) { format!("; {TOO_OLD}") } else { String::new() }
 }

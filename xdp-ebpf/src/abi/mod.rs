@@ -36,6 +36,9 @@ pub use crate::{address::MappedAddress, verdict::Counters};
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
 pub const ABI_VERSION: u32 = 7;
 
+/// The program's constant that says whether frames may come in several pieces: 0 or 1, a byte.
+pub const FRAGS: &str = "EK_FRAGS";
+
 const _: () = {
     // Their fields, added up: no padding.
     assert!(size_of::<Common>() == 48);

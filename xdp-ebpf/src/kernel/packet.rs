@@ -3,10 +3,16 @@
 use core::ptr::NonNull;
 
 use aya_ebpf::{
+    Global,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use xdp_ebpf::packet::{Header, NoHeadroom, Packet};
+
+/// Whether frames may come in several pieces ([`xdp_ebpf::abi::FRAGS`]). The verifier takes out what is for those if not: a
+/// kernel without them has no helper that tells a frame's length.
+#[unsafe(no_mangle)]
+static EK_FRAGS: Global<u8> = Global::new(1);
 
 /// The packet under the program.
 pub struct XdpPacket {
@@ -25,6 +31,16 @@ impl XdpPacket {
         // SAFETY: no frame begins at address 0.
         let pointer = unsafe { NonNull::new_unchecked(start as *mut T) };
         (start + size_of::<T>() <= self.ctx.data_end()).then_some(pointer)
+    }
+
+    /// The length of the whole frame.
+    #[inline(always)]
+    fn length(&self) -> usize {
+        if EK_FRAGS.load() == 0 {
+            return self.ctx.data_end() - self.start();
+        }
+        // SAFETY: the context is the kernel's.
+        unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) as usize }
     }
 
     /// The frame's first byte. Read behind the compiler's back: it would know that the context holds 32 bits, and copy
@@ -60,9 +76,8 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn reaches(&self, bytes: usize) -> bool {
-        // SAFETY: the context is the kernel's. The helper is only asked about jumbo frames and broken ones.
-        self.ctx.data_end() - self.start() >= bytes
-            || unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) } as usize >= bytes
+        // The helper is only asked about jumbo frames and broken ones.
+        self.ctx.data_end() - self.start() >= bytes || self.length() >= bytes
     }
 
     #[inline(always)]
@@ -88,9 +103,9 @@ impl Packet for XdpPacket {
 
     #[inline(always)]
     fn resize(&mut self, bytes: usize) -> Option<()> {
+        let surplus = self.length() as i32 - bytes as i32;
         // SAFETY: the context is the kernel's; no reference into the packet can be alive across `&mut self`.
         let resized = unsafe {
-            let surplus = bpf_xdp_get_buff_len(self.ctx.ctx) as i32 - bytes as i32;
             if surplus > 0 {
                 bpf_xdp_adjust_tail(self.ctx.ctx, -surplus)
             } else {

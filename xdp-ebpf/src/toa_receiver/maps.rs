@@ -38,7 +38,7 @@ pub fn count(pick: impl FnOnce(*mut Counters) -> *mut u64) {
     if let Some(counter) = counter {
         // SAFETY: a counter of this CPU's record, never freed. The addition is atomic because a softirq may come in
         // the middle of a process's.
-        unsafe { Shared::new(counter) }.value().add(1);
+        unsafe { Shared::new(counter) }.value().count();
     }
 }
 

@@ -30,7 +30,7 @@ mod traffic;
 /// # Errors
 /// With what this machine lacks, or what went wrong.
 pub fn demo() -> Result<ExitCode> {
-    conditions::check()?;
+    setup::require_root("run")?;
     let program = build(Profile::Dev)?;
     demo::run(&program)?;
     Ok(ExitCode::SUCCESS)
@@ -43,7 +43,7 @@ pub fn demo() -> Result<ExitCode> {
 pub fn on_this_host(config: &Path) -> Result<ExitCode> {
     let config =
         config.canonicalize().with_context(|| format!("no configuration at {}", config.display()))?;
-    conditions::check()?;
+    setup::require_root("run")?;
     let program = build(Profile::Release)?;
     conditions::mount_bpffs()?;
     let error = Command::new(&program).arg("run").arg("--config").arg(config).exec();

@@ -11,6 +11,16 @@ pub fn available() -> bool {
     workspace::is_root() && workspace::program("apt-get").is_some()
 }
 
+/// Fetches the package lists. Old ones may do, so it is not the end if that fails.
+///
+/// # Errors
+/// If `apt-get` cannot be started.
+pub fn update() -> Result<()> {
+    let mut update = Command::new("apt-get");
+    update.arg("update");
+    progress::quietly("apt-get", "fetching package lists", &mut update).map(drop)
+}
+
 /// Installs packages, after fetching the package lists. Whether all of them are installed now; `false` also where
 /// that is not possible.
 ///
@@ -20,10 +30,7 @@ pub fn install(packages: &[&str]) -> Result<bool> {
     if !available() {
         return Ok(false);
     }
-    let mut update = Command::new("apt-get");
-    update.arg("update");
-    // Old lists may do, so a failure here is not the end.
-    progress::quietly("apt-get", "fetching package lists", &mut update)?;
+    update()?;
     let mut install = Command::new("apt-get");
     install.args(["install", "-y", "--no-install-recommends"]).args(packages);
     install.env("DEBIAN_FRONTEND", "noninteractive");

@@ -69,6 +69,14 @@ pub fn ensure_programs(need: Need) -> Result<()> {
     Ok(())
 }
 
+/// Fetches the package lists anew.
+///
+/// # Errors
+/// If `apt-get` cannot be started.
+pub fn update_packages() -> Result<()> {
+    apt::update()
+}
+
 /// Sets up what `test --all` needs.
 ///
 /// # Errors

@@ -50,6 +50,8 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("dropbear", "dropbear-bin", Need::Test),
     ("dnsmasq", "dnsmasq-base", Need::Test),
     ("dig", "bind9-dnsutils", Need::Test),
+    ("busybox", "busybox-static", Need::Test),
+    ("qemu-system-x86_64", "qemu-system-x86", Need::Test),
     ("h2load", "nghttp2-client", Need::Bench),
     // With rustup they are always there, if only to say which component is missing.
     ("cargo-fmt", "rustfmt-web", Need::HostTest),

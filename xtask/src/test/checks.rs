@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::toa_static;
+use super::{Report, toa_static};
+use crate::kernels;
 
 /// What a check may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ pub struct Check {
     /// Environment of the commands.
     pub environment: &'static [(&'static str, &'static str)],
     /// What else must be true then.
-    pub then: Option<fn() -> Result<()>>,
+    pub then: Option<fn() -> Result<Report>>,
 }
 
 /// Its other fields, for those that have nothing special.
@@ -88,6 +89,20 @@ pub const CHECKS: &[Check] = &[
         ..PLAIN
     },
     NETWORK,
+    // As root only because of what has to be installed.
+    Check {
+        title: "Debian's Linux 6.1, emulated",
+        rights: Rights::Root,
+        then: Some(|| kernels::check("6.1")),
+        ..PLAIN
+    },
+    Check {
+        title: "Debian's Linux 6.12, emulated",
+        rights: Rights::Root,
+        when: When::All,
+        then: Some(|| kernels::check("6.12")),
+        ..PLAIN
+    },
     Check {
         title: "Autobahn's WebSocket suite",
         rights: Rights::Root,

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, with its duration, and one summary.
 //!
-//! `checks` is the list, `tally` counts cargo's `test result:` lines, `summary` is what is said in the end; `toa_static` is
-//! part of a check. `repeat` runs the network tests over and over, beside `hogs`.
+//! `checks` is the list, `tally` counts cargo's `test result:` lines, `report` is what one check found, `summary` what is
+//! said in the end; `toa_static` is part of a check, and so is `crate::kernels`. `repeat` runs the network tests over and over, beside `hogs`.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -16,14 +16,16 @@ use crate::{
 mod checks;
 mod hogs;
 mod repeat;
+mod report;
 mod summary;
-mod tally;
+pub mod tally;
 mod toa_static;
 
 use checks::{CHECKS, Check, Rights, When};
 pub use hogs::be_one as be_hog;
 pub use repeat::{Repetition, run as repeat};
-use summary::Summary;
+pub use report::Report;
+pub use summary::Summary;
 use tally::Tally;
 
 /// Which checks are asked for.
@@ -63,7 +65,10 @@ pub fn run(scope: Scope) -> Result<ExitCode> {
         if check.rights == Rights::Root && !workspace::is_root() {
             sum.need_root.push(check.title);
         } else {
-            sum.add(check.title, run_one(check)?);
+            let start = Instant::now();
+            let report = run_one(check)?;
+            report.tell(check.title, start);
+            sum.add(check.title, report.tally);
         }
     }
     println!("\ntook {:.0} s", start.elapsed().as_secs_f32());
@@ -71,39 +76,29 @@ pub fn run(scope: Scope) -> Result<ExitCode> {
     Ok(if sum.tally.failed == 0 && sum.need_root.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn run_one(check: &Check) -> Result<Tally> {
-    let start = Instant::now();
-    let mut tally = Tally::default();
-    let mut logs = Vec::new();
-    let mut notes = Vec::new();
+fn run_one(check: &Check) -> Result<Report> {
+    let mut found = Report::default();
     for arguments in check.commands {
         let mut command = std::process::Command::new(workspace::cargo());
         command.args(*arguments).current_dir(workspace::root()).envs(check.environment.iter().copied());
         let output = progress::quietly("running", check.title, &mut command)?;
         let stdout = String::from_utf8_lossy(&output.stdout);
-        let mut counted = Tally::of(&stdout);
-        notes.extend(tally::notes(&stdout));
+        let mut report = Report { tally: Tally::of(&stdout), notes: tally::notes(&stdout), logs: Vec::new() };
         if !output.status.success() {
             // What does not even compile, or is not well formatted, counts too.
-            counted.failed = counted.failed.max(1);
-            logs.push(tally::failures(&stdout, &String::from_utf8_lossy(&output.stderr)));
+            report.tally.failed = report.tally.failed.max(1);
+            report.logs.push(tally::failures(&stdout, &String::from_utf8_lossy(&output.stderr)));
         }
-        tally.add(counted);
+        found.add(report);
     }
-    if tally.failed == 0
-        && let Some(Err(error)) = check.then.map(|then| then())
+    if found.tally.failed == 0
+        && let Some(then) = check.then
     {
-        tally.failed = 1;
-        logs.push(format!("{error:#}"));
+        found.add(then().unwrap_or_else(|error| Report {
+            tally: Tally { passed: 0, failed: 1 },
+            logs: vec![format!("{error:#}")],
+            ..Report::default()
+        }));
     }
-    let verdict = if tally.failed == 0 { "ok" } else { "FAILED" };
-    let seconds = start.elapsed().as_secs_f32();
-    progress::line(verdict, format_args!("{:<40} {seconds:>6.1} s{tally}", check.title));
-    for note in notes {
-        progress::line("", note);
-    }
-    for log in logs {
-        eprintln!("{log}");
-    }
-    Ok(tally)
+    Ok(found)
 }

@@ -10,16 +10,16 @@ pub struct Summary {
     /// Tests, and checks that are no tests if they failed.
     pub tally: Tally,
     /// Titles of checks that failed.
-    pub failed: Vec<&'static str>,
+    pub failed: Vec<String>,
     /// Titles of checks that were left out because they need root.
     pub need_root: Vec<&'static str>,
 }
 
 impl Summary {
     /// A check has run.
-    pub fn add(&mut self, title: &'static str, tally: Tally) {
+    pub fn add(&mut self, title: &str, tally: Tally) {
         if tally.failed > 0 {
-            self.failed.push(title);
+            self.failed.push(title.to_owned());
         }
         self.tally.add(tally);
     }

@@ -4,6 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail};
 
+use super::Report;
 use crate::workspace;
 
 const TARGET: &str =
@@ -18,7 +19,7 @@ pub const RUSTFLAGS: &str = "-C target-feature=+crt-static -C strip=symbols";
 ///
 /// # Errors
 /// It does, or it doesn't.
-pub fn check() -> Result<()> {
+pub fn check() -> Result<Report> {
     let file = workspace::target()?.join(TARGET).join("release/evenkeel-toa");
     let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
     if has_interpreter(&bytes).with_context(|| format!("{} is no ELF file of 64 bits", file.display()))? {
@@ -28,7 +29,7 @@ pub fn check() -> Result<()> {
     if !output.status.success() {
         bail!("{} --version: {}", file.display(), output.status);
     }
-    Ok(())
+    Ok(Report::default())
 }
 
 /// Whether an ELF file of 64 bits, little endian, has a program header of the type `PT_INTERP`.

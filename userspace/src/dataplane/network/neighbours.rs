@@ -1,6 +1,6 @@
 //! Keeps the next hops towards the backends, and the gateways to clients, resolved: a managed neighbour entry
-//! (`NTF_EXT_MANAGED`, Linux 5.16) is one that the kernel itself keeps fresh. The data path cannot ask for a MAC; it finds
-//! one or drops.
+//! (`NTF_EXT_MANAGED`) is one that the kernel itself keeps fresh; an older kernel has each of them resolved whenever they
+//! are looked through. The data path cannot ask for a MAC; it finds one or drops.
 
 use std::{
     collections::BTreeSet,
@@ -53,10 +53,10 @@ impl Neighbours {
             wanted.extend(self.next_hop(backend).await);
         }
         for (hop, message) in entries(&self.handle).await? {
-            if is_set(&message) {
+            if is_set(&message) || (is_managed(&message) && wanted.contains(&hop)) {
                 wanted.remove(&hop);
             } else if is_ours(&message)
-                && !wanted.remove(&hop)
+                && !wanted.contains(&hop)
                 && let Err(error) = self.handle.neighbours().del(message).execute().await
             {
                 tracing::debug!("cannot let go of neighbour {}: {}", hop.1, reason(&error));
@@ -122,7 +122,8 @@ impl Neighbours {
             .neighbours()
             .add(interface, address)
             .state(NeighbourState::None)
-            .flags(NeighbourFlags::empty())
+            // Resolves it once, which is all that a kernel without managed ones does.
+            .flags(NeighbourFlags::Use)
             .replace();
         request.message_mut().attributes.extend([
             NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed),
@@ -148,6 +149,12 @@ async fn entries(handle: &Handle) -> Result<Vec<(Hop, NeighbourMessage)>> {
 /// Whether this neighbour is one that we have the kernel keep resolved.
 pub fn is_ours(message: &NeighbourMessage) -> bool {
     message.attributes.contains(&NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL)))
+}
+
+/// Whether the kernel keeps it resolved.
+fn is_managed(message: &NeighbourMessage) -> bool {
+    let managed = |attribute: &NeighbourAttribute| matches!(attribute, NeighbourAttribute::ExtFlags(flags) if flags.contains(NeighbourExtFlags::Managed));
+    is_ours(message) && message.attributes.iter().any(managed)
 }
 
 /// Whether somebody else says what the MAC is: an administrator, a routing daemon, or the kernel for a device without ARP.
