@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::watched::Traffic;
+use super::traffic::Traffic;
 
 /// What the proxy is told of a request of HTTP/1, as the connection's user context.
 #[derive(Debug)]

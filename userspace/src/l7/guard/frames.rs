@@ -21,6 +21,9 @@ const HEAD: usize = 9;
 /// The most streams that are told apart; h2 refuses them long before.
 const MOST: usize = 4096;
 
+/// What every connection of HTTP/2 begins with.
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// What those who watch a connection share.
 #[derive(Debug)]
 pub(super) struct Flow {
@@ -219,8 +222,6 @@ mod tests {
 
     use super::*;
 
-    const PREFACE: usize = 24;
-
     fn frame(kind: u8, flags: u8, stream: u32, length: usize) -> Vec<u8> {
         let head = [&(length as u32).to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes()];
         [head.concat(), vec![0; length]].concat()
@@ -233,7 +234,7 @@ mod tests {
             streams in prop::collection::vec((prop::collection::vec(0usize..40, 0..4), 0u8..4), 0..8),
             cut in 1usize..50,
         ) {
-            let mut bytes = vec![0; PREFACE];
+            let mut bytes = vec![0; PREFACE.len()];
             let (mut data, mut open, mut trailers) = (0, 0, 0);
             for (number, (pieces, end)) in streams.iter().enumerate() {
                 let stream = 2 * number as u32 + 1;
@@ -255,7 +256,7 @@ mod tests {
                 }
             }
             let flow = Flow::new(Budget::new(1 << 20));
-            let mut frames = Frames::new(flow.clone(), PREFACE);
+            let mut frames = Frames::new(flow.clone(), PREFACE.len());
             for part in bytes.chunks(cut) {
                 frames.read(part).unwrap();
             }

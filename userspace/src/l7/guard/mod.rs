@@ -2,7 +2,7 @@
 //! and can be refused for its raw shape, then gives Pingora the connection with that head in front.
 //!
 //! ```text
-//! watched  the connection, with what was read ahead
+//! watched  the connection, with what was read ahead   (traffic: what it has carried)
 //!   → head    what a head must be like
 //!   → streams a connection of HTTP/2, request by request
 //!     → budget what heads may take together; windows: what bodies may
@@ -24,6 +24,7 @@ pub mod refusal;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod watched;
 mod windows;
 
@@ -55,8 +56,8 @@ use tokio::{
     time::{Sleep, sleep, sleep_until, timeout, timeout_at},
 };
 
-use self::{arrival::Arrival, refusal::Refusal, watched::Watched};
-pub use self::{streams::flush, watched::Traffic};
+use self::{arrival::Arrival, frames::PREFACE, refusal::Refusal, watched::Watched};
+pub use self::{streams::flush, traffic::Traffic};
 use super::{
     edge::Edge,
     exchange::Refused,
@@ -66,8 +67,6 @@ use super::{
     upstream::HttpProxy,
 };
 
-/// What every connection of HTTP/2 begins with.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The most bytes of empty lines before a request.
 const MOST_BLANK: usize = 32;
 /// A client then asks again on another connection (RFC 9110 section 15.5.20).

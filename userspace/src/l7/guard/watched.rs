@@ -8,10 +8,7 @@ use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -31,9 +28,9 @@ use tokio::{
 };
 
 use super::{
-    PREFACE,
     budget::Budget,
-    frames::{Flow, Frames},
+    frames::{Flow, Frames, PREFACE},
+    traffic::Traffic,
 };
 use crate::l7::message::Rest;
 
@@ -46,37 +43,6 @@ const ENOUGH: usize = 16 * 1024;
 thread_local! {
     /// Where reads go until it is known how much there is, so that a connection on which nothing comes has no buffer.
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
-}
-
-/// Bytes of a connection so far, above TLS.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    read: AtomicU64,
-    written: AtomicU64,
-    is_lost: AtomicBool,
-    is_tunnel: AtomicBool,
-}
-
-impl Traffic {
-    /// Bytes from the client that were given to Pingora.
-    pub fn read(&self) -> u64 {
-        self.read.load(Relaxed)
-    }
-
-    /// Bytes to the client.
-    pub fn written(&self) -> u64 {
-        self.written.load(Relaxed)
-    }
-
-    /// From now on it is a tunnel: what the client sends is no request any more, nor what it has sent ahead.
-    pub fn switch(&self) {
-        self.is_tunnel.store(true, Relaxed);
-    }
-
-    /// Whether nobody can tell where the body ends that the client sends: nothing more of it is given to Pingora.
-    pub fn is_lost(&self) -> bool {
-        self.is_lost.load(Relaxed)
-    }
 }
 
 /// A client that does not take what is sent to it.
