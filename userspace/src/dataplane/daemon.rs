@@ -25,6 +25,7 @@ use super::{
     clock::Clock,
     devices::Devices,
     drain,
+    expiry::in_a_hurry,
     geometry::Geometry,
     health,
     load::{Origin, SessionLog, load},
@@ -228,10 +229,14 @@ impl Daemon {
         let hz = tables.sessions.config.jiffies_hz;
         // Anew for every part: what it was before a change of the configuration would end sessions that may stay.
         let drained = drain::due((&tables.pool, &tables.backend), members(), now, hz);
+        let timeouts = match tables.sessions.is_crowded(self.host.max_sessions.get()) {
+            true => in_a_hurry(&self.timeouts),
+            false => self.timeouts,
+        };
         let limits = Limits {
             now,
             hz,
-            timeouts: &self.timeouts,
+            timeouts: &timeouts,
             idle: &registry.idle,
             abandoned: &abandoned,
             dropped: &dropped,

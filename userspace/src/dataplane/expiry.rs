@@ -139,6 +139,13 @@ pub fn decide(seen: Seen, established: Duration, timeouts: &Timeouts) -> Decisio
     }
 }
 
+/// The timeouts while ports or room for sessions run short: a tenth of the time for handshakes, so that the oldest that
+/// are not complete go. Established sessions pay nothing.
+pub fn in_a_hurry(timeouts: &Timeouts) -> Timeouts {
+    let syn_recv = Seconds::new(Duration::from_secs((timeouts.syn_recv.get() / 10).max(1).into()));
+    Timeouts { syn_recv: syn_recv.unwrap_or(timeouts.syn_recv), ..*timeouts }
+}
+
 /// How long a session may rest in a state; of an established one it is the listener's to say.
 fn rest(protocol: Protocol, state: State, timeouts: &Timeouts) -> Seconds {
     match state {
@@ -218,6 +225,13 @@ mod tests {
         }
         let datagrams = seen(Protocol::Udp, State::Established, [Duration::ZERO, 1000 * SECOND]);
         assert_eq!(decide(datagrams, SECOND, &timeouts()), Decision::Keep, "nobody owes them an answer");
+    }
+
+    #[test]
+    fn in_a_hurry_only_handshakes_have_less_time() {
+        let hurried = in_a_hurry(&Timeouts { syn_recv: Seconds::literal(30), ..timeouts() });
+        assert_eq!(hurried, Timeouts { syn_recv: Seconds::literal(3), ..timeouts() });
+        assert_eq!(in_a_hurry(&hurried).syn_recv, Seconds::literal(1), "never less than a second");
     }
 
     #[test]

@@ -140,6 +140,17 @@ impl Sessions {
         self.ports_of(self.plane.iter().map(|(_, plane)| plane))
     }
 
+    /// Whether less than a fifth is left of any plane's ports, or of the sessions that there may be.
+    pub fn is_crowded(&self, max_sessions: u32) -> bool {
+        let mut taken = 0;
+        let of_planes = self.plane.iter().any(|(_, plane)| {
+            let free = plane.tail().get().wrapping_sub(plane.head().get());
+            taken += u64::from(self.config.port_count.saturating_sub(free));
+            u64::from(free) * 5 < u64::from(self.config.port_count)
+        });
+        of_planes || taken * 5 > u64::from(max_sessions) * 4
+    }
+
     /// The local ports that sessions with these members use, those of one plane counted once.
     pub fn ports_towards(&self, members: impl Iterator<Item = (IpAddr, u16)>) -> Ports {
         let planes: BTreeSet<u32> =
@@ -265,6 +276,17 @@ pub(super) mod tests {
             assert_eq!(taken, [4002, 4000, 4001]);
         }
         assert_eq!(sessions.ports().free, 0);
+    }
+
+    #[test]
+    fn it_is_crowded_when_a_plane_or_the_table_is_nearly_full() {
+        let sessions = on_plain_memory(2, 12);
+        assert!(!sessions.is_crowded(12));
+        take(&sessions, 0).unwrap();
+        assert!(!sessions.is_crowded(12));
+        assert!(sessions.is_crowded(1), "one of one");
+        while take(&sessions, 0).is_some() {}
+        assert!(sessions.is_crowded(12), "a plane without a port");
     }
 
     /// What the XDP program and userspace must agree on.
