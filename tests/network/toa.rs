@@ -6,10 +6,11 @@ use std::{
     net::{SocketAddr, TcpStream},
 };
 
+use etherparse::TcpOptionElement;
 use testbed::{Network, Segment, Size, capture::Capture};
 
 use crate::{
-    balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP},
+    balancer::{BACKEND_PORT, Balancer, DEADLINE, Family, Settings, VIP},
     servers,
 };
 
@@ -127,6 +128,74 @@ fn a_listener_that_defers_accept() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.ends_with("backend1\n"), "{answer}");
     assert_eq!(first_data(&capture).toa(), [client]);
+}
+
+/// The third segments are lost: what makes the socket is what a client answers a doubled SYN-ACK with, 24 bytes of
+/// timestamps and SACK (RFC 2883).
+#[test]
+fn a_duplicate_acknowledgement_that_leaves_no_room() {
+    const CONNECTIONS: u16 = 50;
+    for family in [Family::V4, Family::V6] {
+        let balancer = Balancer::start(Settings::between(family, family));
+        let (client, backend) = (balancer.network.client(), &balancer.network.backends[0]);
+        let listener = servers::listen_on(backend, family);
+        // The client's own stack knows nothing of these segments and must not reset them.
+        for rule in [
+            "add table inet quiet",
+            "add chain inet quiet output { type filter hook output priority 0; }",
+            "add rule inet quiet output tcp flags & rst == rst drop",
+        ] {
+            client.run(&["nft", rule]).unwrap();
+        }
+        let (answers, arrived) = (client.capture("eth0").unwrap(), backend.capture("eth0").unwrap());
+        for n in 0..CONNECTIONS {
+            let source = SocketAddr::new(family.address_of(client), 4000 + n);
+            let mut segment = Segment::new(source, balancer.settings.vip());
+            (segment.tcp.syn, segment.tcp.sequence_number) = (true, 1000);
+            let stamps = [1, 1, 8, 10, 0, 0, 0, 1];
+            segment
+                .tcp
+                .set_options_raw(&[&[2, 4, 5, 0xB4, 1, 1, 4, 2][..], &stamps, &[0; 4]].concat())
+                .unwrap();
+            client.send(&segment).unwrap();
+            let is_answer = |s: &&Segment| s.tcp.syn && s.destination == source;
+            let seen = answers.wait_for("the SYN-ACK", DEADLINE, |all| all.iter().any(|s| is_answer(&s)));
+            let seen = seen.unwrap();
+            let answer = seen.iter().find(is_answer).unwrap();
+            let number = answer.tcp.sequence_number;
+            let stamp = answer.tcp.options_iterator().find_map(|option| match option {
+                Ok(TcpOptionElement::Timestamp(value, _)) => Some(value),
+                _ => None,
+            });
+            segment.tcp.syn = false;
+            (segment.tcp.ack, segment.tcp.sequence_number) = (true, 1001);
+            segment.tcp.acknowledgment_number = number.wrapping_add(1);
+            let block = [number.to_be_bytes(), number.wrapping_add(1).to_be_bytes()].concat();
+            let stamps = [&stamps[..], &stamp.unwrap().to_be_bytes()].concat();
+            segment.tcp.set_options_raw(&[&stamps[..], &[1, 1, 5, 10], &block].concat()).unwrap();
+            client.send(&segment).unwrap();
+            listener.accept().unwrap();
+            let bare = |all: &[Segment]| to_backend(all).filter(|s| !s.tcp.syn).nth(n.into()).cloned();
+            let segments = arrived.wait_for("the segment", DEADLINE, |all| bare(all).is_some()).unwrap();
+            let made = bare(&segments).unwrap();
+            assert_eq!(made.toa(), [source], "{family:?} {n}");
+        }
+        assert_eq!(balancer.counter("toa_no_room"), 0);
+    }
+}
+
+/// MPTCP's options would take TOA's room; without them both ends go on with plain TCP (RFC 8684, 3.7).
+#[test]
+fn mptcp_is_not_negotiated() {
+    let balancer = Balancer::start(Settings::default());
+    let (client, backend) = (balancer.network.client(), &balancer.network.backends[0]);
+    let arrived = backend.capture("eth0").unwrap();
+    let mut syn = Segment::new(SocketAddr::from((client.address(), 4711)), VIP);
+    (syn.tcp.syn, syn.tcp.sequence_number) = (true, 1000);
+    syn.tcp.set_options_raw(&[2, 4, 5, 0xB4, 30, 4, 1, 1]).unwrap();
+    client.send(&syn).unwrap();
+    let seen = arrived.wait_for("the SYN", DEADLINE, |all| all.iter().any(|s| s.tcp.syn)).unwrap();
+    assert_eq!(seen[0].tcp.options.as_slice(), [2, 4, 5, 0xB4, 1, 1, 1, 1]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::{
     shared::Shared,
     tables::Tables,
     verdict::{Code, Event, Outcome},
-    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, IpHeader, Ipv4, Ipv6},
+    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, Icmp, IpHeader, Ipv4, Ipv6},
 };
 
 /// This stage's functions that the kernel verifies once and apart.
@@ -236,10 +236,11 @@ fn other_to<F: Family, T: Tables>(tables: &T, destination: F::Address) -> Result
 fn plain4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Event> {
     let ip = *packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
     let otherwise = other_to::<V4, T>(tables, ip.dst)?;
-    if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP {
+    let header_len = usize::from(ip.version_ihl & 15) * 4;
+    let is_error = !ip.is_fragment() && is_error::<V4, P>(packet, ip.protocol, header_len);
+    if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP && !is_error {
         return Err(otherwise);
     }
-    let header_len = usize::from(ip.version_ihl & 15) * 4;
     if ip.version_ihl >> 4 != 4
         || header_len < V4::IP_LEN
         || usize::from(ip.total_len.get()) < header_len
@@ -259,6 +260,14 @@ fn plain4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Even
     let len = ip.total_len.get() as usize - header_len;
     fragment::remember::<V4, P, T>(packet, tables, ip.id.get().into(), len)?;
     Ok(Kind::V4)
+}
+
+/// Whether an ICMP error begins so many bytes behind the IP header's first. Only these lose what is between: it was for the
+/// way to us, while the host may answer a ping's options.
+#[inline(always)]
+fn is_error<F: Family, P: Packet>(packet: &P, protocol: u8, offset: usize) -> bool {
+    protocol == F::ICMP.protocol
+        && packet.at::<Icmp>(ETHERNET_LEN + offset).is_some_and(|icmp| F::ICMP.is_error(icmp.kind))
 }
 
 /// Takes off IPv4 options: the header moves up to what follows them.
@@ -355,6 +364,7 @@ fn plain6<P: Packet, T: Tables>(
     match last {
         PROTOCOL_TCP | PROTOCOL_UDP => {}
         last if is_extension(last) => return Err(Event::DropExtension),
+        last if fragment == [0; 2] && next == last && is_error::<V6, P>(packet, last, V6::IP_LEN + len) => {}
         _ => return Err(otherwise),
     }
     if len == 0 {

@@ -3,8 +3,8 @@
 
 use crate::{
     abi::{
-        CUT, Common, Config, DYING, ENTRY_REMOVED, FLAG_ASKED, FLAG_HEARD, FLAG_LIMITED, FLAG_MIXED,
-        FLAG_RESET, FLAG_TOA, FLAG_TOLD, Half, LIVE, PROTOCOL_UDP,
+        CUT, Common, Config, DYING, ENTRY_REMOVED, FLAG_HEARD, FLAG_LIMITED, FLAG_MIXED, FLAG_RESET,
+        FLAG_TOA, FLAG_TOLD, Half, LIVE, PROTOCOL_UDP,
     },
     access,
     address::Address,
@@ -123,7 +123,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if self.half.flags().get() & FLAG_LIMITED != 0 {
             limit::charge(tables, self.half.listener().get().into(), segment.total_len)?;
         }
-        let is_believed = self.follow(tables, segment);
+        let mut is_believed = self.follow(tables, segment);
         // A SYN is always looked through: the backend may have forgotten the session, and open another.
         let opens = self.direction == Direction::In && segment.flags.any(Flags::SYN);
         if opens || self.half.flags().get() & FLAG_TOA != 0 {
@@ -131,7 +131,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
                 Direction::In => {
                     self.add_toa(packet, tables, config, segment, out.mtu + header - other_header)?;
                 }
-                Direction::Out => self.watch_for_answer(packet, segment, toa as u16)?,
+                Direction::Out => is_believed &= self.watch_for_answer(packet, segment, toa as u16)?,
             }
         }
         if is_believed {
@@ -230,9 +230,6 @@ impl<'a, F: Family> Unsettled<'a, F> {
     fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> bool {
         let flags = segment.flags;
         let was = self.half.flags().get();
-        if was & FLAG_ASKED != 0 {
-            self.half.clear_flags(FLAG_ASKED);
-        }
         let is_reset = flags.any(Flags::RST);
         if !is_reset && was & FLAG_RESET != 0 {
             // Whatever the session's state: a reset that moved nothing must not keep it on the slow path.
@@ -243,7 +240,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             return true;
         }
         let (forward, reverse) = self.halves();
-        let believed = self.believed(segment, was, forward.tcp().get());
+        let believed = self.believed(segment, forward.tcp().get());
         if is_reset && believed.any(Flags::RST) {
             let is_next = segment.seq == self.peer.ack().get();
             let flags = if is_next { FLAG_RESET | FLAG_HEARD } else { FLAG_RESET };
@@ -280,17 +277,16 @@ impl<'a, F: Family> Unsettled<'a, F> {
             if self.direction == Direction::Out || step.before == State::None {
                 self.begin(segment);
             } else {
-                self.peer.set_flags(FLAG_ASKED);
                 return false;
             }
         }
         believed.any(Flags::ACK)
     }
 
-    /// Those of the segment's flags that can be believed, judged by what the other end has acknowledged. `was` are this
-    /// half's flags before it, `tcp` is the session's state.
+    /// Those of the segment's flags that can be believed, judged by what the other end has acknowledged. `tcp` is the
+    /// session's state.
     #[inline(always)]
-    fn believed(&self, segment: &Segment<F>, was: u8, tcp: u8) -> Flags {
+    fn believed(&self, segment: &Segment<F>, tcp: u8) -> Flags {
         let flags = segment.flags;
         let opening = tcp == State::SynRecv as u8;
         let of_backend = self.direction == Direction::Out;
@@ -302,7 +298,9 @@ impl<'a, F: Family> Unsettled<'a, F> {
                 opening && of_backend && flags.any(Flags::ACK) && segment.ack == self.half.ack().get();
             refuses || beyond < if opening && !of_backend { 1 } else { RESET_WINDOW }
         } else if flags.any(Flags::SYN) {
-            !of_backend || opening || was & FLAG_ASKED != 0
+            // The one that the client has acknowledged may come twice; any other is of a backend that opens anew.
+            let again = self.peer.ack().get().wrapping_sub(segment.seq.wrapping_add(1)) < RESET_WINDOW;
+            !of_backend || opening || !again
         } else if flags.any(Flags::FIN) && beyond.wrapping_add(segment.payload_len() as u32) >= WINDOW {
             false
         } else if !opening {
@@ -313,6 +311,16 @@ impl<'a, F: Family> Unsettled<'a, F> {
             self.peer.packets().get() != 0 && segment.ack.wrapping_sub(self.half.ack().get()) < WINDOW
         };
         if is_believed { flags } else { Flags::default() }
+    }
+
+    /// Whether a backend's segment has data or acknowledges some, and is of the connection that the client has: late ones
+    /// of another on the same port, and what answers a SYN there, prove nothing.
+    #[inline(always)]
+    fn goes_on(&self, segment: &Segment<F>) -> bool {
+        let acknowledged = segment.ack.wrapping_sub(self.half.ack().get());
+        segment.seq.wrapping_sub(self.peer.ack().get()) < WINDOW
+            && (segment.payload_len() > 0
+                || (segment.flags.any(Flags::ACK) && acknowledged != 0 && acknowledged < WINDOW))
     }
 
     /// A connection begins, by a first SYN or a SYN-ACK: TOA from here on, whatever was before. Its receiver expects what
@@ -358,24 +366,32 @@ impl<'a, F: Family> Unsettled<'a, F> {
     }
 
     /// The backend's side while TOA is on: lowers the MSS in its SYN-ACK by an option's length, and ends TOA once it
-    /// has acknowledged client data or sent data, for then its socket exists.
+    /// has acknowledged client data or sent data, for then its socket exists. Whether the segment is of this connection:
+    /// a backend answers for one that it still has on the same port (a SYN in its TIME_WAIT, for instance), and that
+    /// answer may come late.
     #[inline(always)]
     fn watch_for_answer<P: toa::OutOfLine>(
         &self,
         packet: &mut P,
         segment: &Segment<F>,
         toa_len: u16,
-    ) -> Result<(), Event> {
+    ) -> Result<bool, Event> {
         if segment.flags.any(Flags::SYN) {
-            return packet.lower_mss::<F>(segment.header_len, toa_len).ok_or(Event::DropInternal);
+            return packet
+                .lower_mss::<F>(segment.header_len, toa_len)
+                .map(|()| true)
+                .ok_or(Event::DropInternal);
         }
-        if segment.payload_len() > 0
-            || (segment.flags.any(Flags::ACK) && segment.ack != self.half.ack().get())
-        {
+        // What the client expects is known since the SYN-ACK.
+        let expected = self.peer.ack().get();
+        if expected == 0 || segment.seq.wrapping_sub(expected) >= RESET_WINDOW {
+            return Ok(false);
+        }
+        if !segment.flags.any(Flags::RST) && self.goes_on(segment) {
             self.half.clear_flags(FLAG_TOA);
             self.peer.clear_flags(FLAG_TOA | FLAG_TOLD);
         }
-        Ok(())
+        Ok(true)
     }
 }
 

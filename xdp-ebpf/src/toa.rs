@@ -2,9 +2,12 @@
 //!
 //! A receiver parses one segment only: the one that creates the child socket. That may be the handshake's third
 //! segment, or, if that was lost or the listener defers accept, the first with data; so every client segment
-//! carries it until the backend has answered data. For as long, whatever a client sends that a receiver could take
-//! for TOA is overwritten with NOPs, SYN included. Formats and receivers: `TCP_option_address` (Huawei), dpvs and
+//! carries it until the backend has answered data or spoken first. For as long, and not longer, whatever a client sends
+//! that a receiver could take for TOA is overwritten with NOPs, SYN included. Formats and receivers: `TCP_option_address` (Huawei), dpvs and
 //! ucloud-toa.
+//!
+//! It has to have room: a SYN loses the options that would take it from later segments, and a segment whose options
+//! leave none (a client answers a doubled SYN-ACK with 24 bytes of timestamps and SACK) keeps its timestamps alone.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -26,14 +29,26 @@ use crate::{
 pub const KIND: u8 = 254;
 
 const MSS: u8 = 2;
-const FAST_OPEN: u8 = 34;
+const WINDOW_SCALE: u8 = 3;
+const SACK_PERMITTED: u8 = 4;
+const TIMESTAMPS: u8 = 8;
+/// Bytes of timestamps, the two NOPs that align them included (RFC 7323, appendix A).
+const TIMESTAMPS_LEN: usize = 12;
 
 /// This stage's functions that the kernel verifies once and apart: their loops, inlined behind every path that leads to
 /// them, are more than the verifier follows.
 pub trait OutOfLine: Packet + Sized {
-    /// [`strip`].
-    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        strip::<F, Self>(self, header_len, syn)
+    /// [`strip`], and then [`keep_timestamps`] if the segment `may_shrink` and has to.
+    fn prepare_options<F: Family>(
+        &mut self,
+        header_len: usize,
+        syn: bool,
+        may_shrink: bool,
+    ) -> Option<Prepared> {
+        let stripped = strip::<F, Self>(self, header_len, syn)?;
+        let must_shrink = may_shrink && must_shrink::<F>(header_len);
+        let header_len = if must_shrink { keep_timestamps::<F, Self>(self, header_len)? } else { header_len };
+        Some(Prepared { header_len, stripped })
     }
 
     /// [`lower_mss`].
@@ -42,12 +57,29 @@ pub trait OutOfLine: Packet + Sized {
     }
 }
 
-/// Whether an option of a client's could pass for TOA. Kinds 253 and 254 are RFC 6994's experiments, 200 is what
-/// ucloud's module also takes. A SYN's fast-open cookie goes as well: the child socket of a fast open is made from
-/// the SYN, which carries no TOA.
+/// A client's segment when its options have been looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// Bytes of its TCP header by now.
+    pub header_len: usize,
+    /// Whether options were overwritten.
+    pub stripped: bool,
+}
+
+/// Whether an option of a client's has to go. One could pass for TOA: kinds 253 and 254 are RFC 6994's experiments, 200 is
+/// what ucloud's module also takes. Those of a SYN that ask for more than the four that every stack knows: what they
+/// ask for takes TOA's room later (MPTCP, kind 30), or makes the child socket of the SYN, which carries no TOA (fast open,
+/// kind 34).
 #[inline(always)]
-const fn forged(kind: u8, syn: bool) -> bool {
-    matches!(kind, 200 | 253 | 254) || (syn && kind == FAST_OPEN)
+const fn must_go(kind: u8, syn: bool) -> bool {
+    matches!(kind, 200 | 253 | 254)
+        || (syn && !matches!(kind, MSS | WINDOW_SCALE | SACK_PERMITTED | TIMESTAMPS))
+}
+
+/// Whether a TCP header of this length leaves no room for TOA.
+#[inline(always)]
+pub const fn must_shrink<F: Family>(header_len: usize) -> bool {
+    header_len + F::TOA_LEN > TCP_LEN + MAX_OPTIONS
 }
 
 /// What the client → backend direction does while TOA is on: strips, then inserts. `mtu` is the most bytes that the
@@ -65,17 +97,24 @@ pub fn outgoing<F: Family, P: OutOfLine, T: Tables>(
     may_tell: bool,
 ) -> Result<(), Event> {
     let syn = segment.flags.any(Flags::SYN);
-    if has_options_to_check(packet, segment)
-        && packet.strip_forged::<F>(segment.header_len, syn).ok_or(Event::DropInternal)?
-    {
-        tables.count(Event::ToaStripped);
+    // The others of its fragments are where they are: this one can neither grow nor shrink.
+    let is_fragment = fragment::is_one::<F, P, T>(packet, tables);
+    let mut segment = *segment;
+    if has_options_to_check(packet, &segment) {
+        let may_shrink = !is_fragment && !syn;
+        let prepared = packet.prepare_options::<F>(segment.header_len, syn, may_shrink);
+        let Prepared { header_len, stripped } = prepared.ok_or(Event::DropInternal)?;
+        segment.total_len = (segment.total_len + header_len as u32).wrapping_sub(segment.header_len as u32);
+        segment.header_len = header_len;
+        if stripped {
+            tables.count(Event::ToaStripped);
+        }
     }
     if segment.flags.any(Flags::RST) || (syn && segment.payload_len() == 0) {
         return Ok(());
     }
-    // The others of its fragments are where they are: this one cannot grow.
-    let has_room = !fragment::is_one::<F, P, T>(packet, tables)
-        && segment.header_len + F::TOA_LEN <= TCP_LEN + MAX_OPTIONS;
+    let segment = &segment;
+    let has_room = !is_fragment && !must_shrink::<F>(segment.header_len);
     let fits = segment.total_len + F::TOA_LEN as u32 <= mtu;
     if has_room
         && !fits
@@ -99,15 +138,14 @@ pub fn outgoing<F: Family, P: OutOfLine, T: Tables>(
 /// All but the commonest case: no options, or the timestamps alone as every stack sends them.
 #[inline(always)]
 fn has_options_to_check<F: Family, P: Packet>(packet: &P, segment: &Segment<F>) -> bool {
-    const TIMESTAMPS: [u8; 4] = [NOP, NOP, 8, 10];
     match segment.header_len {
         TCP_LEN => false,
-        32 => packet.at::<[u8; 4]>(F::OPTIONS_OFFSET) != Some(&TIMESTAMPS),
+        32 => packet.at::<[u8; 4]>(F::OPTIONS_OFFSET) != Some(&BEFORE_TIMESTAMPS),
         _ => true,
     }
 }
 
-/// Overwrites forged options with NOPs; whether there was one. `header_len` is that of the TCP header. `None` if
+/// Overwrites options that have to go with NOPs; whether there was one. `header_len` is that of the TCP header. `None` if
 /// the packet is shorter.
 ///
 /// Byte by byte at constant offsets: a walk from option to option would make the verifier follow an offset that the
@@ -123,7 +161,7 @@ pub fn strip<F: Family, P: Packet>(packet: &mut P, header_len: usize, syn: bool)
         }
         if left == 0 {
             match option(packet, at, end)? {
-                Next::Option { kind, len } => (left, blank) = (len, forged(kind, syn)),
+                Next::Option { kind, len } => (left, blank) = (len, must_go(kind, syn)),
                 Next::Nop => continue,
                 Next::End => break,
             }
@@ -140,6 +178,62 @@ pub fn strip<F: Family, P: Packet>(packet: &mut P, header_len: usize, syn: bool)
         add_to_checksum::<F, P>(packet, sum)?;
     }
     Some(found)
+}
+
+/// Timestamps and what stands in front of them.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Kept {
+    before: [u8; 4],
+    values: [[u8; 4]; 2],
+}
+
+/// What stands in front of the values of timestamps.
+const BEFORE_TIMESTAMPS: [u8; 4] = [NOP, NOP, TIMESTAMPS, 10];
+
+/// Takes all options off but timestamps that come first, as every stack sends them; if none do, NOPs take their place.
+/// Returns how long the TCP header is now, which was `header_len`; `None` if the packet is shorter, or the header.
+///
+/// What is lost is of no use to a backend that has no socket yet: SACK, padding, what it did not agree to.
+#[inline(always)]
+pub fn keep_timestamps<F: Family, P: Packet>(packet: &mut P, header_len: usize) -> Option<usize> {
+    const KEPT: usize = TCP_LEN + TIMESTAMPS_LEN;
+    let surplus = header_len.checked_sub(KEPT)?;
+    let mut sum = Sum::ZERO;
+    for word in 0..MAX_OPTIONS / 4 {
+        let at = F::OPTIONS_OFFSET + 4 * word;
+        if at >= F::L4_OFFSET + header_len {
+            break;
+        }
+        sum = sum.sub4(*packet.at::<[u8; 4]>(at)?);
+    }
+    let mut kept = *packet.at::<Kept>(F::OPTIONS_OFFSET)?;
+    if kept.before != BEFORE_TIMESTAMPS {
+        kept = Kept { before: [NOP; 4], values: [[NOP; 4]; 2] };
+    }
+    sum = sum.add4(kept.before).add4(kept.values[0]).add4(kept.values[1]);
+    // From the back, because source and destination overlap; in registers: see `insert`.
+    *packet.at_mut::<Kept>(F::OPTIONS_OFFSET + surplus)? = kept;
+    if F::VERSION == 4 {
+        move_by::<P, 2>(packet, 52, surplus)?;
+        move_by::<P, 4>(packet, 48, surplus)?;
+    } else {
+        move_by::<P, 2>(packet, 72, surplus)?;
+        move_by::<P, 8>(packet, 64, surplus)?;
+        move_by::<P, 8>(packet, 56, surplus)?;
+        move_by::<P, 8>(packet, 48, surplus)?;
+    }
+    for piece in 0..6 {
+        move_by::<P, 8>(packet, 40 - 8 * piece, surplus)?;
+    }
+    packet.shrink_head_by(surplus)?;
+    let frame = packet.at_mut::<Frame<F::Ip, Tcp>>(0)?;
+    let shorter = frame.ip.lengthen((surplus as u16).wrapping_neg());
+    let old_offset = frame.l4.data_offset;
+    frame.l4.data_offset = old_offset.wrapping_sub((surplus as u8 / 4) << 4);
+    let sum = sum.add(shorter).replace1(0, old_offset, frame.l4.data_offset);
+    frame.l4.checksum = sum.update(frame.l4.checksum);
+    Some(KEPT)
 }
 
 /// What stands where an option begins.
@@ -224,6 +318,14 @@ struct Toa<A> {
 fn move_up<P: Packet, const N: usize>(packet: &mut P, to: usize, by: usize) -> Option<()> {
     let bytes = *packet.at::<[u8; N]>(to + by)?;
     *packet.at_mut::<[u8; N]>(to)? = bytes;
+    Some(())
+}
+
+/// The same down, to `from + by`.
+#[inline(always)]
+fn move_by<P: Packet, const N: usize>(packet: &mut P, from: usize, by: usize) -> Option<()> {
+    let bytes = *packet.at::<[u8; N]>(from)?;
+    *packet.at_mut::<[u8; N]>(from + by)? = bytes;
     Some(())
 }
 

@@ -138,9 +138,9 @@ events! {
     member_passed_over => MemberPassedOver in Note,
     /// A client's segment got the TOA option.
     toa_inserted => ToaInserted in Note,
-    /// A client's segment went on without TOA: no room in the header, over the MTU, or no headroom in front.
+    /// A client's segment went on without TOA: a fragment, over the MTU, or no headroom in front.
     toa_no_room => ToaNoRoom in Note,
-    /// Options that could pass for TOA were overwritten in a client's segment.
+    /// Options were overwritten in a client's segment: they could pass for TOA, or (in a SYN) would take its room.
     toa_stripped => ToaStripped in Note,
     /// A ping of a VIP was answered.
     echo_answered => EchoAnswered in Note,

@@ -8,7 +8,7 @@ use etherparse::{
     icmpv6,
 };
 
-use super::{Case, Cast, Side, Step, frame};
+use super::{Case, Cast, Extension, Side, Step, frame, with_extensions, with_options};
 use crate::{Datagram, Segment};
 
 /// The MTU of which the table's errors tell.
@@ -61,6 +61,18 @@ pub fn error(side: Side, destination: IpAddr, message: Message, quoted: &[u8]) -
     frame(side, &packet)
 }
 
+/// The frame with IPv4 options or IPv6 extension headers in its outer header.
+pub fn behind_options(frame: &[u8]) -> Vec<u8> {
+    let (ethernet, packet) = frame.split_at(14);
+    let packet = if packet[0] >> 4 == 4 {
+        with_options(packet, 12)
+    } else {
+        let headers = [Extension::HOP_BY_HOP, Extension::DESTINATION].map(|kind| Extension::new(kind, 2));
+        with_extensions(packet, &headers)
+    };
+    [ethernet, &packet].concat()
+}
+
 /// What the balancer sent, and of which an error tells: an answer to the client, a request to the backend.
 fn sent(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
     let mut segment = Segment::new(source, destination);
@@ -89,6 +101,12 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
             to_local(Message::TimeExceeded, "forward"),
         ]),
     );
+    case("ICMP: behind options or extension headers, both ways", {
+        let odd = |step: Step| Step { frame: behind_options(&step.frame), ..step };
+        cast.after_handshake(
+            [to_vip(Message::TooBig, "forward"), to_local(Message::TimeExceeded, "forward")].map(odd),
+        )
+    });
     case("ICMP: about UDP, both ways", {
         let datagram =
             |source, destination| Datagram::new(source, destination, b"data").packet().expect("a packet");

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 pub use self::{
     cast::{Cast, options},
-    icmp::{Message, NARROW_MTU, error as icmp_error},
+    icmp::{Message, NARROW_MTU, behind_options, error as icmp_error},
     normalising::{Extension, PROVIDER_TAG, TAG, in_pieces, piece, tagged, with_extensions, with_options},
 };
 use crate::Segment;

@@ -35,13 +35,16 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         ],
     );
     for (what, bytes) in [
-        ("no room: forty bytes of options", vec![1; 40]),
+        ("no room left by forty bytes of options", vec![1; 40]),
         (
-            "no room: three SACK blocks and timestamps",
+            "no room left by three SACK blocks and timestamps",
             [&[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 5, 26][..], &[9; 24]].concat(),
         ),
-        ("no room: four bytes of options too many", vec![1; 44 - cast.toa_len()]),
+        ("no room left by four bytes of options too many", vec![1; 44 - cast.toa_len()]),
         ("just room: as many options as leave some", vec![1; 40 - cast.toa_len()]),
+        ("no room left by SACK blocks before timestamps", {
+            [&[1, 1, 5, 26][..], &[9; 24], &[8, 10, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1]].concat()
+        }),
         ("forged TOA behind NOPs and MSS", [&[1, 2, 4, 5, 0xB4, 1, 1, 1][..], &FORGED].concat()),
         (
             "forged TOA twice and of kinds 253 and 200",
@@ -65,6 +68,11 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
             ],
         );
     }
+    case("MPTCP in a SYN", {
+        let mut syn = cast.syn();
+        options(&mut syn, &[2, 4, 5, 0xB4, 30, 4, 1, 1]);
+        vec![client(&syn), backend(&cast.syn_ack()), client(&cast.ack(b""))]
+    });
     for (what, payload) in [("fast open in a SYN", &b""[..]), ("fast open in a SYN with data", b"early")] {
         let mut syn = cast.syn();
         options(&mut syn, &COOKIE);

@@ -39,11 +39,8 @@ pub const FLAG_MIXED: u8 = 4;
 pub const FLAG_LIMITED: u8 = 8;
 /// [`Common::flags`], with [`FLAG_TOA`]: the client was told that its segments leave no room for the option (forward half).
 pub const FLAG_TOLD: u8 = 16;
-/// [`Common::flags`]: the client has sent a SYN since the session was opened, and the backend nothing since (reverse
-/// half).
-pub const FLAG_ASKED: u8 = 32;
 /// [`Common::flags`], with [`FLAG_RESET`]: it had the very number that its receiver expected, who so believes it.
-pub const FLAG_HEARD: u8 = 64;
+pub const FLAG_HEARD: u8 = 32;
 
 /// One direction of a session: all that this direction matches and rewrites, in one cache line (IPv4) or two (IPv6).
 ///
@@ -90,8 +87,7 @@ pub struct Common {
     /// ([`crate::connection`]); the reverse half has a copy, which may be late. A UDP session is `None` until the
     /// backend has answered and `Established` from then on.
     pub tcp: u8,
-    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`], [`FLAG_ASKED`],
-    /// [`FLAG_HEARD`].
+    /// [`FLAG_TOA`], [`FLAG_RESET`], [`FLAG_MIXED`], [`FLAG_LIMITED`], [`FLAG_TOLD`], [`FLAG_HEARD`].
     pub flags: u8,
     /// As `ip_delta`, for the TCP or UDP checksum: addresses (pseudo-header) and ports.
     pub l4_delta: u16,

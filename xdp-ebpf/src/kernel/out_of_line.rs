@@ -13,7 +13,8 @@ use xdp_ebpf::{
     next_hop::{self, Hops},
     open, ports, schedule, slow_path, stray,
     tables::{Hop, Tables},
-    tcp_reset, toa,
+    tcp_reset,
+    toa::{self, Prepared},
     verdict::{Code, Event},
 };
 
@@ -175,12 +176,19 @@ impl stray::OutOfLine for XdpPacket {
 
 impl toa::OutOfLine for XdpPacket {
     #[inline(always)]
-    fn strip_forged<F: Family>(&mut self, header_len: usize, syn: bool) -> Option<bool> {
-        let strip = if F::VERSION == 4 { ek_strip } else { ek_strip6 };
-        match strip(self.ctx.ctx, header_len as u32, u32::from(syn)) {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
+    fn prepare_options<F: Family>(
+        &mut self,
+        header_len: usize,
+        syn: bool,
+        may_shrink: bool,
+    ) -> Option<Prepared> {
+        let prepare = if F::VERSION == 4 { ek_options } else { ek_options6 };
+        match prepare(self.ctx.ctx, header_len as u32, u32::from(syn), u32::from(may_shrink)) {
+            TOO_SHORT => None,
+            // A header's length is a multiple of four.
+            answer => {
+                Some(Prepared { header_len: (answer & HEADER_MASK) as usize, stripped: answer & 1 != 0 })
+            }
         }
     }
 
@@ -285,23 +293,42 @@ pub extern "C" fn ek_schedule(pool: u32, source_0: u64, source_1: u64, spread: u
     }
 }
 
+/// The packet is shorter than its header says.
+const TOO_SHORT: u32 = u32::MAX;
+
 /// No event's number.
 const DONE: u32 = u32::MAX;
 
 /// The functions of one family: global ones, which the verifier checks once for all callers.
 macro_rules! functions {
-    ($family:ty: $strip:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $join:ident, $slow_path:ident, $icmp:ident,
+    ($family:ty: $options:ident, $timestamps:ident, $lower_mss:ident, $pick:ident, $to_client:ident, $reset:ident, $tell:ident, $join:ident, $slow_path:ident, $icmp:ident,
      $fragment:ident, $too_big:ident, $stray:ident) => {
-        /// Forged options: 0 nothing found, 1 something stripped, 2 the packet is too short.
+        /// A segment's options, looked through: the TCP header's length, with 1 added if some were overwritten, or
+        /// [`TOO_SHORT`].
         #[unsafe(no_mangle)]
         #[inline(never)]
-        pub extern "C" fn $strip(ctx: *mut xdp_md, header_len: u32, syn: u32) -> u32 {
+        pub extern "C" fn $options(ctx: *mut xdp_md, header_len: u32, syn: u32, may_shrink: u32) -> u32 {
             let mut packet = XdpPacket::new(XdpContext::new(ctx));
             let header_len = (header_len & HEADER_MASK) as usize;
-            match toa::strip::<$family, XdpPacket>(&mut packet, header_len, syn != 0) {
-                Some(stripped) => u32::from(stripped),
-                None => 2,
-            }
+            let Some(stripped) = toa::strip::<$family, XdpPacket>(&mut packet, header_len, syn != 0) else {
+                return TOO_SHORT;
+            };
+            let shrunk = if may_shrink != 0 && toa::must_shrink::<$family>(header_len) {
+                $timestamps(ctx, header_len as u32)
+            } else {
+                header_len as u32
+            };
+            shrunk | u32::from(stripped)
+        }
+
+        /// All options but timestamps, taken off: the TCP header's length, or [`TOO_SHORT`].
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        pub extern "C" fn $timestamps(ctx: *mut xdp_md, header_len: u32) -> u32 {
+            let mut packet = XdpPacket::new(XdpContext::new(ctx));
+            let header_len = (header_len & HEADER_MASK) as usize;
+            toa::keep_timestamps::<$family, XdpPacket>(&mut packet, header_len)
+                .map_or(TOO_SHORT, |header_len| header_len as u32)
         }
 
         /// The MSS, lowered: 0 done, 1 the packet is too short.
@@ -453,5 +480,5 @@ opening!(ek_open: V4, V4);
 opening!(ek_open46: V4, V6);
 opening!(ek_open64: V6, V4);
 opening!(ek_open6: V6, V6);
-functions!(V4: ek_strip, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_join, ek_slow_path, ek_icmp, ek_pieces, ek_too_big, ek_stray);
-functions!(V6: ek_strip6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_join6, ek_slow_path6, ek_icmp6, ek_pieces6, ek_too_big6, ek_stray6);
+functions!(V4: ek_options, ek_timestamps, ek_lower_mss, ek_pick, ek_to_client, ek_reset, ek_tell, ek_join, ek_slow_path, ek_icmp, ek_pieces, ek_too_big, ek_stray);
+functions!(V6: ek_options6, ek_timestamps6, ek_lower_mss6, ek_pick6, ek_to_client6, ek_reset6, ek_tell6, ek_join6, ek_slow_path6, ek_icmp6, ek_pieces6, ek_too_big6, ek_stray6);

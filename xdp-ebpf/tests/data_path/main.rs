@@ -3,6 +3,7 @@
 
 mod access;
 mod cases;
+mod disorder;
 mod fragments;
 mod fuzz;
 mod garbage;

@@ -2,10 +2,10 @@
 
 use proptest::prelude::*;
 use testbed::{
-    Datagram,
+    Datagram, Segment,
     cases::{
-        Cast, Extension, Message, PROVIDER_TAG, Side, Step, TAG, frame, icmp_error, tagged, with_extensions,
-        with_options,
+        Cast, Extension, Message, PROVIDER_TAG, Side, Step, TAG, behind_options, frame, icmp_error, tagged,
+        with_extensions, with_options,
     },
 };
 use xdp_ebpf::{
@@ -181,6 +181,31 @@ fn options_of_what_is_not_ours_stay() {
     let echo = icmp_error(Side::Front, Cast::IPV4.vip.ip(), Message::Echo, &[0; 48]);
     let echo = with_options(&echo[14..], 8);
     assert_stopped(&World::new(), &frame(Side::Front, &echo), Event::PassVipOther, "echo");
+}
+
+/// What is between the outer header and the error was for the way to us.
+#[test]
+fn an_icmp_error_behind_options_leaves_as_without() {
+    for cast in Cast::ALL {
+        for message in [Message::TooBig, Message::TimeExceeded] {
+            for (side, hears, met) in
+                [(Side::Front, cast.vip, cast.client), (Side::Back, cast.local, cast.backend)]
+            {
+                let (plain, odd) = (World::new(), World::new());
+                for world in [&plain, &odd] {
+                    cast.handshake().iter().for_each(|step| drop(world.send(step.side, &step.frame)));
+                }
+                let mut sent = Segment::new(hears, met);
+                let numbers = if side == Side::Front { (5001, 1001) } else { (1001, 5001) };
+                (sent.tcp.sequence_number, sent.tcp.acknowledgment_number) = numbers;
+                sent.payload = vec![7; 100];
+                let bytes = icmp_error(side, hears.ip(), message, &sent.packet().unwrap());
+                let wanted = plain.send(side, &bytes);
+                assert!(matches!(wanted.0, Outcome::Redirect(_)), "{cast:?}: {wanted:?}");
+                assert_eq!(odd.send(side, &behind_options(&bytes)), wanted, "{cast:?} {message:?}");
+            }
+        }
+    }
 }
 
 #[test]
