@@ -55,12 +55,12 @@ struct Path<'a> {
 impl Path<'_> {
     fn send(&mut self, side: Side, segment: &Segment) {
         // One of three twice.
-        for _ in 0..1 + usize::from(self.chance.below(3) == 0) {
+        for _ in 0..=usize::from(self.chance.below(3) == 0) {
             self.to_balancer.push((side, segment.clone()));
         }
     }
 
-    fn from_client(&mut self, edit: impl FnOnce(&mut Segment)) {
+    fn client_sends(&mut self, edit: impl FnOnce(&mut Segment)) {
         let mut segment = Segment::new(self.client, self.cast.vip);
         segment.tcp.ack = true;
         segment.tcp.sequence_number = self.numbers.0.wrapping_add(1);
@@ -69,7 +69,7 @@ impl Path<'_> {
         self.send(Side::Front, &segment);
     }
 
-    fn from_backend(&mut self, to: SocketAddr, edit: impl FnOnce(&mut Segment)) {
+    fn backend_sends(&mut self, to: SocketAddr, edit: impl FnOnce(&mut Segment)) {
         let mut segment = Segment::new(self.cast.backend, to);
         segment.tcp.ack = true;
         segment.tcp.sequence_number = self.numbers.1.wrapping_add(1);
@@ -117,15 +117,15 @@ impl Path<'_> {
             // The port may be one that an earlier connection of the backend's still rests on.
             let late = (self.chance.number(), self.chance.number());
             if self.chance.below(3) == 0 {
-                self.from_backend(segment.source, |s| {
+                self.backend_sends(segment.source, |s| {
                     (s.tcp.sequence_number, s.tcp.acknowledgment_number) = late;
-                    if late.0 % 2 == 0 {
+                    if late.0.is_multiple_of(2) {
                         s.payload = b"late".to_vec();
                     }
                 });
             }
             self.local = Some(segment.source);
-            self.from_backend(segment.source, |s| {
+            self.backend_sends(segment.source, |s| {
                 (s.tcp.syn, s.tcp.sequence_number) = (true, mine);
                 options(s, &[&[2, 4, 5, 0xB4][..], &STAMPS].concat());
             });
@@ -139,8 +139,8 @@ impl Path<'_> {
             assert_eq!(segment.toa(), [self.client], "{:?}: {segment:?}", self.cast);
             self.has_socket = true;
             match self.chance.below(3) {
-                0 => self.from_backend(segment.source, |s| s.payload = b"220".to_vec()),
-                1 => self.from_backend(segment.source, |_| ()),
+                0 => self.backend_sends(segment.source, |s| s.payload = b"220".to_vec()),
+                1 => self.backend_sends(segment.source, |_| ()),
                 _ => {}
             }
         }
@@ -151,7 +151,7 @@ impl Path<'_> {
             let is_late = segment.tcp.acknowledgment_number != self.numbers.0.wrapping_add(1);
             if is_late && self.answered == 0 {
                 let number = segment.tcp.acknowledgment_number;
-                self.from_client(|s| (s.tcp.rst, s.tcp.ack, s.tcp.sequence_number) = (true, false, number));
+                self.client_sends(|s| (s.tcp.rst, s.tcp.ack, s.tcp.sequence_number) = (true, false, number));
             }
             return;
         }
@@ -163,9 +163,9 @@ impl Path<'_> {
         let blocks = self.answered.min(3);
         let carried = if blocks == 0 { STAMPS.to_vec() } else { [&STAMPS[..], &sack(blocks)].concat() };
         self.answered += 1;
-        self.from_client(|s| options(s, &carried));
+        self.client_sends(|s| options(s, &carried));
         if self.chance.below(2) == 0 {
-            self.from_client(|s| {
+            self.client_sends(|s| {
                 options(s, &carried);
                 s.payload = b"question".to_vec();
             });
