@@ -95,9 +95,9 @@ fn on_this_kernel() {
 fn the_receiver_alone() {
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
     let (sender, backend) = (&network.balancer, &network.backends[0]);
-    let mac = sender.run(&["cat", "/sys/class/net/back/address"]);
-    let mac = mac.unwrap_or_else(|error| panic!("{error:#}"));
-    backend.run(&["ip", "neighbour", "add", "192.0.2.66", "lladdr", mac.trim(), "dev", "eth0"]).unwrap();
+    let link = sender.run(&["ip", "-oneline", "link", "show", "dev", "back"]).unwrap();
+    let mac = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap();
+    backend.run(&["ip", "neighbour", "add", "192.0.2.66", "lladdr", mac, "dev", "eth0"]).unwrap();
     let receiver = Receiver::new(backend);
     let port = SERVER_PORT.to_string();
     let server = receiver.serve(backend, &["busybox", "httpd", "-f", "-vv", "-p", &port]);
