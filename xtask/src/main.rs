@@ -45,7 +45,7 @@ enum Task {
         /// Leave out the kernel and network tests, which need root
         #[arg(long)]
         host_only: bool,
-        /// Also what takes long or needs what is not on Debian: newer kernels, Autobahn's WebSocket suite, cargo-deny with advisories
+        /// Also what takes long or needs what is not on Debian: other kernels, Autobahn's WebSocket suite, cargo-deny with advisories
         #[arg(long, conflicts_with = "host_only")]
         all: bool,
         /// Boot these kernels in an emulated machine (without any, Debian's 6.1 and 6.12), run the programs there, and nothing else

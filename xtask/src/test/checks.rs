@@ -89,10 +89,11 @@ pub const CHECKS: &[Check] = &[
         ..PLAIN
     },
     NETWORK,
-    // As root only because of what has to be installed.
+    // Minutes each; as root only because of what has to be installed.
     Check {
         title: "Debian's Linux 6.1, emulated",
         rights: Rights::Root,
+        when: When::All,
         then: Some(|| kernels::check("6.1")),
         ..PLAIN
     },
