@@ -250,7 +250,12 @@ fn the_least_loaded_member_for_its_weight_is_next() {
         wait_for("the request", DEADLINE, || counts().iter().sum::<usize>() == number).unwrap();
     }
     assert_eq!(counts(), [12, 4]);
-    // Those of the first end, and it is the first's turn until it has as many again.
+    // Those of the first end, and it is the first's turn until it has as many again. Clients that only stop sending
+    // would still get their answers.
+    for client in &mut clients {
+        let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        nix::sys::socket::setsockopt(client.stream(), nix::sys::socket::sockopt::Linger, &at_once).unwrap();
+    }
     drop(clients);
     for member in &mut members {
         for stream in &mut member.held {
