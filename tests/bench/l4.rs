@@ -11,6 +11,8 @@ mod loaded;
 mod report;
 mod rows;
 
+use std::path::PathBuf;
+
 use clap::Parser;
 
 use format::Format;
@@ -23,6 +25,9 @@ struct Arguments {
     /// How to print.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    /// Compare with an earlier run, which was printed to this file with `-o json`.
+    #[arg(long)]
+    against: Option<PathBuf>,
     /// Measure only rows whose name contains this.
     filter: Option<String>,
     /// `cargo bench` says so.
@@ -39,11 +44,11 @@ fn main() {
     let wanted = |what: &str| arguments.filter.as_deref().is_none_or(|filter| what.contains(filter));
     let mut harness = Harness::new();
     let mut measured = Vec::new();
-    for sessions in [Sessions::None, Sessions::New, Sessions::Established] {
+    for sessions in [Sessions::None, Sessions::Few, Sessions::New, Sessions::Established] {
         harness.prepare(sessions);
         for row in rows::rows().into_iter().filter(|row| row.sessions == sessions && wanted(&row.what)) {
             measured.push(harness.measure(&row));
         }
     }
-    report::print(arguments.output, &measured);
+    report::print(arguments.output, &measured, arguments.against.as_deref());
 }

@@ -29,6 +29,10 @@ pub fn vary_source(cast: &Cast) -> u32 {
 
 /// The most flows.
 pub const MANY: u32 = 1 << 20;
+/// Flows whose sessions' lines a processor's cache may hold.
+pub const FEW: u32 = 1 << 14;
+/// Those are every so manieth (as a power of two) of [`MANY`].
+pub const APART: u32 = (MANY / FEW).trailing_zeros();
 /// Tables for those: half full, as the daemon makes them.
 pub const TABLES: Tables = Tables { local_addresses: 32, ports: 40_000, buckets: 1 << 19 };
 
@@ -37,10 +41,21 @@ pub const TABLES: Tables = Tables { local_addresses: 32, ports: 40_000, buckets:
 pub enum Sessions {
     /// Nothing, before each run.
     None,
+    /// [`FEW`] sessions, established, without TOA.
+    Few,
     /// [`MANY`] sessions that still get TOA.
     New,
     /// The same, established, without TOA.
     Established,
+}
+
+/// What a row is to cost.
+#[derive(Clone, Copy, Debug)]
+pub enum Target {
+    /// ns above the empty program.
+    Nanoseconds(f64),
+    /// So many times what the floor costs.
+    OfFloor(f64),
 }
 
 /// A row.
@@ -50,8 +65,10 @@ pub struct Row {
     /// What it shows.
     pub what: String,
     pub flows: u32,
-    /// ns above the empty program that the design allows.
-    pub target: Option<f64>,
+    /// Flow `n` is flow `n × 2^spread` of those that have sessions.
+    pub spread: u32,
+    /// What we want it to cost at most.
+    pub target: Option<Target>,
     pub sessions: Sessions,
     /// Where the packet comes in. Both sides' interfaces are the same machine's: a client's packet that comes in at
     /// the back goes out there, by `XDP_TX`.
@@ -62,6 +79,14 @@ pub struct Row {
     pub fate: Action,
     /// What is counted for each packet.
     pub counted: Option<Event>,
+}
+
+impl Row {
+    /// Whether the floor can do the same.
+    pub fn has_floor(&self) -> bool {
+        let is_established = matches!(self.sessions, Sessions::Few | Sessions::Established);
+        is_established && self.cast.client.is_ipv4() && self.fate == Action::Tx
+    }
 }
 
 /// The option that every stack sends.
@@ -104,6 +129,7 @@ fn rows_of(cast: Cast, suffix: &str) -> Vec<Row> {
         cast,
         what: format!("{what}{suffix}"),
         flows,
+        spread: 0,
         target,
         sessions,
         side: Side::Back,
@@ -112,9 +138,19 @@ fn rows_of(cast: Cast, suffix: &str) -> Vec<Row> {
         fate: Action::Tx,
         counted: None,
     };
-    let mut rows = Vec::new();
-    for (flows, target) in [(1, 20.0), (1 << 14, 35.0), (MANY, 220.0)] {
-        let established = |what| row(what, flows, Some(target), Sessions::Established);
+    let is_v4 = suffix.is_empty();
+    let mut rows = vec![Row {
+        spread: APART,
+        ..row("client → backend, alone", FEW, Some(Target::Nanoseconds(40.0)), Sessions::Few)
+    }];
+    let one = if is_v4 { Target::OfFloor(1.5) } else { Target::Nanoseconds(25.0) };
+    for (flows, spread, of, target) in [
+        (1, 0, "", Some(one)),
+        (FEW, APART, " of 1 M", None),
+        (MANY, 0, "", is_v4.then_some(Target::OfFloor(0.95))),
+    ] {
+        let established =
+            |what| Row { spread, ..row(&format!("{what}{of}"), flows, target, Sessions::Established) };
         rows.push(established("client → backend"));
         rows.push(Row {
             side: Side::Front,
@@ -139,16 +175,21 @@ fn rows_of(cast: Cast, suffix: &str) -> Vec<Row> {
         frame: frame(Side::Front, &data(clients, stranger, &TIMESTAMPS)),
         fate: Action::Pass,
         counted: Some(Event::PassNotOurs),
-        ..row("not ours", 1, Some(15.0), Sessions::Established)
+        ..row("not ours", 1, Some(Target::Nanoseconds(6.0)), Sessions::Established)
     });
     rows.push(Row {
         frame: frame(Side::Front, &syn(&cast)),
         counted: Some(Event::SessionOpened),
-        ..row("new session", MANY, Some(400.0), Sessions::None)
+        ..row(
+            "new session",
+            MANY,
+            Some(Target::Nanoseconds(if is_v4 { 400.0 } else { 550.0 })),
+            Sessions::None,
+        )
     });
     rows.push(Row {
         counted: Some(Event::ToaInserted),
-        ..row("client → backend, TOA inserted", 1, None, Sessions::New)
+        ..row("client → backend, TOA inserted", 1, Some(Target::Nanoseconds(40.0)), Sessions::New)
     });
     rows.push(Row {
         frame: frame(Side::Front, &data(clients, cast.vip, &forged)),

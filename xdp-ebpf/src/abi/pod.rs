@@ -38,7 +38,8 @@ pod!(
     ResetRate,
     Interface,
     NextHop,
-    Counters
+    Counters,
+    crate::bench::Floor
 );
 
 macro_rules! pod_of_family {
