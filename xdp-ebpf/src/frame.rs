@@ -237,14 +237,15 @@ fn plain4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Even
     let ip = *packet.at::<Ipv4>(ETHERNET_LEN).ok_or(Event::PassNotIp)?;
     let otherwise = other_to::<V4, T>(tables, ip.dst)?;
     let header_len = usize::from(ip.version_ihl & 15) * 4;
-    let is_error = !ip.is_fragment() && is_error::<V4, P>(packet, ip.protocol, header_len);
+    let total_len = usize::from(ip.total_len.get());
+    let is_error = !ip.is_fragment() && is_error::<V4, P>(packet, ip.protocol, header_len, total_len);
     if ip.protocol != PROTOCOL_TCP && ip.protocol != PROTOCOL_UDP && !is_error {
         return Err(otherwise);
     }
     if ip.version_ihl >> 4 != 4
         || header_len < V4::IP_LEN
-        || usize::from(ip.total_len.get()) < header_len
-        || !packet.reaches(ETHERNET_LEN + usize::from(ip.total_len.get()))
+        || total_len < header_len
+        || !packet.reaches(ETHERNET_LEN + total_len)
     {
         return Err(Event::DropMalformed);
     }
@@ -257,16 +258,17 @@ fn plain4<P: Packet, T: Tables>(packet: &mut P, tables: &T) -> Result<Kind, Even
     if ip.is_later_fragment() {
         return Ok(Kind::LaterFragment4);
     }
-    let len = ip.total_len.get() as usize - header_len;
+    let len = total_len - header_len;
     fragment::remember::<V4, P, T>(packet, tables, ip.id.get().into(), len)?;
     Ok(Kind::V4)
 }
 
-/// Whether an ICMP error begins so many bytes behind the IP header's first. Only these lose what is between: it was for the
-/// way to us, while the host may answer a ping's options.
+/// Whether an ICMP error begins so many bytes behind the first of this many of an IP packet. Only these lose what is
+/// between: it was for the way to us, while the host may answer a ping's options.
 #[inline(always)]
-fn is_error<F: Family, P: Packet>(packet: &P, protocol: u8, offset: usize) -> bool {
+fn is_error<F: Family, P: Packet>(packet: &P, protocol: u8, offset: usize, total_len: usize) -> bool {
     protocol == F::ICMP.protocol
+        && offset + size_of::<Icmp>() <= total_len
         && packet.at::<Icmp>(ETHERNET_LEN + offset).is_some_and(|icmp| F::ICMP.is_error(icmp.kind))
 }
 
@@ -364,7 +366,9 @@ fn plain6<P: Packet, T: Tables>(
     match last {
         PROTOCOL_TCP | PROTOCOL_UDP => {}
         last if is_extension(last) => return Err(Event::DropExtension),
-        last if fragment == [0; 2] && next == last && is_error::<V6, P>(packet, last, V6::IP_LEN + len) => {}
+        last if fragment == [0; 2]
+            && next == last
+            && is_error::<V6, P>(packet, last, V6::IP_LEN + len, V6::IP_LEN + payload_len) => {}
         _ => return Err(otherwise),
     }
     if len == 0 {
