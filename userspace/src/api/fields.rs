@@ -30,6 +30,19 @@ impl<T> Given<T> {
         }
     }
 
+    /// The same where nothing is usual: null is as good as a `name` that is missing.
+    ///
+    /// # Errors
+    /// It is null.
+    pub fn set_required(self, place: &mut T, name: &str) -> Result<(), Fault> {
+        match self {
+            Self::Absent => {}
+            Self::Null => return Err(missing(name)),
+            Self::Value(value) => *place = value,
+        }
+        Ok(())
+    }
+
     /// The same where nothing may stand.
     pub fn set_option(self, place: &mut Option<T>) {
         match self {
@@ -94,8 +107,8 @@ impl Fields {
     pub fn socket(&self) -> Option<SocketAddr> {
         let mut fields = self.clone();
         let address = fields.text("address", 64).ok()?.value()?.parse().ok()?;
-        let port = fields.integer("protocol_port", 1..=65_535).ok()?.value()?;
-        Some(SocketAddr::new(address, u16::try_from(port).ok()?))
+        let port = fields.integer("protocol_port", 1..=u16::MAX).ok()?.value()?;
+        Some(SocketAddr::new(address, port))
     }
 
     /// Whether there is nothing.
@@ -147,9 +160,13 @@ impl Fields {
     ///
     /// # Errors
     /// It is none, or not in the range.
-    pub fn integer(&mut self, name: &str, range: RangeInclusive<i64>) -> Result<Given<i64>, Fault> {
+    pub fn integer<T: Copy + Display + PartialOrd + TryFrom<i64>>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<T>,
+    ) -> Result<Given<T>, Fault> {
         self.take(name).read(|value| {
-            let number = match &value {
+            let number: Option<i64> = match &value {
                 Value::Number(number) => {
                     number.as_i64().or_else(|| number.as_f64().map(|number| number as i64))
                 }
@@ -158,6 +175,7 @@ impl Fields {
                 _ => None,
             };
             let (low, high) = (range.start(), range.end());
+            let number = number.and_then(|number| T::try_from(number).ok());
             number.filter(|number| range.contains(number)).ok_or_else(|| {
                 Fault::value(
                     name,

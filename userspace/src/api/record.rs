@@ -49,6 +49,31 @@ pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync
     fn parent(&self) -> Option<Uuid>;
 }
 
+/// Makes records of a type with a field `head`: their kind, their name in errors, and what one belongs to.
+macro_rules! record {
+    ($type:ident, $kind:literal, $name:literal, |$record:pat_param| $parent:expr) => {
+        impl Record for $type {
+            const KIND: &'static str = $kind;
+            const NAME: &'static str = $name;
+
+            fn head(&self) -> &Head {
+                &self.head
+            }
+
+            fn head_mut(&mut self) -> &mut Head {
+                &mut self.head
+            }
+
+            fn parent(&self) -> Option<Uuid> {
+                let $record = self;
+                $parent
+            }
+        }
+    };
+}
+
+pub(super) use record;
+
 /// A record of any kind.
 pub trait Stored: Any + Send + Sync {
     /// Its kind.

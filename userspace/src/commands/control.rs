@@ -229,7 +229,7 @@ impl Changes {
                 return;
             }
             Some(Ok(draft)) => {
-                let undo = undo(&shared, &change);
+                let undo = shared.state().undo(&change);
                 let committing = commit(shared.clone(), change);
                 let mut has_committed = false;
                 let committing = async {
@@ -320,11 +320,6 @@ async fn commit(shared: Arc<Shared>, change: Change) -> Result<(), Refusal> {
         Ok(Err(error)) => Err(failed(error.to_string())),
         Err(error) => Err(failed(error.to_string())),
     }
-}
-
-/// What brings the store back to where it is now, once this change is in it.
-fn undo(shared: &Shared, change: &Change) -> Option<Change> {
-    shared.state().undo(change)
 }
 
 /// Takes back what was committed and could not be made.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a health monitor.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,19 +58,4 @@ impl MonitorKind {
     }
 }
 
-impl Record for HealthMonitor {
-    const KIND: &'static str = "healthmonitor";
-    const NAME: &'static str = "Health Monitor";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        Some(self.pool)
-    }
-}
+record!(HealthMonitor, "healthmonitor", "Health Monitor", |it| Some(it.pool));

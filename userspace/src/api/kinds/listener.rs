@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,19 +74,4 @@ impl Protocol {
     }
 }
 
-impl Record for Listener {
-    const KIND: &'static str = "listener";
-    const NAME: &'static str = "Listener";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        Some(self.load_balancer)
-    }
-}
+record!(Listener, "listener", "Listener", |it| Some(it.load_balancer));

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a load balancer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,19 +32,4 @@ pub struct Vip {
 /// The names of the only provider: ours, and what clients say that know Octavia alone.
 pub const PROVIDERS: [&str; 3] = ["evenkeel", "octavia", "amphora"];
 
-impl Record for LoadBalancer {
-    const KIND: &'static str = "loadbalancer";
-    const NAME: &'static str = "Load Balancer";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        None
-    }
-}
+record!(LoadBalancer, "loadbalancer", "Load Balancer", |_| None);

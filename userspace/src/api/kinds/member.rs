@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,19 +22,4 @@ pub struct Member {
     pub(in crate::api) monitor_port: Option<u16>,
 }
 
-impl Record for Member {
-    const KIND: &'static str = "member";
-    const NAME: &'static str = "Member";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        Some(self.pool)
-    }
-}
+record!(Member, "member", "Member", |it| Some(it.pool));

@@ -7,7 +7,7 @@ use model::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a pool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Pool {
     pub(in crate::api) protocol: PoolProtocol,
     pub(in crate::api) algorithm: PoolAlgorithm,
     pub(in crate::api) persistence: Option<Persistence>,
-    /// Whether members are spoken to over TLS, whoever they are.
+    /// Whether members are spoken to over TLS; their certificates are not checked.
     pub(in crate::api) tls_enabled: bool,
 }
 
@@ -49,7 +49,7 @@ pub enum PoolAlgorithm {
     /// By turns.
     #[default]
     RoundRobin,
-    /// To whom has the fewest.
+    /// To the member that has the fewest.
     LeastConnections,
     /// By the client's address.
     SourceIp,
@@ -94,22 +94,7 @@ impl PoolProtocol {
     }
 }
 
-impl Record for Pool {
-    const KIND: &'static str = "pool";
-    const NAME: &'static str = "Pool";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        self.load_balancer
-    }
-}
+record!(Pool, "pool", "Pool", |it| it.load_balancer);
 
 /// The ids under which a pool is or may be served.
 pub fn served_as(pool: &Pool) -> [PoolId; 2] {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, ids, new_head};
+use super::{Resource, ids, new_head};
 use crate::api::{
     draft::Draft,
     error::Fault,
@@ -16,68 +16,20 @@ use crate::api::{
 };
 
 /// The longest times of a health check (OTC guide, table 5-1).
-const LONGEST: i64 = 50;
+const LONGEST: u32 = 50;
 const RETRIES_DOWN: u8 = 3;
 const PATH: &str = "/";
 const CODES: &str = "200";
-
-impl HealthMonitor {
-    /// Takes what may be changed later, too.
-    fn settings(&mut self, fields: &mut Fields) -> Result<(), Fault> {
-        for (name, time) in [("delay", &mut self.delay), ("timeout", &mut self.timeout)] {
-            match fields.integer(name, 1..=LONGEST)? {
-                Given::Absent => {}
-                Given::Null => return Err(missing(name)),
-                Given::Value(seconds) => *time = seconds as u32,
-            }
-        }
-        match fields.integer("max_retries", 1..=10)? {
-            Given::Absent => {}
-            Given::Null => return Err(missing("max_retries")),
-            Given::Value(retries) => self.max_retries = retries as u8,
-        }
-        match fields.integer("max_retries_down", 1..=10)? {
-            Given::Absent => {}
-            Given::Null => self.max_retries_down = RETRIES_DOWN,
-            Given::Value(retries) => self.max_retries_down = retries as u8,
-        }
-        if !self.kind.is_http() {
-            for name in ["url_path", "expected_codes", "domain_name", "http_method", "http_version"] {
-                let reason = "only monitors of the types HTTP and HTTPS have it";
-                fields.unsupported(name, &[], reason)?;
-            }
-            return Ok(());
-        }
-        fields.text("url_path", 255)?.set(&mut self.url_path, PATH.into());
-        fields.text("expected_codes", 64)?.set(&mut self.expected_codes, CODES.into());
-        fields.text("domain_name", 255)?.set_option(&mut self.domain_name);
-        fields.unsupported("http_method", &[json!("GET")], "members are asked by GET")?;
-        match fields.take("http_version") {
-            Given::Absent => {}
-            Given::Null => self.http_version = None,
-            Given::Value(value) if value == json!(1.1) || value == json!("1.1") => {
-                self.http_version = Some("1.1".into());
-            }
-            Given::Value(value) => {
-                return Err(Fault::value(
-                    "http_version",
-                    value,
-                    "Not supported here: members are asked by HTTP/1.1.",
-                ));
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Resource for HealthMonitor {
     const MANY: &'static str = "healthmonitors";
     const TRACES: [&'static str; 3] =
         ["create healthmonitor", "update healthmonitor", "delete healthmonitor"];
+    const ONLY_AT_CREATION: &'static [&'static str] = &["pool_id", "type"];
     const HAS_DESCRIPTION: bool = false;
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
-        let head = new_head(&mut fields, draft, false)?;
+        let head = new_head::<Self>(&mut fields, draft)?;
         let pool = fields.id("pool_id")?.value().ok_or_else(|| missing("pool_id"))?;
         let protocol = draft.parent::<Pool>("pool_id", pool)?.protocol;
         if draft.records.children::<Self>(pool).next().is_some() {
@@ -111,22 +63,42 @@ impl Resource for HealthMonitor {
                 return Err(missing(name));
             }
         }
-        made.settings(&mut fields)?;
+        made.settings(draft, &mut fields)?;
         fields.end()?;
         Ok(draft.create(made))
     }
 
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(&["pool_id", "type", "project_id", "tenant_id"])?;
-        head(&mut self.head, &mut fields, false)?;
-        self.settings(&mut fields)?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
-    }
-
-    fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
-        draft.remove::<Self>(self.head.id);
+    fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
+        for (name, time) in [("delay", &mut self.delay), ("timeout", &mut self.timeout)] {
+            fields.integer(name, 1..=LONGEST)?.set_required(time, name)?;
+        }
+        fields.integer("max_retries", 1..=10)?.set_required(&mut self.max_retries, "max_retries")?;
+        fields.integer("max_retries_down", 1..=10)?.set(&mut self.max_retries_down, RETRIES_DOWN);
+        if !self.kind.is_http() {
+            for name in ["url_path", "expected_codes", "domain_name", "http_method", "http_version"] {
+                let reason = "only monitors of the types HTTP and HTTPS have it";
+                fields.unsupported(name, &[], reason)?;
+            }
+            return Ok(());
+        }
+        fields.text("url_path", 255)?.set(&mut self.url_path, PATH.into());
+        fields.text("expected_codes", 64)?.set(&mut self.expected_codes, CODES.into());
+        fields.text("domain_name", 255)?.set_option(&mut self.domain_name);
+        fields.unsupported("http_method", &[json!("GET")], "members are asked by GET")?;
+        match fields.take("http_version") {
+            Given::Absent => {}
+            Given::Null => self.http_version = None,
+            Given::Value(value) if value == json!(1.1) || value == json!("1.1") => {
+                self.http_version = Some("1.1".into());
+            }
+            Given::Value(value) => {
+                return Err(Fault::value(
+                    "http_version",
+                    value,
+                    "Not supported here: members are asked by HTTP/1.1.",
+                ));
+            }
+        }
         Ok(())
     }
 

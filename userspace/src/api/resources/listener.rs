@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, ids, listener_tls, new_head};
+use super::{Resource, ids, listener_tls, new_head};
 use crate::api::{
     draft::Draft,
     error::Fault,
@@ -27,7 +27,7 @@ const MEMBER_CONNECT: u32 = 5_000;
 /// The same for a member that is silent.
 const MEMBER_DATA: u32 = 50_000;
 /// The longest of these: a day.
-const LONGEST: i64 = 86_400_000;
+const LONGEST: u32 = 86_400_000;
 /// The headers that can be inserted.
 const HEADERS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"];
 const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "HTTP"];
@@ -65,44 +65,6 @@ impl Listener {
                 pool.protocol.name(),
                 self.protocol.name()
             )));
-        }
-        Ok(())
-    }
-
-    /// Takes what may be changed later, too.
-    fn settings(&mut self, draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
-        match fields.integer("connection_limit", -1..=i64::from(u32::MAX))? {
-            Given::Absent => {}
-            Given::Null => self.connection_limit = None,
-            Given::Value(limit) => self.connection_limit = u32::try_from(limit).ok(),
-        }
-        for (name, time, usual) in [
-            ("timeout_client_data", &mut self.client_data, CLIENT_DATA),
-            ("timeout_member_connect", &mut self.member_connect, MEMBER_CONNECT),
-            ("timeout_member_data", &mut self.member_data, MEMBER_DATA),
-        ] {
-            match fields.integer(name, 1..=LONGEST)? {
-                Given::Absent => {}
-                Given::Null => *time = usual,
-                Given::Value(_) if name != "timeout_client_data" && !self.protocol.is_http() => {
-                    let reason = "at Layer 4 packets pass between client and member, and only timeout_client_data counts";
-                    return Err(Fault::invalid(format!("{name} is for HTTP listeners: {reason}.")));
-                }
-                Given::Value(milliseconds) => *time = milliseconds as u32,
-            }
-        }
-        self.insert_headers(fields)?;
-        self.allowed_cidrs(draft, fields)?;
-        let zero = [json!(0)];
-        fields.unsupported("timeout_tcp_inspect", &zero, "nothing of a TCP connection is waited for")?;
-        listener_tls::refuse(fields)?;
-        match fields.id("default_pool_id")? {
-            Given::Absent => {}
-            Given::Null => self.default_pool = None,
-            Given::Value(id) => {
-                self.may_use(draft, "default_pool_id", id)?;
-                self.default_pool = Some(id);
-            }
         }
         Ok(())
     }
@@ -176,16 +138,17 @@ impl Listener {
 impl Resource for Listener {
     const MANY: &'static str = "listeners";
     const TRACES: [&'static str; 3] = ["create listener", "update listener", "delete listener"];
+    const ONLY_AT_CREATION: &'static [&'static str] = &["loadbalancer_id", "protocol", "protocol_port"];
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
-        let head = new_head(&mut fields, draft, true)?;
+        let head = new_head::<Self>(&mut fields, draft)?;
         let load_balancer =
             fields.id("loadbalancer_id")?.value().ok_or_else(|| missing("loadbalancer_id"))?;
         draft.parent::<LoadBalancer>("loadbalancer_id", load_balancer)?;
         let protocol = protocol(&mut fields)?;
         let port =
-            fields.integer("protocol_port", 1..=65_535)?.value().ok_or_else(|| missing("protocol_port"))?;
-        let mut made = Self::new(head, load_balancer, protocol, port as u16);
+            fields.integer("protocol_port", 1..=u16::MAX)?.value().ok_or_else(|| missing("protocol_port"))?;
+        let mut made = Self::new(head, load_balancer, protocol, port);
         let is_udp = |protocol| protocol == Protocol::Udp;
         let clashes = |other: &Self| other.port == made.port && is_udp(other.protocol) == is_udp(protocol);
         if draft.records.children::<Self>(load_balancer).any(clashes) {
@@ -204,23 +167,40 @@ impl Resource for Listener {
         Ok(draft.create(made))
     }
 
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(&[
-            "loadbalancer_id",
-            "protocol",
-            "protocol_port",
-            "project_id",
-            "tenant_id",
-        ])?;
-        head(&mut self.head, &mut fields, true)?;
-        self.settings(draft, &mut fields)?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
-    }
-
-    fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
-        draft.remove::<Self>(self.head.id);
+    fn settings(&mut self, draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
+        match fields.integer("connection_limit", -1..=i64::from(u32::MAX))? {
+            Given::Absent => {}
+            Given::Null => self.connection_limit = None,
+            Given::Value(limit) => self.connection_limit = u32::try_from(limit).ok(),
+        }
+        for (name, time, usual) in [
+            ("timeout_client_data", &mut self.client_data, CLIENT_DATA),
+            ("timeout_member_connect", &mut self.member_connect, MEMBER_CONNECT),
+            ("timeout_member_data", &mut self.member_data, MEMBER_DATA),
+        ] {
+            match fields.integer(name, 1..=LONGEST)? {
+                Given::Absent => {}
+                Given::Null => *time = usual,
+                Given::Value(_) if name != "timeout_client_data" && !self.protocol.is_http() => {
+                    let reason = "at Layer 4 packets pass between client and member, and only timeout_client_data counts";
+                    return Err(Fault::invalid(format!("{name} is for HTTP listeners: {reason}.")));
+                }
+                Given::Value(milliseconds) => *time = milliseconds,
+            }
+        }
+        self.insert_headers(fields)?;
+        self.allowed_cidrs(draft, fields)?;
+        let zero = [json!(0)];
+        fields.unsupported("timeout_tcp_inspect", &zero, "nothing of a TCP connection is waited for")?;
+        listener_tls::refuse(fields)?;
+        match fields.id("default_pool_id")? {
+            Given::Absent => {}
+            Given::Null => self.default_pool = None,
+            Given::Value(id) => {
+                self.may_use(draft, "default_pool_id", id)?;
+                self.default_pool = Some(id);
+            }
+        }
         Ok(())
     }
 
@@ -251,7 +231,7 @@ impl Resource for Listener {
     fn operating_status(&self, view: &View<'_>) -> &'static str {
         let load_balancer = view.records.get::<LoadBalancer>(self.load_balancer);
         let is_enabled = self.head.is_enabled && load_balancer.is_none_or(|it| it.head.is_enabled);
-        // At Layer 4 there is nobody to whom its packets could go.
+        // At Layer 4 there is no pool that its packets could go to.
         let has_nobody = self.default_pool.is_none() && !self.protocol.is_http();
         if is_enabled && !has_nobody { "ONLINE" } else { "OFFLINE" }
     }

@@ -4,44 +4,30 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{error::Fault, fields::Fields};
 
-/// Refuses what belongs to TLS, of which listeners of the API have none yet.
+/// What belongs to TLS, of which listeners of the API have none yet, and what is shown of it.
+fn without() -> [(&'static str, Value); 11] {
+    [
+        ("default_tls_container_ref", Value::Null),
+        ("client_ca_tls_container_ref", Value::Null),
+        ("client_crl_container_ref", Value::Null),
+        ("tls_ciphers", Value::Null),
+        ("hsts_max_age", Value::Null),
+        ("sni_container_refs", json!([])),
+        ("tls_versions", json!([])),
+        ("alpn_protocols", json!([])),
+        ("client_authentication", json!("NONE")),
+        ("hsts_include_subdomains", json!(false)),
+        ("hsts_preload", json!(false)),
+    ]
+}
+
+/// Refuses all that is not as it is shown.
 pub fn refuse(fields: &mut Fields) -> Result<(), Fault> {
     let reason = "the API has no TERMINATED_HTTPS listeners yet; the configuration file has";
-    for name in [
-        "default_tls_container_ref",
-        "client_ca_tls_container_ref",
-        "client_crl_container_ref",
-        "tls_ciphers",
-        "hsts_max_age",
-    ] {
-        fields.unsupported(name, &[], reason)?;
-    }
-    for name in ["sni_container_refs", "tls_versions", "alpn_protocols"] {
-        fields.unsupported(name, &[json!([])], reason)?;
-    }
-    fields.unsupported("client_authentication", &[json!("NONE")], reason)?;
-    for name in ["hsts_include_subdomains", "hsts_preload"] {
-        fields.unsupported(name, &[json!(false)], reason)?;
-    }
-    Ok(())
+    without().into_iter().try_for_each(|(name, shown)| fields.unsupported(name, &[shown], reason))
 }
 
 /// What is shown of it.
 pub fn show(object: &mut Map<String, Value>) {
-    let mut put = |name: &str, value: Value| object.insert(name.into(), value);
-    for name in [
-        "default_tls_container_ref",
-        "client_ca_tls_container_ref",
-        "client_crl_container_ref",
-        "tls_ciphers",
-        "hsts_max_age",
-    ] {
-        put(name, Value::Null);
-    }
-    for name in ["sni_container_refs", "tls_versions", "alpn_protocols"] {
-        put(name, json!([]));
-    }
-    put("client_authentication", json!("NONE"));
-    put("hsts_include_subdomains", json!(false));
-    put("hsts_preload", json!(false));
+    object.extend(without().map(|(name, shown)| (name.to_owned(), shown)));
 }

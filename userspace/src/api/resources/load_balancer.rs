@@ -13,11 +13,11 @@ use model::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, ids, nested, new_head};
+use super::{Resource, ids, nested, new_head};
 use crate::api::{
     draft::Draft,
     error::{Fault, invalid},
-    fields::{Fields, Given, missing},
+    fields::{Fields, missing},
     kinds::{
         listener::Listener,
         load_balancer::{LoadBalancer, PROVIDERS, Vip},
@@ -37,10 +37,20 @@ impl LoadBalancer {
 impl Resource for LoadBalancer {
     const MANY: &'static str = "loadbalancers";
     const TRACES: [&'static str; 3] = ["create loadbalancer", "update loadbalancer", "delete loadbalancer"];
+    const ONLY_AT_CREATION: &'static [&'static str] = &[
+        "vip_address",
+        "vip_subnet_id",
+        "vip_network_id",
+        "vip_port_id",
+        "additional_vips",
+        "provider",
+        "flavor_id",
+        "availability_zone",
+    ];
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
-        let mut made = Self { head: new_head(&mut fields, draft, true)?, ..Self::default() };
-        settings(&mut made, &mut fields)?;
+        let mut made = Self { head: new_head::<Self>(&mut fields, draft)?, ..Self::default() };
+        made.settings(draft, &mut fields)?;
         fields.word("provider", &PROVIDERS)?.set(&mut made.provider, PROVIDERS[0].into());
         if made.provider.is_empty() {
             made.provider = PROVIDERS[0].into();
@@ -68,24 +78,15 @@ impl Resource for LoadBalancer {
         nested::tell(self, view)
     }
 
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(&[
-            "vip_address",
-            "vip_subnet_id",
-            "vip_network_id",
-            "vip_port_id",
-            "additional_vips",
-            "provider",
-            "flavor_id",
-            "availability_zone",
-            "project_id",
-            "tenant_id",
-        ])?;
-        head(&mut self.head, &mut fields, true)?;
-        settings(&mut self, &mut fields)?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
+    fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
+        fields.integer("bandwidth_mbit", Megabits::RANGE)?.set_option(&mut self.bandwidth_mbit);
+        fields.unsupported("vip_qos_policy_id", &[], "give bandwidth_mbit")?;
+        fields.unsupported(
+            "vip_sg_ids",
+            &[json!([])],
+            "there are no security groups; give a listener allowed_cidrs",
+        )?;
+        fields.unsupported("vip_vnic_type", &[json!("normal")], "VIPs are routes and have no ports")
     }
 
     fn delete(&self, draft: &mut Draft<'_>, cascade: bool) -> Result<(), Fault> {
@@ -148,24 +149,6 @@ impl Resource for LoadBalancer {
         let pools = view.records.children::<Pool>(self.head.id).map(|pool| pool.operating_status(view));
         worst(listeners.chain(pools))
     }
-}
-
-/// Takes what may be changed later, too.
-fn settings(load_balancer: &mut LoadBalancer, fields: &mut Fields) -> Result<(), Fault> {
-    let range = Megabits::RANGE;
-    let bandwidth = fields.integer("bandwidth_mbit", (*range.start()).into()..=(*range.end()).into())?;
-    match bandwidth {
-        Given::Absent => {}
-        Given::Null => load_balancer.bandwidth_mbit = None,
-        Given::Value(number) => load_balancer.bandwidth_mbit = u32::try_from(number).ok(),
-    }
-    fields.unsupported("vip_qos_policy_id", &[], "give bandwidth_mbit")?;
-    fields.unsupported(
-        "vip_sg_ids",
-        &[json!([])],
-        "there are no security groups; give a listener allowed_cidrs",
-    )?;
-    fields.unsupported("vip_vnic_type", &[json!("normal")], "VIPs are routes and have no ports")
 }
 
 /// The VIPs that a request asks for.

@@ -6,7 +6,7 @@ use model::value::HostAddress;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, new_head};
+use super::{Resource, new_head};
 use crate::{
     api::{
         draft::Draft,
@@ -28,27 +28,6 @@ const WEIGHT: u16 = 1;
 const METADATA: &str = "169.254.169.254";
 
 impl Member {
-    /// Takes what may be changed later, too.
-    fn settings(&mut self, fields: &mut Fields) -> Result<(), Fault> {
-        match fields.integer("weight", 0..=256)? {
-            Given::Absent => {}
-            Given::Null => self.weight = WEIGHT,
-            Given::Value(weight) => self.weight = weight as u16,
-        }
-        fields.boolean("backup")?.set(&mut self.is_backup, false);
-        match fields.text("monitor_address", 64)? {
-            Given::Absent => {}
-            Given::Null => self.monitor_address = None,
-            Given::Value(text) => self.monitor_address = Some(address("monitor_address", &text)?),
-        }
-        match fields.integer("monitor_port", 1..=65_535)? {
-            Given::Absent => {}
-            Given::Null => self.monitor_port = None,
-            Given::Value(port) => self.monitor_port = Some(port as u16),
-        }
-        Ok(())
-    }
-
     /// Changes it as an entry of a list of members does: what is not said is usual again, but for its name and its tags.
     pub(in crate::api) fn replace(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
         for name in ["address", "protocol_port"] {
@@ -82,28 +61,29 @@ fn address(attribute: &'static str, text: &str) -> Result<IpAddr, Fault> {
 impl Resource for Member {
     const MANY: &'static str = "members";
     const TRACES: [&'static str; 3] = ["add backend ecs", "update backend ecs", "remove backend ecs"];
+    const ONLY_AT_CREATION: &'static [&'static str] = &["address", "protocol_port", "subnet_id"];
     const HAS_DESCRIPTION: bool = false;
 
     fn create(draft: &mut Draft<'_>, parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
-        let head = new_head(&mut fields, draft, false)?;
+        let head = new_head::<Self>(&mut fields, draft)?;
         let pool = parent.ok_or_else(|| missing("pool_id"))?;
         draft.parent::<Pool>("pool_id", pool)?;
         let text = fields.text("address", 64)?.value().ok_or_else(|| missing("address"))?;
         let port =
-            fields.integer("protocol_port", 1..=65_535)?.value().ok_or_else(|| missing("protocol_port"))?;
+            fields.integer("protocol_port", 1..=u16::MAX)?.value().ok_or_else(|| missing("protocol_port"))?;
         let subnet = fields.id("subnet_id")?.value();
         let mut made = Self {
             head,
             pool,
             address: address("address", &text)?,
-            port: port as u16,
+            port,
             weight: WEIGHT,
             is_backup: false,
             subnet,
             monitor_address: None,
             monitor_port: None,
         };
-        made.settings(&mut fields)?;
+        made.settings(draft, &mut fields)?;
         fields.unsupported("vnic_type", &[json!("normal")], "members have no ports here")?;
         fields.unsupported("request_sriov", &[json!(false)], "members have no ports here")?;
         fields.end()?;
@@ -116,17 +96,15 @@ impl Resource for Member {
         Ok(draft.create(made))
     }
 
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(&["address", "protocol_port", "subnet_id", "project_id", "tenant_id"])?;
-        head(&mut self.head, &mut fields, false)?;
-        self.settings(&mut fields)?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
-    }
-
-    fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
-        draft.remove::<Self>(self.head.id);
+    fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
+        fields.integer("weight", 0..=256)?.set(&mut self.weight, WEIGHT);
+        fields.boolean("backup")?.set(&mut self.is_backup, false);
+        match fields.text("monitor_address", 64)? {
+            Given::Absent => {}
+            Given::Null => self.monitor_address = None,
+            Given::Value(text) => self.monitor_address = Some(address("monitor_address", &text)?),
+        }
+        fields.integer("monitor_port", 1..=u16::MAX)?.set_option(&mut self.monitor_port);
         Ok(())
     }
 

@@ -22,12 +22,19 @@ use super::{
 /// The most characters of names, descriptions, tags and the like.
 const MOST: usize = 255;
 
+/// The names of what says whose an object is: Octavia's older clients have the first.
+const PROJECT: [&str; 2] = ["tenant_id", "project_id"];
+
 /// What clients can do with a kind of object.
 pub trait Resource: Record {
     /// Its name in bodies where there are several.
     const MANY: &'static str;
     /// Its names in traces: created, updated, deleted (OTC guide, table 9-1).
     const TRACES: [&'static str; 3];
+    /// What only a request that creates one may say, its project aside.
+    const ONLY_AT_CREATION: &'static [&'static str];
+    /// Whether it has a description.
+    const HAS_DESCRIPTION: bool = true;
 
     /// Makes one of a request's attributes; `parent` is what the path says that it is made in.
     ///
@@ -35,17 +42,34 @@ pub trait Resource: Record {
     /// What is wrong.
     fn create(draft: &mut Draft<'_>, parent: Option<Uuid>, fields: Fields) -> Result<Uuid, Fault>;
 
+    /// Takes what may be said at its creation and be changed later, the head aside.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn settings(&mut self, draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault>;
+
     /// Changes it.
     ///
     /// # Errors
     /// What is wrong.
-    fn change(self, draft: &mut Draft<'_>, fields: Fields) -> Result<(), Fault>;
+    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
+        fields.only_at_creation(Self::ONLY_AT_CREATION)?;
+        fields.only_at_creation(&PROJECT)?;
+        head::<Self>(self.head_mut(), &mut fields)?;
+        self.settings(draft, &mut fields)?;
+        fields.end()?;
+        draft.update(self);
+        Ok(())
+    }
 
     /// Deletes it with all that goes along.
     ///
     /// # Errors
     /// What it is needed for.
-    fn delete(&self, draft: &mut Draft<'_>, cascade: bool) -> Result<(), Fault>;
+    fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
+        draft.remove::<Self>(self.head().id);
+        Ok(())
+    }
 
     /// Any one: it has every attribute that all have.
     fn sample() -> Self;
@@ -60,15 +84,12 @@ pub trait Resource: Record {
 
     /// How it is.
     fn operating_status(&self, view: &View<'_>) -> &'static str;
-
-    /// Whether it has a description.
-    const HAS_DESCRIPTION: bool = true;
 }
 
 /// Takes what every object has.
-fn head(head: &mut Head, fields: &mut Fields, has_description: bool) -> Result<(), Fault> {
+fn head<T: Resource>(head: &mut Head, fields: &mut Fields) -> Result<(), Fault> {
     fields.text("name", MOST)?.set(&mut head.name, String::new());
-    if has_description {
+    if T::HAS_DESCRIPTION {
         fields.text("description", MOST)?.set(&mut head.description, String::new());
     }
     // Octavia's null means no here.
@@ -80,14 +101,14 @@ fn head(head: &mut Head, fields: &mut Fields, has_description: bool) -> Result<(
 }
 
 /// The head of an object that is created.
-fn new_head(fields: &mut Fields, draft: &Draft<'_>, has_description: bool) -> Result<Head, Fault> {
+fn new_head<T: Resource>(fields: &mut Fields, draft: &Draft<'_>) -> Result<Head, Fault> {
     let mut made = Head { is_enabled: true, project: draft.project.clone(), ..Head::default() };
-    for name in ["tenant_id", "project_id"] {
+    for name in PROJECT {
         if let Some(project) = fields.text(name, MOST)?.value() {
             made.project = project;
         }
     }
-    head(&mut made, fields, has_description)?;
+    head::<T>(&mut made, fields)?;
     Ok(made)
 }
 

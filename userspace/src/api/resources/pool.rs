@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, head, ids, new_head};
+use super::{Resource, ids, new_head};
 use crate::api::{
     draft::Draft,
     error::Fault,
@@ -25,39 +25,6 @@ impl Pool {
         let id = self.head.id;
         let all = records.all::<Listener>().filter(|listener| listener.default_pool == Some(id));
         all.collect()
-    }
-
-    /// Takes what may be changed later, too.
-    fn settings(&mut self, fields: &mut Fields) -> Result<(), Fault> {
-        let names: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).chain(["SOURCE_IP_PORT"]).collect();
-        match fields.word("lb_algorithm", &names)? {
-            Given::Absent => {}
-            Given::Null => return Err(missing("lb_algorithm")),
-            Given::Value(word) => {
-                let known = ALGORITHMS.iter().find(|(name, _)| *name == word);
-                let (_, algorithm) = known.ok_or_else(|| {
-                    Fault::value(
-                        "lb_algorithm",
-                        &word,
-                        "Not supported here: use SOURCE_IP, which leaves ports out.",
-                    )
-                })?;
-                self.algorithm = *algorithm;
-            }
-        }
-        self.persistence(fields)?;
-        fields.boolean("tls_enabled")?.set(&mut self.tls_enabled, false);
-        if self.tls_enabled && !self.protocol.is_http() {
-            return Err(Fault::invalid(
-                "tls_enabled is for HTTP pools: what passes through at Layer 4 is not encrypted here.",
-            ));
-        }
-        let reason = "the API verifies no members yet; the configuration file's pools do";
-        for name in ["tls_container_ref", "ca_tls_container_ref", "crl_container_ref", "tls_ciphers"] {
-            fields.unsupported(name, &[], reason)?;
-        }
-        fields.unsupported("tls_versions", &[json!([])], reason)?;
-        fields.unsupported("alpn_protocols", &[json!([])], reason)
     }
 
     fn persistence(&mut self, fields: &mut Fields) -> Result<(), Fault> {
@@ -93,7 +60,7 @@ impl Pool {
                     "Use whole minutes, 60 to 3600 seconds.",
                 ));
             }
-            Given::Value(seconds) => made.timeout = Some(seconds as u32),
+            Given::Value(seconds) => made.timeout = Some(seconds),
         }
         fields.unsupported(
             "persistence_granularity",
@@ -144,9 +111,10 @@ impl Resource for Pool {
     const MANY: &'static str = "pools";
     const TRACES: [&'static str; 3] =
         ["create backend member group", "update backend member group", "delete backend member group"];
+    const ONLY_AT_CREATION: &'static [&'static str] = &["loadbalancer_id", "listener_id", "protocol"];
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
-        let head = new_head(&mut fields, draft, true)?;
+        let head = new_head::<Self>(&mut fields, draft)?;
         let listener = fields.id("listener_id")?.value();
         let mut load_balancer = fields.id("loadbalancer_id")?.value();
         let listener = match listener {
@@ -177,8 +145,7 @@ impl Resource for Pool {
         if fields.clone().take("lb_algorithm") == Given::Absent {
             return Err(missing("lb_algorithm"));
         }
-        made.settings(&mut fields)?;
-        made.together()?;
+        made.settings(draft, &mut fields)?;
         for nested in ["members", "healthmonitor"] {
             fields.unsupported(nested, &[json!([])], "create what is inside one by one, after the pool")?;
         }
@@ -192,20 +159,37 @@ impl Resource for Pool {
         Ok(id)
     }
 
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(&[
-            "loadbalancer_id",
-            "listener_id",
-            "protocol",
-            "project_id",
-            "tenant_id",
-        ])?;
-        head(&mut self.head, &mut fields, true)?;
-        self.settings(&mut fields)?;
-        self.together()?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
+    fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
+        let names: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).chain(["SOURCE_IP_PORT"]).collect();
+        match fields.word("lb_algorithm", &names)? {
+            Given::Absent => {}
+            Given::Null => return Err(missing("lb_algorithm")),
+            Given::Value(word) => {
+                let known = ALGORITHMS.iter().find(|(name, _)| *name == word);
+                let (_, algorithm) = known.ok_or_else(|| {
+                    Fault::value(
+                        "lb_algorithm",
+                        &word,
+                        "Not supported here: use SOURCE_IP, which leaves ports out.",
+                    )
+                })?;
+                self.algorithm = *algorithm;
+            }
+        }
+        self.persistence(fields)?;
+        fields.boolean("tls_enabled")?.set(&mut self.tls_enabled, false);
+        if self.tls_enabled && !self.protocol.is_http() {
+            return Err(Fault::invalid(
+                "tls_enabled is for HTTP pools: what passes through at Layer 4 is not encrypted here.",
+            ));
+        }
+        let reason = "the API verifies no members yet; the configuration file's pools do";
+        for name in ["tls_container_ref", "ca_tls_container_ref", "crl_container_ref", "tls_ciphers"] {
+            fields.unsupported(name, &[], reason)?;
+        }
+        fields.unsupported("tls_versions", &[json!([])], reason)?;
+        fields.unsupported("alpn_protocols", &[json!([])], reason)?;
+        self.together()
     }
 
     fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
