@@ -3,7 +3,7 @@
 //! ```text
 //! listeners  all of them: what a change of the model starts, alters and ends; threads is where their requests are served
 //!   → listen   one listener: its socket, its connections, its end
-//!   → stream   one client's connection, small while idle
+//!   → stream   one client's connection, small while idle; wrapped is what streams around others hand on
 //!   → tls      its encryption, if it is an HTTPS listener's: certificates, versions, who may in
 //!   → proxy_protocol   who the client is, if a balancer in front says so; and the same towards members
 //!   → guard    a request's head, in time and in shape; message is how far what HTTP/1 says goes
@@ -62,3 +62,4 @@ pub mod threads;
 pub mod tls;
 mod tunnel;
 pub mod upstream;
+mod wrapped;

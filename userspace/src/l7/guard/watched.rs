@@ -15,13 +15,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes, BytesMut};
-use pingora::{
-    protocols::{
-        ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
-        TimingDigest, UniqueID, UniqueIDType, raw_connect::ProxyDigest, tls::SslDigest,
-    },
-    tls::ssl::SslRef,
-};
+use pingora::protocols::{GetProxyDigest, Peek, Shutdown, Stream, raw_connect::ProxyDigest};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     time::{Sleep, sleep, timeout},
@@ -32,7 +26,7 @@ use super::{
     frames::{Flow, Frames, PREFACE},
     traffic::Traffic,
 };
-use crate::l7::message::Rest;
+use crate::l7::{message::Rest, wrapped::hand_on};
 
 /// The most that is read ahead at once.
 const SCRATCH: usize = 16 * 1024;
@@ -309,39 +303,7 @@ impl Shutdown for Watched {
     }
 }
 
-impl UniqueID for Watched {
-    fn id(&self) -> UniqueIDType {
-        self.inner.id()
-    }
-}
-
-impl Ssl for Watched {
-    fn get_ssl(&self) -> Option<&SslRef> {
-        self.inner.get_ssl()
-    }
-
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.inner.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Watched {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.inner.get_timing_digest()
-    }
-
-    fn get_read_pending_time(&self) -> Duration {
-        self.inner.get_read_pending_time()
-    }
-
-    fn get_write_pending_time(&self) -> Duration {
-        self.inner.get_write_pending_time()
-    }
-}
+hand_on!(Watched);
 
 impl GetProxyDigest for Watched {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
@@ -350,16 +312,6 @@ impl GetProxyDigest for Watched {
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
         self.inner.set_proxy_digest(digest);
-    }
-}
-
-impl GetSocketDigest for Watched {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.inner.get_socket_digest()
-    }
-
-    fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.inner.set_socket_digest(digest);
     }
 }
 
