@@ -12,10 +12,8 @@ use crate::{
     },
     address::Address,
     family::{Family, V4, V6},
-    lookup::Buckets,
+    lookup::{Buckets, tests::segment},
     next_hop,
-    parse::Segment,
-    wire::Flags,
 };
 
 /// Buckets of the forward table in this test.
@@ -40,20 +38,7 @@ fn assert_even<A: Copy>((name, values, hash): Hash<A>, what: &str, keys: impl It
 
 fn buckets<F: Family>(client: F::Address, port: u16) -> Buckets {
     let config = Config { forward_mask: BUCKETS - 1, forward6_mask: BUCKETS - 1, ..Config::default() };
-    let segment = Segment::<F> {
-        src: client,
-        dst: F::Address::default(),
-        sport: port,
-        dport: 80,
-        protocol: 6,
-        seq: 0,
-        ack: 0,
-        flags: Flags::default(),
-        ttl: 64,
-        total_len: 60,
-        header_len: 20,
-    };
-    Buckets::of(&config, &segment)
+    Buckets::of(&config, &segment::<F>(client, port, F::Address::default()))
 }
 
 fn ends<A: Address>(address: A) -> [u64; 2] {

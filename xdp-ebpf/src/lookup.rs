@@ -221,7 +221,7 @@ pub fn reverse_in<'a, F: Family, T: Tables>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{
         abi::{ENTRY_REMOVED, PROTOCOL_TCP},
@@ -233,7 +233,7 @@ mod tests {
     use std::{collections::BTreeSet, net::SocketAddr};
 
     /// A client's segment to port 80.
-    fn segment<F: Family>(src: F::Address, sport: u16, dst: F::Address) -> Segment<F> {
+    pub(crate) fn segment<F: Family>(src: F::Address, sport: u16, dst: F::Address) -> Segment<F> {
         Segment {
             src,
             dst,

@@ -2,12 +2,12 @@
 //! for clients of both protocols; and the next request is answered as if nothing had been.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
     thread,
 };
 
-use testbed::{Host, Network, Size};
+use testbed::{Network, Size};
 
 use crate::{
     balancer::{Balancer, VIP},
@@ -17,9 +17,8 @@ use crate::{
             DATA, END_HEADERS, END_STREAM, HEADERS, Peer, RST_STREAM, frame, https, request,
             status as status_of,
         },
-        script::{Client, ok},
+        script::{Client, head, ok, serve_connections},
     },
-    servers,
 };
 
 /// What a client is to make of an answer.
@@ -186,23 +185,11 @@ fn cases() -> Vec<(String, String, bool, Made)> {
 }
 
 /// Answers `/N` as case N says, in one piece or, for `/N/slow`, in single bytes; all else with `ok`.
-fn serve(host: &Host) {
-    let listener = servers::listen(host);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
-        }
-    });
-}
-
 fn answer(mut stream: TcpStream) -> Option<()> {
     let cases = cases();
     let mut input = BufReader::new(stream.try_clone().ok()?);
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            input.read_line(&mut head).ok().filter(|&count| count > 0)?;
-        }
+        let head = Some(head(&mut input)).filter(|head| head.ends_with("\r\n\r\n"))?;
         let mut parts = head.split([' ', '/']).skip_while(|part| *part != "case");
         let case = parts.nth(1).and_then(|number| cases.get(number.parse::<usize>().ok()?));
         let Some((_, bytes, closes, _)) = case else {
@@ -318,7 +305,7 @@ fn odd_answers_are_whole_or_known_not_to_be() {
     settings.listener +=
         "\n[[load_balancer.listener]]\nname = \"plain\"\nprotocol = \"http\"\nport = 8080\npool = \"web\"\n";
     let balancer = Balancer::start(settings);
-    serve(&balancer.network.backends[0]);
+    serve_connections(&balancer.network.backends[0], answer);
     let plain = SocketAddr::new(VIP.ip(), 8080);
     let mut failures = String::new();
     for (number, (what, _, _, made)) in cases().iter().enumerate() {
@@ -378,7 +365,7 @@ const STRICTER: [(&str, &str); 6] = [
 #[test]
 fn odd_answers_are_taken_as_nginx_and_haproxy_take_them() {
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
-    serve(&network.backends[0]);
+    serve_connections(&network.backends[0], answer);
     let directory = tempfile::tempdir().unwrap();
     let server = "server { listen 8081; location / { proxy_pass http://one; proxy_read_timeout 5s; } }";
     let (_nginx, nginx) = differential::nginx(&network, directory.path(), server);

@@ -1,12 +1,11 @@
 //! Does a client get what there was of an answer whose member dies, at whatever byte? nginx says what there was.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpStream},
-    thread,
 };
 
-use testbed::{Host, Network, Size};
+use testbed::{Network, Size};
 
 use crate::{
     balancer::{Balancer, Settings, VIP},
@@ -14,9 +13,8 @@ use crate::{
         answers::{heard, made_of},
         differential,
         frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Peer, frame, https, request},
-        script::{Client, ok},
+        script::{Client, head, ok, serve_connections},
     },
-    servers,
 };
 
 /// By length and in chunks.
@@ -26,22 +24,10 @@ const ANSWERS: [&str; 2] = [
 ];
 
 /// Answers `/cut/A/N` with so many bytes of that answer, and all else with `ok`.
-fn serve(host: &Host) {
-    let listener = servers::listen(host);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            thread::spawn(move || answer(stream));
-        }
-    });
-}
-
 fn answer(mut stream: TcpStream) -> Option<()> {
     let mut input = BufReader::new(stream.try_clone().ok()?);
     loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            input.read_line(&mut head).ok().filter(|&count| count > 0)?;
-        }
+        let head = Some(head(&mut input)).filter(|head| head.ends_with("\r\n\r\n"))?;
         if head.starts_with("POST") {
             // Three bytes, by length or as one chunk.
             let is_chunked = head.to_lowercase().contains("chunked");
@@ -102,7 +88,7 @@ fn ask_http2(
 #[test]
 fn what_there_was_of_an_answer_is_delivered_at_whatever_byte_its_member_dies() {
     let network = Network::new(Size { clients: 1, backends: 1 }).unwrap();
-    serve(&network.backends[0]);
+    serve_connections(&network.backends[0], answer);
     let directory = tempfile::tempdir().unwrap();
     let server = "server { listen 8081; location / { proxy_pass http://one; proxy_next_upstream off; } }";
     let (_nginx, nginx) = differential::nginx(&network, directory.path(), server);

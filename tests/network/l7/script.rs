@@ -33,6 +33,16 @@ pub fn serve(host: &Host, answer: impl Fn(&str, usize) -> Vec<u8> + Send + Sync 
     });
 }
 
+/// The same where a test says all: `answer` has each connection, on a thread of its own.
+pub fn serve_connections(host: &Host, answer: impl Fn(TcpStream) -> Option<()> + Send + Copy + 'static) {
+    let listener = servers::listen(host);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream));
+        }
+    });
+}
+
 /// An answer with this text.
 pub fn ok(text: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
@@ -132,7 +142,7 @@ impl Client {
 }
 
 /// A head with the empty line at its end, or what is there before the connection ends.
-fn head(input: &mut impl BufRead) -> String {
+pub fn head(input: &mut impl BufRead) -> String {
     let mut head = Vec::new();
     while head != b"\r\n" && !head.ends_with(b"\r\n\r\n") {
         if !input.read_until(b'\n', &mut head).is_ok_and(|length| length > 0) {

@@ -61,11 +61,8 @@ pub fn abandoned(
     tables: &Tables,
     members: impl Iterator<Item = BackendIndex>,
 ) -> impl Iterator<Item = BackendIndex> {
-    members.filter(|&index| {
-        let Some(record) = tables.backend.get(index) else { return false };
-        let pool = tables.pool.get(record.pool().get());
-        read(&record).taken_for() == Some(Verdict::Down)
-            && pool.is_some_and(|pool| Pool::parts_of(pool.block().get()).1 > 0)
+    of_which(tables, members, |health, pool| {
+        health.taken_for() == Some(Verdict::Down) && Pool::parts_of(pool.block().get()).1 > 0
     })
 }
 
@@ -74,11 +71,20 @@ pub fn resetting(
     tables: &Tables,
     members: impl Iterator<Item = BackendIndex>,
 ) -> impl Iterator<Item = BackendIndex> {
-    members.filter(|&index| {
+    of_which(tables, members, |health, pool| {
+        health.state == State::Known(Verdict::Down) && pool.on_down().get() == ON_DOWN_RESET
+    })
+}
+
+/// Members of which, by what is known of them and by their pool's record, this is true.
+fn of_which(
+    tables: &Tables,
+    members: impl Iterator<Item = BackendIndex>,
+    is_so: impl Fn(MemberHealth, Shared<'_, Pool>) -> bool,
+) -> impl Iterator<Item = BackendIndex> {
+    members.filter(move |&index| {
         let Some(record) = tables.backend.get(index) else { return false };
-        let pool = tables.pool.get(record.pool().get());
-        read(&record).state == State::Known(Verdict::Down)
-            && pool.is_some_and(|pool| pool.on_down().get() == ON_DOWN_RESET)
+        tables.pool.get(record.pool().get()).is_some_and(|pool| is_so(read(&record), pool))
     })
 }
 
