@@ -1,4 +1,4 @@
-//! Whom does the balancer send away, and does it tell both ends: when a member drains for too long or is down, its VIP or
+//! Which sessions does the balancer end, and does it tell both ends: when a member drains for too long or is down, its VIP or
 //! the whole data path goes, a client is shut out while data flows, or it knows nothing of a session?
 
 use std::{

@@ -131,7 +131,7 @@ pub const WINDOW: u32 = 1 << 30;
 pub const RESET_WINDOW: u32 = 1 << 16;
 
 /// The state after a segment, by those of its flags that can be believed: before the handshake is complete, ACK and FIN of
-/// whoever shows that it is; SYN of a client, or with the answer of a backend that opens. None of them moves nothing.
+/// a segment that shows that it is; SYN of a client, or with the answer of a backend that opens. None of them moves nothing.
 #[inline(always)]
 pub fn after(before: State, direction: Direction, believed: Flags) -> State {
     let from = if believed.any(Flags::RST) {

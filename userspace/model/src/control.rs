@@ -40,7 +40,9 @@ impl Listen {
             Ok(address) if address.ip().is_loopback() && address.port() != 0 => Ok(Self::Loopback(address)),
             Ok(address) if address.port() == 0 => Err(Invalid::new(format!("{text:?} has no port"), remedy)),
             Ok(_) => Err(Invalid::new(
-                format!("{text:?} is no loopback address, and whoever reaches the API may do everything"),
+                format!(
+                    "{text:?} is no loopback address, and every client that reaches the API may do everything"
+                ),
                 remedy,
             )),
             Err(_) => Err(Invalid::new(format!("{text:?} is no address with a port"), remedy)),

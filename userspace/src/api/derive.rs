@@ -157,7 +157,7 @@ fn listener(
     let load_balancer = records.find::<LoadBalancer>(record.load_balancer)?;
     let default_pool = record.default_pool.map(|id| used_pool(records, record, id)).transpose()?;
     let is_http = record.protocol.is_http();
-    // At Layer 4 there would be nobody to whom its packets could go.
+    // At Layer 4 there would be no pool that its packets could go to.
     if !record.head.is_enabled || !load_balancer.head.is_enabled || (default_pool.is_none() && !is_http) {
         return Ok(None);
     }
@@ -298,7 +298,7 @@ fn monitor(record: &HealthMonitor) -> Result<object::HealthMonitor, Fault> {
         MonitorKind::Http | MonitorKind::Https => {
             let host =
                 record.domain_name.as_ref().map(|name| HostName::new(name).map_err(invalid("domain_name")));
-            // Octavia asks whoever answers.
+            // Octavia checks no member's certificate.
             let tls = (record.kind == MonitorKind::Https).then(|| MemberTls::unverified(None));
             Probe::Http(Get {
                 host: host.transpose()?,

@@ -1,4 +1,4 @@
-//! The end of all sessions: whoever unloads the data path tells both ends of every TCP connection first, which would wait
+//! The end of all sessions: `unload` tells both ends of every TCP connection first, which would wait
 //! for minutes otherwise. Next: `commands/unload`.
 
 use std::{thread, time::Duration};

@@ -12,7 +12,7 @@
 //!   → apply    a plan's changes, one by one, into the maps   (capacity: whether they find any)
 //!   → sweep    idle sessions end       (taken: where; expiry, drain, revocation: when; reset: who is told; clock: what
 //!                                         time it is; census: what it saw; reclaim: what a process that died had in hand)
-//!   → strays   whoever believes in a session that is not there
+//!   → strays   ends that believe in a session that is not there
 //!   → steer    connections for Layer 7 find its sockets   (seats: how many it has; egress: what it sends, filter: where)
 //!   → network  routes, neighbours and interfaces that the data path leans on   (devices: what it is on by now; held: what
 //!                                         keeps it there without its pins)

@@ -1,4 +1,4 @@
-//! Segments without a live session: whom does a reset tell, with which numbers, and who hears nothing?
+//! Segments without a live session: which end gets a reset, with which numbers, and which hears nothing?
 
 use proptest::prelude::*;
 use testbed::{

@@ -194,7 +194,7 @@ fn the_api() {
         (String::new(), "6: api.listen: missing; it has no default"),
         (
             "listen = '0.0.0.0:9876'".into(),
-            "7: api.listen: \"0.0.0.0:9876\" is no loopback address, and whoever reaches the API may do everything; use a \
+            "7: api.listen: \"0.0.0.0:9876\" is no loopback address, and every client that reaches the API may do everything; use a \
              port of a loopback address such as \"127.0.0.1:9876\", or a socket's path such as \"/run/evenkeel/api.sock\"",
         ),
         (
