@@ -43,7 +43,7 @@ fn sessions_follow_routes_and_rules_to_gateways_that_nobody_knows_yet() {
     run(format!("ip route add {client} via {gateway} dev front2 table 100"));
     let listed = || run(format!("ip neighbour show {gateway} dev front2"));
     wait_for("the gateway's MAC", DEADLINE, || listed().contains("lladdr")).unwrap();
-    // Twice: other news may still be under way for the first time.
+    // Twice: other changes may still be under way for the first time.
     for _ in 0..2 {
         for (change, gateway) in [("add", &clients[1]), ("del", &clients[0])] {
             let rule = format!("ip rule {change} to {client} lookup 100");

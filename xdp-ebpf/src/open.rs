@@ -17,7 +17,7 @@ use crate::{
     parse::{self, Segment},
     ports::{self, Local},
     shared::Shared,
-    tables::{Hop, News, Tables},
+    tables::{Hop, LogEntry, Tables},
     tcp_state::State,
     verdict::Event,
 };
@@ -89,9 +89,9 @@ pub fn tell<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T, opened: Res
     let Ok(segment) = parse::segment::<F, P>(packet, Event::PassVipOther) else { return };
     let (client, vip) = ((segment.src.mapped(), segment.sport), (segment.dst.mapped(), segment.dport));
     if let Err(event) = opened {
-        return tables.tell(News::Refused { client, vip, event });
+        return tables.log(LogEntry::Refused { client, vip, event });
     }
-    tables.tell(News::Opened { client, vip });
+    tables.log(LogEntry::Opened { client, vip });
 }
 
 /// Tells the other side of the session that the client's packet has opened.
@@ -107,7 +107,7 @@ pub fn tell_of_backend<F: Family, P: Packet, T: Tables>(packet: &P, tables: &T) 
         (reverse.dst().get().mapped(), reverse.src().get().mapped())
     };
     let (local, backend) = ((local, half.new_sport().get()), (backend, half.new_dport().get()));
-    tables.tell(News::Joined { local, backend });
+    tables.log(LogEntry::Joined { local, backend });
 }
 
 /// Whether a SYN for this half's tuple begins a new session.

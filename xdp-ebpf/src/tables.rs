@@ -95,8 +95,8 @@ pub trait Tables {
     fn count_packet(&self, listener: ListenerIndex, backend: BackendIndex, direction: Direction, bytes: u32);
     /// Counts packets of a listener that has no backends; `bytes` are those of all.
     fn count_traffic(&self, listener: ListenerIndex, direction: Direction, packets: u32, bytes: u32);
-    /// Tells whoever listens (aya-log) about the slow path. Off unless asked for.
-    fn tell(&self, news: News);
+    /// Writes to the session log (aya-log). Off unless asked for.
+    fn log(&self, entry: LogEntry);
 }
 
 /// A bucket of `ek_address` or of `ek_address6`.
@@ -174,9 +174,9 @@ pub enum Route {
 /// One end of a connection: its address and port.
 pub type End = (MappedAddress, u16);
 
-/// What the slow path has to tell.
+/// An entry of the session log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum LogEntry {
     /// A session was opened: between these.
     Opened {
         /// Client's address and port.

@@ -16,7 +16,7 @@ use evenkeel::{
         sweep,
     },
     engine::{Drafter, Engine, layers::Frontend, transition::Desired},
-    health::checker::{Checker, News},
+    health::checker::{ChangedTargets, Checker},
     l7::{
         listeners::Layer7,
         metrics::endpoint::{self, Endpoint},
@@ -91,7 +91,7 @@ fn desired(Configuration { host, timeouts, objects, .. }: Configuration) -> Desi
 async fn serve(
     mut engine: Engine<Daemon, Layer7>,
     mut changes: Changes,
-    mut health: News,
+    mut health: ChangedTargets,
     counters: &Endpoint,
     pins: &PinDir,
 ) -> Result<()> {
@@ -128,8 +128,8 @@ async fn serve(
                 metrics.set_problem(engine.data_path.problem());
                 engine.end_drained().await;
             }
-            news = health.next() => warn(engine.note(&news)),
-            Some(news) = monitor.next() => engine.data_path.note_network(&news),
+            changed = health.next() => warn(engine.note(&changed)),
+            Some(change) = monitor.next() => engine.data_path.note_network(&change),
             Some(()) = reload.recv() => changes.reload(&engine),
             event = changes.next() => changes.act(event, &mut engine).await,
             Some(()) = reopen.recv() => engine.frontend.reopen_logs(),

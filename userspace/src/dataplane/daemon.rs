@@ -30,7 +30,7 @@ use super::{
     health,
     load::{Origin, SessionLog, load},
     network::{
-        self, announce::Announcer, gateways::Gateways, interfaces, local_table, monitor::News,
+        self, announce::Announcer, gateways::Gateways, interfaces, local_table, monitor::NetworkChange,
         neighbours::Neighbours, owned::Owned,
     },
     own_members::{self, OwnMembers},
@@ -39,7 +39,7 @@ use super::{
     registry::Registry,
     reset::ResetSocket,
     steer, strays,
-    sweep::{Limits, Sweeper},
+    sweep::{Criteria, Sweeper},
     unfinished::Unfinished,
 };
 use crate::dataplane::error::{Context, Error, Result, unfit};
@@ -233,7 +233,7 @@ impl Daemon {
             true => in_a_hurry(&self.timeouts),
             false => self.timeouts,
         };
-        let limits = Limits {
+        let criteria = Criteria {
             now,
             hz,
             timeouts: &timeouts,
@@ -247,7 +247,7 @@ impl Daemon {
             load: &tables.load,
         };
         let mut resets = Vec::new();
-        let census = self.sweeper.part(&tables.sessions, &limits, &mut resets);
+        let census = self.sweeper.part(&tables.sessions, &criteria, &mut resets);
         for reset in &resets {
             if let Err(error) = self.resets.send(reset) {
                 tracing::debug!("no reset from {} to {}: {error}", reset.from, reset.to);
@@ -273,11 +273,11 @@ impl Daemon {
     }
 
     /// Takes note of a change in the host's network; [`Self::refresh`] acts on it.
-    pub fn note_network(&mut self, news: &News) {
-        match news {
-            News::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
-            News::Neighbour => self.stale_next_hops = true,
-            News::Link(link) => self.devices.note(link),
+    pub fn note_network(&mut self, change: &NetworkChange) {
+        match change {
+            NetworkChange::Routes => (self.stale_next_hops, self.stale_neighbours) = (true, true),
+            NetworkChange::Neighbour => self.stale_next_hops = true,
+            NetworkChange::Link(link) => self.devices.note(link),
         }
     }
 

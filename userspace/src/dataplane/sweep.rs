@@ -43,7 +43,7 @@ const CUT_PASSES: u8 = 5;
 const BATCH: usize = 64;
 
 /// What the sweeper goes by.
-pub struct Limits<'a> {
+pub struct Criteria<'a> {
     /// The low 32 bits of jiffies.
     pub now: u32,
     /// Jiffies per second.
@@ -70,7 +70,7 @@ pub struct Limits<'a> {
     pub load: &'a Mapping<u32, BackendIndex>,
 }
 
-impl Limits<'_> {
+impl Criteria<'_> {
     /// Ends the session of a forward half that is no longer live: a connection less for its backend and its listener, if
     /// it still was one.
     fn end(&self, forward: Shared<'_, Common>) {
@@ -133,7 +133,7 @@ impl Sweeper {
     pub fn part(
         &mut self,
         sessions: &Sessions,
-        limits: &Limits<'_>,
+        criteria: &Criteria<'_>,
         resets: &mut Vec<Reset>,
     ) -> Result<Option<Census>> {
         self.taken.follow(sessions)?;
@@ -146,7 +146,7 @@ impl Sweeper {
         for batch in ports.chunks(BATCH) {
             read(sessions, batch, &mut pairs);
             for pair in &pairs {
-                swept = swept.and(self.one(sessions, pair, limits, resets));
+                swept = swept.and(self.one(sessions, pair, criteria, resets));
             }
         }
         self.ports = ports;
@@ -158,48 +158,48 @@ impl Sweeper {
         &mut self,
         sessions: &Sessions,
         pair: &Pair<'_>,
-        limits: &Limits<'_>,
+        criteria: &Criteria<'_>,
         resets: &mut Vec<Reset>,
     ) -> Result<()> {
         let is_whole = pair.forward.peer_in(&sessions.reverse) == pair.port;
         match pair.states {
-            [LIVE, LIVE] if is_whole => self.expire(pair, limits, resets),
+            [LIVE, LIVE] if is_whole => self.expire(pair, criteria, resets),
             [LIVE | CUT, CUT] if is_whole => {
                 self.count(&pair.forward.common().snapshot());
                 pair.reverse.common().swap_state_if(LIVE, CUT);
                 // Done before, unless the process that cut it was killed right behind that.
-                limits.end(pair.forward.common());
+                criteria.end(pair.forward.common());
                 self.tell(pair, resets);
             }
-            [LIVE | CUT | DYING, DYING] if is_whole => return self.free(sessions, pair, limits),
+            [LIVE | CUT | DYING, DYING] if is_whole => return self.free(sessions, pair, criteria),
             [DYING, _] => return self.free_orphan(sessions, pair),
             _ => {}
         }
         Ok(())
     }
 
-    fn expire(&mut self, pair: &Pair<'_>, limits: &Limits<'_>, resets: &mut Vec<Reset>) {
+    fn expire(&mut self, pair: &Pair<'_>, criteria: &Criteria<'_>, resets: &mut Vec<Reset>) {
         let Pair { forward, reverse, position, .. } = *pair;
         let (there, back) = (forward.common().snapshot(), reverse.common().snapshot());
         self.count(&there);
         let (listener, backend) = (ListenerIndex::from(there.listener), BackendIndex::from(there.backend));
         let ends = [there.last_seen, back.last_seen]
-            .map(|last_seen| jiffies_to_time(idle_jiffies(limits.now, last_seen), limits.hz));
+            .map(|last_seen| jiffies_to_time(idle_jiffies(criteria.now, last_seen), criteria.hz));
         let seen = Seen {
             protocol: if there.protocol == PROTOCOL_UDP { Protocol::Udp } else { Protocol::Tcp },
             state: State::from_u8(there.tcp).unwrap_or(State::None),
             idle: Idle::of(ends),
             is_closed_for_sure: there.flags & back.flags & FLAG_HEARD != 0,
         };
-        let must_go = limits.drained.contains(&backend)
-            || limits.unreachable.contains(&listener)
-            || limits.changed_lists.shut_out(listener, forward.src().ip());
+        let must_go = criteria.drained.contains(&backend)
+            || criteria.unreachable.contains(&listener)
+            || criteria.changed_lists.shut_out(listener, forward.src().ip());
         let decision = match seen.protocol {
-            Protocol::Udp if must_go || limits.abandoned.contains(&backend) => Decision::Expire,
-            Protocol::Tcp if (must_go || limits.dropped.contains(&backend)) && !seen.state.is_over() => {
+            Protocol::Udp if must_go || criteria.abandoned.contains(&backend) => Decision::Expire,
+            Protocol::Tcp if (must_go || criteria.dropped.contains(&backend)) && !seen.state.is_over() => {
                 Decision::Cut
             }
-            _ => decide(seen, limits.idle.of(listener), limits.timeouts),
+            _ => decide(seen, criteria.idle.of(listener), criteria.timeouts),
         };
         let state = match decision {
             Decision::Keep => return,
@@ -210,7 +210,7 @@ impl Sweeper {
             return;
         }
         reverse.common().swap_state_if(LIVE, state);
-        limits.end(forward.common());
+        criteria.end(forward.common());
         if state == CUT {
             self.tell(pair, resets);
         } else {
@@ -235,7 +235,7 @@ impl Sweeper {
     }
 
     /// Frees a dying session that was dying in the last pass too.
-    fn free(&mut self, sessions: &Sessions, pair: &Pair<'_>, limits: &Limits<'_>) -> Result<()> {
+    fn free(&mut self, sessions: &Sessions, pair: &Pair<'_>, criteria: &Criteria<'_>) -> Result<()> {
         let Pair { forward, reverse, position, .. } = *pair;
         self.count(&forward.common().snapshot());
         if self.dying.insert(position)
@@ -246,7 +246,7 @@ impl Sweeper {
         }
         self.dying.remove(&position);
         // Done before, unless the process that did the first step was killed right behind it.
-        limits.end(forward.common());
+        criteria.end(forward.common());
         // The half by which the session is found goes last: should this process be killed, the next one goes on here.
         forward.common().swap_state_if(DYING, FREE);
         self.free_port(sessions, pair)

@@ -33,9 +33,9 @@ use super::{
 const MOST_PROBES: u64 = 4096;
 /// File descriptors for everything else.
 const OTHER_FILES: u64 = 256;
-/// How long news are gathered, so that many at once cost little more than one.
+/// How long changes are gathered, so that many at once cost little more than one.
 const GATHER: Duration = Duration::from_millis(20);
-/// News that may wait to be gathered.
+/// ChangedTargets that may wait to be gathered.
 const BACKLOG: usize = 4096;
 
 /// What is probed.
@@ -51,11 +51,11 @@ pub struct Target {
 pub struct Checker {
     watches: HashMap<Target, Watch>,
     turns: Arc<Semaphore>,
-    news: mpsc::Sender<Target>,
+    changed: mpsc::Sender<Target>,
 }
 
 /// Which targets' standings have changed.
-pub struct News {
+pub struct ChangedTargets {
     from: mpsc::Receiver<Target>,
     gathered: Vec<Target>,
     /// When to hand them out.
@@ -79,11 +79,11 @@ impl Checker {
     ///
     /// # Errors
     /// The kernel does not tell or set the limit.
-    pub fn new() -> Result<(Self, News), LimitError> {
-        let (news, from) = mpsc::channel(BACKLOG);
+    pub fn new() -> Result<(Self, ChangedTargets), LimitError> {
+        let (changed, from) = mpsc::channel(BACKLOG);
         let turns = Arc::new(Semaphore::new(most_probes()?));
-        let news_of = News { from, gathered: Vec::new(), due: None };
-        Ok((Self { watches: HashMap::new(), turns, news }, news_of))
+        let changes = ChangedTargets { from, gathered: Vec::new(), due: None };
+        Ok((Self { watches: HashMap::new(), turns, changed }, changes))
     }
 
     /// Probes a target from now on, starting from this standing; one that is probed already goes on.
@@ -92,8 +92,8 @@ impl Checker {
     pub fn start(&mut self, target: Target, standing: Standing) {
         if let Entry::Vacant(place) = self.watches.entry(target) {
             let shown = Arc::new(Mutex::new(standing));
-            let (target, turns, news) = (place.key().clone(), self.turns.clone(), self.news.clone());
-            let task = tokio::spawn(watch(target, shown.clone(), turns, news)).abort_handle();
+            let (target, turns, changed) = (place.key().clone(), self.turns.clone(), self.changed.clone());
+            let task = tokio::spawn(watch(target, shown.clone(), turns, changed)).abort_handle();
             place.insert(Watch { standing: shown, task });
         }
     }
@@ -109,7 +109,7 @@ impl Checker {
     }
 }
 
-impl News {
+impl ChangedTargets {
     /// Targets whose standing has changed since the last call: all of some milliseconds. Waits until there is one.
     /// Nothing is lost if the future is dropped.
     pub async fn next(&mut self) -> Vec<Target> {
@@ -130,7 +130,7 @@ impl News {
                     self.due = None;
                     return mem::take(&mut self.gathered);
                 }
-                // The checker is gone and so are its news.
+                // The checker is gone and so are its changes.
                 (None, None) => std::future::pending().await,
             }
         }
@@ -141,7 +141,7 @@ async fn watch(
     target: Target,
     shown: Arc<Mutex<Standing>>,
     turns: Arc<Semaphore>,
-    news: mpsc::Sender<Target>,
+    changed: mpsc::Sender<Target>,
 ) {
     let interval = target.check.pace.interval().duration();
     let start = *shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -159,7 +159,7 @@ async fn watch(
         let before = judge.standing();
         let answer = probe(target.address, &target.check).await;
         drop(turn);
-        let changed = match answer {
+        let has_changed = match answer {
             Ok(()) => judge.hear(Ok(())),
             Err(ProbeError::Failed(failure)) => judge.hear(Err(failure)),
             Err(ProbeError::Local(error)) => {
@@ -167,10 +167,10 @@ async fn watch(
                 false
             }
         };
-        if changed {
+        if has_changed {
             announce(target.address, before, judge.standing());
             *shown.lock().unwrap_or_else(PoisonError::into_inner) = judge.standing();
-            if news.send(target.clone()).await.is_err() {
+            if changed.send(target.clone()).await.is_err() {
                 return;
             }
         }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    checker::{Checker, News, Target},
+    checker::{ChangedTargets, Checker, Target},
     error::ProbeError,
     failure::Failure,
     judge::{Standing, Verdict},
@@ -238,9 +238,9 @@ async fn udp_is_well_unless_the_port_is_called_unreachable() {
     assert_eq!(said(broadcast, &udp).await, Err(Failure::Unreachable), "no way there");
 }
 
-/// The next news, all of one moment.
-async fn news(from: &mut News) -> Vec<Target> {
-    timeout(10 * SECOND, from.next()).await.expect("news")
+/// The next changes, all of one moment.
+async fn changed(from: &mut ChangedTargets) -> Vec<Target> {
+    timeout(10 * SECOND, from.next()).await.expect("a change")
 }
 
 fn target(address: SocketAddr, check: Check) -> Target {
@@ -256,22 +256,22 @@ async fn the_first_check_decides_at_once_and_later_ones_in_a_row() {
     let start = Instant::now();
     checker.start(watched.clone(), Standing::default());
     assert_eq!(checker.standing(&watched), Some(Standing::default()));
-    assert_eq!(news(&mut from).await, std::slice::from_ref(&watched));
+    assert_eq!(changed(&mut from).await, std::slice::from_ref(&watched));
     assert!(start.elapsed() < LATE);
     assert_eq!(checker.standing(&watched).unwrap().verdict, Some(Verdict::Up));
 
     drop(listener);
     let start = Instant::now();
     let refused = |verdict| Some(Standing { verdict: Some(verdict), last_failure: Some(Failure::Refused) });
-    news(&mut from).await;
+    changed(&mut from).await;
     assert_eq!(checker.standing(&watched), refused(Verdict::Up), "one failure is not enough");
-    news(&mut from).await;
+    changed(&mut from).await;
     assert_eq!(checker.standing(&watched), refused(Verdict::Down));
     assert!(start.elapsed() < 2 * SECOND + LATE, "within interval × retries");
 
     let _listener = TcpListener::bind(address).await.unwrap();
     let start = Instant::now();
-    news(&mut from).await;
+    changed(&mut from).await;
     assert_eq!(checker.standing(&watched), refused(Verdict::Up), "the last failure stays known");
     assert!(start.elapsed() > SECOND / 2 && start.elapsed() < 2 * SECOND + LATE);
 }
@@ -292,7 +292,7 @@ async fn a_target_that_stays_is_not_asked_again_and_one_that_goes_never() {
     let down = Standing { verdict: Some(Verdict::Down), last_failure: Some(Failure::Timeout) };
     checker.start(stays.clone(), Standing::default());
     checker.start(resumed.clone(), down);
-    assert_eq!(news(&mut from).await, std::slice::from_ref(&stays));
+    assert_eq!(changed(&mut from).await, std::slice::from_ref(&stays));
     let up = checker.standing(&stays).unwrap();
     assert_eq!(up.verdict, Some(Verdict::Up));
 
@@ -300,13 +300,13 @@ async fn a_target_that_stays_is_not_asked_again_and_one_that_goes_never() {
     checker.start(stays.clone(), Standing::default());
     checker.start(comes.clone(), Standing::default());
     checker.stop(&resumed);
-    assert_eq!(news(&mut from).await, [comes]);
+    assert_eq!(changed(&mut from).await, [comes]);
     assert_eq!(checker.standing(&stays), Some(up), "it keeps its standing, whatever it would start from");
     assert_eq!(checker.standing(&resumed), None);
     assert!(asked.load(Ordering::Relaxed) <= 2, "the first probe, and one if the phase is short");
 }
 
-/// One task each, and news that come together.
+/// One task each, and changes that come together.
 #[tokio::test]
 async fn thousands_are_checked_at_the_same_time() {
     let (mut checker, mut from) = Checker::new().unwrap();
@@ -324,10 +324,10 @@ async fn thousands_are_checked_at_the_same_time() {
     all.iter().for_each(|target| checker.start(target.clone(), Standing::default()));
     let (mut heard, mut bursts) = (0, 0);
     while heard < all.len() {
-        heard += news(&mut from).await.len();
+        heard += changed(&mut from).await.len();
         bursts += 1;
     }
     assert!(all.iter().all(|target| checker.standing(target).unwrap().verdict == Some(Verdict::Up)));
-    assert!(bursts < heard / 10, "{heard} news in {bursts} bursts");
+    assert!(bursts < heard / 10, "{heard} changes in {bursts} bursts");
     drain.abort();
 }

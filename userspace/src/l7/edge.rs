@@ -39,7 +39,7 @@ pub struct Edge {
     /// Whether clients may speak HTTP/2 without it.
     pub cleartext_http2: bool,
     /// What a client may ask for.
-    pub limits: Limits,
+    pub limits: RequestBounds,
     /// How long it waits for what.
     pub timeouts: Timeouts,
     /// How long a connection may be idle between two requests.
@@ -58,7 +58,7 @@ pub struct Edge {
 
 /// [`RequestLimits`] as bare numbers, which the request path compares with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestBounds {
     /// The largest request head in bytes, request line included.
     pub head_bytes: u32,
     /// What the heads of all requests under way on one HTTP/2 connection may take, in bytes.
@@ -73,7 +73,7 @@ pub struct Limits {
     pub streams: u16,
 }
 
-impl From<RequestLimits> for Limits {
+impl From<RequestLimits> for RequestBounds {
     fn from(limits: RequestLimits) -> Self {
         Self {
             head_bytes: limits.head_bytes.get(),
@@ -86,7 +86,7 @@ impl From<RequestLimits> for Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for RequestBounds {
     fn default() -> Self {
         RequestLimits::default().into()
     }

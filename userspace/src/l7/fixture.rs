@@ -65,7 +65,7 @@ pub(super) struct Settings {
 #[derive(Default)]
 pub(super) struct EdgeSettings {
     pub(super) log: Option<AccessLog>,
-    pub(super) limits: ready::Limits,
+    pub(super) limits: ready::RequestBounds,
     pub(super) forwarded: Forwarded,
     pub(super) trusted: TrustedProxies,
     pub(super) cleartext_http2: bool,

@@ -6,7 +6,7 @@ use crate::{
     address::Address,
     family::Family,
     shared::Shared,
-    tables::{AddressBuckets, Direction, Halves, News, Route, Tables},
+    tables::{AddressBuckets, Direction, Halves, LogEntry, Route, Tables},
     verdict::Event,
 };
 
@@ -135,7 +135,7 @@ impl Tables for HostTables {
         *packets_sum += u64::from(packets);
         *bytes_sum += u64::from(bytes);
     }
-    fn tell(&self, news: News) {
-        self.news.borrow_mut().push(news);
+    fn log(&self, entry: LogEntry) {
+        self.log.borrow_mut().push(entry);
     }
 }

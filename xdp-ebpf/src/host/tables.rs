@@ -12,7 +12,7 @@ use super::records::Records;
 use crate::{
     abi::*,
     family::{Family, V4, V6},
-    tables::{Hop, News, Route},
+    tables::{Hop, LogEntry, Route},
     verdict::Event,
     wire::Mac,
 };
@@ -86,7 +86,7 @@ pub struct HostTables {
     /// `ek_listen_stat`.
     pub listener_stats: RefCell<BTreeMap<ListenerIndex, ListenerStat>>,
     /// What was told.
-    pub news: RefCell<Vec<News>>,
+    pub log: RefCell<Vec<LogEntry>>,
 }
 
 impl HostTables {
@@ -167,7 +167,7 @@ impl HostTables {
             counts: RefCell::default(),
             stats: RefCell::default(),
             listener_stats: RefCell::default(),
-            news: RefCell::default(),
+            log: RefCell::default(),
         };
         for addresses in [&four, &six] {
             for (index, address) in addresses.iter().enumerate() {

@@ -382,7 +382,7 @@ macro_rules! functions {
             u32::from(tcp_reset::refuse::<$family, XdpPacket>(&mut packet).is_none())
         }
 
-        /// News of a session, by what opening it returned; always 0.
+        /// A log entry of a session, by what opening it returned; always 0.
         #[unsafe(no_mangle)]
         #[inline(never)]
         pub extern "C" fn $tell(ctx: *mut xdp_md, opened: u32) -> u32 {
@@ -393,7 +393,7 @@ macro_rules! functions {
             0
         }
 
-        /// News of the session's other side; always 0.
+        /// A log entry of its other side; always 0.
         #[unsafe(no_mangle)]
         #[inline(never)]
         pub extern "C" fn $join(ctx: *mut xdp_md) -> u32 {

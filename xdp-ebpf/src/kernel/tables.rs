@@ -14,7 +14,7 @@ use xdp_ebpf::{
     },
     family::Family,
     shared::Shared,
-    tables::{AddressBuckets, Direction, Halves, News, Route, Tables},
+    tables::{AddressBuckets, Direction, Halves, LogEntry, Route, Tables},
     verdict::Event,
 };
 
@@ -261,22 +261,22 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn tell(&self, news: News) {
-        match news {
+    fn log(&self, entry: LogEntry) {
+        match entry {
             // In two lines, because one with four addresses needs more stack than is left.
-            News::Opened { client, vip } => {
+            LogEntry::Opened { client, vip } => {
                 info!(
                     self.ctx,
                     "session opened: {:i}:{} -> {:i}:{}", client.0.bytes, client.1, vip.0.bytes, vip.1
                 )
             }
-            News::Joined { local, backend } => {
+            LogEntry::Joined { local, backend } => {
                 info!(
                     self.ctx,
                     "session opened: {:i}:{} -> {:i}:{}", local.0.bytes, local.1, backend.0.bytes, backend.1
                 )
             }
-            News::Refused { client, vip, event } => {
+            LogEntry::Refused { client, vip, event } => {
                 info!(
                     self.ctx,
                     "session refused: {:i}:{} -> {:i}:{}: {}",

@@ -35,7 +35,7 @@ pub fn ek_toa_read(ctx: SockOpsContext) -> u32 {
 fn accepted(ctx: &SockOpsContext) {
     let (balancer, local) = (segment::remote(ctx), segment::local(ctx));
     let trusted = maps::is_trusted(balancer.address);
-    let found = receiver::client(&segment::Header::new(ctx));
+    let found = receiver::client(&segment::SegmentOptions::new(ctx));
     let kept = match found {
         Found::Client(client) if trusted => maps::keep(ctx, &Connection { client, balancer, local }),
         _ => false,

@@ -57,13 +57,13 @@ fn endpoint(family: u32, v4: u32, v6: [u32; 4], port: u32) -> Endpoint {
 }
 
 /// The TCP header of the segment that made the socket, which is all of it that the kernel shows.
-pub struct Header {
+pub struct SegmentOptions {
     data: usize,
     end: usize,
     family: u32,
 }
 
-impl Header {
+impl SegmentOptions {
     /// Empty if there is no segment.
     #[inline(always)]
     pub fn new(ctx: &SockOpsContext) -> Self {
@@ -75,7 +75,7 @@ impl Header {
     }
 }
 
-impl Options for Header {
+impl Options for SegmentOptions {
     #[inline(always)]
     fn start(&self) -> usize {
         // An address family is a small number.

@@ -56,7 +56,7 @@ fn assert_rewritten(cast: &Cast, side: Side, came: &[u8], left: &[u8], what: &st
     assert_eq!(left[..12], [macs[1], macs[0]].concat(), "{what}: MACs");
     let padding = |frame: &[u8]| frame.len() - 14 - packet_len(frame).unwrap();
     assert_eq!(padding(left), padding(came), "{what}: padding");
-    let (old, new) = (Header::of(came), Header::of(left));
+    let (old, new) = (IpFields::of(came), IpFields::of(left));
     assert_eq!(new.time_to_live, old.time_to_live - 1, "{what}: time to live");
     assert_eq!(new.class, old.class, "{what}: class of traffic");
     if cast.is_plain() {
@@ -75,17 +75,17 @@ fn assert_rewritten(cast: &Cast, side: Side, came: &[u8], left: &[u8], what: &st
 }
 
 /// What of an IP header both families have, and in one number what only this one has.
-struct Header {
+struct IpFields {
     version: u8,
     class: u8,
     time_to_live: u8,
     rest: u32,
 }
 
-/// [`Header::rest`] of IPv4 with DF alone.
+/// [`IpFields::rest`] of IPv4 with DF alone.
 const DO_NOT_FRAGMENT: u32 = 1 << 16;
 
-impl Header {
+impl IpFields {
     fn of(frame: &[u8]) -> Self {
         match PacketHeaders::from_ethernet_slice(frame).unwrap().net.unwrap() {
             NetHeaders::Ipv4(ip, _) => Self {

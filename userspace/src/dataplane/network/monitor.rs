@@ -1,6 +1,6 @@
 //! Listens to netlink for changes that make a known next hop wrong: routes and rules, addresses, links, neighbours that
 //! got another MAC, and those of ours that got one at last. Neighbours flip between reachable and stale all the time; that
-//! is not news.
+//! is no change.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -30,7 +30,7 @@ const REMEMBERED: usize = 65_536;
 
 /// What has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum NetworkChange {
     /// Routes, rules or addresses: next hops, and with them the neighbours to keep, may be others.
     Routes,
     /// A neighbour has another MAC, or one of ours has its first.
@@ -39,7 +39,7 @@ pub enum News {
     Link(Interface),
 }
 
-/// A stream of [`News`].
+/// A stream of [`NetworkChange`].
 pub struct Monitor {
     handle: Handle,
     messages: UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>,
@@ -47,7 +47,7 @@ pub struct Monitor {
     /// What messages may have missed, while it is read.
     reading: Option<BoxFuture<'static, Result<Everything>>>,
     /// What was read then.
-    read: VecDeque<News>,
+    read: VecDeque<NetworkChange>,
 }
 
 /// All that may have changed, as it is.
@@ -63,7 +63,7 @@ impl Everything {
 }
 
 impl Monitor {
-    /// Starts to listen. The first news are what there is by then: it may have changed since somebody looked.
+    /// Starts to listen. The first changes are what there is by then: it may have changed since somebody looked.
     ///
     /// # Errors
     /// The socket cannot be made.
@@ -87,7 +87,7 @@ impl Monitor {
 
     /// Waits for the next change. `None` when the connection ended. Nothing is lost if the wait is given up, and nothing
     /// begins anew.
-    pub async fn next(&mut self) -> Option<News> {
+    pub async fn next(&mut self) -> Option<NetworkChange> {
         loop {
             if let Some(reading) = &mut self.reading {
                 let everything = reading.await;
@@ -95,22 +95,22 @@ impl Monitor {
                 match everything {
                     Ok(Everything { known, links }) => {
                         self.known = known;
-                        self.read.extend(links.into_iter().map(News::Link));
+                        self.read.extend(links.into_iter().map(NetworkChange::Link));
                     }
                     Err(error) => {
                         tracing::warn!("cannot read what netlink has not told: {}", one_line(&error));
                     }
                 }
-                self.read.push_back(News::Routes);
+                self.read.push_back(NetworkChange::Routes);
             }
-            if let Some(news) = self.read.pop_front() {
-                return Some(news);
+            if let Some(change) = self.read.pop_front() {
+                return Some(change);
             }
             let (message, _) = self.messages.next().await?;
             match message.payload {
                 NetlinkPayload::InnerMessage(message) => {
-                    if let Some(news) = self.known.news(&message) {
-                        return Some(news);
+                    if let Some(change) = self.known.change(&message) {
+                        return Some(change);
                     }
                 }
                 // The kernel had no room for messages.
@@ -134,22 +134,22 @@ impl Known {
     async fn read(handle: &Handle) -> Result<Self> {
         let mut known = Self::default();
         for neighbour in neighbours::all(handle).await? {
-            known.is_news(&neighbour);
+            known.is_change(&neighbour);
         }
         Ok(known)
     }
 
-    fn news(&mut self, message: &RouteNetlinkMessage) -> Option<News> {
+    fn change(&mut self, message: &RouteNetlinkMessage) -> Option<NetworkChange> {
         use RouteNetlinkMessage as M;
         match message {
             M::NewRoute(route) | M::DelRoute(route) => {
-                (route.header.protocol != RouteProtocol::Other(PROTOCOL)).then_some(News::Routes)
+                (route.header.protocol != RouteProtocol::Other(PROTOCOL)).then_some(NetworkChange::Routes)
             }
-            M::NewAddress(address) => (!addresses::is_ours(address)).then_some(News::Routes),
-            M::DelAddress(_) => Some(News::Routes),
-            M::NewLink(link) | M::DelLink(link) => Some(News::Link(from_message(link))),
-            M::NewRule(_) | M::DelRule(_) => Some(News::Routes),
-            M::NewNeighbour(neighbour) => self.is_news(neighbour).then_some(News::Neighbour),
+            M::NewAddress(address) => (!addresses::is_ours(address)).then_some(NetworkChange::Routes),
+            M::DelAddress(_) => Some(NetworkChange::Routes),
+            M::NewLink(link) | M::DelLink(link) => Some(NetworkChange::Link(from_message(link))),
+            M::NewRule(_) | M::DelRule(_) => Some(NetworkChange::Routes),
+            M::NewNeighbour(neighbour) => self.is_change(neighbour).then_some(NetworkChange::Neighbour),
             M::DelNeighbour(message) => {
                 neighbour(message).map(|hop| self.resolved.remove(&hop));
                 None
@@ -160,7 +160,7 @@ impl Known {
 
     /// Whether a neighbour that was known with one MAC has another, or one of ours has a MAC again: a session that looked
     /// for its next hop meanwhile kept the one that it had.
-    fn is_news(&mut self, message: &NeighbourMessage) -> bool {
+    fn is_change(&mut self, message: &NeighbourMessage) -> bool {
         let mac = message.attributes.iter().find_map(|attribute| match attribute {
             NeighbourAttribute::LinkLayerAddress(mac) => Some(mac.clone()),
             _ => None,
@@ -203,8 +203,8 @@ mod tests {
         message
     }
 
-    fn seen(known: &mut Known, last: u8, mac: Option<u8>) -> Option<News> {
-        known.news(&RouteNetlinkMessage::NewNeighbour(message(last, mac)))
+    fn seen(known: &mut Known, last: u8, mac: Option<u8>) -> Option<NetworkChange> {
+        known.change(&RouteNetlinkMessage::NewNeighbour(message(last, mac)))
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(seen(known, 1, Some(7)), None);
         assert_eq!(seen(known, 1, None), None, "it failed; its MAC may still be right");
         assert_eq!(seen(known, 2, Some(8)), None);
-        assert_eq!(seen(known, 1, Some(8)), Some(News::Neighbour));
+        assert_eq!(seen(known, 1, Some(8)), Some(NetworkChange::Neighbour));
     }
 
     #[test]
@@ -225,16 +225,16 @@ mod tests {
             message
         };
         let known = &mut Known::default();
-        let mut seen = |message| known.news(&message);
+        let mut seen = |message| known.change(&message);
         let new = |mac| RouteNetlinkMessage::NewNeighbour(ours(mac));
         assert_eq!(seen(new(None)), None);
-        assert_eq!(seen(new(Some(7))), Some(News::Neighbour));
+        assert_eq!(seen(new(Some(7))), Some(NetworkChange::Neighbour));
         assert_eq!(seen(new(Some(7))), None, "it has had that");
         for lost in [new(None), RouteNetlinkMessage::DelNeighbour(ours(Some(7)))] {
             assert_eq!(seen(lost), None);
             assert_eq!(
                 seen(new(Some(7))),
-                Some(News::Neighbour),
+                Some(NetworkChange::Neighbour),
                 "sessions that looked meanwhile look again"
             );
         }
@@ -243,16 +243,22 @@ mod tests {
     #[test]
     fn rules_say_which_routes_count() {
         for message in [RouteNetlinkMessage::NewRule, RouteNetlinkMessage::DelRule] {
-            assert_eq!(Known::default().news(&message(RuleMessage::default())), Some(News::Routes));
+            assert_eq!(
+                Known::default().change(&message(RuleMessage::default())),
+                Some(NetworkChange::Routes)
+            );
         }
     }
 
     #[test]
     fn our_own_routes_are_no_news() {
         let mut route = RouteMessage::default();
-        assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route.clone())), Some(News::Routes));
+        assert_eq!(
+            Known::default().change(&RouteNetlinkMessage::NewRoute(route.clone())),
+            Some(NetworkChange::Routes)
+        );
         route.header.protocol = RouteProtocol::Other(PROTOCOL);
-        assert_eq!(Known::default().news(&RouteNetlinkMessage::NewRoute(route)), None);
+        assert_eq!(Known::default().change(&RouteNetlinkMessage::NewRoute(route)), None);
     }
 
     /// The daemon gives a wait up whenever it has something else to do.
@@ -263,7 +269,7 @@ mod tests {
         let everything = async {
             loop {
                 match monitor.next().now_or_never() {
-                    Some(Some(News::Link(link))) => links.push(link.name),
+                    Some(Some(NetworkChange::Link(link))) => links.push(link.name),
                     Some(_) => break,
                     None => yield_now().await,
                 }
@@ -282,14 +288,16 @@ mod tests {
         let overrun = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Overrun(Vec::new()));
         sender.unbounded_send((overrun, SocketAddr::new(0, 0))).unwrap();
         drop(sender);
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         while let Some(next) = monitor.next().await {
-            news.push(next);
+            changes.push(next);
         }
-        assert_eq!(news.pop(), Some(News::Routes));
+        assert_eq!(changes.pop(), Some(NetworkChange::Routes));
         assert!(
-            news.iter().any(|news| matches!(news, News::Link(link) if link.name == "lo" && link.mtu > 0)),
-            "{news:?}"
+            changes.iter().any(
+                |change| matches!(change, NetworkChange::Link(link) if link.name == "lo" && link.mtu > 0)
+            ),
+            "{changes:?}"
         );
     }
 }

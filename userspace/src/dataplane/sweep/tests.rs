@@ -116,7 +116,7 @@ fn counted_pass(
     let abandoned = HashSet::from([ABANDONED]);
     let mut changed_lists = ChangedLists::default();
     changed_lists.note(CLOSED, &Access { allow: Some(BTreeSet::new()), ..Access::default() });
-    let limits = Limits {
+    let criteria = Criteria {
         now,
         hz: HZ,
         timeouts: &timeouts,
@@ -133,7 +133,7 @@ fn counted_pass(
     let mut calls = 0;
     loop {
         calls += 1;
-        if let Some(census) = sweeper.part(sessions, &limits, &mut resets).unwrap() {
+        if let Some(census) = sweeper.part(sessions, &criteria, &mut resets).unwrap() {
             assert_eq!(calls, PARTS);
             return (census, resets);
         }

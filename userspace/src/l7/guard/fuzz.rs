@@ -4,7 +4,7 @@ use bolero::generator::produce;
 
 use super::head::{blank, check, first_line};
 use crate::l7::{
-    edge::Limits,
+    edge::RequestBounds,
     message::{Rest, head_end as end},
 };
 
@@ -90,7 +90,7 @@ fn heads() {
             assert_eq!(end(bytes, cut), Some(whole), "searched {cut} bytes before");
         }
         let head = &bytes[..whole];
-        if let Ok(rest) = check(head, &Limits::default()) {
+        if let Ok(rest) = check(head, &RequestBounds::default()) {
             let text = String::from_utf8_lossy(head);
             assert_eq!(strict(head).expect(&text), Strict::of(&rest).expect(&text), "{text}");
         }

@@ -14,7 +14,7 @@ use super::{
     budget,
     refusal::Refusal,
 };
-use crate::l7::edge::Limits;
+use crate::l7::edge::RequestBounds;
 
 /// The most headers that Pingora takes.
 const MAX_HEADERS: usize = 256;
@@ -29,7 +29,7 @@ pub(super) fn blank(bytes: &[u8]) -> usize {
 }
 
 /// Checks a whole head of HTTP/1. Returns what follows that belongs to the request.
-pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<Rest, Refusal> {
+pub(super) fn check(bytes: &[u8], limits: &RequestBounds) -> Result<Rest, Refusal> {
     let (line, rest) =
         bytes.split_at(bytes.iter().position(|&byte| byte == b'\n').ok_or(Refusal::Malformed)? + 1);
     let (modern, authority) = check_line(line)?;
@@ -88,7 +88,7 @@ pub(super) fn write_host_as_target(head: &mut [u8]) {
 }
 
 /// Checks what only a request of HTTP/2 can still be, after all that the protocol itself forbids.
-pub(super) fn check_stream(request: &RequestHeader, limits: &Limits) -> Result<(), Refusal> {
+pub(super) fn check_stream(request: &RequestHeader, limits: &RequestBounds) -> Result<(), Refusal> {
     if request.method == http::Method::CONNECT {
         return Err(Refusal::Connect);
     }
@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn hosts_are_no_longer_than_names_can_be() {
         let name = |length: usize| "a.".repeat(length / 2) + ["", "a"][length % 2];
-        let limits = Limits::default();
+        let limits = RequestBounds::default();
         for (host, expected) in [
             (name(253), Ok(())),
             (name(253) + ":65535", Ok(())),
@@ -314,7 +314,7 @@ mod tests {
     /// A client of HTTP/2 may send each cookie in a field of its own (RFC 9113 section 8.2.3), but each is held.
     #[test]
     fn cookies_of_http2_are_one_field_and_count_with_all_they_take() {
-        let limits = Limits { headers: 3, head_bytes: 2048, ..Limits::default() };
+        let limits = RequestBounds { headers: 3, head_bytes: 2048, ..RequestBounds::default() };
         let checked = |names: &[HeaderName]| {
             let mut stream = RequestHeader::build("GET", b"/", None).unwrap();
             stream.set_uri("https://a/".parse().unwrap());

@@ -42,7 +42,7 @@ use super::{
 };
 use crate::l7::{
     answer,
-    edge::{Edge, Limits},
+    edge::{Edge, RequestBounds},
     exchange::Refused,
     upstream::HttpProxy,
 };
@@ -53,7 +53,7 @@ const MALFORMED: usize = 32;
 const SEND_BUFFER: usize = 16 * 1024;
 
 /// What a connection begins with.
-pub(super) fn options(limits: &Limits) -> H2Options {
+pub(super) fn options(limits: &RequestBounds) -> H2Options {
     let mut options = default_h2_options();
     options.max_concurrent_streams(limits.streams.into());
     // What is a little too large is refused here, so that it is counted.

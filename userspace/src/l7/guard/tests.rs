@@ -13,7 +13,7 @@ use tokio::time::sleep_until;
 
 use super::poll_reach;
 use crate::l7::{
-    edge::Limits,
+    edge::RequestBounds,
     fixture::{DEADLINE, EdgeSettings, Front, Settings, close, length},
 };
 
@@ -250,7 +250,7 @@ async fn a_timer_that_was_set_too_early_goes_on() {
 
 #[test]
 fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
-    let limits = Limits { head_bytes: 2048, headers: 10, ..Limits::default() };
+    let limits = RequestBounds { head_bytes: 2048, headers: 10, ..RequestBounds::default() };
     let edge = EdgeSettings { limits, ..EdgeSettings::default() };
     let front = Front::start(Settings { edge, ..Settings::default() });
     let with = |headers: &str| format!("GET / HTTP/1.1\r\n{HOST}{headers}\r\n");
@@ -276,7 +276,7 @@ fn heads_that_are_too_large_or_have_too_many_lines_are_refused() {
 /// Longer targets than Pingora takes, though the listener takes such heads.
 #[test]
 fn a_target_that_is_too_long_is_said_to_be() {
-    let limits = Limits { head_bytes: 256 * 1024, ..Limits::default() };
+    let limits = RequestBounds { head_bytes: 256 * 1024, ..RequestBounds::default() };
     let edge = EdgeSettings { limits, ..EdgeSettings::default() };
     let front = Front::start(Settings { edge, ..Settings::default() });
     for (begin, length, expected) in

@@ -105,7 +105,7 @@ impl Drop for Connection {
 
 /// What decides whether a member may be picked.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
+pub(super) struct MemberState {
     pub(super) member: Arc<Member>,
     pub(super) weight: Weight,
     /// Whether it takes requests only while no other member does.
@@ -128,7 +128,7 @@ pub(super) enum SlowStart {
     Never,
 }
 
-impl Standing {
+impl MemberState {
     fn new(address: SocketAddr, slow_start: SlowStart) -> Self {
         let member = Member {
             address,
@@ -216,60 +216,60 @@ impl Standing {
 
 /// The members of a pool with what was known of them. Those that are removed stay as long as a client may stick to them.
 pub(super) fn take_over(
-    mut known: BTreeMap<SocketAddr, Standing>,
+    mut known: BTreeMap<SocketAddr, MemberState>,
     pool: &Pool,
     starts_slowly: bool,
     sticky: Option<&Sticky>,
     now: Instant,
-) -> BTreeMap<SocketAddr, Standing> {
+) -> BTreeMap<SocketAddr, MemberState> {
     let is_checked = pool.check.is_some();
-    let was_empty = !known.values().any(|standing| standing.leaves_at.is_none());
+    let was_empty = !known.values().any(|state| state.leaves_at.is_none());
     let slow_start = match (starts_slowly && !was_empty, is_checked) {
         (false, _) => SlowStart::Never,
         (true, true) => SlowStart::Waiting,
         (true, false) => SlowStart::Since(now),
     };
-    let mut standings = BTreeMap::new();
+    let mut states = BTreeMap::new();
     for (&address, settings) in &pool.members {
-        let standing = known.remove(&address);
-        let mut standing = standing.unwrap_or_else(|| Standing::new(address, slow_start));
-        standing.weight = settings.weight;
-        standing.backup = settings.backup;
-        standing.leaves_at = None;
+        let state = known.remove(&address);
+        let mut state = state.unwrap_or_else(|| MemberState::new(address, slow_start));
+        state.weight = settings.weight;
+        state.backup = settings.backup;
+        state.leaves_at = None;
         if !is_checked {
-            standing.judge(Some(Verdict::Up), now);
+            state.judge(Some(Verdict::Up), now);
         }
-        standings.insert(address, standing);
+        states.insert(address, state);
     }
     if let Some(sticky) = sticky.filter(|sticky| sticky.drain) {
-        for (address, mut standing) in known {
-            standing.leaves_at.get_or_insert(now + sticky.time.duration());
-            if !standing.is_gone(now) {
-                standings.insert(address, standing);
+        for (address, mut state) in known {
+            state.leaves_at.get_or_insert(now + sticky.time.duration());
+            if !state.is_gone(now) {
+                states.insert(address, state);
             }
         }
     }
-    standings
+    states
 }
 
 /// Lets a member rest that has failed too often, if not too many of the pool do; returns whether it does now.
 pub(super) fn eject(
-    standings: &mut BTreeMap<SocketAddr, Standing>,
+    states: &mut BTreeMap<SocketAddr, MemberState>,
     member: SocketAddr,
     ejection: &Ejection,
     now: Instant,
 ) -> bool {
-    let taking_part = standings.values().filter(|standing| standing.takes_part());
+    let taking_part = states.values().filter(|state| state.takes_part());
     let (all, resting) = taking_part
-        .fold((0, 0), |(all, resting), standing| (all + 1, resting + usize::from(standing.is_ejected(now))));
+        .fold((0, 0), |(all, resting), state| (all + 1, resting + usize::from(state.is_ejected(now))));
     let allowed = all * usize::from(ejection.share.get()) / 100;
-    let Some(standing) = standings.get_mut(&member) else { return false };
-    if standing.is_ejected(now) || resting >= allowed || resting + 1 >= all {
+    let Some(state) = states.get_mut(&member) else { return false };
+    if state.is_ejected(now) || resting >= allowed || resting + 1 >= all {
         return false;
     }
-    let times = standing.member.ejections.fetch_add(1, Relaxed).saturating_add(1);
-    standing.member.failures.store(0, Relaxed);
-    standing.ejected_until = Some(now + rest(ejection.time.duration(), times));
+    let times = state.member.ejections.fetch_add(1, Relaxed).saturating_add(1);
+    state.member.failures.store(0, Relaxed);
+    state.ejected_until = Some(now + rest(ejection.time.duration(), times));
     true
 }
 

@@ -41,7 +41,7 @@ use model::{
 };
 
 use self::{
-    member::Standing,
+    member::MemberState,
     order::Order,
     secret::Secret,
     sticky::{Known, Stickiness},
@@ -69,7 +69,7 @@ pub struct Balancer {
     sticky: Option<Stickiness>,
     slow_start: Option<Duration>,
     ejection: Option<Ejection>,
-    standings: Mutex<BTreeMap<SocketAddr, Standing>>,
+    states: Mutex<BTreeMap<SocketAddr, MemberState>>,
     view: ArcSwap<View>,
 }
 
@@ -83,19 +83,18 @@ impl Balancer {
         let settings = http.and_then(|http| http.sticky.as_ref());
         let slow_start = http.and_then(|http| http.slow_start).map(|ramp| ramp.duration());
         let known = previous.map(|previous| previous.known(now.instant)).unwrap_or_default();
-        let standings = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
+        let states = member::take_over(known, pool, slow_start.is_some(), settings, now.instant);
         let before = previous.and_then(|previous| previous.sticky.as_ref());
-        let sticky =
-            settings.map(|settings| Stickiness::new(name, settings, secret, standings.keys(), before));
+        let sticky = settings.map(|settings| Stickiness::new(name, settings, secret, states.keys(), before));
         let order = Order::new(pool.algorithm.bare(), previous.map(|previous| &previous.order));
-        let view = view(&standings, &order, drains(settings), now.instant);
+        let view = view(&states, &order, drains(settings), now.instant);
         let ejection = http.and_then(|http| http.ejection);
         Self {
             order,
             sticky,
             slow_start,
             ejection,
-            standings: Mutex::new(standings),
+            states: Mutex::new(states),
             view: ArcSwap::from_pointee(view),
         }
     }
@@ -136,9 +135,9 @@ impl Balancer {
             Outcome::Answered => counted.reset_failures(),
             Outcome::Failed => {
                 if counted.fail() >= ejection.failures.get() {
-                    let mut standings = self.lock();
-                    if member::eject(&mut standings, member, ejection, now.instant) {
-                        self.renew(&standings, now.instant);
+                    let mut states = self.lock();
+                    if member::eject(&mut states, member, ejection, now.instant) {
+                        self.renew(&states, now.instant);
                     }
                 }
             }
@@ -147,22 +146,22 @@ impl Balancer {
 
     /// Tells what is known of a member's health.
     pub fn set_health(&self, member: SocketAddr, verdict: Option<Verdict>, now: Now) {
-        let mut standings = self.lock();
-        if let Some(standing) = standings.get_mut(&member) {
-            standing.judge(verdict, now.instant);
-            self.renew(&standings, now.instant);
+        let mut states = self.lock();
+        if let Some(state) = states.get_mut(&member) {
+            state.judge(verdict, now.instant);
+            self.renew(&states, now.instant);
         }
     }
 
     /// What each member that is known here has to do.
     pub fn loads(&self) -> Vec<Load> {
-        self.lock().values().map(|standing| standing.member.load()).collect()
+        self.lock().values().map(|state| state.member.load()).collect()
     }
 
     /// What the next balancer of this pool begins with.
-    fn known(&self, now: Instant) -> BTreeMap<SocketAddr, Standing> {
+    fn known(&self, now: Instant) -> BTreeMap<SocketAddr, MemberState> {
         let mut known = self.lock().clone();
-        known.values_mut().for_each(|standing| standing.settle(self.slow_start, now));
+        known.values_mut().for_each(|state| state.settle(self.slow_start, now));
         known
     }
 
@@ -171,27 +170,27 @@ impl Balancer {
         if !view.is_over(now) {
             return view;
         }
-        let standings = self.lock();
+        let states = self.lock();
         if self.view.load().is_over(now) {
-            self.renew(&standings, now);
+            self.renew(&states, now);
         }
         self.view.load()
     }
 
-    fn renew(&self, standings: &BTreeMap<SocketAddr, Standing>, now: Instant) {
+    fn renew(&self, states: &BTreeMap<SocketAddr, MemberState>, now: Instant) {
         let drains = self.sticky.as_ref().is_some_and(|sticky| sticky.drains());
-        self.view.store(Arc::new(view(standings, &self.order, drains, now)));
+        self.view.store(Arc::new(view(states, &self.order, drains, now)));
     }
 
     /// Nothing panics half way through a change, so what a panicking thread leaves is good.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, Standing>> {
-        self.standings.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, MemberState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Who may be picked now, in the order that the algorithm walks through.
-fn view(standings: &BTreeMap<SocketAddr, Standing>, order: &Order, drains: bool, now: Instant) -> View {
-    View::new(standings, |open, members| order.turns(open, members), drains, now)
+fn view(states: &BTreeMap<SocketAddr, MemberState>, order: &Order, drains: bool, now: Instant) -> View {
+    View::new(states, |open, members| order.turns(open, members), drains, now)
 }
 
 fn drains(settings: Option<&Sticky>) -> bool {

@@ -10,7 +10,7 @@ use std::{
 
 use model::schedule::taking_part;
 
-use super::member::{Member, SlowStart, Standing};
+use super::member::{Member, MemberState, SlowStart};
 
 /// Who may be picked.
 #[derive(Debug)]
@@ -55,49 +55,49 @@ impl View {
     /// `turns` puts indexes of the members for everybody into the order in which they are walked through; so many members
     /// has the pool, with those that nobody may have now.
     pub(super) fn new(
-        standings: &BTreeMap<SocketAddr, Standing>,
+        states: &BTreeMap<SocketAddr, MemberState>,
         turns: impl FnOnce(&[Open], usize) -> Vec<u32>,
         drains: bool,
         now: Instant,
     ) -> Self {
-        let takes_part = || standings.values().filter(|standing| standing.takes_part());
+        let takes_part = || states.values().filter(|state| state.takes_part());
         // While nobody is known to be well, those of whom nothing is known are better than none.
-        let nobody = !takes_part().any(Standing::is_up);
-        let is_well = |standing: &Standing| standing.is_up() || (nobody && standing.is_unknown());
+        let nobody = !takes_part().any(MemberState::is_up);
+        let is_well = |state: &MemberState| state.is_up() || (nobody && state.is_unknown());
         // Those that rest leave their requests to others that are up, also to backups.
-        let awake = takes_part().filter(|standing| standing.is_up() && !standing.is_ejected(now));
-        let mut best = taking_part(awake.map(Standing::candidate));
+        let awake = takes_part().filter(|state| state.is_up() && !state.is_ejected(now));
+        let mut best = taking_part(awake.map(MemberState::candidate));
         if best.is_empty() {
-            best = taking_part(takes_part().map(Standing::candidate));
+            best = taking_part(takes_part().map(MemberState::candidate));
         }
         let best: HashSet<SocketAddr> = best.into_iter().collect();
-        let takes_part_now = |standing: &Standing| best.contains(&standing.member.address);
+        let takes_part_now = |state: &MemberState| best.contains(&state.member.address);
         // If all that take part rest, they do not: a member that fails sometimes is better than none.
-        let rest = takes_part().any(|standing| takes_part_now(standing) && !standing.is_ejected(now));
+        let rest = takes_part().any(|state| takes_part_now(state) && !state.is_ejected(now));
         let well = || {
-            let well = standings.values().filter(|standing| is_well(standing) && !standing.is_gone(now));
-            well.filter(|standing| !rest || !standing.is_ejected(now))
+            let well = states.values().filter(|state| is_well(state) && !state.is_gone(now));
+            well.filter(|state| !rest || !state.is_ejected(now))
         };
-        let member = |standing: &Standing| Arc::clone(&standing.member);
+        let member = |state: &MemberState| Arc::clone(&state.member);
         let open: Vec<Open> = well()
-            .filter(|standing| takes_part_now(standing))
-            .map(|standing| Open {
-                member: member(standing),
-                weight: standing.weight.get(),
-                slow_start: standing.slow_start,
+            .filter(|state| takes_part_now(state))
+            .map(|state| Open {
+                member: member(state),
+                weight: state.weight.get(),
+                slow_start: state.slow_start,
             })
             .collect();
         let kept = well()
-            .filter(|standing| drains || standing.takes_part())
-            .map(|standing| Kept { member: member(standing), drains: !standing.takes_part() })
+            .filter(|state| drains || state.takes_part())
+            .map(|state| Kept { member: member(state), drains: !state.takes_part() })
             .map(|kept| (kept.member.address, kept))
             .collect();
         Self {
-            turns: turns(&open, standings.values().filter(|standing| !standing.leaves()).count()),
+            turns: turns(&open, states.values().filter(|state| !state.leaves()).count()),
             open,
             kept,
-            members: standings.iter().map(|(&address, standing)| (address, member(standing))).collect(),
-            until: standings.values().filter_map(|standing| standing.next_change(now)).min(),
+            members: states.iter().map(|(&address, state)| (address, member(state))).collect(),
+            until: states.values().filter_map(|state| state.next_change(now)).min(),
         }
     }
 
