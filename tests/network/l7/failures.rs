@@ -1,7 +1,9 @@
 //! What does a client see of members that fail?
 
+use std::net::TcpListener;
+
 use nix::sys::signal::Signal;
-use testbed::wait_for;
+use testbed::{Host, Network, Size, wait_for};
 
 use crate::{
     balancer::{Balancer, DEADLINE, Settings, VIP},
@@ -52,6 +54,31 @@ fn another_member_is_asked_only_if_the_request_may_be_made_twice() {
     assert_eq!(asked(), 2, "each member once");
     assert_eq!(status(&balancer, &["-X", "POST", "http://203.0.113.10/hang-up"]), "502");
     assert_eq!(asked(), 3, "the first one may have acted on it");
+}
+
+/// With the pool's `on_down`.
+#[test]
+fn a_request_at_a_member_that_goes_down_is_answered_by_another() {
+    let pool = "protocol = \"http\"\non_down = \"reset\"\n\
+                health = { protocol = \"tcp\", port = 8081, interval = \"1s\", retries = 1 }";
+    let network = Network::new(Size { clients: 1, backends: 2 }).unwrap();
+    let checked = |backend: &Host| backend.enter(|| TcpListener::bind((backend.address(), 8081))).unwrap();
+    let [silent, _well] = [0, 1].map(|number| checked(&network.backends[number]).unwrap());
+    let balancer = Balancer::start_in(network, Settings { pool, ..http(2) });
+    let is_up = |member: usize| balancer.member(member)["health"] == "up";
+    wait_for("members", DEADLINE, || (0..2).all(is_up)).unwrap();
+    let _silent = servers::listen(&balancer.network.backends[0]);
+    let _echo = Echo::start(&balancer.network.backends[1]);
+
+    let url = format!("http://{VIP}/");
+    let ask = || balancer.network.client().spawn(&[&STATUS[..], &[&url]].concat()).unwrap();
+    let mut clients = [ask(), ask()];
+    wait_for("a request at the silent one", DEADLINE, || balancer.member(0)["sessions_open"] == 1).unwrap();
+    drop(silent);
+    for client in &mut clients {
+        wait_for("an answer", DEADLINE, || client.status().unwrap().is_some()).unwrap();
+        assert_eq!(client.log(), "200");
+    }
 }
 
 #[test]

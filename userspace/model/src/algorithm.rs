@@ -12,6 +12,29 @@ pub enum Algorithm<R> {
     SourceHash,
 }
 
+/// What members' weights are to [`Algorithm::SourceHash`]; the others always count them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weights {
+    /// Each gets its share of the clients by them.
+    #[default]
+    Count,
+    /// Nothing, as in the OTC guide (section 3.4): all shares are equal. Who has weight 0 gets none all the same.
+    Ignore,
+}
+
+impl Weights {
+    /// Every one.
+    pub const ALL: [Weights; 2] = [Weights::Count, Weights::Ignore];
+
+    /// Its name in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Weights::Count => "count",
+            Weights::Ignore => "ignore",
+        }
+    }
+}
+
 impl<R: Default> Default for Algorithm<R> {
     fn default() -> Self {
         Self::WeightedRoundRobin(R::default())

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     access::Access,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     capacity::Capacity,
     edge::{LogFormat, ProxyVersion},
     health::{Check, CheckPath, Codes, Get, Pace, Probe},
@@ -26,9 +26,9 @@ use crate::{
         Member, Meta, Objects, Policy, Pool, PoolKind, ServerGroup, Service, Tls, Turns7,
     },
     policy::{Action, Condition, Domain, PathMatch, Redirect, RedirectStatus, RedirectTo},
-    served::{OnDown, WhenDown},
     sticky::Ejection,
     tls::{Authorities, MemberTls, MemberTrust, PrivateKey, ServerCertificate, TlsPolicy},
+    transport::{OnDown, WhenDown},
     value::{
         DnsName, HostAddress, LogPath, Megabits, Name, Number, Port, RejectStatus, Seconds, Url, Weight,
     },
@@ -279,10 +279,11 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
             _ => Algorithm::SourceHash,
         }
     }
+    let on_down = OnDown::ALL[usize::from(kind / 4 % 2)];
+    let weights = Weights::ALL[usize::from(algorithm / 3 % 2)];
     let kind = if kind.is_multiple_of(2) && members == Members::Plain {
         let drain_timeout = kind.is_multiple_of(3).then(|| Seconds::literal(9));
-        let on_down = if kind.is_multiple_of(4) { OnDown::Reset } else { OnDown::Keep };
-        PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout, on_down }
+        PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout }
     } else {
         let http = MemberHttp {
             tls: (members == Members::Tls).then(member_tls),
@@ -292,7 +293,7 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
         let algorithm: Algorithm<Turns7> = algorithm_of(algorithm);
         PoolKind::Layer7 { algorithm, http, ejection: Some(Ejection::default()) }
     };
-    Pool { meta: meta("pool"), server_group: id(group), kind }
+    Pool { meta: meta("pool"), server_group: id(group), weights, on_down, kind }
 }
 
 /// A condition that no other number's equals.

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     access::Access,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     difference::Difference,
     edge, object,
     object::{
@@ -275,11 +275,16 @@ fn keys(objects: &Objects, listener: &Listener) -> impl Iterator<Item = Listener
 }
 
 fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
+    let are_equal = pool.kind.algorithm() == Algorithm::SourceHash && pool.weights == Weights::Ignore;
     let check = group.monitor.as_ref().map(|monitor| monitor.check.clone());
     let members = group.members.values().map(|member| {
         let port = member.monitor_port.or_else(|| check.as_ref()?.port).unwrap_or(member.port);
         let flat = served::Member {
-            weight: if member.enabled { member.weight } else { Weight::literal(0) },
+            weight: match member.weight {
+                _ if !member.enabled => Weight::literal(0),
+                weight if weight.get() > 0 && are_equal => Weight::literal(1),
+                weight => weight,
+            },
             backup: member.backup,
             checked_at: SocketAddr::new(member.monitor_address.unwrap_or(member.address).get(), port.get()),
         };
@@ -289,15 +294,13 @@ fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
         name: pool.meta.name.clone(),
         members: members.collect(),
         check,
+        on_down: pool.on_down,
         ..served::Pool::default()
     };
     match &pool.kind {
-        PoolKind::Layer4 { algorithm, drain_timeout, on_down } => served::Pool {
-            algorithm: algorithm.clone(),
-            drain_timeout: *drain_timeout,
-            on_down: *on_down,
-            ..flat
-        },
+        PoolKind::Layer4 { algorithm, drain_timeout } => {
+            served::Pool { algorithm: algorithm.clone(), drain_timeout: *drain_timeout, ..flat }
+        }
         PoolKind::Layer7 { algorithm, http, ejection } => served::Pool {
             algorithm: match algorithm {
                 Algorithm::WeightedRoundRobin(_) => Algorithm::WeightedRoundRobin(None),

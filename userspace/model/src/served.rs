@@ -162,7 +162,7 @@ pub struct Pool {
     /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset. None:
     /// until they end.
     pub drain_timeout: Option<Seconds>,
-    /// What becomes of the TCP sessions of a member that goes down.
+    /// What becomes of the sessions or requests of a member that goes down.
     pub on_down: OnDown,
     /// What makes it a pool for HTTP listeners, and for them only.
     pub http: Option<HttpPool>,

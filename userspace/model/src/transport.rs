@@ -58,7 +58,7 @@ impl WithoutSession {
     }
 }
 
-/// What becomes of the TCP sessions of a member that goes down.
+/// What becomes of the TCP sessions of a member that goes down, or of the connections on which Layer 7 speaks to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnDown {
     /// They stay: it may still serve them, or again.

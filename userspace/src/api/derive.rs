@@ -11,7 +11,7 @@ use std::{
 
 use model::{
     access::Access,
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     edge::{Edge, Forwarded, ForwardedFor, ProxyVersion},
     health::{Check, CheckPath, Codes, Get, Pace, Probe},
     http::{HttpTimeouts, MemberHttp},
@@ -246,12 +246,19 @@ fn pool(records: &Records, id: Uuid, objects: &mut Objects) -> Result<(), Fault>
     settle(&mut objects.server_groups, group, Some(made));
     let meta = meta(&record.head)?;
     let own = if record.protocol.is_http() { layer7(record)? } else { layer4(record)? };
-    let own = object::Pool { meta: meta.clone(), server_group: group, kind: own };
+    let made = |meta, kind| object::Pool {
+        meta,
+        server_group: group,
+        weights: if record.ignores_weights { Weights::Ignore } else { Weights::Count },
+        on_down: OnDown::default(),
+        kind,
+    };
+    let own = made(meta.clone(), own);
     settle(&mut objects.pools, Id::from_uuid(id), Some(own));
     let is_forwarded = |listener: &&Listener| !listener.protocol.is_http();
     let has_twin = record.protocol.is_http() && record.listeners(records).iter().any(is_forwarded);
     let twin = has_twin.then(|| layer4(record)).transpose()?;
-    let twin = twin.map(|kind| object::Pool { meta, server_group: group, kind });
+    let twin = twin.map(|kind| made(meta, kind));
     settle(&mut objects.pools, at_layer4(id), twin);
     Ok(())
 }
@@ -329,7 +336,7 @@ fn layer4(pool: &Pool) -> Result<PoolKind, Fault> {
         (PoolAlgorithm::LeastConnections, _) => Algorithm::WeightedLeastConnections,
         (PoolAlgorithm::SourceIp, _) => Algorithm::SourceHash,
     };
-    Ok(PoolKind::Layer4 { algorithm, drain_timeout: None, on_down: OnDown::default() })
+    Ok(PoolKind::Layer4 { algorithm, drain_timeout: None })
 }
 
 fn layer7(pool: &Pool) -> Result<PoolKind, Fault> {

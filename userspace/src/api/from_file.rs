@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use model::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     control::Control,
     edge::{ForwardedFor, ProxyVersion},
     health::Probe,
@@ -146,7 +146,8 @@ fn pool(head: Head, objects: &Objects, id: object::PoolId, it: &object::Pool) ->
         Algorithm::SourceHash => PoolAlgorithm::SourceIp,
     };
     let load_balancer = listeners.first().map(|listener| listener.load_balancer.uuid());
-    Pool { head, load_balancer, protocol, algorithm, persistence, tls_enabled }
+    let ignores_weights = it.weights == Weights::Ignore;
+    Pool { head, load_balancer, protocol, algorithm, ignores_weights, persistence, tls_enabled }
 }
 
 fn member(head: Head, pool: Uuid, it: &object::Member) -> Member {

@@ -1,7 +1,7 @@
-//! How a pool's members are picked: `algorithm`, `sticky`, `slow_start`, `ejection`, and which go together.
+//! How a pool's members are picked: `algorithm`, `weights`, `sticky`, `slow_start`, `ejection`, and which go together.
 
 use model::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     object::Turns7,
     sticky::{COOKIE_MINUTES, Ejection, REMEMBERED, STICKY_MINUTES, SameSite, Sticky, StickyBy},
     value::{CookieMinutes, Failures, Number, StickyMinutes},
@@ -96,6 +96,16 @@ fn algorithm(table: &Table<'_>) -> Algorithm<()> {
     let words = all.map(|algorithm| (algorithm.name(), algorithm));
     let given = table.get("algorithm").and_then(|value| scalar::word(value, "is no algorithm", &words));
     given.unwrap_or_default()
+}
+
+/// What members' weights are to this algorithm.
+pub(super) fn weights(table: &Table<'_>, algorithm: Algorithm<()>) -> Weights {
+    let Some(value) = table.get("weights") else { return Weights::default() };
+    if algorithm != Algorithm::SourceHash {
+        value.refuse("goes with \"source-hash\" only: the other algorithms share by weights; leave it out");
+    }
+    let words = Weights::ALL.map(|weights| (weights.name(), weights));
+    scalar::word(value, "is not what weights can be", &words).unwrap_or_default()
 }
 
 /// The table of stickiness, and what a client is known by.

@@ -29,6 +29,7 @@ pub(super) const POOL: Shape = Shape {
         "proxy_protocol",
         "tls",
         "algorithm",
+        "weights",
         "sticky",
         "slow_start",
         "ejection",
@@ -58,15 +59,14 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
         };
         let meta = meta::read(&table, named.name);
         let Some(speaks) = speaks else { continue };
-        let (drain_timeout, on_down) = (table.get("drain_timeout"), table.get("on_down"));
+        let drain_timeout = table.get("drain_timeout");
         let kind = match speaks {
             Speaks::Layer4 => PoolKind::Layer4 {
                 algorithm: picking::layer4(&table),
                 drain_timeout: drain_timeout.and_then(scalar::seconds),
-                on_down: on_down.and_then(read_on_down).unwrap_or_default(),
             },
             Speaks::Http(http) => {
-                for value in drain_timeout.into_iter().chain(on_down) {
+                if let Some(value) = drain_timeout {
                     value.refuse("is for connections of Layer 4; leave it out");
                 }
                 PoolKind::Layer7 {
@@ -76,7 +76,10 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>) {
                 }
             }
         };
-        draft.objects.pools.insert(named.id, Arc::new(Pool { meta, server_group, kind }));
+        let weights = picking::weights(&table, kind.algorithm());
+        let on_down = table.get("on_down").and_then(read_on_down).unwrap_or_default();
+        let pool = Pool { meta, server_group, weights, on_down, kind };
+        draft.objects.pools.insert(named.id, Arc::new(pool));
     }
 }
 

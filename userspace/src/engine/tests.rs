@@ -10,7 +10,7 @@ use std::{
 };
 
 use model::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     edge::Edge,
     flatten::flatten,
     host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, RESETS_PER_SECOND, Timeouts},
@@ -270,7 +270,6 @@ impl Wish {
                     false => PoolKind::Layer4 {
                         algorithm: Algorithm::WeightedRoundRobin(None),
                         drain_timeout: None,
-                        on_down: OnDown::Keep,
                     },
                     true => PoolKind::Layer7 {
                         algorithm: Algorithm::WeightedRoundRobin(Turns7::default()),
@@ -278,7 +277,13 @@ impl Wish {
                         ejection: None,
                     },
                 };
-                let pool = Pool { meta: named(&name), server_group: group_id, kind };
+                let pool = Pool {
+                    meta: named(&name),
+                    server_group: group_id,
+                    weights: Weights::default(),
+                    on_down: OnDown::default(),
+                    kind,
+                };
                 objects.pools.insert(PoolId::of_names(&[&name]), Arc::new(pool));
             }
         }

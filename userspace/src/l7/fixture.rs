@@ -20,8 +20,8 @@ use model::{
     http::MemberHttp,
     object::{ListenerId, LoadBalancerId, PoolId},
     served::{
-        HttpListener, HttpPool, Limits, Listener, ListenerKey, Member, Policy, Pool, Protocol, Served,
-        WhenDown,
+        HttpListener, HttpPool, Limits, Listener, ListenerKey, Member, OnDown, Policy, Pool, Protocol,
+        Served, WhenDown,
     },
     sticky::Ejection,
     value::{Name, Port, Seconds, Weight},
@@ -36,7 +36,7 @@ use super::{
     snapshot::Snapshot,
     threads::Threads,
 };
-use crate::engine::front::Admission;
+use crate::{engine::front::Admission, health::judge::Verdict};
 
 /// Long enough for anything that happens at all.
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
@@ -57,6 +57,8 @@ pub(super) struct Settings {
     /// The same of members that speak HTTP/1.
     pub(super) http1_members: Option<Vec<SocketAddr>>,
     pub(super) policies: Vec<Policy>,
+    /// What becomes of requests at a member that goes down.
+    pub(super) on_down: OnDown,
     /// Connections; 0 for any number.
     pub(super) most: usize,
 }
@@ -82,6 +84,7 @@ impl Default for Settings {
             http2_members: None,
             http1_members: None,
             policies: Vec::new(),
+            on_down: OnDown::default(),
             most: 0,
         }
     }
@@ -96,6 +99,7 @@ pub(super) struct Front {
     /// Connections that the member has.
     open: Arc<AtomicUsize>,
     edges: Edges,
+    pools: SharedPools,
     pub(super) listening: Listening,
     _threads: Threads,
 }
@@ -115,7 +119,7 @@ impl Front {
         let mut listening = Listening::start(threads.runtimes(), vec![socket], snapshot).unwrap();
         let places = Places { most: settings.most, taken: AtomicUsize::new(0) };
         listening.admit(|| Some(Arc::new(places)));
-        Self { address, member, sent, open, edges, listening, _threads: threads }
+        Self { address, member, sent, open, edges, pools, listening, _threads: threads }
     }
 
     pub(super) fn connect(&self) -> TcpStream {
@@ -143,6 +147,11 @@ impl Front {
     /// The same by connection.
     pub(super) fn connections(&self) -> Vec<Vec<u8>> {
         self.sent.lock().unwrap().clone()
+    }
+
+    /// What is known of a member's health.
+    pub(super) fn note(&self, member: SocketAddr, verdict: Verdict) {
+        self.pools.load().values().for_each(|pool| pool.note(member, Some(verdict)));
     }
 
     /// How many connections the member has.
@@ -231,6 +240,7 @@ pub(super) fn served(only: SocketAddr, settings: &Settings) -> Served {
     let pool = Pool {
         name: name("web"),
         members: members.iter().map(member).collect(),
+        on_down: settings.on_down,
         http: Some(HttpPool {
             member: MemberHttp { proxy_protocol: settings.to_members, http2, ..MemberHttp::default() },
             ejection: Some(Ejection::default()),

@@ -31,8 +31,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::edge::Timeouts;
-use super::upstream;
+use super::{edge::Timeouts, pick::BeforeConnect, upstream};
 
 /// A body of so many bytes may share its connection: whoever takes longer for that than a member may for its answer is
 /// too slow.
@@ -58,10 +57,12 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 /// `timeouts.read`.
 pub fn demand(peer: &mut HttpPeer, timeouts: &Timeouts) -> Progress {
     let progress = Progress::default();
+    let before = BeforeConnect::of(peer);
     let options = &mut peer.options;
     options.read_timeout = None;
     options.custom_l4 = Some(Arc::new(Connector {
         usual: options.custom_l4.take(),
+        before,
         connect: timeouts.connect,
         patience: timeouts.read,
         progress: progress.clone(),
@@ -89,6 +90,7 @@ impl Progress {
 #[derive(Debug)]
 struct Connector {
     usual: Option<Arc<dyn L4Connect + Send + Sync>>,
+    before: BeforeConnect,
     connect: Duration,
     patience: Duration,
     progress: Progress,
@@ -99,7 +101,7 @@ impl L4Connect for Connector {
     async fn connect(&self, address: &SocketAddr) -> Result<Stream> {
         let stream = match &self.usual {
             Some(usual) => usual.connect(address).await?,
-            None => upstream::connect(address, b"", self.connect).await?.into(),
+            None => upstream::connect(address, &self.before, b"", self.connect).await?.into(),
         };
         let (patience, progress) = (self.patience, self.progress.clone());
         let timer = Box::pin(sleep(patience));

@@ -47,6 +47,8 @@ use super::{
 
 /// There is nobody to ask.
 const NO_MEMBER: u16 = 503;
+/// A member was down before it had answered, and its pool resets connections then.
+const WENT_DOWN: ErrorType = ErrorType::HTTPStatus(504);
 /// There are no tunnels to such members.
 const NO_TUNNEL: ErrorType = ErrorType::HTTPStatus(501);
 
@@ -100,6 +102,11 @@ impl Request {
             || session.was_upgraded()
             || (self.pool.as_ref().is_some_and(|pool| pool.http.member.http2)
                 && progress::is_grpc(&session.req_header().headers))
+    }
+
+    /// Whether its connection was reset because the member went down.
+    fn is_reset(&self) -> bool {
+        self.picked.as_ref().is_some_and(|picked| picked.connection.is_reset())
     }
 
     /// Tells the pool how the member did.
@@ -197,8 +204,7 @@ impl ProxyHttp for Proxy {
         let Some((pool, picked)) = picked else {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
-        let member = picked.member;
-        let mut peer = upstream::peer(pool, member, &edge.timeouts);
+        let mut peer = upstream::peer(pool, &picked, &edge.timeouts);
         if mem::take(&mut request.is_stale) {
             upstream::renew(&mut peer);
         }
@@ -215,7 +221,7 @@ impl ProxyHttp for Proxy {
         } else {
             None
         };
-        request.exchange.trying(member);
+        request.exchange.trying(picked.member);
         request.tried.push(picked.member);
         request.picked = Some(picked);
         Ok(Box::new(peer))
@@ -343,8 +349,12 @@ impl ProxyHttp for Proxy {
         request: &mut Request,
         mut error: Box<Error>,
     ) -> Box<Error> {
+        if request.is_reset() {
+            error.etype = WENT_DOWN;
+        } else {
+            request.report(Outcome::Failed);
+        }
         request.exchange.failed(&error);
-        request.report(Outcome::Failed);
         request.status = failure::status(&error);
         error.set_retry(true);
         error
@@ -375,16 +385,21 @@ impl ProxyHttp for Proxy {
             error.as_down();
             request.snapshot.edge.counters.refused(Refusal::BadChunks);
         }
+        let is_reset = *error.esource() == ErrorSource::Upstream && request.is_reset();
+        if is_reset {
+            error.etype = WENT_DOWN;
+        }
         request.exchange.failed(&error);
         let is_members = *error.esource() == ErrorSource::Upstream;
         let is_unread = failure::is_unread(&error);
         if is_members {
             request.status = failure::status(&error);
-            request.is_stale = reused && !request.is_answered && (is_unread || failure::is_loss(&error));
+            request.is_stale =
+                reused && !is_reset && !request.is_answered && (is_unread || failure::is_loss(&error));
             if request.is_stale {
                 // Closed while nobody used it, as a member may, or no good any more: it can be asked again.
                 request.tried.pop();
-            } else if !session.was_upgraded() {
+            } else if !is_reset && !session.was_upgraded() {
                 request.failed.extend(request.picked.as_ref().map(|picked| picked.member));
             }
         }

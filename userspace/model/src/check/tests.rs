@@ -12,7 +12,7 @@ use std::{
 
 use super::*;
 use crate::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     any::{
         CAPACITY, access_list, access_log, address, certificate, condition, get, id, locals, member,
         member_tls, meta, port,
@@ -25,8 +25,8 @@ use crate::{
         ServerGroup, Service, Tls,
     },
     policy::{Action, Condition, MAX_POLICIES, Redirect, RedirectStatus, RedirectTo},
-    served::{OnDown, WhenDown},
     tls::TlsPolicy,
+    transport::{OnDown, WhenDown},
     value::{Port, Weight},
 };
 
@@ -77,7 +77,7 @@ fn world() -> World {
         ejection: None,
     };
     let kinds = [
-        PoolKind::Layer4 { algorithm: Algorithm::default(), drain_timeout: None, on_down: OnDown::Keep },
+        PoolKind::Layer4 { algorithm: Algorithm::default(), drain_timeout: None },
         http(Some(member_tls())),
         http(None),
     ];
@@ -89,7 +89,13 @@ fn world() -> World {
         let monitor = probe.map(|probe| monitor(number, probe, None));
         let group = ServerGroup { meta: meta("group"), members: members.collect(), monitor };
         put(&mut objects.server_groups, number, group);
-        let pool = Pool { meta: meta(&format!("pool{number}")), server_group: id(number), kind };
+        let pool = Pool {
+            meta: meta(&format!("pool{number}")),
+            server_group: id(number),
+            weights: Weights::default(),
+            on_down: OnDown::default(),
+            kind,
+        };
         put(&mut objects.pools, number, pool);
     }
     let policies = vec![policy(20, 0, Action::Pool(id(2))), policy(21, 1, Action::Redirect(to_listener(3)))];

@@ -128,17 +128,18 @@ fn naive_pool(objects: &Objects, pool: &object::Pool) -> served::Pool {
             (None, None) => member.port,
         };
         let address = member.monitor_address.unwrap_or(member.address);
+        // Of a hash that ignores weights, each has 1 or none.
+        let hashes = pool.kind.algorithm().name() == "source-hash";
+        let most = if hashes && pool.weights == Weights::Ignore { 1 } else { 256 };
+        let weight = member.weight.get().min(most);
         let flat = served::Member {
-            weight: Weight::literal(u16::from(member.enabled) * member.weight.get()),
+            weight: Weight::literal(u16::from(member.enabled) * weight),
             backup: member.backup,
             checked_at: (address.get(), at.get()).into(),
         };
         members.insert((member.address.get(), member.port.get()).into(), flat);
     }
-    let on_down = match &pool.kind {
-        PoolKind::Layer4 { on_down: served::OnDown::Reset, .. } => served::OnDown::Reset,
-        _ => served::OnDown::Keep,
-    };
+    let on_down = pool.on_down;
     let (algorithm, drain_timeout, http) = match &pool.kind {
         PoolKind::Layer4 { algorithm, drain_timeout, .. } => (algorithm.clone(), *drain_timeout, None),
         PoolKind::Layer7 { algorithm, http, ejection } => {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use super::meta::Meta;
 use crate::{
-    algorithm::Algorithm,
+    algorithm::{Algorithm, Weights},
     health::Check,
     http::MemberHttp,
     id::{HealthMonitorId, MemberId, Object, ServerGroupId, kind},
@@ -20,6 +20,10 @@ pub struct Pool {
     pub meta: Meta,
     /// Whose members.
     pub server_group: ServerGroupId,
+    /// What weights are to source hash.
+    pub weights: Weights,
+    /// What becomes of the sessions or requests of a member that goes down.
+    pub on_down: OnDown,
     /// For which listeners.
     pub kind: PoolKind,
 }
@@ -34,8 +38,6 @@ pub enum PoolKind {
         /// For how long sessions may stay with a member that was removed or has weight 0, before they are reset. None:
         /// until they end.
         drain_timeout: Option<Seconds>,
-        /// What becomes of the TCP sessions of a member that goes down.
-        on_down: OnDown,
     },
     /// For HTTP and HTTPS listeners.
     Layer7 {

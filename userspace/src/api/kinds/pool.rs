@@ -18,6 +18,8 @@ pub struct Pool {
     pub(in crate::api) load_balancer: Option<Uuid>,
     pub(in crate::api) protocol: PoolProtocol,
     pub(in crate::api) algorithm: PoolAlgorithm,
+    /// Whether members' weights are nothing to [`PoolAlgorithm::SourceIp`].
+    pub(in crate::api) ignores_weights: bool,
     pub(in crate::api) persistence: Option<Persistence>,
     /// Whether members are spoken to over TLS; their certificates are not checked.
     pub(in crate::api) tls_enabled: bool,

@@ -19,6 +19,9 @@ use crate::api::{
     view::View,
 };
 
+/// What members' weights can be to `SOURCE_IP`: ours, no attribute of Octavia's.
+const WEIGHTS: [&str; 2] = ["COUNT", "IGNORE"];
+
 impl Pool {
     /// Listeners that send to it.
     pub(in crate::api) fn listeners<'a>(&self, records: &'a Records) -> Vec<&'a Listener> {
@@ -88,9 +91,16 @@ impl Pool {
         Ok(())
     }
 
-    /// Looks whether algorithm and persistence go together.
+    /// Looks whether algorithm, weights and persistence go together.
     fn together(&self) -> Result<(), Fault> {
         let kind = self.persistence.as_ref().map(|it| &*it.kind);
+        if self.ignores_weights
+            && !matches!((self.algorithm, kind), (PoolAlgorithm::SourceIp, _) | (_, Some("SOURCE_IP")))
+        {
+            return Err(Fault::invalid(
+                "weights IGNORE goes with SOURCE_IP only: the other algorithms share by weights.",
+            ));
+        }
         match (self.algorithm, kind) {
             (PoolAlgorithm::LeastConnections, Some(kind)) => Err(Fault::invalid(format!(
                 "session_persistence {kind} does not go with LEAST_CONNECTIONS, which may choose another member each \
@@ -176,6 +186,10 @@ impl Resource for Pool {
                 self.algorithm = *algorithm;
             }
         }
+        match fields.word("weights", &WEIGHTS)? {
+            Given::Absent => {}
+            given => self.ignores_weights = given.value().is_some_and(|word| word == WEIGHTS[1]),
+        }
         self.persistence(fields)?;
         fields.boolean("tls_enabled")?.set(&mut self.tls_enabled, false);
         if self.tls_enabled && !self.protocol.is_http() {
@@ -218,6 +232,7 @@ impl Resource for Pool {
         put("protocol", json!(self.protocol.name()));
         let algorithm = ALGORITHMS.iter().find(|(_, algorithm)| *algorithm == self.algorithm);
         put("lb_algorithm", json!(algorithm.map(|(name, _)| name)));
+        put("weights", json!(WEIGHTS[usize::from(self.ignores_weights)]));
         let persistence = self.persistence.as_ref().map(|it| {
             json!({
                 "type": it.kind,

@@ -130,7 +130,11 @@ async fn bounds_are_where_they_are_said_to_be() {
         ("listener", "allowed_cidrs", json!(["198.51.100.7/24"]), json!(["2001:db8::/32"])),
         ("listener", "insert_headers", json!({ "X-Forwarded-For": "true" }), json!({ "X-Other": "true" })),
         ("pool", "lb_algorithm", json!("SOURCE_IP"), json!("source_ip")),
+        ("pool", "weights", json!("IGNORE"), json!("ignore")),
         ("pool", "session_persistence", json!({ "type": "SOURCE_IP" }), json!({ "type": "APP_COOKIE" })),
+        // Without an algorithm that may ignore them.
+        ("pool", "lb_algorithm", json!("SOURCE_IP"), json!("LEAST_CONNECTIONS")),
+        ("pool", "weights", Value::Null, json!(1)),
         ("member", "weight", json!("256"), json!(257)),
         ("member", "weight", json!(true), json!(-1)),
         ("member", "monitor_port", json!(65_535), json!(65_536)),
@@ -150,6 +154,41 @@ async fn bounds_are_where_they_are_said_to_be() {
         let (status, said) = world.ask("PUT", &path, Some(&json!({ kind: {} }))).await;
         assert_eq!(status, 200, "nothing to change: {said}");
     }
+}
+
+/// OTC guide, section 3.4. Of weight 0 there is nothing all the same.
+#[tokio::test]
+async fn weights_can_be_nothing_to_a_source_hash() {
+    let world = World::new();
+    let (_, made) = world
+        .ask(
+            "POST",
+            "loadbalancers",
+            Some(&json!({ "loadbalancer": {
+        "vip_subnet_id": subnet(&world).await,
+        "listeners": [{ "protocol": "TCP", "protocol_port": 80, "default_pool": {
+            "name": "web", "protocol": "TCP", "lb_algorithm": "SOURCE_IP", "weights": "IGNORE",
+            "members": [
+                { "address": "192.0.2.11", "protocol_port": 80, "weight": 7 },
+                { "address": "192.0.2.12", "protocol_port": 80, "weight": 0 },
+                { "address": "192.0.2.13", "protocol_port": 80, "weight": 1 },
+            ],
+        } }],
+    } })),
+        )
+        .await;
+    let pool = made["loadbalancer"]["pools"][0].clone();
+    assert_eq!(pool["weights"], "IGNORE", "{made}");
+    let weights = || -> Vec<u16> {
+        let served = model::flatten::flatten(&world.served(), None);
+        let made = served.pools.values().find(|pool| pool.members.len() == 3).unwrap();
+        made.members.values().map(|member| member.weight.get()).collect()
+    };
+    assert_eq!(weights(), [1, 0, 1]);
+    let path = format!("pools/{}", pool["id"].as_str().unwrap());
+    let (_, said) = world.ask("PUT", &path, Some(&json!({ "pool": { "weights": null } }))).await;
+    assert_eq!(said["pool"]["weights"], "COUNT", "{said}");
+    assert_eq!(weights(), [7, 0, 1]);
 }
 
 #[tokio::test]

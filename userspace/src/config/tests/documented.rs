@@ -139,10 +139,16 @@ const PARTS: &[Part] = &[
             ("sticky.remember", May::Number(1, 16_777_216)),
             ("sticky.drain", May::Flag),
             ("slow_start", May::Seconds(DAY)),
+            ("on_down", May::Word(&["keep", "reset"])),
             ("ejection.failures", May::Number(0, 1000)),
             ("ejection.time", May::Seconds(DAY)),
             ("ejection.share", May::Number(0, 100)),
         ],
+    ),
+    (
+        "[[pool]]\nname = 'hashed'\nalgorithm = 'source-hash'\n",
+        "pool",
+        &[("weights", May::Word(&["count", "ignore"]))],
     ),
     (
         "[[server_group]]\nname = 'hall'\nhealth.protocol = 'tcp'\n",

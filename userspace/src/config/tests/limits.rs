@@ -62,6 +62,12 @@ fn limits_hold_for_http_too() {
 }
 
 #[test]
+fn a_pool_of_http_says_what_becomes_of_a_member_that_goes_down() {
+    let text = with_http("", "", "on_down = 'reset'");
+    assert_eq!(pool(&served(&text), "pages").on_down, OnDown::Reset);
+}
+
+#[test]
 fn refused_for_http() {
     for (listener, pool, expected) in [
         (

@@ -100,6 +100,17 @@ fn what_stickiness_means() {
     );
 }
 
+/// OTC guide, section 3.4.
+#[test]
+fn what_weights_mean_to_a_source_hash() {
+    for layer in ["", L7] {
+        for (lines, weight) in [("", 3), ("weights = 'count'", 3), ("weights = 'ignore'", 1)] {
+            let pool = read(&format!("{layer}algorithm = 'source-hash'\n{lines}"));
+            assert_eq!(pool.members.values().next().unwrap().weight.get(), weight, "{layer}{lines}");
+        }
+    }
+}
+
 #[test]
 fn what_slow_start_and_rest_mean() {
     let http = |lines: &str| read(&format!("{L7}{lines}")).http.unwrap();
@@ -121,6 +132,14 @@ fn what_slow_start_and_rest_mean() {
 #[test]
 fn refused() {
     for (lines, expected) in [
+        (
+            "weights = 'ignore'",
+            "13: pool.weights: goes with \"source-hash\" only: the other algorithms share by weights; leave it out",
+        ),
+        (
+            "algorithm = 'source-hash'\nweights = 'ignored'",
+            "14: pool.weights: \"ignored\" is not what weights can be; use \"count\" or \"ignore\"",
+        ),
         (
             "sticky = { by = 'source-ip', minutes = 61 }",
             "13: pool.sticky.minutes: 61 is not a number of minutes; use 1 to 60",

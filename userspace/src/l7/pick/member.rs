@@ -12,12 +12,13 @@ use std::{
 
 use model::{
     schedule::{Candidate, Health},
-    served::Pool,
+    served::{OnDown, Pool},
     sticky::{Ejection, Sticky},
     value::Weight,
 };
 use serde::{Deserialize, Serialize};
 
+use super::sockets::{BeforeConnect, Sockets};
 use crate::health::judge::Verdict;
 
 /// How much longer a member rests at most if it fails again and again.
@@ -49,6 +50,9 @@ pub(super) struct Member {
     ejections: AtomicU32,
     /// What it has of turns during slow start, in units of 1/[`TURN`].
     credit: AtomicU64,
+    /// Those of its connections, and what has them known.
+    pub(super) sockets: Sockets,
+    before_connect: BeforeConnect,
 }
 
 impl Member {
@@ -87,19 +91,35 @@ impl Member {
 
 /// A request at a member, until dropped.
 #[derive(Debug)]
-pub struct Connection(Arc<Member>);
+pub struct Connection {
+    member: Arc<Member>,
+    /// How often its connections had been reset, if they are when it goes down.
+    resets: Option<u32>,
+}
 
 impl Connection {
-    pub(super) fn new(member: &Arc<Member>) -> Self {
+    pub(super) fn new(member: &Arc<Member>, on_down: OnDown) -> Self {
         member.requests.fetch_add(1, Relaxed);
         member.sent.fetch_add(1, Relaxed);
-        Self(Arc::clone(member))
+        let resets = (on_down == OnDown::Reset).then(|| member.sockets.resets());
+        Self { member: Arc::clone(member), resets }
+    }
+
+    /// What its sockets need, if they are reset when the member goes down.
+    pub fn before_connect(&self) -> Option<&BeforeConnect> {
+        self.resets.map(|_| &self.member.before_connect)
+    }
+
+    /// Whether that has happened.
+    pub fn is_reset(&self) -> bool {
+        let sockets = &self.member.sockets;
+        self.resets.is_some_and(|before| sockets.is_down() || sockets.resets() != before)
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Relaxed);
+        self.member.requests.fetch_sub(1, Relaxed);
     }
 }
 
@@ -130,6 +150,7 @@ pub(super) enum SlowStart {
 
 impl MemberState {
     fn new(address: SocketAddr, slow_start: SlowStart) -> Self {
+        let sockets = Sockets::default();
         let member = Member {
             address,
             requests: AtomicU32::new(0),
@@ -137,6 +158,8 @@ impl MemberState {
             failures: AtomicU32::new(0),
             ejections: AtomicU32::new(0),
             credit: AtomicU64::new(0),
+            before_connect: sockets.before_connect(),
+            sockets,
         };
         Self {
             member: Arc::new(member),

@@ -5,6 +5,7 @@
 //!   → sticky    the client's own member, known by a cookie of ours (`cookie`, `secret`) or the application's (`learnt`)
 //!   → order     else by turns, by load or by source
 //! member    what is known of each: requests, verdicts, failures
+//!   → sockets its connections, to reset them when it goes down
 //!   → view    who may be picked at this moment; made anew when that changes
 //! ```
 //!
@@ -21,6 +22,7 @@ mod order;
 mod picked;
 mod request;
 pub mod secret;
+mod sockets;
 mod sticky;
 #[cfg(test)]
 mod tests;
@@ -36,7 +38,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use http::HeaderMap;
 use model::{
-    served::Pool,
+    served::{OnDown, Pool},
     sticky::{Ejection, Sticky},
 };
 
@@ -51,6 +53,7 @@ pub use self::{
     member::{Connection, Load},
     picked::Picked,
     request::{Now, Request},
+    sockets::BeforeConnect,
 };
 use crate::health::judge::Verdict;
 
@@ -69,6 +72,7 @@ pub struct Balancer {
     sticky: Option<Stickiness>,
     slow_start: Option<Duration>,
     ejection: Option<Ejection>,
+    on_down: OnDown,
     states: Mutex<BTreeMap<SocketAddr, MemberState>>,
     view: ArcSwap<View>,
 }
@@ -94,6 +98,7 @@ impl Balancer {
             sticky,
             slow_start,
             ejection,
+            on_down: pool.on_down,
             states: Mutex::new(states),
             view: ArcSwap::from_pointee(view),
         }
@@ -106,7 +111,7 @@ impl Balancer {
             && let Some(Known { member, set_cookie, until }) = sticky.known(request, &view, now)
             && !tried.contains(&member.address)
         {
-            let connection = Connection::new(member);
+            let connection = Connection::new(member, self.on_down);
             return Some(Picked { member: member.address, set_cookie, until, connection });
         }
         let open = self.order.pick(&view, request.client, tried, |open| {
@@ -115,7 +120,7 @@ impl Balancer {
         let member = &open.member;
         let set_cookie =
             self.sticky.as_ref().and_then(|sticky| sticky.introduce(member.address, request, now));
-        let connection = Connection::new(member);
+        let connection = Connection::new(member, self.on_down);
         Some(Picked { member: member.address, set_cookie, until: None, connection })
     }
 
@@ -144,12 +149,17 @@ impl Balancer {
         }
     }
 
-    /// Tells what is known of a member's health.
+    /// Tells what is known of a member's health. If it goes down and the pool says so, its connections are reset.
     pub fn set_health(&self, member: SocketAddr, verdict: Option<Verdict>, now: Now) {
         let mut states = self.lock();
         if let Some(state) = states.get_mut(&member) {
             state.judge(verdict, now.instant);
             self.renew(&states, now.instant);
+        }
+        let sockets = states.get(&member).map(|state| state.member.sockets.clone());
+        drop(states);
+        if let Some(sockets) = sockets {
+            sockets.note(verdict == Some(Verdict::Down) && self.on_down == OnDown::Reset);
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a member sees of a request and a client of its answer, through the whole proxy.
 
+mod down;
+
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
@@ -23,7 +25,7 @@ use pingora::proxy::{ProxyHttp, Session};
 use tokio::io::AsyncWriteExt;
 
 use super::{CLIENT_GONE, Proxy, exchange, failure};
-use crate::l7::fixture::{Front, Settings, close};
+use crate::l7::fixture::{DEADLINE, Front, Settings, close};
 
 fn front() -> Front {
     Front::start(Settings::default())

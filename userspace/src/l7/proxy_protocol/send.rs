@@ -14,12 +14,13 @@ use pingora::{
 };
 use proxy_header::{ProxiedAddress, ProxyHeader};
 
-use super::super::{edge::Edge, exchange, upstream};
+use super::super::{edge::Edge, exchange, pick::BeforeConnect, upstream};
 
 /// Opens connections that begin with a header.
 #[derive(Debug)]
 struct Connector {
     header: Vec<u8>,
+    before: BeforeConnect,
     patience: Duration,
 }
 
@@ -40,7 +41,7 @@ pub fn introduce(
     let cookie = socket.map(|socket| socket.socket_cookie()).transpose();
     let cookie = cookie.or_err(ErrorType::InternalError, "a client's socket")?;
     let header = header(version, client, edge.vip).or_err(ErrorType::InternalError, "PROXY protocol")?;
-    peer.options.custom_l4 = Some(Arc::new(Connector { header, patience }));
+    peer.options.custom_l4 = Some(Arc::new(Connector { header, before: BeforeConnect::of(peer), patience }));
     // The kernel gives no two sockets the same.
     peer.group_key ^= cookie.unwrap_or_default();
     Ok(())
@@ -74,6 +75,6 @@ fn one_family(client: SocketAddr, vip: SocketAddr) -> (SocketAddr, SocketAddr) {
 #[async_trait]
 impl L4Connect for Connector {
     async fn connect(&self, address: &PingoraAddr) -> Result<Stream> {
-        Ok(upstream::connect(address, &self.header, self.patience).await?.into())
+        Ok(upstream::connect(address, &self.before, &self.header, self.patience).await?.into())
     }
 }

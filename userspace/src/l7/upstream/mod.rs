@@ -12,7 +12,6 @@ mod connector;
 
 use std::{
     io,
-    net::SocketAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -27,7 +26,11 @@ use pingora::{
     },
     upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy},
 };
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 
 pub use self::{
     connection::Link,
@@ -35,6 +38,7 @@ pub use self::{
 };
 use super::{
     edge::{Edge, Timeouts},
+    pick::{BeforeConnect, Picked},
     pools::Pool,
     target,
 };
@@ -57,6 +61,9 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive {
     user_timeout: Duration::ZERO,
 };
 
+/// In the key of connections that are reset when their member goes down.
+const RESET_ON_DOWN: u64 = 1 << 47;
+
 thread_local! {
     /// Different in each thread. What comes on a connection wakes the thread that made it, so no other one uses it again.
     static THREAD: u64 = {
@@ -66,9 +73,14 @@ thread_local! {
 }
 
 /// The member as Pingora wants it.
-pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
-    let mut peer = HttpPeer::new(member, pool.tls.is_some(), String::new());
+pub fn peer(pool: &Pool, picked: &Picked, timeouts: &Timeouts) -> HttpPeer {
+    let mut peer = HttpPeer::new(picked.member, pool.tls.is_some(), String::new());
     peer.group_key = THREAD.with(|&thread| thread);
+    if let Some(before) = picked.connection.before_connect() {
+        before.demand(&mut peer);
+        // Those for which that was not done are not used.
+        peer.group_key ^= RESET_ON_DOWN;
+    }
     let options = &mut peer.options;
     // Of HTTP/1 it is the connection that ends when nothing moves.
     (options.alpn, options.read_timeout) = match pool.http.member.http2 {
@@ -97,10 +109,18 @@ pub fn peer(pool: &Pool, member: SocketAddr, timeouts: &Timeouts) -> HttpPeer {
 ///
 /// # Errors
 /// There is no connection in that time; the error's type says why not.
-pub async fn connect(member: &PingoraAddr, first: &[u8], patience: Duration) -> Result<TcpStream> {
-    let address = member.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
+pub async fn connect(
+    member: &PingoraAddr,
+    before: &BeforeConnect,
+    first: &[u8],
+    patience: Duration,
+) -> Result<TcpStream> {
+    let address = *member.as_inet().ok_or_else(|| Error::new(ErrorType::ConnectError))?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.or_err(ErrorType::InternalError, "no socket")?;
+    before.act(&socket)?;
     let connected = async {
-        let mut stream = TcpStream::connect(address).await?;
+        let mut stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
         stream.write_all(first).await?;
         io::Result::Ok(stream)
@@ -155,14 +175,16 @@ mod tests {
     async fn a_connection_of_ours_notices_when_its_member_is_gone() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let member = listener.local_addr().unwrap().into();
-        let stream = connect(&member, b"hello", Duration::from_secs(20)).await.unwrap();
+        let stream =
+            connect(&member, &BeforeConnect::default(), b"hello", Duration::from_secs(20)).await.unwrap();
         assert!(getsockopt(&stream, sockopt::KeepAlive).unwrap() && stream.nodelay().unwrap());
         assert_eq!(getsockopt(&stream, sockopt::TcpKeepIdle).unwrap(), 60);
         let mut first = [0; 5];
         listener.accept().await.unwrap().0.read_exact(&mut first).await.unwrap();
         assert_eq!(&first, b"hello");
         drop(listener);
-        let refused = connect(&member, b"", Duration::from_secs(20)).await.unwrap_err();
+        let refused =
+            connect(&member, &BeforeConnect::default(), b"", Duration::from_secs(20)).await.unwrap_err();
         assert_eq!(*refused.etype(), ErrorType::ConnectRefused);
     }
 }

@@ -152,11 +152,9 @@ const BREAKS: [Break; 18] = [
                 http: MemberHttp::default(),
                 ejection: None,
             },
-            PoolKind::Layer7 { .. } => PoolKind::Layer4 {
-                algorithm: Algorithm::SourceHash,
-                drain_timeout: None,
-                on_down: OnDown::Keep,
-            },
+            PoolKind::Layer7 { .. } => {
+                PoolKind::Layer4 { algorithm: Algorithm::SourceHash, drain_timeout: None }
+            }
         };
         Some(At::field(listener, "pool"))
     },
