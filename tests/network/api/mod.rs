@@ -3,6 +3,7 @@
 mod document;
 mod killed;
 mod openstack;
+mod policies;
 
 use serde_json::Value;
 

@@ -24,14 +24,14 @@ pub fn bin() -> PathBuf {
 }
 
 /// The client, in the balancer's namespace.
-struct Client {
+pub struct Client {
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
 impl Client {
-    fn start(balancer: &Balancer) -> Self {
+    pub fn start(balancer: &Balancer) -> Self {
         let python = bin().join("python");
         let mut command = balancer.network.balancer.command(python.to_str().unwrap());
         command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/network/api/client.py"));
@@ -52,19 +52,19 @@ impl Client {
     }
 
     /// What a command of load balancing prints, which must succeed.
-    fn run(&mut self, words: &str) -> String {
+    pub fn run(&mut self, words: &str) -> String {
         let (is_good, said) = self.say(&format!("loadbalancer {words}"));
         assert!(is_good, "{words}: {said}");
         said
     }
 
     /// The object that a command shows.
-    fn object(&mut self, words: &str) -> Value {
+    pub fn object(&mut self, words: &str) -> Value {
         serde_json::from_str(&self.run(&format!("{words} -f json"))).unwrap()
     }
 
     /// Why a command does not succeed.
-    fn refused(&mut self, words: &str) -> String {
+    pub fn refused(&mut self, words: &str) -> String {
         let (is_good, said) = self.say(&format!("loadbalancer {words}"));
         assert!(!is_good, "{words} succeeds");
         said
@@ -79,7 +79,7 @@ impl Drop for Client {
 }
 
 /// What the VIP answers, once it is this.
-fn wait_for_answer(balancer: &Balancer, url: &str, wanted: &[&str]) {
+pub fn wait_for_answer(balancer: &Balancer, url: &str, wanted: &[&str]) {
     let curl = |_| {
         let words = ["curl", "-s", "-m", "1", url];
         balancer.network.client().run(&words).unwrap_or_default().trim().to_owned()

@@ -220,6 +220,7 @@ impl<'a> Flatten<'a> {
             log: log.map(|log| edge::AccessLog { path: log.path.clone(), format: log.format }),
             edge: http.edge.clone(),
             policies: policies.collect(),
+            policy_order: http.policy_order,
             redirect: None,
         }
     }

@@ -17,14 +17,38 @@ const MAX_PATH: usize = 1024;
 /// The most bytes of a value that headers and cookies are compared with.
 const MAX_VALUE: usize = 1024;
 
-/// Which requests a policy is for: those for which all that is given here holds. Domain or path is given, or both.
+/// Which of several policies wins that a request meets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PolicyOrder {
+    /// The one whose domain and path say more: exact, prefix, regular expression. Every policy has one of the two, and no
+    /// two of a listener have the same condition.
+    #[default]
+    Specific,
+    /// The first in the list.
+    Position,
+}
+
+impl PolicyOrder {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Specific, Self::Position];
+
+    /// Its name in files and in the API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Specific => "specific",
+            Self::Position => "position",
+        }
+    }
+}
+
+/// Which requests a policy is for: those for which all that is given here holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Condition {
     /// Whom the request is for.
     pub domain: Option<Domain>,
     /// What it asks for.
     pub path: Option<PathMatch>,
-    /// What its headers and cookies must be.
+    /// What else must hold.
     pub rules: BTreeSet<Rule>,
 }
 
@@ -106,10 +130,10 @@ fn comparable(text: &str, behind: &str) -> Result<String, Invalid> {
     Err(Invalid::new(reason, remedy))
 }
 
-/// What a header or a cookie must be.
+/// What something of a request must be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rule {
-    /// Which one.
+    /// What of it.
     pub subject: Subject,
     /// What one of its values must be.
     pub test: Test,
@@ -117,13 +141,19 @@ pub struct Rule {
     pub invert: bool,
 }
 
-/// Which header or cookie.
+/// Something of a request that has a value, several or none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
     /// The header with this name, in lower case.
     Header(Token),
     /// The cookie with this name.
     Cookie(Token),
+    /// Whom the request is for, as [`Domain`] is compared.
+    Host,
+    /// What it asks for, as [`PathMatch`] is compared.
+    Path,
+    /// What is behind the last dot of the path's last segment.
+    FileType,
 }
 
 /// What a value must be.
@@ -143,7 +173,7 @@ pub enum Test {
     Regex(Pattern),
 }
 
-/// What a header or a cookie is compared with: at most 1024 bytes, no control characters.
+/// What a value is compared with: at most 1024 bytes, no control characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TestValue(String);
 

@@ -15,7 +15,7 @@ use crate::{
     health::Check,
     http::{HttpTimeouts, MemberHttp},
     id::{ListenerId, LoadBalancerId, PoolId},
-    policy::{self, Condition},
+    policy::{self, Condition, PolicyOrder},
     sticky::{Ejection, Sticky},
     tls::{Authorities, ServerCertificate, TlsPolicy},
     value::{ConnectionRate, MaxConnections, Megabits, Name, Port, Seconds, StickyMinutes, Weight},
@@ -103,6 +103,8 @@ pub struct HttpListener {
     pub edge: Edge,
     /// Where requests go that are not for the listener's own pool, in order.
     pub policies: Vec<Policy>,
+    /// Which of several policies wins.
+    pub policy_order: PolicyOrder,
     /// Where all requests are sent instead; policies and pool do not matter then.
     pub redirect: Option<Redirect>,
 }

@@ -4,6 +4,9 @@
 //! A pool is served at the layer of its protocol, under its own id. If a TCP listener uses an HTTP pool, that is served at
 //! Layer 4 as well, under a second id.
 
+pub mod common;
+pub mod policies;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -17,23 +20,29 @@ use model::{
     http::{HttpTimeouts, MemberHttp},
     id::{Id, Object, of_text},
     object::{
-        self, AccessList, AccessListId, Http, LoadBalancerId, Map, Meta, Objects, PoolId, PoolKind, Project,
-        ServerGroup, ServerGroupId, Service, Source, Turns7,
+        self, AccessList, AccessListId, Http, LoadBalancerId, Map, Meta, Objects, PoolId, PoolKind,
+        ServerGroup, ServerGroupId, Service, Turns7,
     },
+    policy::PolicyOrder,
     sticky::{COOKIE_MINUTES, Ejection, REMEMBERED, STICKY_MINUTES, SameSite, Sticky, StickyBy},
     tls::MemberTls,
     transport::{OnDown, WhenDown},
     value::{
-        CheckTime, Description, HostAddress, HostName, MaxConnections, Megabits, Name, Network, Number, Port,
-        Retries, Seconds, StickyMinutes, Token, Weight,
+        CheckTime, HostAddress, HostName, MaxConnections, Megabits, Name, Network, Number, Port, Retries,
+        Seconds, StickyMinutes, Token, Weight,
     },
 };
 use uuid::Uuid;
 
+use self::{
+    common::{meta, serves},
+    policies::policies,
+};
 use super::{
     error::{Fault, invalid},
     kinds::{
         health_monitor::{HealthMonitor, MonitorKind},
+        l7_policy::L7Policy,
         listener::{Listener, Protocol},
         load_balancer::LoadBalancer,
         member::Member,
@@ -65,6 +74,7 @@ pub fn derive(records: &Records, touched: &BTreeSet<Key>, objects: &mut Objects)
                 pools.extend(twins.map(|pool| pool.head.id));
                 pools.extend(records.get::<Listener>(id).and_then(|listener| listener.default_pool));
             }
+            L7Policy::KIND => listeners.extend(records.get::<L7Policy>(id).map(|policy| policy.listener)),
             Pool::KIND => {
                 pools.insert(id);
             }
@@ -88,12 +98,25 @@ pub fn derive(records: &Records, touched: &BTreeSet<Key>, objects: &mut Objects)
         let groups = objects.server_groups.iter().filter(|(_, group)| had(group));
         pools.extend(groups.map(|(id, _)| id.uuid()));
     }
+    // Whether a policy leads somewhere depends on whether that is served.
+    let leads_there = |policy: &&L7Policy| policy.action.listener().is_some_and(|id| listeners.contains(&id));
+    let leading: Vec<Uuid> =
+        records.all::<L7Policy>().filter(leads_there).map(|policy| policy.listener).collect();
+    listeners.extend(leading);
     for id in load_balancers {
         let made = records.get::<LoadBalancer>(id).map(load_balancer).transpose()?;
         settle(&mut objects.load_balancers, Id::from_uuid(id), made);
     }
     for id in listeners {
-        let made = records.get::<Listener>(id).map(|record| listener(records, record)).transpose()?.flatten();
+        let before = objects.listeners.get(&Id::from_uuid(id)).map(|before| &**before);
+        // One that is switched off has to be one, too.
+        let made = match records.get::<Listener>(id) {
+            Some(record) if serves(records, record) => {
+                Some(listener(records, record, policies(records, record, touched, before)?)?)
+            }
+            Some(record) => listener(records, record, Vec::new()).map(|_| None)?,
+            None => None,
+        };
         let (made, list) = made.unzip();
         settle(&mut objects.listeners, Id::from_uuid(id), made);
         settle(&mut objects.access_lists, access_list_id(id), list.flatten());
@@ -115,16 +138,6 @@ fn settle<T: Object + PartialEq>(map: &mut Map<T>, id: Id<T::Kind>, made: Option
             map.insert(id, Arc::new(made));
         }
     }
-}
-
-fn meta(head: &Head) -> Result<Meta, Fault> {
-    Ok(Meta {
-        name: Name::new(&head.name).map_err(invalid("name"))?,
-        description: Description::new(&head.description).map_err(invalid("description"))?,
-        tags: BTreeSet::new(),
-        project: Project(Name::new(&head.project).map_err(invalid("project_id"))?),
-        source: Source::Api,
-    })
 }
 
 fn number<N: Number>(attribute: &'static str, number: impl Into<u32>) -> Result<N, Fault> {
@@ -149,18 +162,13 @@ fn access_list_id(listener: Uuid) -> AccessListId {
     Id::from_uuid(of_text(&format!("access list\0{listener}")))
 }
 
-/// A listener with its access list; none if it does not serve.
+/// A listener with its access list.
 fn listener(
     records: &Records,
     record: &Listener,
-) -> Result<Option<(object::Listener, Option<AccessList>)>, Fault> {
-    let load_balancer = records.find::<LoadBalancer>(record.load_balancer)?;
+    policies: Vec<Arc<object::Policy>>,
+) -> Result<(object::Listener, Option<AccessList>), Fault> {
     let default_pool = record.default_pool.map(|id| used_pool(records, record, id)).transpose()?;
-    let is_http = record.protocol.is_http();
-    // At Layer 4 there would be no pool that its packets could go to.
-    if !record.head.is_enabled || !load_balancer.head.is_enabled || (default_pool.is_none() && !is_http) {
-        return Ok(None);
-    }
     let whole_seconds = |attribute, milliseconds: u32| {
         let time = std::time::Duration::from_secs(milliseconds.div_ceil(1000).into());
         Seconds::new(time).map_err(invalid(attribute))
@@ -187,7 +195,8 @@ fn listener(
                 host: false,
             };
             let edge = Edge { forwarded, ..Edge::default() };
-            Service::Http { http: Http { timeouts, edge, policies: Vec::new() }, redirect: None }
+            let policy_order = if record.is_specific { PolicyOrder::Specific } else { PolicyOrder::Position };
+            Service::Http { http: Http { timeouts, edge, policies, policy_order }, redirect: None }
         }
     };
     let list = match &record.allowed_cidrs {
@@ -217,7 +226,7 @@ fn listener(
         max_connections: limit,
         max_connections_per_second: None,
     };
-    Ok(Some((made, list)))
+    Ok((made, list))
 }
 
 /// The pool as a listener uses it.

@@ -73,7 +73,13 @@ impl Draft<'_> {
         self.touched.insert((T::KIND, id));
     }
 
-    fn put<T: Record>(&mut self, record: T) {
+    /// Has a record derived and stored again, though it stays as it is: something that belongs to it changes.
+    pub fn touch<T: Record>(&mut self, id: Uuid) {
+        self.touched.insert((T::KIND, id));
+    }
+
+    /// Puts a record in; how old it is stays.
+    pub fn put<T: Record>(&mut self, record: T) {
         self.touched.insert((T::KIND, record.head().id));
         self.records.put(record);
     }

@@ -1,5 +1,7 @@
-//! The file's objects as records: read-only, with the ids that the file gives them. What records lack (policies,
-//! certificates, limits) is not shown.
+//! The file's objects as records: read-only, with the ids that the file gives them. What records lack (certificates,
+//! limits) is not shown.
+
+mod policies;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,6 +12,7 @@ use model::{
     health::Probe,
     id::{Id, of_text},
     object::{self, Meta, Objects, PoolKind, Service, Source},
+    policy::PolicyOrder,
     sticky::StickyBy,
 };
 use uuid::Uuid;
@@ -18,6 +21,8 @@ use super::{
     DEFAULT_PROJECT,
     kinds::{
         health_monitor::{HealthMonitor, MonitorKind},
+        l7_policy::L7Policy,
+        l7_rule::L7Rule,
         listener::{Listener, Protocol},
         load_balancer::{LoadBalancer, PROVIDERS, Vip},
         member::Member,
@@ -52,7 +57,7 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
             provider: PROVIDERS[0].into(),
         });
     }
-    for (id, it) in objects.listeners.iter().filter(|(_, it)| it.meta.source == Source::File) {
+    for (listener_id, it) in objects.listeners.iter().filter(|(_, it)| it.meta.source == Source::File) {
         let list = it.access_list.and_then(|list| objects.access_lists.get(&list));
         let allowed = list.and_then(|list| list.access.allow.as_ref());
         let (member_connect, member_data, insert_headers) = match it.http() {
@@ -70,7 +75,7 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
             }
         };
         records.put(Listener {
-            head: head(id.uuid(), &it.meta, true),
+            head: head(listener_id.uuid(), &it.meta, true),
             load_balancer: it.load_balancer.uuid(),
             protocol: match it.service {
                 Service::Tcp { .. } => Protocol::Tcp,
@@ -86,7 +91,22 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
             client_data: it.idle_timeout.get() * 1000,
             member_connect: member_connect * 1000,
             member_data: member_data * 1000,
+            is_specific: it.http().is_none_or(|http| http.policy_order == PolicyOrder::Specific),
         });
+        for (position, policy) in (1..).zip(it.http().into_iter().flat_map(|http| &http.policies)) {
+            let head = |id: Uuid, meta: &Meta| head(id, meta, true);
+            let id = policy.id.uuid();
+            records.put(L7Policy {
+                head: head(id, &policy.meta),
+                listener: listener_id.uuid(),
+                position,
+                action: policies::action(&policy.action),
+            });
+            for (number, rule) in policies::rules(&policy.condition).into_iter().enumerate() {
+                let head = head(of_text(&format!("rule {number}\0{id}")), &Meta::default());
+                records.put(L7Rule { head, policy: id, ..rule });
+            }
+        }
     }
     for (id, it) in objects.pools.iter().filter(|(_, it)| it.meta.source == Source::File) {
         let pool = pool(head(id.uuid(), &it.meta, true), objects, *id, it);

@@ -5,7 +5,7 @@
 //!   → routes, handlers   paths and methods, what is done for each   (discovery, networks: what clients ask first; list: filters, paging)
 //!   → write     one change, and its trace                  (draft: the records as they will be; fields: what a body says)
 //!   → resources   one file per kind of object              (kinds, record, records: what is known; from_file: of the file)
-//!   → derive    records become objects of the model
+//!   → derive    records become objects of the model        (conditions: what L7 rules say)
 //! ```
 //!
 //! A write is made on the records first ([`draft`]), then derived into objects, checked beside the file's, drafted by the
@@ -16,6 +16,7 @@
 //! Architecture invariant: only here and in `config` are wire types; nothing here touches a map, a socket of Layer 7 or a
 //! TLS library.
 
+mod conditions;
 mod derive;
 mod discovery;
 mod draft;

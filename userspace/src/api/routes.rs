@@ -8,13 +8,16 @@ use axum::{
     http::{Method, StatusCode, header},
     middleware::{self, Next},
     response::Response,
-    routing::get,
+    routing::{get, put},
 };
 
 use super::{
     error::Fault,
-    handlers::{members, objects, others, status},
-    kinds::{health_monitor::HealthMonitor, listener::Listener, load_balancer::LoadBalancer, pool::Pool},
+    handlers::{inside, members, objects, others, status},
+    kinds::{
+        health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule, listener::Listener,
+        load_balancer::LoadBalancer, member::Member, pool::Pool,
+    },
     resources::Resource,
     shared::Shared,
 };
@@ -31,8 +34,10 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .merge(resource::<HealthMonitor>())
         .route("/loadbalancers/{id}/status", get(status::show))
         .route("/loadbalancers/{id}/statuses", get(status::show))
-        .route("/pools/{pool}/members", get(members::list).post(members::create).put(members::replace))
-        .route("/pools/{pool}/members/{id}", get(members::show).put(members::update).delete(members::delete))
+        .merge(resource::<L7Policy>())
+        .merge(inside::<Pool, Member>())
+        .route("/pools/{parent}/members", put(members::replace))
+        .merge(inside::<L7Policy, L7Rule>())
         .route("/providers", get(others::providers))
         .route("/traces", get(others::traces));
     let router = Router::new()
@@ -60,6 +65,15 @@ fn resource<T: Resource>() -> Router<Arc<Shared>> {
     Router::new().route(&format!("/{}", T::MANY), get(objects::list::<T>).post(objects::create::<T>)).route(
         &format!("/{}/{{id}}", T::MANY),
         get(objects::show_one::<T>).put(objects::update::<T>).delete(objects::delete::<T>),
+    )
+}
+
+/// The paths of a kind of object that is below another one's.
+fn inside<P: Resource, T: Resource>() -> Router<Arc<Shared>> {
+    let all = format!("/{}/{{parent}}/{}", P::MANY, T::MANY);
+    Router::new().route(&all, get(inside::list::<P, T>).post(inside::create::<P, T>)).route(
+        &format!("{all}/{{id}}"),
+        get(inside::show::<P, T>).put(inside::update::<P, T>).delete(inside::delete::<P, T>),
     )
 }
 

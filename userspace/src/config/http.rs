@@ -3,19 +3,27 @@
 use model::{
     http::{HttpTimeouts, MemberHttp},
     object::Http,
+    policy::PolicyOrder,
 };
 
 use super::{document::Table, draft::Draft, edge, scalar, scalar::set, tls};
 
 /// Keys of `[[load_balancer.listener]]` for HTTP and HTTPS listeners.
-const LISTENER_KEYS: [&str; 5] =
-    ["head_timeout", "connect_timeout", "read_timeout", "write_timeout", "tunnel_timeout"];
+const LISTENER_KEYS: [&str; 6] =
+    ["head_timeout", "connect_timeout", "read_timeout", "write_timeout", "tunnel_timeout", "policy_order"];
 /// Keys of `[[pool]]` for HTTP and HTTPS pools.
 const POOL_KEYS: [&str; 2] = ["http2", "proxy_protocol"];
 
 /// The Layer-7 settings of the listener in this table, without its policies.
 pub(super) fn listener(table: &Table<'_>) -> Http {
-    Http { timeouts: timeouts(table), edge: edge::read(table), policies: Vec::new() }
+    let orders = PolicyOrder::ALL.map(|order| (order.name(), order));
+    let order = table.get("policy_order").and_then(|value| scalar::word(value, "is no order", &orders));
+    Http {
+        timeouts: timeouts(table),
+        edge: edge::read(table),
+        policies: Vec::new(),
+        policy_order: order.unwrap_or_default(),
+    }
 }
 
 /// Reports the keys that only HTTP and HTTPS listeners have, in the table of another.

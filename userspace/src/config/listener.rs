@@ -46,6 +46,7 @@ pub(super) const LISTENER: Shape = Shape {
         "forwarded",
         "proxy_protocol_from",
         "policy",
+        "policy_order",
         "redirect",
         "description",
         "tags",

@@ -336,7 +336,7 @@ mod tests {
             http: before.http.clone(),
             edge: Arc::new(Edge { https: true, ..(*before.edge).clone() }),
             tls: None,
-            routes: Routes::build(&[]).unwrap(),
+            routes: Routes::build(&[], Default::default()).unwrap(),
             pools: before.pools.clone(),
         });
         assert_eq!(ask(&mut client), 0);

@@ -52,7 +52,8 @@ impl Snapshot {
             listener: listener.clone(),
             edge: Arc::new(edges.edge(&key, listener, http).map_err(Error::Log)?),
             tls: tls.map_err(|error| Error::listener(listener, error))?.map(Arc::new),
-            routes: Routes::build(&http.policies).map_err(|error| Error::listener(listener, error))?,
+            routes: Routes::build(&http.policies, http.policy_order)
+                .map_err(|error| Error::listener(listener, error))?,
             http: http.clone(),
             pools: pools.clone(),
         })

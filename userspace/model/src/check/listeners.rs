@@ -12,7 +12,7 @@ use crate::{
     object::{
         Http, Listener, ListenerId, LoadBalancerId, PoolId, PoolKind, Reference, ServerGroupId, Service,
     },
-    policy::{Action, MAX_POLICIES, Redirect, RedirectTo},
+    policy::{Action, MAX_POLICIES, PolicyOrder, Redirect, RedirectTo},
     served::Protocol,
     value::Port,
 };
@@ -161,6 +161,9 @@ impl<'a> Check<'a> {
                 format!("makes {} policies of one listener", MAX_POLICIES + 1),
                 format!("there is room for {MAX_POLICIES}"),
             );
+        }
+        if http.policy_order == PolicyOrder::Position {
+            return;
         }
         let mut conditions = HashMap::new();
         for policy in &http.policies {

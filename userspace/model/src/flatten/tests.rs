@@ -83,6 +83,7 @@ fn naive_listener(
         log: log.map(|log| edge::AccessLog { path: log.path.clone(), format: log.format }),
         edge: http.edge.clone(),
         policies: http.policies.iter().map(policy).collect(),
+        policy_order: http.policy_order,
         redirect: match &listener.service {
             Service::Http { redirect: Some(to), .. } => Some(redirect(to)),
             _ => None,

@@ -7,7 +7,7 @@ use crate::{
     edge::Edge,
     http::HttpTimeouts,
     id::{AccessListId, CertificateId, ListenerId, LoadBalancerId, Object, PolicyId, PoolId, kind},
-    policy::{Action, Condition, Redirect},
+    policy::{Action, Condition, PolicyOrder, Redirect},
     tls::TlsPolicy,
     transport::{Protocol, WhenDown},
     value::{ConnectionRate, MaxConnections, Port, Seconds},
@@ -148,6 +148,8 @@ pub struct Http {
     pub edge: Edge,
     /// Where requests go that are not for the listener's own pool, in their order.
     pub policies: Vec<Arc<Policy>>,
+    /// Which of several policies wins.
+    pub policy_order: PolicyOrder,
 }
 
 /// The TLS settings of a listener.
@@ -173,7 +175,7 @@ pub struct Policy {
     pub id: PolicyId,
     /// What every object has.
     pub meta: Meta,
-    /// Which requests it is for; no two policies of a listener have the same.
+    /// Which requests it is for.
     pub condition: Arc<Condition>,
     /// What happens to them.
     pub action: Action<ListenerId>,

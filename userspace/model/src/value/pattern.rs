@@ -10,7 +10,8 @@ use regex::{Regex, RegexBuilder};
 
 use crate::invalid::Invalid;
 
-/// A regular expression that a text has to match from its first character to its last; a dot stands for any character.
+/// A regular expression that a text has to match, usually from its first character to its last; a dot stands for any
+/// character.
 /// It takes time in proportion to the text's length, whatever the expression, and its program is limited in size.
 #[derive(Clone)]
 pub struct Pattern {
@@ -29,6 +30,20 @@ impl Pattern {
     /// # Errors
     /// It is none, or too large.
     pub fn new(text: &str) -> Result<Self, Invalid> {
+        Self::checked(text)?;
+        Self::compiled(text, &anchored(text))
+    }
+
+    /// One that has to match only some part of a text. `^` and `$` stand for its beginning and end.
+    ///
+    /// # Errors
+    /// It is none, or too large.
+    pub fn within(text: &str) -> Result<Self, Invalid> {
+        Self::checked(text)?;
+        Self::compiled(text, text)
+    }
+
+    fn checked(text: &str) -> Result<(), Invalid> {
         if text.is_empty() || text.len() > Self::MAX_TEXT {
             let reason = format!("{text:?} has {} bytes", text.len());
             return Err(Invalid::new(reason, format!("use 1 to {}", Self::MAX_TEXT)));
@@ -42,7 +57,12 @@ impl Pattern {
                 ));
             }
         }
-        let regex = RegexBuilder::new(&anchored(text))
+        Ok(())
+    }
+
+    /// The pattern that `text` writes and `whole` is.
+    fn compiled(text: &str, whole: &str) -> Result<Self, Invalid> {
+        let regex = RegexBuilder::new(whole)
             .dot_matches_new_line(true)
             .size_limit(Self::MAX_PROGRAM)
             .build()
@@ -55,7 +75,7 @@ impl Pattern {
         Ok(Self { text: text.into(), regex })
     }
 
-    /// Whether it matches the whole of a text.
+    /// Whether it matches a text: the whole of it, or of [`Self::within`] some part.
     pub fn matches(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
@@ -87,7 +107,7 @@ impl fmt::Debug for Pattern {
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.regex.as_str() == other.regex.as_str()
     }
 }
 
@@ -101,12 +121,12 @@ impl PartialOrd for Pattern {
 
 impl Ord for Pattern {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.text.cmp(&other.text)
+        self.regex.as_str().cmp(other.regex.as_str())
     }
 }
 
 impl Hash for Pattern {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        self.regex.as_str().hash(state);
     }
 }

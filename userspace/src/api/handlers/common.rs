@@ -53,7 +53,7 @@ impl Caller {
     /// What is written down of it.
     pub fn asks<T: Resource>(self, name: &'static str, id: Option<Uuid>) -> Asked {
         let Self { user, project, source } = self;
-        Asked { name, resource_type: T::KIND, resource_id: id, user, project, source, time: milliseconds() }
+        Asked { name, resource_type: T::TRACED, resource_id: id, user, project, source, time: milliseconds() }
     }
 }
 

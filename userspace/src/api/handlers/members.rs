@@ -1,4 +1,4 @@
-//! Members, which are below their pool.
+//! Members as a list.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,15 +7,16 @@ use std::{
 
 use axum::{
     body::Bytes,
-    extract::{OriginalUri, Path, RawQuery},
+    extract::{Path, RawQuery},
     http::{HeaderMap, StatusCode},
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    common::{Answered, App, Caller, id_of, read},
-    objects::{answered, created, deleted, listed, made, of_parent, show_one, updated},
+    common::{Answered, App, Caller, read},
+    inside::parent_of,
+    objects::{answered, made},
 };
 use crate::api::{
     draft::Draft,
@@ -25,61 +26,9 @@ use crate::api::{
     list::Query,
     record::Record,
     resources::Resource,
-    shared::Shared,
     view::Health,
     write::{self, Answer, Made},
 };
-
-/// The pool in a path under which members are.
-pub fn pool_of(app: &Shared, text: &str) -> Result<Uuid, Fault> {
-    let id = id_of::<Pool>(text)?;
-    app.state().records.find::<Pool>(id)?;
-    Ok(id)
-}
-
-pub async fn list(
-    app: App,
-    Path(pool): Path<String>,
-    headers: HeaderMap,
-    OriginalUri(uri): OriginalUri,
-    RawQuery(query): RawQuery,
-) -> Answered {
-    let pool = pool_of(&app, &pool)?;
-    listed::<Member>(&app, &headers, &uri, query, |member| member.pool == pool).await
-}
-
-pub async fn create(
-    app: App,
-    caller: Caller,
-    Path(pool): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answered {
-    let pool = pool_of(&app, &pool)?;
-    created::<Member>(&app, caller, Some(pool), read(&headers, &body)).await
-}
-
-pub async fn show(app: App, Path((pool, id)): Path<(String, String)>, query: RawQuery) -> Answered {
-    let (pool, member) = (pool_of(&app, &pool)?, id_of::<Member>(&id)?);
-    of_parent(app.state().records.find::<Member>(member)?, Some(pool))?;
-    show_one::<Member>(app, Path(id), query).await
-}
-
-pub async fn update(
-    app: App,
-    caller: Caller,
-    Path((pool, id)): Path<(String, String)>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answered {
-    let (pool, id) = (pool_of(&app, &pool)?, id_of::<Member>(&id)?);
-    updated::<Member>(&app, caller, id, Some(pool), read(&headers, &body)).await
-}
-
-pub async fn delete(app: App, caller: Caller, Path((pool, id)): Path<(String, String)>) -> Answered {
-    let (pool, id) = (pool_of(&app, &pool)?, id_of::<Member>(&id)?);
-    deleted::<Member>(&app, caller, id, Some(pool), false).await
-}
 
 /// Puts a list of members in the place of those that a pool has, or, if `additive_only` says so, beside them. Members are
 /// told apart by address and port; one that is there already keeps its id, its name and its tags.
@@ -91,7 +40,7 @@ pub async fn replace(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answered {
-    let pool = pool_of(&app, &pool)?;
+    let pool = parent_of::<Pool>(&app, &pool)?;
     let is_additive = Query::new(query.as_deref().unwrap_or_default()).is_true("additive_only");
     let asked = Caller::asks::<Member>(caller, Member::TRACES[1], None);
     let body = read(&headers, &body).and_then(|body| match body {

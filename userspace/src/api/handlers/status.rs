@@ -1,5 +1,7 @@
 //! The status tree: a load balancer with all that is in it, and how each is.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Path;
 use serde_json::{Map, Value, json};
 
@@ -9,8 +11,8 @@ use super::{
 };
 use crate::api::{
     kinds::{
-        health_monitor::HealthMonitor, listener::Listener, load_balancer::LoadBalancer, member::Member,
-        pool::Pool,
+        health_monitor::HealthMonitor, l7_policy::L7Policy, listener::Listener, load_balancer::LoadBalancer,
+        member::Member, pool::Pool,
     },
     record::Record,
     resources::{Resource, shown},
@@ -45,7 +47,10 @@ pub async fn show(app: App, Path(id): Path<String>) -> Answered {
     };
     let listeners = records.children::<Listener>(id).map(|listener| {
         let mut tree = brief(listener, &view);
-        let pools = listener.default_pool.and_then(|id| records.get::<Pool>(id)).into_iter().map(pool);
+        let policies = L7Policy::of(records, listener.head().id).into_iter();
+        let ids = listener.default_pool.into_iter().chain(policies.filter_map(|policy| policy.action.pool()));
+        let ids = ids.collect::<BTreeSet<_>>().into_iter();
+        let pools = ids.filter_map(|id| records.get::<Pool>(id)).map(pool);
         tree.insert("pools".into(), pools.collect::<Vec<_>>().into());
         tree
     });

@@ -26,6 +26,8 @@ pub struct Listener {
     pub(in crate::api) client_data: u32,
     pub(in crate::api) member_connect: u32,
     pub(in crate::api) member_data: u32,
+    /// Whether of several policies the one wins that says more, and not the first.
+    pub(in crate::api) is_specific: bool,
 }
 
 /// What a listener speaks, by Octavia's names.

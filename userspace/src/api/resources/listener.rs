@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use ipnet::IpNet;
+use model::policy::PolicyOrder;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -12,6 +13,7 @@ use crate::api::{
     error::Fault,
     fields::{Fields, Given, missing, shown},
     kinds::{
+        l7_policy::L7Policy,
         listener::{Listener, Protocol},
         load_balancer::LoadBalancer,
         pool::Pool,
@@ -67,6 +69,13 @@ impl Listener {
             )));
         }
         Ok(())
+    }
+
+    /// Takes its policies out.
+    pub(in crate::api) fn remove_policies(&self, draft: &mut Draft<'_>) {
+        let policies: Vec<L7Policy> =
+            L7Policy::of(&draft.records, self.head.id).into_iter().cloned().collect();
+        policies.iter().for_each(|policy| policy.remove(draft));
     }
 
     fn insert_headers(&mut self, fields: &mut Fields) -> Result<(), Fault> {
@@ -158,11 +167,7 @@ impl Resource for Listener {
         }
         made.settings(draft, &mut fields)?;
         fields.unsupported("default_pool", &[], "create the pool first and give its default_pool_id")?;
-        fields.unsupported(
-            "l7policies",
-            &[json!([])],
-            "the API has no policies yet; the configuration file has",
-        )?;
+        fields.unsupported("l7policies", &[json!([])], "create them one by one, after the listener")?;
         fields.end()?;
         Ok(draft.create(made))
     }
@@ -190,6 +195,14 @@ impl Resource for Listener {
         }
         self.insert_headers(fields)?;
         self.allowed_cidrs(draft, fields)?;
+        match fields.word("policy_order", &PolicyOrder::ALL.map(PolicyOrder::name))? {
+            Given::Absent => {}
+            Given::Null => self.is_specific = false,
+            Given::Value(_) if !self.protocol.is_http() => {
+                return Err(Fault::invalid("policy_order is for HTTP listeners, which have policies."));
+            }
+            Given::Value(word) => self.is_specific = word == PolicyOrder::Specific.name(),
+        }
         let zero = [json!(0)];
         fields.unsupported("timeout_tcp_inspect", &zero, "nothing of a TCP connection is waited for")?;
         listener_tls::refuse(fields)?;
@@ -204,11 +217,25 @@ impl Resource for Listener {
         Ok(())
     }
 
+    fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
+        let id = self.head.id;
+        let leads_here = |policy: &&L7Policy| policy.action.listener() == Some(id);
+        if let Some(policy) = draft.records.all::<L7Policy>().find(leads_here) {
+            return Err(Fault::conflict(format!(
+                "Listener {id} is in use: L7Policy {} sends clients there.",
+                policy.head.id
+            )));
+        }
+        self.remove_policies(draft);
+        draft.remove::<Self>(id);
+        Ok(())
+    }
+
     fn sample() -> Self {
         Self::default()
     }
 
-    fn show(&self, _view: &View<'_>) -> Map<String, Value> {
+    fn show(&self, view: &View<'_>) -> Map<String, Value> {
         let mut object = Map::new();
         let mut put = |name: &str, value: Value| object.insert(name.into(), value);
         put("protocol", json!(self.protocol.name()));
@@ -223,7 +250,10 @@ impl Resource for Listener {
         put("timeout_member_connect", json!(self.member_connect));
         put("timeout_member_data", json!(self.member_data));
         put("timeout_tcp_inspect", json!(0));
-        put("l7policies", json!([]));
+        let order = if self.is_specific { PolicyOrder::Specific } else { PolicyOrder::Position };
+        put("policy_order", json!(order.name()));
+        let policies = L7Policy::of(view.records, self.head.id);
+        put("l7policies", ids(policies.into_iter().map(|policy| policy.head.id)));
         listener_tls::show(&mut object);
         object
     }

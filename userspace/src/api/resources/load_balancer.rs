@@ -102,6 +102,8 @@ impl Resource for LoadBalancer {
                 pools.len()
             )));
         }
+        // They may lead to each other's listeners, and to the pools.
+        listeners.iter().for_each(|listener| listener.remove_policies(draft));
         listeners.iter().try_for_each(|listener| listener.delete(draft, true))?;
         pools.iter().try_for_each(|pool| pool.delete(draft, true))?;
         draft.remove::<Self>(id);

@@ -1,6 +1,8 @@
 //! One file per kind of object: what is stored of it, how a request makes and changes it, how it is shown.
 
 pub mod health_monitor;
+pub mod l7_policy;
+pub mod l7_rule;
 pub mod listener;
 mod listener_tls;
 pub mod load_balancer;
@@ -12,6 +14,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
+    derive,
     draft::Draft,
     error::Fault,
     fields::Fields,
@@ -29,10 +32,14 @@ const PROJECT: [&str; 2] = ["tenant_id", "project_id"];
 pub trait Resource: Record {
     /// Its name in bodies where there are several.
     const MANY: &'static str;
+    /// Its kind in traces.
+    const TRACED: &'static str = Self::KIND;
     /// Its names in traces: created, updated, deleted (OTC guide, table 9-1).
     const TRACES: [&'static str; 3];
     /// What only a request that creates one may say, its project aside.
     const ONLY_AT_CREATION: &'static [&'static str];
+    /// Whether it has a name.
+    const HAS_NAME: bool = true;
     /// Whether it has a description.
     const HAS_DESCRIPTION: bool = true;
 
@@ -52,14 +59,8 @@ pub trait Resource: Record {
     ///
     /// # Errors
     /// What is wrong.
-    fn change(mut self, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
-        fields.only_at_creation(Self::ONLY_AT_CREATION)?;
-        fields.only_at_creation(&PROJECT)?;
-        head::<Self>(self.head_mut(), &mut fields)?;
-        self.settings(draft, &mut fields)?;
-        fields.end()?;
-        draft.update(self);
-        Ok(())
+    fn change(self, draft: &mut Draft<'_>, fields: Fields) -> Result<(), Fault> {
+        change(self, draft, fields)
     }
 
     /// Deletes it with all that goes along.
@@ -86,9 +87,22 @@ pub trait Resource: Record {
     fn operating_status(&self, view: &View<'_>) -> &'static str;
 }
 
+/// Changes an object as all kinds are.
+fn change<T: Resource>(mut record: T, draft: &mut Draft<'_>, mut fields: Fields) -> Result<(), Fault> {
+    fields.only_at_creation(T::ONLY_AT_CREATION)?;
+    fields.only_at_creation(&PROJECT)?;
+    head::<T>(record.head_mut(), &mut fields)?;
+    record.settings(draft, &mut fields)?;
+    fields.end()?;
+    draft.update(record);
+    Ok(())
+}
+
 /// Takes what every object has.
 fn head<T: Resource>(head: &mut Head, fields: &mut Fields) -> Result<(), Fault> {
-    fields.text("name", MOST)?.set(&mut head.name, String::new());
+    if T::HAS_NAME {
+        fields.text("name", MOST)?.set(&mut head.name, String::new());
+    }
     if T::HAS_DESCRIPTION {
         fields.text("description", MOST)?.set(&mut head.description, String::new());
     }
@@ -97,7 +111,7 @@ fn head<T: Resource>(head: &mut Head, fields: &mut Fields) -> Result<(), Fault> 
     if let Some(tags) = fields.texts("tags", MOST)?.value() {
         head.tags = tags;
     }
-    Ok(())
+    derive::common::meta(head).map(drop)
 }
 
 /// The head of an object that is created.
@@ -118,7 +132,9 @@ pub fn shown<T: Resource>(record: &T, view: &View<'_>) -> Map<String, Value> {
     let mut object = record.show(view);
     let mut put = |name: &str, value: Value| object.insert(name.into(), value);
     put("id", json!(head.id));
-    put("name", json!(head.name));
+    if T::HAS_NAME {
+        put("name", json!(head.name));
+    }
     if T::HAS_DESCRIPTION {
         put("description", json!(head.description));
     }

@@ -11,8 +11,8 @@ use crate::api::{
     error::Fault,
     fields::{Fields, missing},
     kinds::{
-        health_monitor::HealthMonitor, listener::Listener, load_balancer::LoadBalancer, member::Member,
-        pool::Pool,
+        health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule, listener::Listener,
+        load_balancer::LoadBalancer, member::Member, pool::Pool,
     },
     record::Record,
     view::View,
@@ -34,25 +34,44 @@ pub fn create(
     }
     for value in listeners {
         let mut fields = Fields::of_value(value, "listeners")?;
-        if let Some(mut inner) = fields.object("default_pool")?.value() {
-            let name =
-                inner.text("name", super::MOST)?.value().ok_or_else(|| missing("default_pool.name"))?;
-            let id = match (named.get(&name), inner.is_empty()) {
-                (Some(id), true) => *id,
-                (None, true) => {
-                    return Err(Fault::value("default_pool", &name, "No pool of the request has this name."));
-                }
-                (_, false) => {
-                    inner.insert("name", name);
-                    pool(draft, load_balancer, inner, &mut named)?
-                }
-            };
+        if let Some(inner) = fields.object("default_pool")?.value() {
+            let id = known_or_new(draft, load_balancer, "default_pool", inner, &mut named)?;
             fields.insert("default_pool_id", id.to_string());
         }
         fields.insert("loadbalancer_id", load_balancer.to_string());
-        Listener::create(draft, None, fields)?;
+        let policies = fields.list("l7policies")?.value().unwrap_or_default();
+        let listener = Listener::create(draft, None, fields)?;
+        for value in policies {
+            let mut fields = Fields::of_value(value, "l7policies")?;
+            if let Some(inner) = fields.object("redirect_pool")?.value() {
+                let id = known_or_new(draft, load_balancer, "redirect_pool", inner, &mut named)?;
+                fields.insert("redirect_pool_id", id.to_string());
+            }
+            fields.insert("listener_id", listener.to_string());
+            L7Policy::create(draft, None, fields)?;
+        }
     }
     Ok(())
+}
+
+/// The pool of the request that a name alone means, or another one, created.
+fn known_or_new(
+    draft: &mut Draft<'_>,
+    load_balancer: Uuid,
+    attribute: &str,
+    mut fields: Fields,
+    named: &mut Named,
+) -> Result<Uuid, Fault> {
+    let name =
+        fields.text("name", super::MOST)?.value().ok_or_else(|| missing(format!("{attribute}.name")))?;
+    match (named.get(&name), fields.is_empty()) {
+        (Some(id), true) => Ok(*id),
+        (None, true) => Err(Fault::value(attribute, &name, "No pool of the request has this name.")),
+        (_, false) => {
+            fields.insert("name", name);
+            pool(draft, load_balancer, fields, named)
+        }
+    }
 }
 
 /// Creates one pool with its members and its monitor.
@@ -98,6 +117,13 @@ pub fn tell(load_balancer: &LoadBalancer, view: &View<'_>) -> Map<String, Value>
         let mut object = shown(listener, view);
         let default = listener.default_pool.and_then(|id| view.records.get::<Pool>(id));
         object.insert("default_pool".into(), json!(default.map(pool)));
+        let policies = L7Policy::of(view.records, listener.head().id).into_iter().map(|policy| {
+            let mut object = shown(policy, view);
+            let rules = view.records.children::<L7Rule>(policy.head().id).map(|rule| shown(rule, view));
+            object.insert("rules".into(), rules.collect());
+            object
+        });
+        object.insert("l7policies".into(), policies.collect());
         object
     });
     let mut object = shown(load_balancer, view);

@@ -1,5 +1,7 @@
 //! Pools.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -10,6 +12,7 @@ use crate::api::{
     fields::{Fields, Given, missing},
     kinds::{
         health_monitor::HealthMonitor,
+        l7_policy::L7Policy,
         listener::Listener,
         load_balancer::LoadBalancer,
         member::Member,
@@ -28,6 +31,12 @@ impl Pool {
         let id = self.head.id;
         let all = records.all::<Listener>().filter(|listener| listener.default_pool == Some(id));
         all.collect()
+    }
+
+    /// Policies that send to it.
+    fn policies<'a>(&self, records: &'a Records) -> impl Iterator<Item = &'a L7Policy> {
+        let id = self.head.id;
+        records.all::<L7Policy>().filter(move |policy| policy.action.pool() == Some(id))
     }
 
     fn persistence(&mut self, fields: &mut Fields) -> Result<(), Fault> {
@@ -208,6 +217,12 @@ impl Resource for Pool {
 
     fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
         let id = self.head.id;
+        if let Some(policy) = self.policies(&draft.records).next() {
+            return Err(Fault::conflict(format!(
+                "Pool {id} is in use: L7Policy {} sends requests there.",
+                policy.head.id
+            )));
+        }
         let listeners: Vec<Listener> = self.listeners(&draft.records).into_iter().cloned().collect();
         for mut listener in listeners {
             listener.default_pool = None;
@@ -244,7 +259,9 @@ impl Resource for Pool {
         put("session_persistence", json!(persistence));
         let records = view.records;
         put("loadbalancers", ids(self.load_balancer));
-        put("listeners", ids(self.listeners(records).into_iter().map(|listener| listener.head.id)));
+        let listeners = self.listeners(records).into_iter().map(|listener| listener.head.id);
+        let listeners = listeners.chain(self.policies(records).map(|policy| policy.listener));
+        put("listeners", ids(listeners.collect::<BTreeSet<_>>()));
         put("members", ids(records.children::<Member>(id).map(|member| member.head.id)));
         put("healthmonitor_id", json!(records.children::<HealthMonitor>(id).next().map(|it| it.head.id)));
         put("tls_enabled", json!(self.tls_enabled));

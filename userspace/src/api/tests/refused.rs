@@ -19,6 +19,11 @@ async fn one_of_each(world: &World) -> Vec<(&'static str, String, Value, String)
     let member = world.make(&members, "member", json!({ "address": "192.0.2.1", "protocol_port": 80 })).await;
     let monitor = json!({ "pool_id": pool, "type": "HTTP", "delay": 5, "timeout": 3, "max_retries": 3 });
     let monitor = id(&world.make("healthmonitors", "healthmonitor", monitor).await);
+    let policy = json!({ "listener_id": listener, "action": "REJECT" });
+    let policy_id = id(&world.make("l7policies", "l7policy", policy.clone()).await);
+    let rule = json!({ "type": "PATH", "compare_type": "STARTS_WITH", "value": "/a" });
+    let rules = format!("l7policies/{policy_id}/rules");
+    let rule_id = id(&world.make(&rules, "rule", rule.clone()).await);
     let other = json!({ "loadbalancer_id": shop, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN" });
     let other = id(&world.make("pools", "pool", other).await);
     vec![
@@ -35,6 +40,8 @@ async fn one_of_each(world: &World) -> Vec<(&'static str, String, Value, String)
             json!({ "loadbalancer_id": shop, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN" }),
             pool,
         ),
+        ("l7policy", "l7policies".into(), policy, policy_id),
+        ("rule", rules, rule, rule_id),
         ("member", members, json!({ "address": "192.0.2.2", "protocol_port": 80 }), id(&member)),
         (
             "healthmonitor",
@@ -139,6 +146,13 @@ async fn bounds_are_where_they_are_said_to_be() {
         ("member", "weight", json!(true), json!(-1)),
         ("member", "monitor_port", json!(65_535), json!(65_536)),
         ("member", "monitor_address", json!("192.0.2.77"), json!("169.254.169.254")),
+        ("listener", "policy_order", json!("position"), json!("random")),
+        ("l7policy", "position", json!(1), json!(0)),
+        ("l7policy", "redirect_url", json!("https://a.example/"), json!("a.example")),
+        ("l7policy", "redirect_http_code", json!(308), json!(304)),
+        ("l7policy", "redirect_prefix", json!("https://a.example"), json!("https://a.example/?b")),
+        ("rule", "value", json!("/b"), json!("b")),
+        ("rule", "value", json!("/b/"), json!("/b//")),
         ("healthmonitor", "delay", json!(50), json!(51)),
         ("healthmonitor", "max_retries", json!(10), json!(11)),
         ("healthmonitor", "max_retries_down", json!(1), json!(0)),
@@ -152,7 +166,25 @@ async fn bounds_are_where_they_are_said_to_be() {
             assert_eq!(status, expected, "{kind}.{name} = {value}: {said}");
         }
         let (status, said) = world.ask("PUT", &path, Some(&json!({ kind: {} }))).await;
-        assert_eq!(status, 200, "nothing to change: {said}");
+        // As Octavia has it.
+        let expected = if kind == "l7policy" { 400 } else { 200 };
+        assert_eq!(status, expected, "nothing to change: {said}");
+    }
+}
+
+/// What serves nobody has to be right like what does: it is switched on some time.
+#[tokio::test]
+async fn what_is_switched_off_has_its_bounds_too() {
+    let world = World::new();
+    let kinds = one_of_each(&world).await;
+    let (_, path, _, one) = kinds.iter().find(|(kind, ..)| *kind == "listener").unwrap();
+    let path = format!("{path}/{one}");
+    for said in [
+        json!({ "admin_state_up": false, "connection_limit": 16_777_217 }),
+        json!({ "admin_state_up": false, "name": "a\u{7}" }),
+    ] {
+        let (status, answer) = world.ask("PUT", &path, Some(&json!({ "listener": said }))).await;
+        assert_eq!(status, 400, "{said}: {answer}");
     }
 }
 
@@ -285,7 +317,7 @@ async fn paths_methods_and_kinds_of_bodies_that_are_not_there() {
 async fn every_write_leaves_its_trace() {
     let world = World::new();
     let kinds = one_of_each(&world).await;
-    let (_, path, _, member) = &kinds[3];
+    let (_, path, _, member) = kinds.iter().find(|(kind, ..)| *kind == "member").unwrap();
     let path = format!("{path}/{member}");
     world.ask("PUT", &path, Some(&json!({ "member": { "weight": 5 } }))).await;
     world.ask("PUT", &path, Some(&json!({ "member": { "weight": 555 } }))).await;

@@ -315,3 +315,17 @@ fn the_examples_policies_are_right() {
     );
     assert_eq!(policies[1].condition.rules.len(), 2);
 }
+
+/// By position the second is never met, and may be there all the same.
+#[test]
+fn which_of_several_wins() {
+    let twice = format!(
+        "{}\n{}",
+        policy("domain = 'a.example'"),
+        policy("domain = 'a.example'").replace("'p'", "'q'")
+    );
+    assert_eq!(read(&format!("policy_order = 'position'\n{twice}")).len(), 2);
+    assert!(said(&twice)[0].contains("has the same domain, path and rules"));
+    let words = said(&format!("policy_order = 'first'\n{}", policy("domain = 'a.example'")));
+    assert!(words[0].contains("is no order"), "{words:?}");
+}

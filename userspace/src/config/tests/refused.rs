@@ -329,7 +329,7 @@ fn listeners() {
         (
             "port = 80\n",
             "port = 80\nbandwidth_mbit = 10\n",
-            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, tunnel_timeout, limits, forwarded, proxy_protocol_from, policy, redirect, description, tags",
+            "14: load_balancer.listener.bandwidth_mbit: unknown key; this version knows name, protocol, port, pool, idle_timeout, allow, deny, max_connections, max_connections_per_second, when_down, http2, certificates, default_certificate, client_ca, tls_policy, head_timeout, connect_timeout, read_timeout, write_timeout, tunnel_timeout, limits, forwarded, proxy_protocol_from, policy, policy_order, redirect, description, tags",
         ),
         ("port = 80\n", "port = 80\nallow = []\n", ""),
         (

@@ -7,11 +7,11 @@
 //!   → redirect   if that sends the client elsewhere: where to
 //! ```
 //!
-//! Of the policies that a request meets, the one wins whose **domain** says more: an exact one, then the longest wildcard,
+//! With [`PolicyOrder::Position`] the first policy wins that a request meets. With [`PolicyOrder::Specific`] it is the one
+//! whose **domain** says more: an exact one, then the longest wildcard,
 //! then none. Of several with the same domain it is the one whose **path** says more: exact, then the longest prefix, then
 //! the first regular expression in the order of the file, then none. Of several with the same domain and path, the first
-//! with header or cookie **rules**, then the one without. A policy whose rules do not hold leaves the request to the next
-//! in that order.
+//! with **rules**, then the one without. A policy whose rules do not hold leaves the request to the next in that order.
 //!
 //! Domains and exact paths are hash lookups, prefixes a binary search (`prefix`), regular expressions one walk over the path
 //! that says which could match (`regexes`), so the number of policies hardly matters.
@@ -30,12 +30,12 @@ use std::collections::HashMap;
 use aho_corasick::BuildError;
 use http::HeaderMap;
 use model::{
-    policy::{Action, Domain, PathMatch},
+    policy::{Action, Domain, PathMatch, PolicyOrder},
     served::Policy,
     value::Pattern,
 };
 
-use self::{path::Readings, prefix::Prefixes, regexes::Regexes};
+use self::{path::Readings, prefix::Prefixes, regexes::Regexes, rule::Asked};
 
 /// What policies look at.
 #[derive(Clone, Copy, Debug)]
@@ -51,29 +51,31 @@ pub struct Head<'a> {
 /// A listener's policies, ready to be asked.
 pub struct Routes {
     policies: Vec<Policy>,
+    order: PolicyOrder,
     exact: HashMap<String, Paths>,
     below: HashMap<String, Paths>,
     any: Paths,
 }
 
 impl Routes {
-    /// Of policies of which no two have the same condition, in the order of the file.
+    /// Of policies in the order of the file or of their positions.
     ///
     /// # Errors
     /// The regular expressions of one domain are too many together.
-    pub fn build(policies: &[Policy]) -> Result<Self, BuildError> {
+    pub fn build(policies: &[Policy], order: PolicyOrder) -> Result<Self, BuildError> {
         let mut domains: HashMap<Option<&Domain>, Gathered<'_>> = HashMap::new();
         for (number, policy) in policies.iter().enumerate() {
             domains.entry(policy.condition.domain.as_ref()).or_default().add(number, policy);
         }
         let mut routes = Self {
             policies: policies.to_vec(),
+            order,
             exact: HashMap::new(),
             below: HashMap::new(),
             any: Paths::default(),
         };
         for (domain, gathered) in domains {
-            let paths = gathered.build(policies)?;
+            let paths = gathered.build(policies, order)?;
             match domain {
                 Some(Domain::Exact(name)) => _ = routes.exact.insert(name.clone(), paths),
                 Some(Domain::Below(name)) => _ = routes.below.insert(name.clone(), paths),
@@ -91,24 +93,33 @@ impl Routes {
         let name = host::name(head.host);
         let readings = Readings::new(head.target);
         let rejects = |path| {
-            let policy = self.find(&name, path, head.headers)?;
+            let policy = self.find(Asked { host: &name, path, headers: head.headers })?;
             matches!(policy.action, Action::Reject(_)).then_some(policy)
         };
-        readings.others().find_map(rejects).or_else(|| self.find(&name, readings.plain(), head.headers))
+        let plain = Asked { host: &name, path: readings.plain(), headers: head.headers };
+        readings.others().find_map(rejects).or_else(|| self.find(plain))
     }
 
-    fn find(&self, name: &str, path: &str, headers: &HeaderMap) -> Option<&Policy> {
-        let below = host::parents(name).filter_map(|parent| self.below.get(parent));
-        let domains = self.exact.get(name).into_iter().chain(below).chain([&self.any]);
-        let holds = |policy: &&Policy| policy.condition.rules.iter().all(|rule| rule::holds(rule, headers));
-        domains
-            .flat_map(|paths| paths.candidates(path))
-            .filter_map(|&number| self.policies.get(number))
-            .find(holds)
+    fn find(&self, asked: Asked<'_>) -> Option<&Policy> {
+        let below = host::parents(asked.host).filter_map(|parent| self.below.get(parent));
+        let domains = self.exact.get(asked.host).into_iter().chain(below).chain([&self.any]);
+        let candidates = domains.flat_map(|paths| paths.candidates(asked.path));
+        let holds = |number: &&usize| {
+            let policy = self.policies.get(**number);
+            policy.is_some_and(|policy| policy.condition.rules.iter().all(|rule| rule::holds(rule, asked)))
+        };
+        let found = match self.order {
+            PolicyOrder::Specific => candidates.flatten().find(holds).copied(),
+            PolicyOrder::Position => candidates.fold(None, |best, numbers| {
+                let better = |number: &&usize| best.is_none_or(|best| **number < best);
+                numbers.iter().take_while(better).find(holds).copied().or(best)
+            }),
+        };
+        self.policies.get(found?)
     }
 }
 
-/// The numbers of policies with the same domain and path: those with rules first.
+/// The numbers of policies with the same domain and path. With [`PolicyOrder::Specific`] those with rules come first.
 type Numbers = Vec<usize>;
 
 /// The policies of one domain.
@@ -123,11 +134,11 @@ struct Paths {
 
 impl Paths {
     /// All that are for a path, best first. What comes later is only computed if it is asked for.
-    fn candidates(&self, path: &str) -> impl Iterator<Item = &usize> {
+    fn candidates(&self, path: &str) -> impl Iterator<Item = &Numbers> {
         let exact = self.exact.get(path).into_iter();
         let prefixes = self.prefixes.iter().flat_map(move |prefixes| prefixes.of(path));
         let regexes = self.regexes.iter().flat_map(move |regexes| regexes.of(path));
-        exact.chain(prefixes).chain(regexes).flatten().chain(&self.rest)
+        exact.chain(prefixes).chain(regexes).chain([&self.rest])
     }
 }
 
@@ -151,12 +162,14 @@ impl<'a> Gathered<'a> {
         numbers.push(number);
     }
 
-    fn build(mut self, policies: &[Policy]) -> Result<Paths, BuildError> {
+    fn build(mut self, policies: &[Policy], order: PolicyOrder) -> Result<Paths, BuildError> {
         let has_no_rules =
             |&number: &usize| policies.get(number).is_some_and(|p| p.condition.rules.is_empty());
         let lists =
             self.exact.values_mut().chain(self.prefixes.values_mut()).chain(self.regexes.values_mut());
-        lists.chain([&mut self.rest]).for_each(|numbers| numbers.sort_by_key(has_no_rules));
+        if order == PolicyOrder::Specific {
+            lists.chain([&mut self.rest]).for_each(|numbers| numbers.sort_by_key(has_no_rules));
+        }
         let prefixes = (!self.prefixes.is_empty()).then(|| Prefixes::new(self.prefixes));
         Ok(Paths { exact: self.exact, prefixes, regexes: in_order(self.regexes)?, rest: self.rest })
     }

@@ -1,22 +1,43 @@
-//! Whether a request's headers and cookies are what a policy's rules want.
+//! Whether a request is what a policy's rules want.
 
 use http::HeaderMap;
 use model::policy::{Rule, Subject, Test};
 
 use crate::l7::cookies;
 
-/// Whether they are what a rule wants. A header or cookie that is there several times needs one value that is right; an
+/// A request as one of its path's readings has it.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// Whom it is for, without case and port.
+    pub(super) host: &'a str,
+    /// What it asks for.
+    pub(super) path: &'a str,
+    /// Its headers.
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// Whether it is what a rule wants. A header or cookie that is there several times needs one value that is right; an
 /// inverted rule wants none that is. Bytes that are not UTF-8 count as U+FFFD.
-pub(super) fn holds(rule: &Rule, headers: &HeaderMap) -> bool {
+pub(super) fn holds(rule: &Rule, asked: Asked<'_>) -> bool {
     let found = match &rule.subject {
-        Subject::Header(name) => headers
+        Subject::Header(name) => asked
+            .headers
             .get_all(name.as_str())
             .into_iter()
             .any(|value| is_right(&rule.test, &String::from_utf8_lossy(value.as_bytes()))),
-        Subject::Cookie(name) => cookies::values(headers, name.as_str())
+        Subject::Cookie(name) => cookies::values(asked.headers, name.as_str())
             .any(|value| is_right(&rule.test, &String::from_utf8_lossy(value))),
+        Subject::Host => is_right(&rule.test, asked.host),
+        Subject::Path => is_right(&rule.test, asked.path),
+        Subject::FileType => file_type(asked.path).is_some_and(|kind| is_right(&rule.test, kind)),
     };
     found != rule.invert
+}
+
+/// What is behind the last dot of a path's last segment.
+fn file_type(path: &str) -> Option<&str> {
+    let (_, kind) = path.rsplit('/').next()?.rsplit_once('.')?;
+    Some(kind)
 }
 
 fn is_right(test: &Test, value: &str) -> bool {
@@ -41,7 +62,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_test_on_headers_and_cookies() {
+    fn file_types() {
+        for (path, expected) in
+            [("/a/b.png", Some("png")), ("/a.b/c", None), ("/.x", Some("x")), ("/a.", Some("")), ("/", None)]
+        {
+            assert_eq!(file_type(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn each_test_on_each_part_of_a_request() {
         let headers: HeaderMap =
             [("x-version", "2.1"), ("x-version", "beta"), ("cookie", "stage=canary; user=\"ann\"")]
                 .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -71,10 +101,20 @@ mod tests {
             (cookie_of("user"), Test::Equals(value("ann")), true),
             (cookie_of("Stage"), Test::Present, false),
             (header_of(header::COOKIE.as_str()), Test::Contains(value("user")), true),
+            (Subject::Host, Test::EndsWith(value(".example.com")), true),
+            (Subject::Host, Test::Equals(value("example.com")), false),
+            (Subject::Path, Test::StartsWith(value("/a.b/")), true),
+            (Subject::Path, Test::Contains(value("y.tar")), true),
+            (Subject::Path, Test::Regex(Pattern::within(r"r\.g").unwrap()), true),
+            (Subject::Path, Test::Regex(Pattern::within(r"^r\.g").unwrap()), false),
+            (Subject::FileType, Test::Equals(value("gz")), true),
+            (Subject::FileType, Test::Equals(value("tar.gz")), false),
+            (Subject::FileType, regex("[a-z]{2}"), true),
         ] {
             for invert in [false, true] {
                 let rule = Rule { subject: subject.clone(), test: test.clone(), invert };
-                assert_eq!(holds(&rule, &headers), expected != invert, "{rule:?}");
+                let asked = Asked { host: "www.example.com", path: "/a.b/any.tar.gz", headers: &headers };
+                assert_eq!(holds(&rule, asked), expected != invert, "{rule:?}");
             }
         }
     }

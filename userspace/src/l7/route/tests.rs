@@ -48,7 +48,7 @@ fn regex(text: &str) -> Option<PathMatch> {
 }
 
 fn routes(policies: &[Policy]) -> Routes {
-    Routes::build(policies).unwrap()
+    Routes::build(policies, PolicyOrder::Specific).unwrap()
 }
 
 fn met<'a>(routes: &'a Routes, host: &str, target: &str) -> Option<&'a str> {
