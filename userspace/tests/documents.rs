@@ -190,6 +190,7 @@ const PLACES: &[(&str, &str)] = &[
     ),
     ("pool", "[[pool]]\nname = 'b'"),
     ("pool", "[[pool]]\nname = 'b'\nprotocol = 'http'"),
+    ("pool", "[[pool]]\nname = 'b'\nalgorithm = 'source-hash'"),
     ("pool.sticky", "[[pool]]\nname = 'b'\n[pool.sticky]\nby = 'source-ip'"),
     ("pool.sticky", "[[pool]]\nname = 'b'\nprotocol = 'http'\n[pool.sticky]\nby = 'balancer-cookie'"),
     (

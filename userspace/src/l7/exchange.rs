@@ -63,6 +63,11 @@ impl Exchange {
         self.arrival.as_ref().is_some_and(|arrival| arrival.traffic.is_lost())
     }
 
+    /// How it came, if its connection is one of HTTP/1.
+    pub fn arrival(&self) -> Option<&Arrival> {
+        self.arrival.as_deref()
+    }
+
     /// It becomes a tunnel.
     pub fn switched(&self) {
         self.arrival.iter().for_each(|arrival| arrival.traffic.switch());

@@ -110,9 +110,24 @@ impl Chunks {
         Self::Size(0, 0)
     }
 
-    fn take(&mut self, bytes: &[u8]) -> Taken {
+    /// As [`Rest::take`].
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Taken {
+        self.take_until(bytes, |_| false)
+    }
+
+    /// The same, but nothing of the trailer.
+    pub(super) fn take_content(&mut self, bytes: &[u8]) -> Taken {
+        let is_trailer =
+            |at: &Self| matches!(at, Self::Line | Self::Name | Self::Value | Self::ValueEnd | Self::LastEnd);
+        self.take_until(bytes, is_trailer)
+    }
+
+    fn take_until(&mut self, bytes: &[u8], stops: impl Fn(&Self) -> bool) -> Taken {
         let (mut taken, mut content) = (0, 0);
         while let Some(&byte) = bytes.get(taken) {
+            if stops(self) {
+                break;
+            }
             *self = match *self {
                 Self::End | Self::Lost => break,
                 Self::Data(ref mut left) => {

@@ -60,6 +60,7 @@ pub mod stream;
 mod target;
 pub mod threads;
 pub mod tls;
+mod trailers;
 mod tunnel;
 pub mod upstream;
 mod wrapped;

@@ -17,7 +17,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use pingora::{
     Error, ErrorSource, ErrorType, OkOrErr, Result,
     http::{RequestHeader, ResponseHeader},
@@ -41,7 +41,7 @@ use super::{
     progress::{self, Progress},
     proxy_protocol,
     snapshot::Snapshot,
-    tunnel,
+    trailers, tunnel,
     upstream::{self, Link},
 };
 
@@ -58,6 +58,7 @@ pub struct Proxy {
 }
 
 /// What is known of one request.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Request {
     snapshot: Arc<Snapshot>,
     pool: Option<Arc<Pool>>,
@@ -70,6 +71,8 @@ pub struct Request {
     exchange: Exchange,
     /// Whether the member that it is sent to has begun to answer.
     is_answered: bool,
+    /// Whether its client takes fields behind the answer.
+    wants_trailers: bool,
     /// That of the member's connection, if it is one of HTTP/2 for this request alone.
     progress: Option<Progress>,
     /// The member's connection, if it is one of HTTP/1.
@@ -138,6 +141,7 @@ impl ProxyHttp for Proxy {
             failed: Vec::new(),
             exchange: Exchange::default(),
             is_answered: false,
+            wants_trailers: false,
             progress: None,
             link: None,
             piece: 0,
@@ -162,6 +166,7 @@ impl ProxyHttp for Proxy {
 
     async fn early_request_filter(&self, session: &mut Session, request: &mut Request) -> Result<()> {
         http_1_0::prepare(session);
+        request.wants_trailers = trailers::are_wanted(session.req_header());
         request.snapshot.edge.admit(session)
     }
 
@@ -241,7 +246,12 @@ impl ProxyHttp for Proxy {
         request.piece = 0;
         if let Some(link) = &request.link {
             let head = session.req_header();
-            link.begin(&head.method, tunnel::is_wanted(head), &request.snapshot.edge.timeouts);
+            link.begin(
+                &head.method,
+                tunnel::is_wanted(head),
+                request.wants_trailers,
+                &request.snapshot.edge.timeouts,
+            );
         }
         Ok(())
     }
@@ -254,6 +264,9 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         let edge = &request.snapshot.edge;
         edge.forward(upstream, session)?;
+        if request.wants_trailers {
+            trailers::demand(upstream, request.link.is_none())?;
+        }
         cookies::join(upstream)?;
         upstream::to_origin(upstream, edge)
     }
@@ -312,9 +325,15 @@ impl ProxyHttp for Proxy {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _request: &mut Request,
+        request: &mut Request,
     ) -> Result<()> {
         http_1_0::end(session, response);
+        if request.wants_trailers
+            && trailers::can_have(session.req_header().version)
+            && !response.status.is_informational()
+        {
+            request.exchange.arrival().into_iter().for_each(|arrival| arrival.traffic.expect_trailers());
+        }
         if !response.status.is_informational() && !session.is_body_done() {
             // Its end is not waited for.
             session.set_keepalive(None);
@@ -326,9 +345,15 @@ impl ProxyHttp for Proxy {
         &self,
         _session: &mut Session,
         body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         request: &mut Request,
     ) -> Result<Option<Duration>> {
+        if end
+            && request.wants_trailers
+            && let (Some(link), Some(arrival)) = (&request.link, request.exchange.arrival())
+        {
+            arrival.traffic.set_trailers(trailers::lines(&trailers::read(&link.take_trailer())));
+        }
         let length = body.as_ref().map_or(0, Bytes::len);
         if length > 0 {
             if let Some(link) = &request.link {
@@ -337,6 +362,20 @@ impl ProxyHttp for Proxy {
             }
             // It may have to be waited for with the rest of the request.
             request.pace.begin_anew();
+        }
+        Ok(None)
+    }
+
+    /// Of a member of HTTP/2.
+    async fn response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        fields: &mut HeaderMap,
+        request: &mut Request,
+    ) -> Result<Option<Bytes>> {
+        trailers::clean(fields);
+        if let Some(arrival) = request.exchange.arrival().filter(|_| request.wants_trailers) {
+            arrival.traffic.set_trailers(trailers::lines(fields));
         }
         Ok(None)
     }

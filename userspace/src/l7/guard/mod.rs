@@ -7,6 +7,7 @@
 //!   → streams a connection of HTTP/2, request by request
 //!     → budget what heads may take together; windows: what bodies may
 //!     → frames what passes on it
+//!   → last_chunk fields behind an answer
 //!   → refusal why it is refused, and what the client is told
 //! ```
 //!
@@ -20,6 +21,7 @@ mod frames;
 #[cfg(test)]
 mod fuzz;
 mod head;
+mod last_chunk;
 pub mod refusal;
 mod streams;
 #[cfg(test)]

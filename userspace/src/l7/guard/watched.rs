@@ -24,6 +24,7 @@ use tokio::{
 use super::{
     budget::Budget,
     frames::{Flow, Frames, PREFACE},
+    last_chunk::Outgoing,
     traffic::Traffic,
 };
 use crate::l7::{message::Rest, wrapped::hand_on};
@@ -64,6 +65,8 @@ pub(super) struct Watched {
     /// Set while it does that.
     stalled: Option<Stall>,
     traffic: Arc<Traffic>,
+    /// An answer behind which fields may stand.
+    outgoing: Option<Box<Outgoing>>,
 }
 
 impl Watched {
@@ -77,6 +80,7 @@ impl Watched {
             patience,
             stalled: None,
             traffic: Arc::default(),
+            outgoing: None,
         }
     }
 
@@ -168,6 +172,9 @@ impl Watched {
     /// Has these bytes read next, and returns what of them is one request's: so many, of which `rest` is still to come.
     /// What is behind them waits for [`Self::take_later`].
     pub(super) fn put_back(&mut self, mut bytes: BytesMut, own: usize, rest: Rest) -> Bytes {
+        // The answer before may have had none, whatever its head said.
+        self.outgoing = None;
+        self.traffic.may_have_trailers.store(false, Relaxed);
         self.later = bytes.split_off(own);
         self.rest = rest;
         self.ahead = bytes.freeze();
@@ -177,6 +184,39 @@ impl Watched {
     /// What has come of the next request.
     pub(super) fn take_later(&mut self) -> BytesMut {
         mem::take(&mut self.later)
+    }
+
+    /// Writes a part of an answer, or its last chunk with the fields that stand behind it.
+    fn poll_write_outgoing(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut outgoing = self.outgoing.take().unwrap_or_else(|| Box::new(Outgoing::new()));
+        if outgoing.ends_with(bytes) {
+            *outgoing = Outgoing::last(&self.traffic.take_trailers());
+        }
+        let result = loop {
+            let written = match &*outgoing {
+                Outgoing::Last(last) if last.is_empty() => break Poll::Ready(Ok(bytes.len())),
+                Outgoing::Last(last) => Pin::new(&mut self.inner).poll_write(context, last),
+                _ => Pin::new(&mut self.inner).poll_write(context, bytes),
+            };
+            let written = match self.in_time(written, |&count| count, context) {
+                Poll::Ready(Ok(written)) => written,
+                other => break other,
+            };
+            self.traffic.written.fetch_add(written as u64, Relaxed);
+            match &mut *outgoing {
+                Outgoing::Last(last) => last.advance(written),
+                outgoing => {
+                    outgoing.pass(&bytes[..written]);
+                    break Poll::Ready(Ok(written));
+                }
+            }
+        };
+        if result.is_ready() && matches!(*outgoing, Outgoing::Last(_) | Outgoing::Other) {
+            self.traffic.may_have_trailers.store(false, Relaxed);
+        } else {
+            self.outgoing = Some(outgoing);
+        }
+        result
     }
 
     /// Reads what of the request is still to come. When all of it is there, waits for the client's end.
@@ -252,6 +292,9 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.traffic.may_have_trailers.load(Relaxed) {
+            return self.poll_write_outgoing(context, bytes);
+        }
         let written = Pin::new(&mut self.inner).poll_write(context, bytes);
         let written = ready!(self.in_time(written, |&count| count, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);
@@ -266,6 +309,10 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.traffic.may_have_trailers.load(Relaxed) {
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return self.poll_write_outgoing(context, first.map_or(&[], |slice| slice));
+        }
         let written = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
         let written = ready!(self.in_time(written, |&count| count, context))?;
         self.traffic.written.fetch_add(written as u64, Relaxed);

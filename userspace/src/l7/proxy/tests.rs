@@ -1,5 +1,6 @@
 //! What a member sees of a request and a client of its answer, through the whole proxy.
 
+mod around;
 mod down;
 
 use std::{

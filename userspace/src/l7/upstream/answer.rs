@@ -46,11 +46,13 @@ pub(super) struct Answer {
     /// What follows the head; none before that.
     rest: Option<Rest>,
     is_tunnel: bool,
+    /// What came behind the last chunk, if somebody wants it.
+    trailer: Option<Vec<u8>>,
 }
 
 impl Answer {
     /// The answer to a request with this method, at its first byte.
-    pub(super) fn new(method: &Method, may_switch: bool) -> Self {
+    pub(super) fn new(method: &Method, may_switch: bool, wants_trailer: bool) -> Self {
         Self {
             is_head: *method == Method::HEAD,
             may_switch,
@@ -58,6 +60,7 @@ impl Answer {
             head: Vec::new(),
             rest: None,
             is_tunnel: false,
+            trailer: wants_trailer.then(Vec::new),
         }
     }
 
@@ -71,6 +74,11 @@ impl Answer {
         self.is_tunnel
     }
 
+    /// What came behind its last chunk, as it came, if that was wanted.
+    pub(super) fn take_trailer(&mut self) -> Vec<u8> {
+        self.trailer.take().unwrap_or_default()
+    }
+
     /// How many of these bytes, which come next, belong to it.
     ///
     /// # Errors
@@ -79,9 +87,22 @@ impl Answer {
         let mut at = 0;
         loop {
             if let Some(rest) = &mut self.rest {
-                let Taken { length, content } = rest.take(&bytes[at..]);
+                let Taken { length, content } = match (rest, &mut self.trailer) {
+                    (Rest::Chunks(chunks), Some(trailer)) => {
+                        let Taken { length, content } = chunks.take_content(&bytes[at..]);
+                        let behind = &bytes[at + length..];
+                        let more = chunks.take(behind).length;
+                        if trailer.len() + more > MAX_HEAD {
+                            return Err(Wrong::TooLarge);
+                        }
+                        trailer.extend_from_slice(&behind[..more]);
+                        Taken { length: length + more, content }
+                    }
+                    (rest, _) => rest.take(&bytes[at..]),
+                };
+                let rest = self.rest.as_ref();
                 let taken = Taken { length: at + length, content };
-                return if rest.is_lost() { Err(Wrong::Chunks) } else { Ok(taken) };
+                return if rest.is_some_and(Rest::is_lost) { Err(Wrong::Chunks) } else { Ok(taken) };
             }
             let before = self.head.len();
             let is_whole = before == 0;
@@ -163,7 +184,7 @@ mod tests {
     /// content, and whether it is over.
     fn read(method: &Method, answer: &str, cut: usize) -> Result<(Taken, bool), Wrong> {
         let (first, second) = answer.as_bytes().split_at(cut);
-        let mut reader = Answer::new(method, false);
+        let mut reader = Answer::new(method, false, cut.is_multiple_of(2));
         let mut all = reader.take(first)?;
         if all.length == first.len() {
             let more = reader.take(second)?;
@@ -257,8 +278,24 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_the_last_chunk_is_known_if_it_is_wanted() {
+        let answer =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n0\r\r\n0\r\na: b\r\nc: d\r\n\r\n";
+        for cut in 0..answer.len() {
+            let mut reader = Answer::new(&Method::GET, false, true);
+            reader.take(&answer[..cut]).unwrap();
+            reader.take(&answer[cut..]).unwrap();
+            assert_eq!((reader.is_over(), &*reader.take_trailer()), (true, &b"a: b\r\nc: d\r\n\r\n"[..]));
+        }
+        let mut reader = Answer::new(&Method::GET, false, true);
+        reader.take(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n").unwrap();
+        let long = [b"a: ", &vec![b'b'; MAX_HEAD][..]].concat();
+        assert_eq!(reader.take(&long), Err(Wrong::TooLarge));
+    }
+
+    #[test]
     fn what_follows_a_switch_is_a_tunnel() {
-        let mut answer = Answer::new(&Method::GET, true);
+        let mut answer = Answer::new(&Method::GET, true, false);
         let taken = answer.take(b"HTTP/1.1 101 Switching Protocols\r\n\r\nhello").unwrap();
         assert_eq!((taken.content, answer.is_tunnel(), answer.is_over()), (5, true, false));
     }

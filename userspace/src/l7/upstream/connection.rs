@@ -45,6 +45,8 @@ struct State {
     /// Who reads when the client has taken more.
     reader: Option<Waker>,
     has_ended: bool,
+    /// What came behind the answer's last chunk.
+    trailer: Vec<u8>,
 }
 
 /// What has to be known of a request to understand its answer.
@@ -52,6 +54,7 @@ struct State {
 struct Request {
     method: Method,
     may_switch: bool,
+    wants_trailer: bool,
     timeouts: Timeouts,
 }
 
@@ -61,9 +64,10 @@ impl Link {
         digest.proxy_digest.as_ref()?.user_data.as_ref()?.downcast_ref().cloned()
     }
 
-    /// A request with this method is about to be sent, which asks for a tunnel or not.
-    pub fn begin(&self, method: &Method, may_switch: bool, timeouts: &Timeouts) {
-        let next = Request { method: method.clone(), may_switch, timeouts: *timeouts };
+    /// A request with this method is about to be sent, which asks for a tunnel or not, and whose client wants what comes
+    /// behind an answer's last chunk.
+    pub fn begin(&self, method: &Method, may_switch: bool, wants_trailer: bool, timeouts: &Timeouts) {
+        let next = Request { method: method.clone(), may_switch, wants_trailer, timeouts: *timeouts };
         *self.state() = State { next: Some(next), ..State::default() };
     }
 
@@ -74,6 +78,11 @@ impl Link {
         let reader = state.reader.take();
         drop(state);
         reader.into_iter().for_each(Waker::wake);
+    }
+
+    /// What came behind the answer's last chunk, as it came, if that was wanted.
+    pub fn take_trailer(&self) -> Vec<u8> {
+        mem::take(&mut self.state().trailer)
     }
 
     /// Whether the connection was ended because nothing moved on it for too long.
@@ -131,8 +140,8 @@ impl Connection {
     /// Takes note of the request that is sent next, and returns how much may be read for it.
     fn prepare(&mut self, context: &Context<'_>) -> Poll<usize> {
         let mut state = self.link.state();
-        if let Some(Request { method, may_switch, timeouts }) = state.next.take() {
-            self.answer = Some(Answer::new(&method, may_switch));
+        if let Some(Request { method, may_switch, wants_trailer, timeouts }) = state.next.take() {
+            self.answer = Some(Answer::new(&method, may_switch, wants_trailer));
             self.patience = Some(timeouts.read);
             self.tunnel = timeouts.tunnel;
             (self.reads_later, self.has_written) = (may_switch, self.has_written && may_switch);
@@ -158,7 +167,12 @@ impl Connection {
         let wrong = |wrong| io::Error::new(io::ErrorKind::InvalidData, wrong);
         let Taken { length, content } = answer.take(read).map_err(wrong)?;
         self.is_spoilt = length < read.len();
-        self.link.state().given += content;
+        let mut state = self.link.state();
+        state.given += content;
+        if answer.is_over() {
+            state.trailer = answer.take_trailer();
+        }
+        drop(state);
         if answer.is_tunnel() {
             self.patience = Some(self.tunnel);
             self.reads_later = false;
