@@ -23,7 +23,11 @@ pub mod transition;
 
 use std::{error::Error, fmt, net::SocketAddr, sync::Arc};
 
-use model::{object::PoolId, plan::plan, served::Served};
+use model::{
+    object::PoolId,
+    plan::{Change, plan},
+    served::Served,
+};
 
 use self::{
     layers::{Class, DataPath, Frontend, Preparer, Reason},
@@ -71,7 +75,8 @@ pub struct Engine<D, L> {
     checker: Checker,
     /// How many changes were made. A draft is good for the next one only.
     revision: u64,
-    /// Whether the data path is not as it is to be: what could not be taken back is tried again.
+    /// Whether the data path may serve something else than both layers are to: before the first change what an earlier
+    /// process had it serve, later what could not be taken back, which is tried again.
     is_behind: bool,
 }
 
@@ -130,7 +135,7 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
     pub fn new(data_path: D, frontend: L, desired: Desired, checker: Checker) -> Self {
         let standings = Standings::remembered(data_path.remembered());
         let served = Arc::new(data_path.served().clone());
-        Self { data_path, frontend, desired, served, standings, checker, revision: 0, is_behind: false }
+        Self { data_path, frontend, desired, served, standings, checker, revision: 0, is_behind: true }
     }
 
     /// Drafts the next change.
@@ -173,15 +178,21 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
             });
         }
         let Draft { transition, prepared, revision: _ } = draft;
-        // After a start, what an earlier process left is there.
-        let changes = plan(self.data_path.served(), &transition.after);
-        self.data_path.prepare(&transition, &changes).await.map_err(Refusal::new)?;
+        let missing: Vec<Change>;
+        let changes = match self.is_behind {
+            true => {
+                missing = plan(self.data_path.served(), &transition.after);
+                &missing
+            }
+            false => &transition.changes,
+        };
+        self.data_path.prepare(&transition, changes).await.map_err(Refusal::new)?;
         commit.await?;
         let mut standings = self.standings.clone();
         let (asked, over) = standings.apply(&transition.changes);
         // First the sockets, then the packets for them.
         let applied = self.frontend.apply(prepared, &mut self.data_path).map_err(Refusal::new)?;
-        if let Err(reason) = self.data_path.apply(&transition.desired, &changes, &standings).await {
+        if let Err(reason) = self.data_path.apply(&transition.desired, changes, &standings).await {
             self.frontend.undo(applied, &mut self.data_path);
             self.is_behind = true;
             self.reconcile().await;
@@ -191,10 +202,12 @@ impl<D: DataPath, L: Frontend> Engine<D, L> {
         self.standings = standings;
         over.iter().for_each(|target| self.checker.stop(target));
         asked.into_iter().for_each(|(target, standing)| self.checker.start(target, standing));
+        let steps = changes.len();
+        self.is_behind = false;
         self.desired = transition.desired;
         self.served = transition.after;
         self.revision += 1;
-        Ok(changes.len())
+        Ok(steps)
     }
 
     /// Has the data path serve what is to be served, if it does not: what could not be taken back is tried again. Whether
