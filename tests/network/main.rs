@@ -10,6 +10,7 @@ mod announcing;
 mod api;
 mod balancer;
 mod bulk;
+mod commands;
 mod documents;
 mod draining;
 mod ending;
