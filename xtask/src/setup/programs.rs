@@ -52,6 +52,9 @@ const PROGRAMS: &[(&str, &str, Need)] = &[
     ("dig", "bind9-dnsutils", Need::Test),
     ("busybox", "busybox-static", Need::Test),
     ("qemu-system-x86_64", "qemu-system-x86", Need::Test),
+    // With its C library's headers, which Debian only recommends.
+    ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu", Need::Test),
+    ("aarch64-linux-gnu-gcc", "libc6-dev-arm64-cross", Need::Test),
     ("h2load", "nghttp2-client", Need::Bench),
     // With rustup they are always there, if only to say which component is missing.
     ("cargo-fmt", "rustfmt-web", Need::HostTest),
@@ -82,7 +85,8 @@ pub fn advice(missing: &[&str]) -> String {
 
 fn missing(need: Need) -> Vec<&'static str> {
     let needed = PROGRAMS.iter().filter(|(_, _, by)| *by <= need);
-    needed.map(|(name, _, _)| *name).filter(|name| workspace::program(name).is_none()).collect()
+    let needed: BTreeSet<&str> = needed.map(|(name, _, _)| *name).collect();
+    needed.into_iter().filter(|name| workspace::program(name).is_none()).collect()
 }
 
 fn packages(programs: &[&str]) -> Vec<&'static str> {

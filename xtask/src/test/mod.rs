@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check, with its duration, and one summary.
 //!
 //! `checks` is the list, `tally` counts cargo's `test result:` lines, `report` is what one check found, `summary` what is
-//! said in the end; `toa_static` is part of a check, and so is `crate::kernels`. `repeat` runs the network tests over and over, beside `hogs`.
+//! said in the end; `arm64` and `toa_static` are parts of checks, and so is `crate::kernels`. `repeat` runs the network tests over and over, beside `hogs`.
 
 use std::{process::ExitCode, time::Instant};
 
@@ -13,6 +13,7 @@ use crate::{
     workspace,
 };
 
+mod arm64;
 mod checks;
 mod hogs;
 mod repeat;
