@@ -1,5 +1,6 @@
 //! The control plane, driven by clients of Octavia and by plain HTTP.
 
+mod certificates;
 mod document;
 mod killed;
 mod openstack;

@@ -6,6 +6,7 @@
 
 pub mod common;
 pub mod policies;
+mod tls;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,10 +38,12 @@ use uuid::Uuid;
 use self::{
     common::{meta, serves},
     policies::policies,
+    tls::{certificate, tls},
 };
 use super::{
     error::{Fault, invalid},
     kinds::{
+        certificate::Certificate,
         health_monitor::{HealthMonitor, MonitorKind},
         l7_policy::L7Policy,
         listener::{Listener, Protocol},
@@ -75,6 +78,10 @@ pub fn derive(records: &Records, touched: &BTreeSet<Key>, objects: &mut Objects)
                 pools.extend(records.get::<Listener>(id).and_then(|listener| listener.default_pool));
             }
             L7Policy::KIND => listeners.extend(records.get::<L7Policy>(id).map(|policy| policy.listener)),
+            Certificate::KIND => {
+                let made = records.get::<Certificate>(id).map(certificate).transpose()?;
+                settle(&mut objects.certificates, Id::from_uuid(id), made);
+            }
             Pool::KIND => {
                 pools.insert(id);
             }
@@ -196,7 +203,12 @@ fn listener(
             };
             let edge = Edge { forwarded, ..Edge::default() };
             let policy_order = if record.is_specific { PolicyOrder::Specific } else { PolicyOrder::Position };
-            Service::Http { http: Http { timeouts, edge, policies, policy_order }, redirect: None }
+            let http = Http { timeouts, edge, policies, policy_order };
+            if record.protocol == Protocol::TerminatedHttps {
+                Service::Https { http, tls: tls(&record.tls)? }
+            } else {
+                Service::Http { http, redirect: None }
+            }
         }
     };
     let list = match &record.allowed_cidrs {

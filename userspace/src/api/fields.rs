@@ -87,6 +87,17 @@ impl Fields {
         Ok(Self(fields))
     }
 
+    /// Those of a body that is the object.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of_bare_body(body: Value, name: &str) -> Result<Self, Fault> {
+        match body {
+            Value::Object(fields) => Ok(Self(fields)),
+            _ => Err(missing(name)),
+        }
+    }
+
     /// Those of a value inside of another object.
     ///
     /// # Errors
@@ -131,6 +142,19 @@ impl Fields {
     /// It is longer, or no text.
     pub fn text(&mut self, name: &str, most: usize) -> Result<Given<String>, Fault> {
         self.take(name).read(|value| text(name, value, most))
+    }
+
+    /// Text of at most `most` bytes that no error shows.
+    ///
+    /// # Errors
+    /// It is longer, or no text.
+    pub fn secret(&mut self, name: &str, most: usize) -> Result<Given<String>, Fault> {
+        self.take(name).read(|value| match value {
+            Value::String(text) if text.len() <= most => Ok(text),
+            _ => Err(Fault::invalid(format!(
+                "Invalid input for field/attribute {name}. It must be text of at most {most} bytes."
+            ))),
+        })
     }
 
     /// An object.

@@ -1,5 +1,5 @@
-//! The file's objects as records: read-only, with the ids that the file gives them. What records lack (certificates,
-//! limits) is not shown.
+//! The file's objects as records: read-only, with the ids that the file gives them. What records lack (limits, the
+//! text of certificates) is not shown.
 
 mod policies;
 
@@ -11,7 +11,7 @@ use model::{
     edge::{ForwardedFor, ProxyVersion},
     health::Probe,
     id::{Id, of_text},
-    object::{self, Meta, Objects, PoolKind, Service, Source},
+    object::{self, Material, Meta, Objects, PoolKind, Service, Source},
     policy::PolicyOrder,
     sticky::StickyBy,
 };
@@ -20,10 +20,12 @@ use uuid::Uuid;
 use super::{
     DEFAULT_PROJECT,
     kinds::{
+        certificate::{Certificate, CertificateKind},
         health_monitor::{HealthMonitor, MonitorKind},
         l7_policy::L7Policy,
         l7_rule::L7Rule,
         listener::{Listener, Protocol},
+        listener_tls::{ALPN, ContainerRef, ListenerTls},
         load_balancer::{LoadBalancer, PROVIDERS, Vip},
         member::Member,
         pool::{Persistence, Pool, PoolAlgorithm, PoolProtocol},
@@ -91,6 +93,10 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
             client_data: it.idle_timeout.get() * 1000,
             member_connect: member_connect * 1000,
             member_data: member_data * 1000,
+            tls: match &it.service {
+                Service::Https { tls, .. } => listener_tls(tls),
+                _ => ListenerTls::default(),
+            },
             is_specific: it.http().is_none_or(|http| http.policy_order == PolicyOrder::Specific),
         });
         for (position, policy) in (1..).zip(it.http().into_iter().flat_map(|http| &http.policies)) {
@@ -107,6 +113,14 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
                 records.put(L7Rule { head, policy: id, ..rule });
             }
         }
+    }
+    for (id, it) in objects.certificates.iter().filter(|(_, it)| it.meta.source == Source::File) {
+        let kind = match it.material {
+            Material::Server(_) => CertificateKind::Server,
+            Material::Authorities(_) => CertificateKind::Client,
+        };
+        let head = head(id.uuid(), &it.meta, true);
+        records.put(Certificate { head, kind, ..Certificate::default() });
     }
     for (id, it) in objects.pools.iter().filter(|(_, it)| it.meta.source == Source::File) {
         let pool = pool(head(id.uuid(), &it.meta, true), objects, *id, it);
@@ -128,6 +142,20 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
         records.put(pool);
     }
     records
+}
+
+fn listener_tls(tls: &object::Tls) -> ListenerTls {
+    let named = |id: object::CertificateId| ContainerRef { text: id.to_string(), id: id.uuid() };
+    let others = tls.certificates.iter().filter(|id| **id != tls.default_certificate);
+    let offered = if tls.http2 { &ALPN[..2] } else { &ALPN[1..2] };
+    ListenerTls {
+        default: Some(named(tls.default_certificate)),
+        sni: others.copied().map(named).collect(),
+        client_ca: tls.client_ca.map(named),
+        is_mandatory: tls.client_ca.is_some(),
+        policy: tls.policy.name().into(),
+        alpn: offered.iter().map(|&name| name.to_owned()).collect(),
+    }
 }
 
 fn pool(head: Head, objects: &Objects, id: object::PoolId, it: &object::Pool) -> Pool {

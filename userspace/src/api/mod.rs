@@ -5,7 +5,7 @@
 //!   → routes, handlers   paths and methods, what is done for each   (discovery, networks: what clients ask first; list: filters, paging)
 //!   → write     one change, and its trace                  (draft: the records as they will be; fields: what a body says)
 //!   → resources   one file per kind of object              (kinds, record, records: what is known; from_file: of the file)
-//!   → derive    records become objects of the model        (conditions: what L7 rules say)
+//!   → derive    records become objects of the model        (conditions: what L7 rules say; material: PEM)
 //! ```
 //!
 //! A write is made on the records first ([`draft`]), then derived into objects, checked beside the file's, drafted by the
@@ -26,6 +26,7 @@ mod from_file;
 mod handlers;
 mod kinds;
 mod list;
+mod material;
 mod networks;
 mod record;
 mod records;

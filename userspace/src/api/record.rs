@@ -47,6 +47,14 @@ pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync
 
     /// What it belongs to and goes with.
     fn parent(&self) -> Option<Uuid>;
+
+    /// What of it nobody else may read; it is not in its JSON.
+    fn secret(&self) -> Option<&[u8]> {
+        None
+    }
+
+    /// Gives it back what nobody else may read.
+    fn set_secret(&mut self, _secret: &[u8]) {}
 }
 
 /// Makes records of a type with a field `head`: their kind, their name in errors, and what one belongs to.
@@ -110,7 +118,12 @@ impl<T: Record> Stored for T {
 
     fn row(&self) -> serde_json::Result<Row> {
         let body = serde_json::to_string(self)?;
-        Ok(Row { kind: T::KIND.into(), id: Record::head(self).id, body, secret: None })
+        Ok(Row {
+            kind: T::KIND.into(),
+            id: Record::head(self).id,
+            body,
+            secret: self.secret().map(Into::into),
+        })
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -129,5 +142,14 @@ pub struct Kind {
 
 /// How records of this kind are read.
 pub const fn kind<T: Record>() -> Kind {
-    Kind { name: T::KIND, read: |row| Ok(Arc::new(serde_json::from_str::<T>(&row.body)?)) }
+    Kind {
+        name: T::KIND,
+        read: |row| {
+            let mut record: T = serde_json::from_str(&row.body)?;
+            if let Some(secret) = &row.secret {
+                record.set_secret(secret);
+            }
+            Ok(Arc::new(record))
+        },
+    }
 }

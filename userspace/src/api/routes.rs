@@ -15,8 +15,8 @@ use super::{
     error::Fault,
     handlers::{inside, members, objects, others, status},
     kinds::{
-        health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule, listener::Listener,
-        load_balancer::LoadBalancer, member::Member, pool::Pool,
+        certificate::Certificate, health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule,
+        listener::Listener, load_balancer::LoadBalancer, member::Member, pool::Pool,
     },
     resources::Resource,
     shared::Shared,
@@ -32,6 +32,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .merge(resource::<Listener>())
         .merge(resource::<Pool>())
         .merge(resource::<HealthMonitor>())
+        .merge(resource::<Certificate>())
         .route("/loadbalancers/{id}/status", get(status::show))
         .route("/loadbalancers/{id}/statuses", get(status::show))
         .merge(resource::<L7Policy>())

@@ -41,11 +41,24 @@ pub fn certificates(file: &[u8]) -> Result<Vec<X509>, PkiError> {
     Ok(certificates)
 }
 
-/// A server's certificate: the chain, the server's own first, and the key among `keys` that belongs to it.
+/// A server's certificate: the chain, the server's own first, and the key among `keys` that belongs to it; all of it good
+/// now.
 ///
 /// # Errors
 /// Why these cannot serve; one line.
 pub fn server(chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificate, PkiError> {
+    let server = matched(chain, keys)?;
+    for certificate in chain {
+        in_time(certificate)?;
+    }
+    Ok(server)
+}
+
+/// The same at any time.
+///
+/// # Errors
+/// Why these do not go together; one line.
+pub fn matched(chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificate, PkiError> {
     let own = chain.first().ok_or(PkiError::NoCertificate)?;
     let Some(key) = keys.iter().find(|key| belongs(own, key)) else {
         return Err(match chain.iter().find(|&other| keys.iter().any(|key| belongs(other, key))) {
@@ -63,9 +76,6 @@ pub fn server(chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificat
     if !order.iter().zip(chain).all(|(&right, given)| right == given) {
         return Err(wrong_order(&order));
     }
-    for certificate in chain {
-        in_time(certificate)?;
-    }
     Ok(ServerCertificate {
         chain: chain.iter().map(|certificate| certificate.to_der()).collect::<Result<_, _>>()?,
         key: PrivateKey::from_pkcs8(key.private_key_to_pkcs8()?),
@@ -74,11 +84,23 @@ pub fn server(chain: &[X509], keys: &[PKey<Private>]) -> Result<ServerCertificat
     })
 }
 
-/// Authorities from a PEM file.
+/// Authorities from a PEM file, all of them good now.
 ///
 /// # Errors
 /// Why it cannot be used; one line.
 pub fn authorities(file: &[u8]) -> Result<Authorities, PkiError> {
+    let authorities = authorities_at_any_time(file)?;
+    for certificate in &certificates(file)? {
+        in_time(certificate)?;
+    }
+    Ok(authorities)
+}
+
+/// The same at any time.
+///
+/// # Errors
+/// Why they are none; one line.
+pub fn authorities_at_any_time(file: &[u8]) -> Result<Authorities, PkiError> {
     if let Some(block) = pem::blocks(file)?.iter().find(|block| block.label.ends_with("PRIVATE KEY")) {
         return Err(PkiError::KeyOfAuthority { line: block.line });
     }
@@ -87,7 +109,6 @@ pub fn authorities(file: &[u8]) -> Result<Authorities, PkiError> {
         if !is_authority(certificate)? {
             return Err(PkiError::NoAuthority { subject: subject(certificate) });
         }
-        in_time(certificate)?;
     }
     let certificates = certificates.iter().map(|certificate| certificate.to_der());
     Ok(Authorities { certificates: certificates.collect::<Result<_, _>>()? })
@@ -123,7 +144,11 @@ fn belongs(certificate: &X509Ref, key: &PKey<Private>) -> bool {
     certificate.public_key().is_ok_and(|public| public.public_eq(key))
 }
 
-fn in_time(certificate: &X509Ref) -> Result<(), PkiError> {
+/// When a certificate that is good now ends, in seconds since 1970.
+///
+/// # Errors
+/// It has ended, or has not begun.
+pub fn in_time(certificate: &X509Ref) -> Result<i64, PkiError> {
     let now = Asn1Time::days_from_now(0)?;
     if certificate.not_after() < &*now {
         let end = certificate.not_after().to_string();
@@ -133,7 +158,8 @@ fn in_time(certificate: &X509Ref) -> Result<(), PkiError> {
         let begin = certificate.not_before().to_string();
         return Err(PkiError::Early { subject: subject(certificate), begin });
     }
-    Ok(())
+    let since_1970 = Asn1Time::from_unix(0)?.diff(certificate.not_after())?;
+    Ok(i64::from(since_1970.days) * 86_400 + i64::from(since_1970.secs))
 }
 
 /// Whether it may issue certificates. One of version 1 cannot say; the old self-signed ones are authorities by custom.

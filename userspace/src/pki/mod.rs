@@ -20,7 +20,7 @@ pub mod system;
 pub(crate) mod tests;
 
 pub use self::{
-    certificate::{authorities, certificates, server},
+    certificate::{authorities, authorities_at_any_time, certificates, in_time, matched, server},
     error::PkiError,
     key::private_keys,
     loaded::{Loaded, presentable, roots, security_level},

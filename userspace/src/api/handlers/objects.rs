@@ -100,7 +100,7 @@ pub async fn show_one<T: Resource>(app: App, Path(id): Path<String>, RawQuery(qu
     let view = View { records: &state.records, health: &health, control: &state.control };
     let object = shown(state.records.find::<T>(id)?, &view);
     let query = Query::new(query.as_deref().unwrap_or_default());
-    ok(&json!({ T::KIND: query.only(object) }))
+    ok(&wrapped::<T>(query.only(object).into()))
 }
 
 pub async fn create<T: Resource>(app: App, caller: Caller, headers: HeaderMap, body: Bytes) -> Answered {
@@ -114,17 +114,27 @@ pub async fn created<T: Resource>(
     body: Result<Value, Fault>,
 ) -> Answered {
     let asked = caller.asks::<T>(T::TRACES[0], None);
-    let fields = body.and_then(|body| Fields::of_body(body, T::KIND));
+    let fields = body.and_then(fields_of::<T>);
     let answer = made(app, asked, Health::new(), move |draft, health| {
         let id = T::create(draft, parent, fields.clone()?)?;
         let after = show::<T>(draft, id, health);
         let mut told = tell::<T>(draft, id, health);
         told.iter_mut().for_each(created_just_now);
         let name = draft.records.find::<T>(id)?.head().name.clone();
-        let answer = Answer { status: StatusCode::CREATED, body: told.map(|told| json!({ T::KIND: told })) };
+        let answer = Answer { status: StatusCode::CREATED, body: told.map(wrapped::<T>) };
         Ok(Made { answer, resource: Some((id, name)), before: None, after })
     });
     answered(answer.await?)
+}
+
+/// The attributes in a body.
+fn fields_of<T: Resource>(body: Value) -> Result<Fields, Fault> {
+    if T::IS_WRAPPED { Fields::of_body(body, T::KIND) } else { Fields::of_bare_body(body, T::KIND) }
+}
+
+/// A body with an object.
+fn wrapped<T: Resource>(object: Value) -> Value {
+    if T::IS_WRAPPED { json!({ T::KIND: object }) } else { object }
 }
 
 /// What clients expect of an object that has been created, and of those inside.
@@ -168,7 +178,7 @@ pub async fn updated<T: Resource>(
     body: Result<Value, Fault>,
 ) -> Answered {
     let asked = caller.asks::<T>(T::TRACES[1], Some(id));
-    let fields = body.and_then(|body| Fields::of_body(body, T::KIND));
+    let fields = body.and_then(fields_of::<T>);
     let health = health::<T>(app, id).await?;
     let answer = made(app, asked, health, move |draft, health| {
         let record = draft.edit::<T>(id)?;
@@ -179,7 +189,7 @@ pub async fn updated<T: Resource>(
         let after = show::<T>(draft, id, health);
         let mut told = after.clone();
         set(&mut told, "provisioning_status", "PENDING_UPDATE");
-        let answer = Answer { status: StatusCode::OK, body: told.map(|told| json!({ T::KIND: told })) };
+        let answer = Answer { status: StatusCode::OK, body: told.map(wrapped::<T>) };
         Ok(Made { answer, resource: Some((id, name)), before, after })
     });
     answered(answer.await?)

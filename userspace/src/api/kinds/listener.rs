@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::listener_tls::ListenerTls;
 use crate::api::record::{Head, Record, record};
 
 /// What is known of a listener.
@@ -28,6 +29,8 @@ pub struct Listener {
     pub(in crate::api) member_data: u32,
     /// Whether of several policies the one wins that says more, and not the first.
     pub(in crate::api) is_specific: bool,
+    /// Of one that ends TLS.
+    pub(in crate::api) tls: ListenerTls,
 }
 
 /// What a listener speaks, by Octavia's names.

@@ -32,7 +32,7 @@ const MEMBER_DATA: u32 = 50_000;
 const LONGEST: u32 = 86_400_000;
 /// The headers that can be inserted.
 const HEADERS: [&str; 3] = ["X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"];
-const PROTOCOLS: [&str; 3] = ["TCP", "UDP", "HTTP"];
+const PROTOCOLS: [&str; 4] = ["TCP", "UDP", "HTTP", "TERMINATED_HTTPS"];
 
 impl Listener {
     /// A new one that speaks this.
@@ -205,7 +205,11 @@ impl Resource for Listener {
         }
         let zero = [json!(0)];
         fields.unsupported("timeout_tcp_inspect", &zero, "nothing of a TCP connection is waited for")?;
-        listener_tls::refuse(fields)?;
+        if self.protocol == Protocol::TerminatedHttps {
+            listener_tls::settings(&mut self.tls, draft, fields)?;
+        } else {
+            listener_tls::refuse(fields)?;
+        }
         match fields.id("default_pool_id")? {
             Given::Absent => {}
             Given::Null => self.default_pool = None,
@@ -254,7 +258,8 @@ impl Resource for Listener {
         put("policy_order", json!(order.name()));
         let policies = L7Policy::of(view.records, self.head.id);
         put("l7policies", ids(policies.into_iter().map(|policy| policy.head.id)));
-        listener_tls::show(&mut object);
+        let tls = (self.protocol == Protocol::TerminatedHttps).then_some(&self.tls);
+        listener_tls::show(tls, &mut object);
         object
     }
 
@@ -275,6 +280,7 @@ fn protocol(fields: &mut Fields) -> Result<Protocol, Fault> {
         "UDP" => Protocol::Udp,
         "HTTP" => Protocol::Http,
         "HTTPS" => Protocol::Https,
+        "TERMINATED_HTTPS" => Protocol::TerminatedHttps,
         other => {
             let known = PROTOCOLS.join(", ");
             let reason = format!(

@@ -1,5 +1,6 @@
 //! One file per kind of object: what is stored of it, how a request makes and changes it, how it is shown.
 
+pub mod certificate;
 pub mod health_monitor;
 pub mod l7_policy;
 pub mod l7_rule;
@@ -38,6 +39,8 @@ pub trait Resource: Record {
     const TRACES: [&'static str; 3];
     /// What only a request that creates one may say, its project aside.
     const ONLY_AT_CREATION: &'static [&'static str];
+    /// Whether bodies have it below its name.
+    const IS_WRAPPED: bool = true;
     /// Whether it has a name.
     const HAS_NAME: bool = true;
     /// Whether it has a description.
