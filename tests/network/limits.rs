@@ -2,13 +2,13 @@
 
 use std::{
     io::ErrorKind,
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use testbed::wait_for;
+use testbed::{Segment, wait_for};
 
 use crate::{
     balancer::{BACKEND_PORT, Balancer, DEADLINE, Settings, VIP},
@@ -84,6 +84,29 @@ fn so_many_connections_and_no_more_until_one_ends() {
     // Both ends are done with it, so it is over, though its session rests for some seconds.
     drop(pairs.pop());
     wait_for("room for another", DEADLINE, || connect(&balancer).is_ok()).unwrap();
+}
+
+/// Strangers ask, from an address where nobody answers, and go no further: whoever means it gets in.
+#[test]
+fn half_open_connections_shut_nobody_out() {
+    const MOST: u16 = 20;
+    let listener = format!("max_connections = {MOST}");
+    let balancer = Balancer::start(Settings { listener, ..Settings::default() });
+    let server = servers::listen(&balancer.network.backends[0]);
+    for port in 0..3 * MOST {
+        let mut syn = Segment::new(SocketAddr::from(([198, 51, 100, 200], 10_000 + port)), VIP);
+        syn.tcp.syn = true;
+        balancer.network.client().send(&syn).unwrap();
+    }
+    let half_open = || {
+        let sessions = balancer.ask("sessions");
+        sessions.as_array().unwrap().iter().filter(|session| session["state"] == "SYN_RECV").count()
+    };
+    wait_for("half-open sessions", DEADLINE, || half_open() == usize::from(3 * MOST)).unwrap();
+    let _pairs: Vec<_> =
+        (0..MOST).map(|_| (connect(&balancer).unwrap(), server.accept().unwrap().0)).collect();
+    assert_eq!(connect(&balancer).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert!(balancer.counter("drop_connection_limit") > 0);
 }
 
 #[test]

@@ -92,6 +92,10 @@ pub trait Address: Header + Copy + Default + Eq + Ord + Hash + Debug + 'static {
     /// The same with a secret: what has the same number is not to be found. Of an IPv4 address, it is in the high
     /// half.
     fn keyed(self, secret: u64) -> u64;
+
+    /// The network that its clients are counted in together: the first 24 bits of an IPv4 address, the first 64 of an IPv6
+    /// one.
+    fn network(self) -> u64;
 }
 
 impl Address for [u8; 4] {
@@ -122,6 +126,11 @@ impl Address for [u8; 4] {
     #[inline(always)]
     fn folded(self) -> u64 {
         u64::from(u32::from_ne_bytes(self))
+    }
+
+    #[inline(always)]
+    fn network(self) -> u64 {
+        u64::from(u32::from_be_bytes(self) >> 8)
     }
 
     #[inline(always)]
@@ -174,6 +183,12 @@ impl Address for [u8; 16] {
         let [network, interface]: [u64; 2] = transmute!(self);
         // A plain XOR of the halves would make one number of every address whose halves are alike.
         network.wrapping_mul(MIX) ^ interface
+    }
+
+    #[inline(always)]
+    fn network(self) -> u64 {
+        let [network, _]: [u64; 2] = transmute!(self);
+        network
     }
 
     #[inline(always)]

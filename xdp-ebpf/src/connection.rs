@@ -1,5 +1,6 @@
-//! When a session counts as a connection of its member and of its listener: from when it is opened until it is over
-//! ([`State::is_over`]) or has ended, and again if it comes back from a reset.
+//! When a session counts as a connection: of its member from when it is opened until it is over ([`State::is_over`]) or has
+//! ended, and again if it comes back from a reset; of its listener once it is no longer half-open. Until then it counts
+//! with the others of its client's network ([`crate::half_open`]).
 //!
 //! The packets of both directions, on any CPU, and the sweeper move a session at the same moment. So its state has one
 //! place, `tcp` of the forward half, which moves by compare-and-swap alone, and whoever has made a step counts it: nobody
@@ -8,18 +9,40 @@
 //! found the session before. So a count is right at any time and need never be taken anew.
 
 use crate::{
-    abi::{Common, Limit},
+    abi::{BackendIndex, Common, Limit, ListenerIndex, PROTOCOL_TCP},
     shared::Shared,
+    tables::Tables,
     tcp_state::State,
 };
 
 /// How often a step is tried if somebody else has made one meanwhile: of the two directions, one wins and the other
 /// then goes on from there.
 const ATTEMPTS: u32 = 2;
-/// What [`count`] adds for a connection more.
-pub const MORE: u32 = 1;
-/// … and for one less: it wraps.
-pub const LESS: u32 = u32::MAX;
+
+/// What a session counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// A connection of its member, and a half-open one of its client's network.
+    HalfOpen,
+    /// A connection of its member and of its listener.
+    Open,
+    /// Nothing.
+    Over,
+}
+
+impl Standing {
+    /// Of a session of this IP protocol in this state.
+    #[inline(always)]
+    pub const fn of(protocol: u8, state: State) -> Self {
+        if state.is_over() {
+            Standing::Over
+        } else if protocol == PROTOCOL_TCP && state.is_half_open() {
+            Standing::HalfOpen
+        } else {
+            Standing::Open
+        }
+    }
+}
 
 /// A step that was made, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +54,10 @@ pub struct Step {
 }
 
 impl Step {
-    /// What whoever has made it is to [`count`].
+    /// What whoever has made it is to [`note`], of a session of this IP protocol.
     #[inline(always)]
-    pub const fn change(self) -> Option<u32> {
-        match (self.before.is_over(), self.after.is_over()) {
-            (false, true) => Some(LESS),
-            (true, false) => Some(MORE),
-            _ => None,
-        }
+    pub const fn standings(self, protocol: u8) -> [Standing; 2] {
+        [Standing::of(protocol, self.before), Standing::of(protocol, self.after)]
     }
 }
 
@@ -56,20 +75,111 @@ pub fn step(forward: Shared<'_, Common>, next: impl Fn(State) -> State) -> Optio
     None
 }
 
-/// Ends a session for whoever has taken this forward half of it out of [`crate::abi::LIVE`]. Whether it still counted:
-/// then it is to be counted off.
+/// Ends a session for whoever has taken this forward half of it out of [`crate::abi::LIVE`]. What it counted as until now.
 #[inline(always)]
-pub fn end(forward: Shared<'_, Common>) -> bool {
-    State::from_u8(forward.end_tcp()).is_some_and(|state| !state.is_over())
+pub fn end(forward: Shared<'_, Common>) -> Standing {
+    let protocol = forward.protocol().get();
+    State::from_u8(forward.end_tcp()).map_or(Standing::Over, |state| Standing::of(protocol, state))
 }
 
-/// Adds to what the member and the listener of a session have.
-#[inline(always)]
-pub fn count(load: Option<Shared<'_, u32>>, limit: Option<Shared<'_, Limit>>, change: u32) {
-    if let Some(load) = load {
-        load.value().add(change);
+/// What is to be noted of a session, in one register: whom it counts with, what it counted as and counts as now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note(u64);
+
+impl Note {
+    /// Of a session of these, which counted as `before` and counts as `after` now.
+    #[inline(always)]
+    pub const fn of(
+        backend: BackendIndex,
+        listener: ListenerIndex,
+        prefix: u16,
+        [before, after]: [Standing; 2],
+    ) -> Self {
+        let with = (backend.index as u64) << 32 | (listener.index as u64) << 16 | prefix as u64;
+        Self(with | (before as u64) << 50 | (after as u64) << 48)
     }
-    if let Some(limit) = limit {
-        limit.connections().add(change);
+
+    /// Of the session with this half.
+    #[inline(always)]
+    pub fn new(half: Shared<'_, Common>, standings: [Standing; 2]) -> Self {
+        let (backend, listener) = (half.backend().get(), half.listener().get());
+        Self::of(backend.into(), listener.into(), half.prefix().get(), standings)
+    }
+
+    /// What undoes it.
+    #[inline(always)]
+    pub const fn turned_round(self) -> Self {
+        let [before, after] = [self.0 >> 50 & 3, self.0 >> 48 & 3];
+        Self(self.0 & !(0xf << 48) | after << 50 | before << 48)
+    }
+
+    /// Whether the session counts as `what` now.
+    #[inline(always)]
+    pub const fn is_now(self, what: Standing) -> bool {
+        (self.0 >> 48) as u32 & 3 == what as u32
+    }
+
+    /// As a function of the program takes it, and back.
+    #[inline(always)]
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    /// See [`Note::number`].
+    #[inline(always)]
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its member.
+    #[inline(always)]
+    pub const fn backend(self) -> BackendIndex {
+        BackendIndex::new((self.0 >> 32) as u32 & 0xffff)
+    }
+
+    /// Its listener.
+    #[inline(always)]
+    pub const fn listener(self) -> ListenerIndex {
+        ListenerIndex::new((self.0 >> 16) as u32 & 0xffff)
+    }
+
+    /// Where its half-open sessions are counted.
+    #[inline(always)]
+    pub const fn prefix(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// How many more those are that count as `what`: one, none, or one less, which wraps.
+    #[inline(always)]
+    const fn more(self, what: Standing) -> u32 {
+        let [before, after] = [(self.0 >> 50) as u32 & 3, (self.0 >> 48) as u32 & 3];
+        ((after == what as u32) as u32).wrapping_sub((before == what as u32) as u32)
+    }
+
+    /// Whether a handshake is complete by this, which needs a place among its listener's connections.
+    #[inline(always)]
+    pub const fn completes(self) -> bool {
+        const COMPLETES: u64 = (Standing::HalfOpen as u64) << 2 | Standing::Open as u64;
+        self.0 >> 48 == COMPLETES
+    }
+
+    /// Writes it into its member's, its listener's and its client's network's count. Without branches, which the verifier
+    /// follows.
+    #[inline(always)]
+    pub fn write(self, load: Shared<'_, u32>, limit: Shared<'_, Limit>, half_open: Shared<'_, u32>) {
+        load.value().add(self.more(Standing::Over).wrapping_neg());
+        limit.connections().add(self.more(Standing::Open));
+        half_open.value().add(self.more(Standing::HalfOpen));
+    }
+}
+
+/// Writes a note into the maps.
+#[inline(always)]
+pub fn note<T: Tables>(tables: &T, note: Note) {
+    if let Some(load) = tables.load(note.backend())
+        && let Some(limit) = tables.limit(note.listener())
+        && let Some(half_open) = tables.half_open(note.prefix())
+    {
+        note.write(load, limit, half_open);
     }
 }

@@ -46,6 +46,7 @@ mod evenness;
 pub mod family;
 pub mod fragment;
 pub mod frame;
+pub mod half_open;
 #[cfg(not(target_arch = "bpf"))]
 pub mod host;
 pub mod icmp;

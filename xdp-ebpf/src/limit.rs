@@ -10,7 +10,8 @@
 
 use crate::{
     abi::{Bandwidth, FLAG_LIMITED, Limit, Listener, ListenerIndex, NO_BANDWIDTH, ResetRate},
-    connection,
+    connection::{self, Note, Standing},
+    half_open,
     shared::{Field, Shared},
     tables::Tables,
     verdict::Event,
@@ -20,6 +21,9 @@ use crate::{
 const TIME_BITS: u32 = 24;
 /// Bits of fraction that a cost has beside those.
 const COST_BITS: u32 = 16;
+
+/// What takes one away: it wraps.
+const LESS: u32 = u32::MAX;
 
 /// A token bucket in a map.
 pub struct Bucket<'a> {
@@ -108,16 +112,42 @@ pub fn charge<T: Tables>(tables: &T, listener: ListenerIndex, bytes: u32) -> Res
     Err(Event::DropBandwidth)
 }
 
-/// Lets one more connection in. Whoever does not open it after all calls [`release_connection`].
+/// This stage's functions that the kernel verifies once and apart.
+pub trait OutOfLine {
+    /// [`connection::note`].
+    fn note<T: Tables>(&self, tables: &T, note: Note) {
+        connection::note(tables, note);
+    }
+
+    /// [`enter`].
+    ///
+    /// # Errors
+    /// As there.
+    fn enter<T: Tables>(&self, tables: &T, note: Note) -> Result<(), Event> {
+        enter(tables, note)
+    }
+}
+
+/// Lets one more session in and counts it, as this note of its opening says. Whoever does not open it after all turns the
+/// note round.
 ///
 /// # Errors
-/// [`Event::DropConnectionLimit`] or [`Event::DropRateLimit`]: the limit that is against it.
+/// [`Event::DropConnectionLimit`], [`Event::DropHalfOpenLimit`] or [`Event::DropRateLimit`]: the limit that is against it.
 #[inline(always)]
-pub fn enter(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
+pub fn enter<T: Tables>(tables: &T, note: Note) -> Result<(), Event> {
+    let limit = tables.limit(note.listener()).ok_or(Event::DropInternal)?;
     // Keeps a flood from counting up and down what the exact comparison sees.
     has_room(limit)?;
-    acquire_connection(limit)?;
-    acquire_rate(limit, jiffies).inspect_err(|_| release_connection(limit))
+    let half_open = tables.half_open(note.prefix()).ok_or(Event::DropInternal)?;
+    let load = tables.load(note.backend()).ok_or(Event::DropInternal)?;
+    if note.is_now(Standing::HalfOpen) {
+        let config = tables.config().ok_or(Event::DropInternal)?;
+        half_open::enter(config, half_open)?;
+    } else {
+        acquire_connection(limit)?;
+    }
+    load.value().add(1);
+    acquire_rate(limit, tables.jiffies()).inspect_err(|_| connection::note(tables, note.turned_round()))
 }
 
 /// Looks whether one more connection may come as far as their number goes, without counting it.
@@ -144,6 +174,13 @@ pub fn acquire_connection(limit: Shared<'_, Limit>) -> Result<(), Event> {
     Ok(())
 }
 
+/// Whether there are more connections than may be.
+#[inline(always)]
+pub fn is_exceeded(limit: Shared<'_, Limit>) -> bool {
+    let most = limit.max_connections().get();
+    most != 0 && limit.connections().get() > most
+}
+
 /// Takes one of the new connections that may come in a second.
 ///
 /// # Errors
@@ -156,7 +193,7 @@ pub fn acquire_rate(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event>
 /// A connection is over, or was not opened.
 #[inline(always)]
 pub fn release_connection(limit: Shared<'_, Limit>) {
-    connection::count(None, Some(limit), connection::LESS);
+    limit.connections().add(LESS);
 }
 
 #[cfg(test)]
@@ -175,6 +212,13 @@ mod tests {
     fn bandwidth(per_second: u64, milliseconds: u64) -> Records<Bandwidth> {
         let (cost, depth) = (cost(per_second, HZ), depth(milliseconds, HZ));
         Records::new(1, Bandwidth { cost, depth, ..Bandwidth::default() })
+    }
+
+    /// As a session that counts at once enters.
+    fn come_in(limit: Shared<'_, Limit>, jiffies: u64) -> Result<(), Event> {
+        has_room(limit)?;
+        acquire_connection(limit)?;
+        acquire_rate(limit, jiffies).inspect_err(|_| release_connection(limit))
     }
 
     fn takes(records: &Records<Bandwidth>, jiffies: u64, tokens: u32) -> bool {
@@ -252,7 +296,7 @@ mod tests {
             for enters in turns {
                 if enters {
                     let fits = most == 0 || inside < most;
-                    prop_assert_eq!(enter(limit, START), if fits { Ok(()) } else { Err(Event::DropConnectionLimit) });
+                    prop_assert_eq!(come_in(limit, START), if fits { Ok(()) } else { Err(Event::DropConnectionLimit) });
                     inside += u32::from(fits);
                 } else if inside > 0 {
                     release_connection(limit);
@@ -268,10 +312,10 @@ mod tests {
         let (cost, depth) = (cost(5, HZ), depth(1000, HZ));
         let records = Records::new(1, Limit { cost, depth, ..Limit::default() });
         let limit = records.shared(0).unwrap();
-        let come = |jiffies, count: u32| (0..count).filter(|_| enter(limit, jiffies).is_ok()).count();
+        let come = |jiffies, count: u32| (0..count).filter(|_| come_in(limit, jiffies).is_ok()).count();
         let second = u64::from(HZ);
         assert_eq!(come(START, 20), 5);
-        assert_eq!(enter(limit, START), Err(Event::DropRateLimit));
+        assert_eq!(come_in(limit, START), Err(Event::DropRateLimit));
         assert_eq!(come(START + second / 10, 20), 1, "on credit: half of it is still to come");
         assert_eq!(come(START + second / 5, 20), 0);
         assert_eq!(come(START + second / 5 + 1, 20), 1);

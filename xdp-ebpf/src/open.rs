@@ -8,9 +8,9 @@ use crate::{
     address::Address,
     admit::Picked,
     checksum::Sum,
-    connection,
+    connection::{self, Note, Standing},
     family::{Family, V4, V6},
-    fragment, limit,
+    fragment, half_open, limit,
     lookup::{self, Buckets, Found, Place},
     next_hop::Hops,
     packet::Packet,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// This stage's functions that the kernel verifies once and apart.
-pub trait OutOfLine: Packet + Sized {
+pub trait OutOfLine: limit::OutOfLine + Packet + Sized {
     /// [`open`] for the family of the member.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ pub trait OutOfLine: Packet + Sized {
 /// # Errors
 /// The event under which the packet is dropped.
 #[inline(always)]
-pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
+pub fn open<F: Family, B: Family, P: OutOfLine, T: Tables>(
     packet: &P,
     tables: &T,
     picked: Picked,
@@ -73,12 +73,14 @@ pub fn open<F: Family, B: Family, P: Packet, T: Tables>(
     let buckets = Buckets::of(config, segment);
     let address = B::Address::from_mapped(backend.address).ok_or(Event::DropInternal)?;
     let member = Member::<B> { address, port: backend.port };
-    let limit = tables.limit(picked.listener()).ok_or(Event::DropInternal)?;
-    limit::enter(limit, tables.jiffies())?;
-    let opening = Opening { tables, config, buckets, segment, member, picked, hops };
-    let opened = opening.run();
+    let prefix = half_open::place(config, picked.listener(), segment.src);
+    let opens = [Standing::Over, Standing::of(segment.protocol, State::None)];
+    let note = Note::of(picked.backend(), picked.listener(), prefix, opens);
+    // Before anybody can find the session, and so count it off.
+    packet.enter(tables, note)?;
+    let opened = Opening { packet, tables, config, buckets, segment, member, picked, hops, prefix }.run();
     if opened.is_err() {
-        limit::release_connection(limit);
+        packet.note(tables, note.turned_round());
     }
     opened
 }
@@ -116,7 +118,8 @@ pub fn is_over(half: Shared<'_, Common>) -> bool {
     State::from_u8(half.tcp().get()).is_none_or(State::is_over)
 }
 
-struct Opening<'a, 's, F: Family, B: Family, T> {
+struct Opening<'a, 's, F: Family, B: Family, P, T> {
+    packet: &'s P,
     tables: &'a T,
     config: &'s Config,
     buckets: Buckets,
@@ -124,6 +127,7 @@ struct Opening<'a, 's, F: Family, B: Family, T> {
     member: Member<B>,
     picked: Picked,
     hops: Hops,
+    prefix: u16,
 }
 
 /// The member of a new session, of family `B`.
@@ -132,7 +136,7 @@ struct Member<B: Family> {
     port: u16,
 }
 
-impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
+impl<'a, F: Family, B: Family, P: OutOfLine, T: Tables> Opening<'a, '_, F, B, P, T> {
     #[inline(always)]
     fn run(&self) -> Result<(), Event> {
         let forward = self.claim()?;
@@ -145,9 +149,6 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
                 return Err(event);
             }
         };
-        // Before anybody can find the session, and so count it off.
-        let load = self.tables.load(self.picked.backend());
-        connection::count(load, None, connection::MORE);
         self.fill(forward, &local);
         self.tables.count(Event::SessionOpened);
         self.tables.count_session(self.picked.listener(), Some(self.picked.backend()));
@@ -168,12 +169,9 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
             return Err(Event::DropRace);
         }
         if from == LIVE {
-            if connection::end(*half) {
-                // A packet brought it back from its reset meanwhile.
-                let (backend, listener) = (half.backend().get(), half.listener().get());
-                let (load, limit) = (self.tables.load(backend.into()), self.tables.limit(listener.into()));
-                connection::count(load, limit, connection::LESS);
-            }
+            // A packet may have brought it back from its reset meanwhile.
+            let before = connection::end(*half);
+            self.packet.note(self.tables, Note::new(*half, [before, Standing::Over]));
             self.recycle(half).ok_or(Event::DropInternal)?;
         }
         Ok((index, half))
@@ -253,6 +251,7 @@ impl<'a, F: Family, B: Family, T: Tables> Opening<'a, '_, F, B, T> {
         half.tcp().set(State::None as u8);
         half.protocol().set(self.segment.protocol);
         half.packets().set(0);
+        half.prefix().set(self.prefix);
     }
 }
 

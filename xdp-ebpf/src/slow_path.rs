@@ -8,7 +8,7 @@ use crate::{
     },
     access,
     address::Address,
-    connection,
+    connection::{self, Note, Standing},
     family::Family,
     fragment,
     leg::Leg,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// This stage's function that the kernel verifies once and apart: see [`crate::pipeline`].
-pub trait OutOfLine: toa::OutOfLine {
+pub trait OutOfLine: toa::OutOfLine + limit::OutOfLine {
     /// [`handle`].
     fn handle_slow_path<F: Family, T: Tables>(&mut self, tables: &T) -> Code {
         handle::<F, Self, T>(self, tables).into()
@@ -41,7 +41,7 @@ const TELLING: u32 = 10;
 /// # Errors
 /// The event with which it ends.
 #[inline(always)]
-pub fn handle<F: Family, P: toa::OutOfLine, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
+pub fn handle<F: Family, P: OutOfLine, T: Tables>(packet: &mut P, tables: &T) -> Result<Outcome, Event> {
     let config = tables.config().ok_or(Event::DropInternal)?;
     match lookup::owner::<F, T>(tables, parse::destination::<F, P>(packet)?) {
         Owner::Vip => {
@@ -98,7 +98,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
     }
 
     #[inline(always)]
-    fn send<P: toa::OutOfLine, T: Tables>(
+    fn send<P: OutOfLine, T: Tables>(
         self,
         packet: &mut P,
         tables: &'a T,
@@ -110,8 +110,8 @@ impl<'a, F: Family> Unsettled<'a, F> {
         }
         let leg = Leg { half: self.half, direction: self.direction };
         if self.half.generation().get() != config.generation as u16 {
-            self.look_again_at_the_listener(tables, segment)?;
-            self.leave_a_removed_member(tables, segment)?;
+            self.look_again_at_the_listener(packet, tables, segment)?;
+            self.leave_a_removed_member(packet, tables, segment)?;
             self.renew_next_hop(tables)?;
         }
         let (header, other_header, toa) = if self.is_mixed {
@@ -123,7 +123,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if self.half.flags().get() & FLAG_LIMITED != 0 {
             limit::charge(tables, self.half.listener().get().into(), segment.total_len)?;
         }
-        let mut is_believed = self.follow(tables, segment);
+        let mut is_believed = self.follow(packet, tables, segment)?;
         // A SYN is always looked through: the backend may have forgotten the session, and open another.
         let opens = self.direction == Direction::In && segment.flags.any(Flags::SYN);
         if opens || self.half.flags().get() & FLAG_TOA != 0 {
@@ -148,8 +148,9 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The listener may have changed: ends the session if it keeps the client out by now, and learns whether its
     /// bandwidth is limited.
     #[inline(always)]
-    fn look_again_at_the_listener<T: Tables>(
+    fn look_again_at_the_listener<P: OutOfLine, T: Tables>(
         &self,
+        packet: &P,
         tables: &'a T,
         segment: &Segment<F>,
     ) -> Result<(), Event> {
@@ -168,7 +169,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
             return Ok(());
         }
         let is_over = State::from_u8(self.halves().0.tcp().get()).is_none_or(State::is_over);
-        self.end(tables, if segment.protocol == PROTOCOL_UDP || is_over { DYING } else { CUT });
+        self.end(packet, tables, if segment.protocol == PROTOCOL_UDP || is_over { DYING } else { CUT });
         tables.count_refused(self.half.listener().get().into(), Event::DropDenied);
         Err(Event::DropDenied)
     }
@@ -176,7 +177,12 @@ impl<'a, F: Family> Unsettled<'a, F> {
     /// The member may have been removed: a datagram for it is its last, and the client's next one opens a session with
     /// another. A connection stays.
     #[inline(always)]
-    fn leave_a_removed_member<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> Result<(), Event> {
+    fn leave_a_removed_member<P: OutOfLine, T: Tables>(
+        &self,
+        packet: &P,
+        tables: &T,
+        segment: &Segment<F>,
+    ) -> Result<(), Event> {
         if segment.protocol != PROTOCOL_UDP || self.direction == Direction::Out {
             return Ok(());
         }
@@ -184,16 +190,17 @@ impl<'a, F: Family> Unsettled<'a, F> {
         if member.state != ENTRY_REMOVED {
             return Ok(());
         }
-        self.end(tables, DYING);
+        self.end(packet, tables, DYING);
         Err(Event::DropMemberRemoved)
     }
 
     /// Ends the session, whose state is [`CUT`] or [`DYING`] now; the sweeper gives its local port back.
     #[inline(always)]
-    fn end<T: Tables>(&self, tables: &T, state: u8) {
+    fn end<P: OutOfLine, T: Tables>(&self, packet: &P, tables: &T, state: u8) {
         let (forward, reverse) = self.halves();
-        if forward.swap_state_if(LIVE, state) && connection::end(forward) {
-            self.count(tables, connection::LESS);
+        if forward.swap_state_if(LIVE, state) {
+            let before = connection::end(forward);
+            packet.note(tables, Note::new(forward, [before, Standing::Over]));
         }
         reverse.swap_state_if(LIVE, state);
     }
@@ -226,8 +233,17 @@ impl<'a, F: Family> Unsettled<'a, F> {
 
     /// Moves the session's state on, by what can be believed. Data in an established session changes nothing and costs
     /// three comparisons. Whether the segment's acknowledgement is its sender's.
+    ///
+    /// # Errors
+    /// [`Event::DropConnectionLimit`]: the handshake is complete and its listener has no place left. It stays half-open, and
+    /// what comes next may find one.
     #[inline(always)]
-    fn follow<T: Tables>(&self, tables: &T, segment: &Segment<F>) -> bool {
+    fn follow<P: OutOfLine, T: Tables>(
+        &self,
+        packet: &P,
+        tables: &T,
+        segment: &Segment<F>,
+    ) -> Result<bool, Event> {
         let flags = segment.flags;
         let was = self.half.flags().get();
         let is_reset = flags.any(Flags::RST);
@@ -237,7 +253,7 @@ impl<'a, F: Family> Unsettled<'a, F> {
         } else if !flags.any(Flags::SYN.and(Flags::FIN).and(Flags::RST))
             && self.half.tcp().get() == State::Established as u8
         {
-            return true;
+            return Ok(true);
         }
         let (forward, reverse) = self.halves();
         let believed = self.believed(segment, forward.tcp().get());
@@ -257,17 +273,26 @@ impl<'a, F: Family> Unsettled<'a, F> {
             }
             after
         });
-        let Some(step) = step else { return false };
-        let after = step.after;
-        if let Some(change) = step.change() {
-            self.count(tables, change);
+        let Some(step) = step else { return Ok(false) };
+        let standings = step.standings(segment.protocol);
+        if standings[0] != standings[1] {
+            let note = Note::new(forward, standings);
+            packet.note(tables, note);
+            if note.completes()
+                && self.finds_no_place(tables)
+                && forward.swap_tcp_if(step.after as u8, step.before as u8)
+            {
+                packet.note(tables, note.turned_round());
+                return Err(Event::DropConnectionLimit);
+            }
         }
+        let after = step.after;
         if reverse.tcp().get() != after as u8 {
             reverse.tcp().set(after as u8);
         }
         if step.before == State::SynRecv && after == State::Close && self.direction == Direction::In {
             // The client has taken its SYN back, and the backend hears of it now: a port less that strangers can hold.
-            self.end(tables, DYING);
+            self.end(packet, tables, DYING);
         }
         if flags.any(Flags::RST.and(Flags::FIN)) && !believed.any(Flags::RST.and(Flags::FIN)) {
             if !after.is_over() {
@@ -277,10 +302,10 @@ impl<'a, F: Family> Unsettled<'a, F> {
             if self.direction == Direction::Out || step.before == State::None {
                 self.begin(segment);
             } else {
-                return false;
+                return Ok(false);
             }
         }
-        believed.any(Flags::ACK)
+        Ok(believed.any(Flags::ACK))
     }
 
     /// Those of the segment's flags that can be believed, judged by what the other end has acknowledged. `tcp` is the
@@ -334,10 +359,15 @@ impl<'a, F: Family> Unsettled<'a, F> {
         self.peer.ack().set(segment.seq.wrapping_add(1));
     }
 
+    /// Whether its listener has more connections with this one than it may.
     #[inline(always)]
-    fn count<T: Tables>(&self, tables: &T, change: u32) {
-        let (backend, listener) = (self.half.backend().get(), self.half.listener().get());
-        connection::count(tables.load(backend.into()), tables.limit(listener.into()), change);
+    fn finds_no_place<T: Tables>(&self, tables: &T) -> bool {
+        let listener = self.half.listener().get().into();
+        let is_exceeded = tables.limit(listener).is_some_and(limit::is_exceeded);
+        if is_exceeded {
+            tables.count_refused(listener, Event::DropConnectionLimit);
+        }
+        is_exceeded
     }
 
     /// The client's side while TOA is on. It is told that its segments are too large for the option, until what it sends

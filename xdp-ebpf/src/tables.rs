@@ -42,6 +42,8 @@ pub trait Tables {
     fn bandwidth(&self, index: u32) -> Option<Shared<'_, Bandwidth>>;
     /// `ek_reset_rate`.
     fn reset_rate(&self) -> Option<Shared<'_, ResetRate>>;
+    /// `ek_half_open`, by [`crate::abi::Common::prefix`].
+    fn half_open(&self, place: u16) -> Option<Shared<'_, u32>>;
     /// `ek_pool`.
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>>;
     /// `ek_cursor`: one counter per pool.

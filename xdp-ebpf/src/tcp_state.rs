@@ -76,6 +76,12 @@ impl State {
     pub const fn is_over(self) -> bool {
         matches!(self, TW | CL)
     }
+
+    /// Whether the handshake is not complete.
+    #[inline(always)]
+    pub const fn is_half_open(self) -> bool {
+        matches!(self, State::None | SS | SR | SA | LI)
+    }
 }
 
 type Row = [State; 11];

@@ -95,6 +95,8 @@ events! {
     drop_no_member => DropNoMember in Drop,
     /// The listener has as many connections as it may (max_connections).
     drop_connection_limit => DropConnectionLimit in Drop,
+    /// The listener has as many half-open connections of the client's /24 or /64 as it may (max_half_open).
+    drop_half_open_limit => DropHalfOpenLimit in Drop,
     /// More new connections than the listener may take in a second (max_connections_per_second).
     drop_rate_limit => DropRateLimit in Drop,
     /// The load balancer has used up its bandwidth (bandwidth_mbit).

@@ -37,7 +37,7 @@ fn every_byte_of_a_half_is_told() {
         }};
     }
     let common = common!(state protocol ip_delta generation tcp flags l4_delta next_hop sport dport new_sport new_dport
-        last_seen ack packets peer backend listener interface reserved);
+        last_seen ack packets peer backend listener interface reserved prefix);
     let mut told: Vec<_> =
         common.iter().map(|(at, field, bytes)| format!("{at} | {at} | `{field}` | {bytes}")).collect();
     macro_rules! addresses {

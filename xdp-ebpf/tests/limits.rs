@@ -2,13 +2,15 @@
 //! etherparse, never by our own parser.
 #![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use proptest::prelude::*;
 use testbed::{
     Segment,
     cases::{BACK, Cast, FRONT, Side, frame, options},
 };
 use xdp_ebpf::{
-    abi::{FLAG_LIMITED, ListenerIndex, NO_BANDWIDTH, PROTOCOL_TCP, Pool, SlotIndex, WHEN_DOWN_RESET},
+    abi::{FLAG_LIMITED, LIVE, ListenerIndex, NO_BANDWIDTH, PROTOCOL_TCP, Pool, SlotIndex, WHEN_DOWN_RESET},
     host::{HostPacket, HostTables},
     limit::{cost, depth},
     pipeline,
@@ -159,10 +161,114 @@ fn a_connection_counts_until_it_is_over() {
         assert!(goes_on(&tables, Side::Back, &cast.from_backend(|s| s.tcp.rst = true)));
         assert_eq!(limit.connections().get(), 0);
         assert!(goes_on(&tables, Side::Front, &other));
+        assert!(answer(&tables, &Cast { client: other.source, ..cast }, |_| ()));
+        let other = Cast { client: other.source, ..cast }.ack(b"");
+        assert!(goes_on(&tables, Side::Front, &other));
         // Valid traffic of both ends revives the first one: over the limit, but it was there before.
         assert!(goes_on(&tables, Side::Front, &cast.ack(b"still here")));
         assert!(goes_on(&tables, Side::Back, &cast.from_backend(|_| ())));
         assert_eq!(limit.connections().get(), 2);
+    }
+}
+
+/// A cast whose client has this last byte in its address, or another network, and this port.
+fn client(cast: &Cast, network: bool, port: u16) -> Cast {
+    let address = match cast.client.ip() {
+        IpAddr::V4(address) => IpAddr::from(Ipv4Addr::from_bits(address.to_bits() ^ u32::from(network) << 8)),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() ^ u128::from(network) << 64).into(),
+    };
+    Cast { client: SocketAddr::new(address, port), ..*cast }
+}
+
+/// The world, with a route to the other network, and so many half-open sessions of each.
+fn crowded(cast: &Cast, max_half_open: u32) -> HostTables {
+    let mut tables = world(cast);
+    tables.config.max_half_open = max_half_open;
+    tables.connect(INTERFACES[0], FRONT[0], client(cast, true, 1).client.ip(), FRONT[1]);
+    tables
+}
+
+fn half_open(tables: &HostTables) -> u32 {
+    tables.half_open.iter().sum()
+}
+
+/// The backend's SYN-ACK, to the local port that the session got.
+fn answer(tables: &HostTables, cast: &Cast, edit: impl FnOnce(&mut Segment)) -> bool {
+    let forward = tables.forward.iter().map(|half| half.common);
+    let mut all = forward.chain(tables.forward6.iter().map(|half| half.common));
+    let session = all.find(|half| half.state == LIVE && half.sport == cast.client.port()).unwrap();
+    let mut segment = cast.syn_ack();
+    segment.destination.set_port(session.new_sport);
+    edit(&mut segment);
+    goes_on(tables, Side::Back, &segment)
+}
+
+/// Sixty times SYN and SYN-ACK: the listener has sixty places for others.
+#[test]
+fn a_half_open_session_takes_no_place() {
+    for cast in Cast::ALL {
+        let tables = crowded(&cast, 1000);
+        let limit = tables.limits.shared(0).unwrap();
+        limit.max_connections().set(30);
+        for port in 0..60 {
+            let stranger = client(&cast, false, 2000 + port);
+            assert!(goes_on(&tables, Side::Front, &stranger.syn()));
+            assert!(answer(&tables, &stranger, |_| ()));
+        }
+        assert_eq!((limit.connections().get(), half_open(&tables)), (0, 60));
+        let other = client(&cast, true, 2000 + 60);
+        assert!(goes_on(&tables, Side::Front, &other.syn()));
+        assert!(answer(&tables, &other, |_| ()));
+        assert!(goes_on(&tables, Side::Front, &other.ack(b"")));
+        assert_eq!((limit.connections().get(), half_open(&tables)), (1, 60));
+    }
+}
+
+#[test]
+fn a_network_has_so_many_half_open_sessions() {
+    for cast in Cast::ALL {
+        let tables = crowded(&cast, 3);
+        let of = |port| client(&cast, false, port);
+        assert!((1..=3).all(|port| goes_on(&tables, Side::Front, &of(port).syn())));
+        assert_eq!(send(&tables, Side::Front, &of(4).syn()).0, Outcome::Stop(Event::DropHalfOpenLimit));
+        assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].over_connections, 1);
+        assert!(goes_on(&tables, Side::Front, &client(&cast, true, 4).syn()), "another network");
+        assert!(goes_on(&tables, Side::Front, &of(3).syn()), "the same again is none more");
+        // One is complete, one is taken back, one is refused.
+        assert!((1..=3).all(|port| port == 3 || answer(&tables, &of(port), |_| ())));
+        assert!(goes_on(&tables, Side::Front, &of(1).ack(b"")));
+        assert!(goes_on(&tables, Side::Front, &of(2).from_client(|s| s.tcp.rst = true)));
+        assert!(answer(&tables, &of(3), |s| (s.tcp.syn, s.tcp.rst, s.tcp.sequence_number) = (false, true, 0)));
+        assert_eq!(half_open(&tables), 1, "the other network's");
+        assert_eq!(tables.limits.shared(0).unwrap().connections().get(), 1);
+        assert!((5..=7).all(|port| goes_on(&tables, Side::Front, &of(port).syn())));
+    }
+}
+
+/// As at a host whose backlog is full.
+#[test]
+fn a_handshake_that_finds_no_place_may_find_one_later() {
+    for cast in Cast::ALL {
+        let tables = crowded(&cast, 0);
+        let limit = tables.limits.shared(0).unwrap();
+        limit.max_connections().set(1);
+        let [first, second] = [1, 2].map(|port| client(&cast, false, port));
+        for cast in [first, second] {
+            assert!(goes_on(&tables, Side::Front, &cast.syn()));
+            assert!(answer(&tables, &cast, |_| ()));
+        }
+        assert!(goes_on(&tables, Side::Front, &first.ack(b"")));
+        let refused = Outcome::Stop(Event::DropConnectionLimit);
+        assert_eq!(send(&tables, Side::Front, &second.ack(b"")).0, refused);
+        assert_eq!(send(&tables, Side::Front, &second.ack(b"data")).0, refused);
+        assert_eq!((limit.connections().get(), half_open(&tables)), (1, 1));
+        assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].over_connections, 2);
+        assert!(
+            answer(&tables, &first, |s| (s.tcp.syn, s.tcp.rst, s.tcp.sequence_number) = (false, true, 5001))
+        );
+        assert_eq!((limit.connections().get(), half_open(&tables)), (0, 1));
+        assert!(goes_on(&tables, Side::Front, &second.ack(b"data")));
+        assert_eq!((limit.connections().get(), half_open(&tables)), (1, 0));
     }
 }
 
@@ -172,6 +278,6 @@ fn what_finds_no_port_leaves_no_count() {
     let tables = world(&cast);
     tables.planes.shared(0).unwrap().tail().set(0);
     assert_eq!(send(&tables, Side::Front, &cast.syn()).0, Outcome::Stop(Event::DropNoPort));
-    assert_eq!(tables.limits.shared(0).unwrap().connections().get(), 0);
+    assert_eq!((tables.limits.shared(0).unwrap().connections().get(), half_open(&tables)), (0, 0));
     assert_eq!(tables.listener_stats.borrow()[&ListenerIndex::new(0)].refused, 1);
 }

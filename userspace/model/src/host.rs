@@ -7,7 +7,7 @@ use ipnet::{IpAddrRange, IpNet, Ipv4AddrRange, Ipv6AddrRange};
 use crate::{
     invalid::Invalid,
     transport::WithoutSession,
-    value::{HostAddress, Network, Port, ResetRate, Seconds, Sessions},
+    value::{HalfOpen, HostAddress, Network, Port, ResetRate, Seconds, Sessions},
 };
 
 /// The most local addresses of one host.
@@ -26,10 +26,28 @@ pub struct Host {
     pub max_sessions: Sessions,
     /// Whether neighbours are told of VIPs and local addresses that come to this host.
     pub announce: bool,
+    /// The most half-open sessions that a listener has with clients of one network: a /24, or a /64 of IPv6.
+    pub max_half_open: HalfOpen,
     /// What the senders of TCP segments without a session hear.
     pub without_session: WithoutSession,
     /// So many of them in a second.
     pub resets_per_second: ResetRate,
+}
+
+/// What `[host]` says if it says nothing.
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            local_addresses: LocalAddresses::default(),
+            local_ports: LOCAL_PORTS,
+            max_sessions: MAX_SESSIONS,
+            announce: true,
+            max_half_open: HalfOpen::literal(4096),
+            without_session: WithoutSession::default(),
+            resets_per_second: ResetRate::literal(1000),
+        }
+    }
 }
 
 impl Host {
@@ -50,9 +68,6 @@ impl Host {
 pub const LOCAL_PORTS: RangeInclusive<u16> = 1024..=65_535;
 /// The default of [`Host::max_sessions`].
 pub const MAX_SESSIONS: Sessions = Sessions::literal(1 << 20);
-
-/// The default of [`Host::resets_per_second`].
-pub const RESETS_PER_SECOND: ResetRate = ResetRate::literal(1000);
 
 /// A range of ports from its text, `first-last`, both in it.
 ///
@@ -252,9 +267,7 @@ mod tests {
             local_addresses: LocalAddresses::new([local_range(locals).unwrap()]).unwrap(),
             local_ports: ports,
             max_sessions: Sessions::literal(4096),
-            announce: true,
-            without_session: WithoutSession::Reset,
-            resets_per_second: RESETS_PER_SECOND,
+            ..Host::default()
         }
     }
 

@@ -1,10 +1,7 @@
 //! `[host]`: interfaces, local addresses and their ports, room for sessions.
 
 use model::{
-    host::{
-        Host, Interface, LOCAL_PORTS, LocalAddresses, MAX_LOCAL_ADDRESSES, MAX_SESSIONS, RESETS_PER_SECOND,
-        overlap, port_range,
-    },
+    host::{Host, Interface, LocalAddresses, MAX_LOCAL_ADDRESSES, overlap, port_range},
     served::WithoutSession,
     value::Network,
 };
@@ -23,6 +20,7 @@ pub(super) const HOST: Shape = Shape {
         "local_ports",
         "max_sessions",
         "announce",
+        "max_half_open",
         "without_session",
         "resets_per_second",
     ],
@@ -30,15 +28,7 @@ pub(super) const HOST: Shape = Shape {
 
 /// What the host's table says; at most `most` interfaces.
 pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> Host {
-    let mut host = Host {
-        interfaces: Vec::new(),
-        local_addresses: LocalAddresses::default(),
-        local_ports: LOCAL_PORTS,
-        max_sessions: MAX_SESSIONS,
-        announce: true,
-        without_session: WithoutSession::default(),
-        resets_per_second: RESETS_PER_SECOND,
-    };
+    let mut host = Host::default();
     if file.get("host").is_none() {
         file.refuse_key("host", "missing; write [host] with interfaces and local_addresses");
     }
@@ -58,6 +48,9 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
     }
     if let Some(announce) = table.get("announce").and_then(|value| value.boolean()) {
         host.announce = announce;
+    }
+    if let Some(most) = table.get("max_half_open").and_then(|value| value.number()) {
+        host.max_half_open = most;
     }
     let words = WithoutSession::ALL.map(|word| (word.name(), word));
     let word = table.get("without_session");

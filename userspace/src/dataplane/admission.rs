@@ -4,7 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use xdp_ebpf::{
-    abi::{ENTRY_FREE, LISTENER_LAYER7, Limit, ListenerIndex},
+    abi::{Common, ENTRY_FREE, LISTENER_LAYER7, Limit, ListenerIndex},
+    connection::Standing,
     limit::{acquire_connection, release_connection},
     tcp_state::State,
 };
@@ -65,8 +66,10 @@ pub fn recount(tables: &Tables) -> Result<()> {
     }
     let taken = Taken::read(&tables.sessions)?;
     for session in tables.sessions.live(taken.iter()) {
-        let over = State::from_u8(session.forward.tcp).is_none_or(State::is_over);
-        if !over && let Some(count) = layer7.get_mut(&session.forward.listener.into()) {
+        let Common { tcp, protocol, .. } = session.forward;
+        let is_open =
+            State::from_u8(tcp).is_some_and(|state| Standing::of(protocol, state) == Standing::Open);
+        if is_open && let Some(count) = layer7.get_mut(&session.forward.listener.into()) {
             *count += 1;
         }
     }

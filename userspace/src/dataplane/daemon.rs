@@ -38,7 +38,7 @@ use super::{
     reclaim::reclaim,
     registry::Registry,
     reset::ResetSocket,
-    steer, strays,
+    settings, steer,
     sweep::{Criteria, Sweeper},
     unfinished::Unfinished,
 };
@@ -118,7 +118,7 @@ impl Daemon {
         let resets = ResetSocket::new().context("cannot open a raw socket")?;
 
         let (mut loaded, mut unfinished) = load(object, pins, &Geometry::new(&host, vips), log)?;
-        let without_session = strays::be_silent(&loaded.tables)?;
+        let without_session = settings::be_silent(&loaded.tables)?;
         interfaces::write(&mut loaded.tables, &interfaces)?;
         let registry = match loaded.origin {
             Origin::New => Registry::empty(),
@@ -171,7 +171,7 @@ impl Daemon {
         self.devices.detach_from_others(&started.wires)?;
         started.unfinished.finish();
         self.silent = None;
-        strays::answer(&self.applier.tables, &self.host)?;
+        settings::write(&self.applier.tables, &self.host)?;
         self.devices.hold()
     }
 
@@ -243,6 +243,7 @@ impl Daemon {
             drained: &drained,
             unreachable: &unreachable,
             changed_lists: &registry.changed_lists,
+            half_open: &tables.half_open,
             limit: &tables.limit,
             load: &tables.load,
         };
@@ -443,7 +444,7 @@ impl DataPath for Daemon {
         let begins_to_announce = desired.host.announce && !self.host.announce;
         self.host = desired.host.clone();
         if self.silent.is_none() {
-            strays::answer(&self.applier.tables, &self.host)?;
+            settings::write(&self.applier.tables, &self.host)?;
         }
         let applied = changes.iter().try_for_each(|change| self.applier.apply(change, standings));
         // Sessions look again whether their client may stay.

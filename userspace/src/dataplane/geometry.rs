@@ -113,7 +113,8 @@ impl Geometry {
             ring_mask: self.ring_size() - 1,
             jiffies_hz,
             without_session: WITHOUT_SESSION_SILENT,
-            reserved: [0; 2],
+            max_half_open: 0,
+            reserved: 0,
         }
     }
 }

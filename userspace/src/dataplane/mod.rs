@@ -59,9 +59,9 @@ pub mod revocation;
 
 pub mod mapped;
 pub mod sessions;
+pub mod settings;
 pub mod slots;
 pub mod steer;
-pub mod strays;
 pub mod sweep;
 pub mod tables;
 pub mod taken;

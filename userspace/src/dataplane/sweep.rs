@@ -14,7 +14,7 @@ use std::{
 use model::{host::Timeouts, served::Protocol};
 use xdp_ebpf::{
     abi::{BackendIndex, CUT, Common, DYING, FLAG_HEARD, FREE, LIVE, Limit, ListenerIndex, PROTOCOL_UDP},
-    connection,
+    connection::{self, Note, Standing},
     shared::Shared,
     tcp_state::State,
 };
@@ -64,6 +64,8 @@ pub struct Criteria<'a> {
     pub unreachable: &'a HashSet<ListenerIndex>,
     /// Access lists that may keep out by now who is in.
     pub changed_lists: &'a ChangedLists,
+    /// `ek_half_open`, like `load`.
+    pub half_open: &'a Mapping<u32>,
     /// `ek_limit`, like `load`.
     pub limit: &'a Mapping<Limit, ListenerIndex>,
     /// `ek_load`, where a session that ends before it is over counts until here.
@@ -71,16 +73,16 @@ pub struct Criteria<'a> {
 }
 
 impl Criteria<'_> {
-    /// Ends the session of a forward half that is no longer live: a connection less for its backend and its listener, if
-    /// it still was one.
+    /// Ends the session of a forward half that is no longer live: a connection less for its backend and its listener or its
+    /// client's network, if it still was one.
     fn end(&self, forward: Shared<'_, Common>) {
-        if connection::end(forward) {
-            let (load, limit) = (forward.backend().get(), forward.listener().get());
-            connection::count(
-                self.load.get(BackendIndex::from(load)),
-                self.limit.get(ListenerIndex::from(limit)),
-                connection::LESS,
-            );
+        let before = connection::end(forward);
+        let note = Note::new(forward, [before, Standing::Over]);
+        if let Some(load) = self.load.get(note.backend())
+            && let Some(limit) = self.limit.get(note.listener())
+            && let Some(half_open) = self.half_open.get(note.prefix().into())
+        {
+            note.write(load, limit, half_open);
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Tables {
     pub bandwidth: Mapping<Bandwidth>,
     /// `ek_reset_rate`, one record.
     pub reset_rate: Mapping<ResetRate>,
+    /// `ek_half_open`.
+    pub half_open: Mapping<u32>,
     /// `ek_forward`, `ek_reverse` (and the same of IPv6), `ek_plane` and `ek_port`.
     pub sessions: Sessions,
     /// `ek_interface`.
@@ -97,6 +99,7 @@ impl Tables {
             limit: Arc::new(mapping(pins, map::LIMIT)?),
             bandwidth: mapping(pins, map::BANDWIDTH)?,
             reset_rate: mapping(pins, map::RESET_RATE)?,
+            half_open: mapping(pins, map::HALF_OPEN)?,
             sessions,
             interface: array(pins, map::INTERFACE)?,
             device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,

@@ -13,14 +13,14 @@ use model::{
     algorithm::{Algorithm, Weights},
     edge::Edge,
     flatten::flatten,
-    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, RESETS_PER_SECOND, Timeouts},
+    host::{Host, Timeouts},
     id::Id,
     object::{
         Http, Listener, ListenerId, LoadBalancer, LoadBalancerId, Member, Meta, Objects, Pool, PoolId,
         PoolKind, ServerGroup, ServerGroupId, Service, Turns7,
     },
     plan::{Change, plan},
-    served::{ListenerKey, OnDown, Served, WhenDown, WithoutSession},
+    served::{ListenerKey, OnDown, Served, WhenDown},
     value::{HostAddress, Name, Port, Seconds, Weight},
 };
 use proptest::{collection, prelude::*};
@@ -327,16 +327,7 @@ impl Wish {
 }
 
 fn desired(objects: Objects) -> Desired {
-    let host = Host {
-        interfaces: Vec::new(),
-        local_addresses: LocalAddresses::default(),
-        local_ports: LOCAL_PORTS,
-        max_sessions: MAX_SESSIONS,
-        announce: true,
-        without_session: WithoutSession::default(),
-        resets_per_second: RESETS_PER_SECOND,
-    };
-    Desired { host, timeouts: Timeouts::default(), objects: Arc::new(objects) }
+    Desired { host: Host::default(), timeouts: Timeouts::default(), objects: Arc::new(objects) }
 }
 
 /// What both layers have, and what packets and requests therefore see.

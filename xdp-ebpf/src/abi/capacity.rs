@@ -20,6 +20,8 @@ pub const MAX_LEAST_MEMBERS: u32 = 256;
 pub const MAX_ACCESS: u32 = 1 << 20;
 /// Capacity of `ek_sticky`; the oldest entry goes first.
 pub const MAX_STICKY: u32 = 262_144;
+/// Capacity of `ek_half_open`: half-open sessions are counted in so many places.
+pub const HALF_OPEN_PLACES: u32 = 1 << 16;
 /// Capacity of `ek_fragment`; the oldest entry goes first.
 pub const MAX_FRAGMENTS: u32 = 16_384;
 /// Capacity of `ek_interface` and `ek_device`.

@@ -44,11 +44,13 @@ pub struct Config {
     /// `WITHOUT_SESSION_…`: what becomes of TCP segments that belong to no session and open none. A reset only while
     /// nobody else can own them: not while sessions are being taken over.
     pub without_session: u32,
+    /// The most half-open sessions of one place of `ek_half_open`; 0: there is no limit.
+    pub max_half_open: u32,
     /// Zero.
-    pub reserved: [u32; 2],
+    pub reserved: u32,
 }
 
-shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, } }
+shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, } }
 
 impl Config {
     /// Buckets in the family's forward table, less one.

@@ -36,9 +36,9 @@ pub struct Limit {
     pub depth: u64,
     /// What `cost` was made from: new connections per second; 0: there is no limit.
     pub per_second: u32,
-    /// The most connections; 0: there is no limit.
+    /// The most connections; 0: there is no limit. Half-open ones are none yet.
     pub max_connections: u32,
-    /// Connections now: sessions that are not over; of a Layer-7 listener, those that Layer 7 has accepted.
+    /// Connections now: sessions that are neither half-open nor over; of a Layer-7 listener, those that Layer 7 has accepted.
     pub connections: u32,
     /// Connections that Layer 7 closed at once, because there were as many as may be.
     pub closed: u32,
@@ -80,7 +80,7 @@ pub struct ListenerStat {
     pub over_bandwidth: u64,
     /// Sessions opened; of a Layer-7 listener, SYNs that went on.
     pub sessions: u64,
-    /// New sessions refused because the listener had as many as it may.
+    /// New sessions refused because the listener had as many as it may, or as many half-open ones of that network.
     pub over_connections: u64,
     /// … because too many had come in the second before.
     pub over_rate: u64,
@@ -98,7 +98,7 @@ impl ListenerStat {
     pub const fn refused_for(&mut self, reason: Event) -> &mut u64 {
         match reason {
             Event::DropBandwidth => &mut self.over_bandwidth,
-            Event::DropConnectionLimit => &mut self.over_connections,
+            Event::DropConnectionLimit | Event::DropHalfOpenLimit => &mut self.over_connections,
             Event::DropRateLimit => &mut self.over_rate,
             Event::DropDenied => &mut self.denied,
             Event::DropNoMember | Event::ResetNoMember => &mut self.no_member,

@@ -36,6 +36,8 @@ pub const LIMIT: &str = "ek_limit";
 pub const BANDWIDTH: &str = "ek_bandwidth";
 /// [`super::ResetRate`], one record (array, mmapable).
 pub const RESET_RATE: &str = "ek_reset_rate";
+/// Half-open sessions by [`super::Common::prefix`] (array of `u32`, mmapable).
+pub const HALF_OPEN: &str = "ek_half_open";
 /// [`super::Half`]s, client → backend, in two-choice buckets by the hash of the client's 5-tuple (array, mmapable).
 pub const FORWARD: &str = "ek_forward";
 /// The same of IPv6 clients.
@@ -64,7 +66,7 @@ pub const COUNTER: &str = "ek_counter";
 pub const SOCKET: &str = "ek_socket";
 
 /// Every map; all are pinned.
-pub const ALL: [&str; 31] = [
+pub const ALL: [&str; 32] = [
     ACCESS,
     CONFIG,
     ADDRESS,
@@ -83,6 +85,7 @@ pub const ALL: [&str; 31] = [
     LIMIT,
     BANDWIDTH,
     RESET_RATE,
+    HALF_OPEN,
     FORWARD,
     FORWARD6,
     REVERSE,

@@ -34,7 +34,7 @@ use crate::family::{V4, V6};
 pub use crate::{address::MappedAddress, verdict::Counters};
 
 /// The version of every layout in this file; maps are pinned under `…/v<ABI_VERSION>/`.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// The program's constant that says whether frames may come in several pieces: 0 or 1, a byte.
 pub const FRAGS: &str = "EK_FRAGS";

@@ -118,13 +118,16 @@ pub struct Common {
     /// Slot in `ek_interface` through which the packet leaves.
     pub interface: u8,
     /// Zero: with what is between here and `ack`, the room for counts of packets and bytes in 64 bits each.
-    pub reserved: [u8; 3],
+    pub reserved: u8,
+    /// Where the session is counted while it is half-open: the index in `ek_half_open` of its listener and its client's
+    /// network ([`crate::half_open`]).
+    pub prefix: u16,
 }
 
 shared_fields! { Common {
     state: u8, protocol: u8, ip_delta: u16, generation: u16, tcp: u8, flags: u8, l4_delta: u16, next_hop: [u8; 6],
     sport: u16, dport: u16, new_sport: u16, new_dport: u16, last_seen: u32, ack: u32, packets: u32, peer: u32,
-    backend: BackendIndex16, listener: ListenerIndex16, interface: u8,
+    backend: BackendIndex16, listener: ListenerIndex16, interface: u8, prefix: u16,
 } }
 shared_bytes! { Common { state_byte: state, flags_byte: flags, tcp_byte: tcp } }
 

@@ -45,6 +45,9 @@ impl Tables for HostTables {
     fn reset_rate(&self) -> Option<Shared<'_, ResetRate>> {
         self.reset_rate.shared(0)
     }
+    fn half_open(&self, place: u16) -> Option<Shared<'_, u32>> {
+        self.half_open.shared(place.into())
+    }
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
         self.pools.shared(index.into())
     }

@@ -3,7 +3,7 @@
 use std::{vec, vec::Vec};
 
 use crate::{
-    admit, fragment, frame, icmp, icmp_error, next_hop, open,
+    admit, fragment, frame, icmp, icmp_error, limit, next_hop, open,
     packet::{Header, NoHeadroom, Packet},
     schedule, slow_path, stray, tcp_reset, toa,
 };
@@ -78,6 +78,7 @@ impl fragment::OutOfLine for HostPacket {}
 impl frame::OutOfLine for HostPacket {}
 impl icmp::OutOfLine for HostPacket {}
 impl icmp_error::OutOfLine for HostPacket {}
+impl limit::OutOfLine for HostPacket {}
 impl next_hop::OutOfLine for HostPacket {}
 impl open::OutOfLine for HostPacket {}
 impl schedule::OutOfLine for HostPacket {}

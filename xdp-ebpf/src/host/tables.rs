@@ -43,6 +43,8 @@ pub struct HostTables {
     pub bandwidths: Records<Bandwidth>,
     /// `ek_reset_rate`.
     pub reset_rate: Records<ResetRate>,
+    /// `ek_half_open`.
+    pub half_open: Records<u32>,
     /// This host's own sockets: of which peer's address and port, at which of its own.
     pub sockets: BTreeSet<(MappedAddress, u16, MappedAddress, u16)>,
     /// `ek_pool`.
@@ -134,6 +136,7 @@ impl HostTables {
             limits: Records::new(16, Limit::default()),
             bandwidths: Records::new(16, Bandwidth::default()),
             reset_rate: Records::new(1, ResetRate::default()),
+            half_open: Records::new(HALF_OPEN_PLACES, 0),
             sockets: BTreeSet::new(),
             pools: Records::new(
                 16,

@@ -9,9 +9,10 @@ use aya_ebpf::{
 use xdp_ebpf::{
     abi::{
         ADDRESS_BUCKETS, AccessKey, AddressBucket, Backend, BackendStat, Bandwidth, Config, Counters,
-        Fragment, FragmentKey, Half, Interface, Limit, Listener, ListenerIndex, ListenerStat, MAX_ACCESS,
-        MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS, MAX_SLOTS, MAX_STICKY,
-        NEXT_HOPS, NextHop, Plane, Pool, ResetRate, SERVICE_HINTS, Scratch, Service, Slot, Sticky, StickyKey,
+        Fragment, FragmentKey, HALF_OPEN_PLACES, Half, Interface, Limit, Listener, ListenerIndex,
+        ListenerStat, MAX_ACCESS, MAX_BACKENDS, MAX_FRAGMENTS, MAX_INTERFACES, MAX_LISTENERS, MAX_POOLS,
+        MAX_SLOTS, MAX_STICKY, NEXT_HOPS, NextHop, Plane, Pool, ResetRate, SERVICE_HINTS, Scratch, Service,
+        Slot, Sticky, StickyKey,
     },
     family::{V4, V6},
 };
@@ -60,6 +61,8 @@ pub static LIMIT: Array<Limit, { MAX_LISTENERS as usize }, MMAP> = Array::new();
 pub static BANDWIDTH: Array<Bandwidth, { MAX_LISTENERS as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_reset_rate")]
 pub static RESET_RATE: Array<ResetRate, 1, MMAP> = Array::new();
+#[btf_map(name = "ek_half_open")]
+pub static HALF_OPEN: Array<u32, { HALF_OPEN_PLACES as usize }, MMAP> = Array::new();
 #[btf_map(name = "ek_forward")]
 pub static FORWARD: Array<Half<V4>, BY_CONFIGURATION, MMAP> = Array::new();
 #[btf_map(name = "ek_forward6")]

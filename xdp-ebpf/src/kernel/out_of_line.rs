@@ -6,10 +6,11 @@ use aya_log_ebpf::macro_support::{Level, level_enabled};
 use xdp_ebpf::{
     abi::{BackendIndex, MappedAddress, PoolIndex},
     admit::{self, Picked},
+    connection::{self, Note},
     family::{Family, V4, V6},
     fragment,
     frame::{self, Kind},
-    icmp, icmp_error,
+    icmp, icmp_error, limit,
     next_hop::{self, Hops},
     open, ports, schedule, slow_path, stray,
     tables::{Hop, Tables},
@@ -93,6 +94,18 @@ impl next_hop::OutOfLine for XdpPacket {
     #[inline(always)]
     fn hop_to_backend<T: Tables>(&self, _tables: &T, backend: BackendIndex) -> Result<Hop, Event> {
         hop_of(ek_to_backend(self.ctx.ctx, backend.into()))
+    }
+}
+
+impl limit::OutOfLine for XdpPacket {
+    #[inline(always)]
+    fn note<T: Tables>(&self, _tables: &T, note: Note) {
+        _ = ek_note(note.number());
+    }
+
+    #[inline(always)]
+    fn enter<T: Tables>(&self, _tables: &T, note: Note) -> Result<(), Event> {
+        Event::from_u32(ek_enter(note.number())).map_or(Ok(()), Err)
     }
 }
 
@@ -290,6 +303,24 @@ pub extern "C" fn ek_schedule(pool: u32, source_0: u64, source_1: u64, spread: u
     match schedule::pick(&Maps::without_context(), PoolIndex::new(pool), source, has_port) {
         Ok(member) => FOUND | u64::from(member.index),
         Err(event) => event as u64,
+    }
+}
+
+/// What a session counts as by now; always 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_note(note: u64) -> u32 {
+    connection::note(&Maps::without_context(), Note::from_number(note));
+    0
+}
+
+/// One more session, let in: [`DONE`] or an event.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_enter(note: u64) -> u32 {
+    match limit::enter(&Maps::without_context(), Note::from_number(note)) {
+        Ok(()) => DONE,
+        Err(event) => event as u32,
     }
 }
 

@@ -100,6 +100,10 @@ impl Tables for Maps {
         shared(maps::RESET_RATE.get_ptr_mut(0))
     }
     #[inline(always)]
+    fn half_open(&self, place: u16) -> Option<Shared<'_, u32>> {
+        shared(maps::HALF_OPEN.get_ptr_mut(place.into()))
+    }
+    #[inline(always)]
     fn pool(&self, index: PoolIndex) -> Option<Shared<'_, Pool>> {
         shared(maps::POOL.get_ptr_mut(index.into()))
     }

@@ -88,7 +88,7 @@ fn another_member_takes_what_the_first_has_no_port_for() {
             }
             let last = frame(Side::Front, &connect(3 * PORTS as u16).packet().unwrap());
             assert_eq!(world.send(Side::Front, &last).0, Outcome::Stop(Event::DropNoPort), "{what}");
-            assert_eq!(world.tables.limits.iter().map(|limit| limit.connections).sum::<u32>(), 3 * PORTS);
+            assert_eq!(world.tables.half_open.iter().sum::<u32>(), 3 * PORTS);
         }
     }
 }

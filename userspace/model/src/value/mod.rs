@@ -12,7 +12,7 @@ pub use self::{
     address::{HostAddress, Network},
     domain::{DnsName, HostName},
     number::{
-        ConnectionRate, CookieMinutes, EjectionShare, Failures, HeadBytes, HeaderCount, HeadsBytes,
+        ConnectionRate, CookieMinutes, EjectionShare, Failures, HalfOpen, HeadBytes, HeaderCount, HeadsBytes,
         MaxConnections, Megabits, Number, Port, RejectStatus, Remembered, ResetRate, Retries, Sessions,
         StickyMinutes, Streams, Weight,
     },

@@ -77,6 +77,8 @@ numbers! {
     MaxConnections(u32) in 1..=16_777_216, "a number of connections";
     /// New connections per second.
     ConnectionRate(u32) in 1..=1_000_000, "a number of connections";
+    /// Half-open connections at the same time.
+    HalfOpen(u32) in 1..=16_777_216, "a number of half-open connections";
     /// Resets per second.
     ResetRate(u32) in 1..=1_000_000, "a number of resets";
     /// Bytes of a request's head.

@@ -33,6 +33,7 @@ const PARTS: &[Part] = &[
         "host",
         &[
             ("max_sessions", May::Number(1024, 16_777_216)),
+            ("max_half_open", May::Number(1, 16_777_216)),
             ("without_session", May::Word(&["reset", "drop"])),
             ("resets_per_second", May::Number(1, 1_000_000)),
         ],

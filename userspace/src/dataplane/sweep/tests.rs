@@ -36,6 +36,8 @@ const CLOSED: ListenerIndex = ListenerIndex::new(12);
 /// Another backend, and another listener.
 const BACKEND: BackendIndex = BackendIndex::new(5);
 const LISTENER: ListenerIndex = ListenerIndex::new(6);
+/// Where half-open sessions are counted.
+const PREFIX: u32 = 7;
 /// The client's family and the backend's.
 type Pair = (Version, Version);
 const PAIRS: [Pair; 4] = [
@@ -100,16 +102,45 @@ fn open(sessions: &Sessions, (client, backend): Pair, index: u32, state: State, 
     opened
 }
 
+/// `ek_load`, `ek_limit` and `ek_half_open`.
+struct Counts {
+    load: Mapping<u32, BackendIndex>,
+    limit: Mapping<Limit, ListenerIndex>,
+    half_open: Mapping<u32>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self { load: Mapping::of_zeros(16), limit: Mapping::of_zeros(16), half_open: Mapping::of_zeros(16) }
+    }
+}
+
+impl Counts {
+    fn note(&self, forward: Shared<'_, Common>, standings: [Standing; 2]) {
+        let [load, half_open] = [self.load.get(DRAINED), self.half_open.get(PREFIX)].map(Option::unwrap);
+        Note::new(forward, standings).write(load, self.limit.get(LISTENER).unwrap(), half_open);
+    }
+
+    /// Of the member, the listener and the network of this test's sessions.
+    fn now(&self) -> [u32; 3] {
+        let connections = self.limit.get(LISTENER).unwrap().snapshot().connections;
+        [
+            self.load.get(DRAINED).unwrap().snapshot(),
+            connections,
+            self.half_open.get(PREFIX).unwrap().snapshot(),
+        ]
+    }
+}
+
 fn pass(sweeper: &mut Sweeper, sessions: &Sessions, now: u32) -> (Census, Vec<Reset>) {
-    counted_pass(sweeper, sessions, now, &Mapping::of_zeros(16), &Mapping::of_zeros(16))
+    counted_pass(sweeper, sessions, now, &Counts::default())
 }
 
 fn counted_pass(
     sweeper: &mut Sweeper,
     sessions: &Sessions,
     now: u32,
-    load: &Mapping<u32, BackendIndex>,
-    limit: &Mapping<Limit, ListenerIndex>,
+    counts: &Counts,
 ) -> (Census, Vec<Reset>) {
     let (mut idle, timeouts) = (IdleTimeouts::default(), Timeouts::default());
     idle.set(LISTENER, Duration::from_secs(90));
@@ -126,8 +157,9 @@ fn counted_pass(
         drained: &HashSet::from([DRAINED]),
         unreachable: &HashSet::from([UNREACHABLE]),
         changed_lists: &changed_lists,
-        limit,
-        load,
+        half_open: &counts.half_open,
+        limit: &counts.limit,
+        load: &counts.load,
     };
     let mut resets = Vec::new();
     let mut calls = 0;
@@ -378,13 +410,19 @@ fn a_session_half_freed_is_freed_by_the_next_process() {
     }
 }
 
-/// A reset and its revival by packets, over and over on two CPUs, while the sweeper ends the sessions.
+/// Handshakes, resets and their revival by packets, over and over on several CPUs, while the sweeper ends the sessions.
 #[test]
 fn whatever_happens_at_once_a_connection_is_counted_off_once() {
     const SESSIONS: u32 = 16;
     const ROUNDS: usize = 200;
+    const STEPS: [(State, State); 4] = [
+        (State::SynRecv, State::Established),
+        (State::Established, State::Close),
+        (State::Close, State::Established),
+        (State::Established, State::SynRecv),
+    ];
     let sessions = on_plain_memory(2, 1024);
-    let (load, limit) = (Mapping::of_zeros(16), Mapping::of_zeros(16));
+    let counts = Counts::default();
     let half = |index| sessions.forward.get(index).unwrap();
     for round in 0..ROUNDS {
         // Those of these sessions among them.
@@ -392,9 +430,11 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
         for index in 0..SESSIONS {
             let common = Common {
                 state: LIVE,
-                tcp: State::Established as u8,
+                protocol: PROTOCOL_TCP,
+                tcp: State::SynRecv as u8,
                 backend: DRAINED.narrow(),
                 listener: LISTENER.narrow(),
+                prefix: PREFIX as u16,
                 peer: index,
                 ..Common::default()
             };
@@ -402,32 +442,30 @@ fn whatever_happens_at_once_a_connection_is_counted_off_once() {
             let reverse = sessions.reverse.get(index).unwrap();
             reverse.write(common, address(Version::V4, 3), address(Version::V4, 4));
         }
-        load.get(DRAINED).unwrap().write(SESSIONS);
-        limit.get(LISTENER).unwrap().connections().set(SESSIONS);
-        let (barrier, is_over) = (Barrier::new(3), AtomicBool::new(false));
-        let packets = |from: State, to: State| {
+        counts.load.get(DRAINED).unwrap().write(SESSIONS);
+        counts.half_open.get(PREFIX).unwrap().write(SESSIONS);
+        let (barrier, is_over) = (Barrier::new(1 + STEPS.len()), AtomicBool::new(false));
+        let packets = |(from, to): (State, State)| {
             barrier.wait();
             while !is_over.load(SeqCst) {
                 for forward in (0..SESSIONS).map(|index| half(index).common()) {
                     let step = connection::step(forward, |state| if state == from { to } else { state });
-                    if let Some(change) = step.and_then(connection::Step::change) {
-                        connection::count(load.get(DRAINED), limit.get(LISTENER), change);
-                    }
+                    step.inspect(|step| counts.note(forward, step.standings(PROTOCOL_TCP)));
                 }
             }
         };
         thread::scope(|scope| {
-            scope.spawn(|| packets(State::Established, State::Close));
-            scope.spawn(|| packets(State::Close, State::Established));
+            for step in STEPS {
+                let packets = &packets;
+                scope.spawn(move || packets(step));
+            }
             barrier.wait();
             let mut sweeper = Sweeper::new(&sessions).unwrap();
             while (0..SESSIONS).any(|index| half(index).common().state().get() == LIVE) {
-                counted_pass(&mut sweeper, &sessions, 100, &load, &limit);
+                counted_pass(&mut sweeper, &sessions, 100, &counts);
             }
             is_over.store(true, SeqCst);
         });
-        let counts =
-            (load.get(DRAINED).unwrap().snapshot(), limit.get(LISTENER).unwrap().snapshot().connections);
-        assert_eq!(counts, (0, 0), "round {round}");
+        assert_eq!(counts.now(), [0; 3], "round {round}");
     }
 }

@@ -4,9 +4,8 @@ use std::{net::Ipv4Addr, os::fd::BorrowedFd};
 
 use model::{
     edge::{AccessLog, LogFormat},
-    host::{Host, LOCAL_PORTS, LocalAddresses, MAX_SESSIONS, RESETS_PER_SECOND, Timeouts},
+    host::{Host, Timeouts},
     plan::plan,
-    served::WithoutSession,
     value::{LogPath, Name, Port},
 };
 
@@ -18,18 +17,9 @@ use crate::{
 
 /// From nothing to this.
 fn first(after: Served) -> Transition {
-    let host = Host {
-        interfaces: Vec::new(),
-        local_addresses: LocalAddresses::default(),
-        local_ports: LOCAL_PORTS,
-        max_sessions: MAX_SESSIONS,
-        announce: true,
-        without_session: WithoutSession::default(),
-        resets_per_second: RESETS_PER_SECOND,
-    };
     let before = Arc::<Served>::default();
     Transition {
-        desired: Desired { host, timeouts: Timeouts::default(), objects: Arc::default() },
+        desired: Desired { host: Host::default(), timeouts: Timeouts::default(), objects: Arc::default() },
         changes: plan(&before, &after),
         before,
         after: Arc::new(after),

@@ -89,6 +89,7 @@ fn new_tables() -> Result<Tables, MapError> {
         limit: Arc::new(Mapping::of_zeros(ENTRIES)),
         bandwidth: Mapping::of_zeros(ENTRIES),
         reset_rate: Mapping::of_zeros(1),
+        half_open: Mapping::of_zeros(1),
         sessions: Sessions {
             config: Config::default(),
             forward: Halves { v4: Mapping::of_zeros(1), v6: Mapping::of_zeros(1) },

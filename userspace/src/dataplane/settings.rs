@@ -1,5 +1,5 @@
-//! Whether TCP segments without a session are answered, and how many: what `[host]` says, as the data path reads it. Next:
-//! `xdp-ebpf/src/stray.rs`, which answers them.
+//! What `[host]` says that can change while the data path runs, as this reads it: what strangers and half-open sessions may
+//! cost.
 
 use model::{host::Host, served::WithoutSession};
 use xdp_ebpf::{
@@ -24,16 +24,18 @@ pub fn be_silent(tables: &Tables) -> Result<u32> {
     Ok(before)
 }
 
-/// From now on it is as the host's settings say.
+/// From now on it is as the host's settings say, answers to segments without a session included.
 ///
 /// # Errors
 /// As [`be_silent`].
-pub fn answer(tables: &Tables, host: &Host) -> Result<()> {
+pub fn write(tables: &Tables, host: &Host) -> Result<()> {
     let hz = tables.sessions.config.jiffies_hz;
     let rate = tables.reset_rate.get(0).context("ek_reset_rate")?;
     rate.depth().set(depth(DEPTH, hz));
     rate.cost().set(cost(host.resets_per_second.get().into(), hz));
-    tables.config()?.without_session().set(match host.without_session {
+    let config = tables.config()?;
+    config.max_half_open().set(host.max_half_open.get());
+    config.without_session().set(match host.without_session {
         WithoutSession::Reset => WITHOUT_SESSION_RESET,
         WithoutSession::Drop => WITHOUT_SESSION_SILENT,
     });
