@@ -94,7 +94,7 @@ fn half_open_connections_shut_nobody_out() {
     let balancer = Balancer::start(Settings { listener, ..Settings::default() });
     let server = servers::listen(&balancer.network.backends[0]);
     for port in 0..3 * MOST {
-        let mut syn = Segment::new(SocketAddr::from(([198, 51, 100, 200], 10_000 + port)), VIP);
+        let mut syn = Segment::new(SocketAddr::from(([198, 51, 100, 9], 10_000 + port)), VIP);
         syn.tcp.syn = true;
         balancer.network.client().send(&syn).unwrap();
     }

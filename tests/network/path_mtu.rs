@@ -7,7 +7,11 @@ use std::{
     thread,
 };
 
-use testbed::{Network, Size};
+use testbed::{
+    Network, Segment, Size,
+    cases::{Message, Side, icmp_error},
+    wait_for,
+};
 
 use crate::{
     balancer::{Balancer, DEADLINE, Family, Settings},
@@ -65,6 +69,37 @@ fn a_client_learns_of_a_narrow_link_to_its_backend() {
         let (client, server) = connect(&balancer, family);
         transfer(client, server);
         assert!(balancer.counter("icmp_translated") > 0, "{family:?}");
+    }
+}
+
+/// Who says so of its own connection: the backend keeps it for the local address, and so for all clients.
+#[test]
+fn a_client_makes_no_other_clients_segments_small() {
+    for family in [Family::V4, Family::V6] {
+        let balancer = Balancer::start(Settings::between(family, family));
+        let front = balancer.network.client().capture("eth0").unwrap();
+        let (client, server) = connect(&balancer, family);
+        let vip = balancer.settings.vip();
+        let is_answer = |segment: &&Segment| segment.source == vip && segment.tcp.syn;
+        let seen =
+            front.wait_for("the SYN-ACK", DEADLINE, |seen| seen.iter().any(|s| is_answer(&s))).unwrap();
+        let next = seen.iter().find(is_answer).unwrap().tcp.sequence_number.wrapping_add(1);
+        let say = |mtu, number| {
+            let mut quoted = Segment::new(vip, client.local_addr().unwrap());
+            (quoted.tcp.ack, quoted.tcp.sequence_number, quoted.payload) = (true, number, vec![7; 600]);
+            let error = icmp_error(Side::Front, vip.ip(), Message::TooBigFor(mtu), &quoted.packet().unwrap());
+            balancer.network.client().send_packet(&error[14..], vip.ip()).unwrap();
+        };
+        say(552, next);
+        say(1300, next.wrapping_add(1 << 31));
+        for counter in ["drop_path_mtu", "drop_icmp"] {
+            wait_for(counter, DEADLINE, || balancer.counter(counter) == 1).unwrap();
+        }
+        let local = server.peer_addr().unwrap().ip().to_string();
+        let route = || balancer.network.backends[0].run(&["ip", "route", "get", &local]).unwrap();
+        assert!(!route().contains("mtu"), "{}", route());
+        say(1300, next);
+        wait_for("the backend to believe it", DEADLINE, || route().contains("mtu 1300")).unwrap();
     }
 }
 

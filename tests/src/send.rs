@@ -21,8 +21,16 @@ impl Host {
     /// If the host has no route to its destination.
     pub fn send(&self, segment: &Segment) -> Result<()> {
         let packet = segment.packet()?;
-        self.enter(|| transmit(&packet, segment.destination.ip()))?
-            .with_context(|| format!("cannot send to {} from {}", segment.destination, self.name()))
+        self.send_packet(&packet, segment.destination.ip())
+    }
+
+    /// Sends an IP packet as it is.
+    ///
+    /// # Errors
+    /// If the host has no route to its destination.
+    pub fn send_packet(&self, packet: &[u8], destination: IpAddr) -> Result<()> {
+        self.enter(|| transmit(packet, destination))?
+            .with_context(|| format!("cannot send to {destination} from {}", self.name()))
     }
 }
 

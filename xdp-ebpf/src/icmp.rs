@@ -13,7 +13,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{
-    abi::{Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
+    abi::{Common, Config, FLAG_MIXED, Half, PROTOCOL_TCP, PROTOCOL_UDP},
     address::Address,
     checksum::Sum,
     echo,
@@ -26,6 +26,7 @@ use crate::{
     rewrite,
     shared::Shared,
     tables::{Direction, Tables},
+    tcp_state,
     verdict::{Code, Event, Outcome},
     wire::{ETHERNET_LEN, Ethernet, Icmp, IpHeader, Quoted},
 };
@@ -90,6 +91,14 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
     }
     let config = tables.config().ok_or(Event::DropInternal)?;
     let Leg { half, direction } = quoted::<F, T>(tables, config, error).ok_or(otherwise)?;
+    if inner.protocol() == PROTOCOL_TCP && !is_under_way(*half, error.quoted) {
+        return Err(Event::DropIcmp);
+    }
+    let mtu = error.icmp.mtu(F::VERSION);
+    let is_too_big = [error.icmp.kind, error.icmp.code] == names.too_big;
+    if direction == Direction::In && is_too_big && u32::from(mtu) < config.min_path_mtu {
+        return Err(Event::DropPathMtu);
+    }
     if error.ip.ttl() <= 1 {
         return Err(Event::DropTtl);
     }
@@ -103,11 +112,10 @@ pub fn translate<F: Family, P: Packet, T: Tables>(
             Direction::In => tables.reverse::<F::Other>(half.peer().get()),
             Direction::Out => tables.forward::<F::Other>(half.peer().get()),
         };
-        let whole = error.icmp.high == [0; 2] || F::VERSION != 6;
         let said = Said {
             kind: error.icmp.kind,
             code: error.icmp.code,
-            mtu: if whole { u16::from_be_bytes(error.icmp.word) } else { u16::MAX },
+            mtu,
             protocol: inner.protocol(),
             ttl: inner.ttl(),
             payload_len: inner.total_len().checked_sub(F::IP_LEN as u32).ok_or(Event::DropIcmp)? as u16,
@@ -143,6 +151,13 @@ fn quoted<'a, F: Family, T: Tables>(
         ..Segment::of(&error.inner)
     };
     Leg::of(tables, config, lookup::owner::<F, T>(tables, error.ip.dst()), &answer).ok()
+}
+
+/// Whether what is quoted of a TCP segment can be on its way to whom the half is from: it has acknowledged nothing behind
+/// that, as [`tcp_state::WINDOW`] has it. The SYN and the SYN-ACK take a number too.
+#[inline(always)]
+fn is_under_way(half: Shared<'_, Common>, quoted: Quoted) -> bool {
+    quoted.seq().wrapping_sub(half.ack().get().wrapping_sub(1)) <= tcp_state::WINDOW
 }
 
 /// Turns the error to whom the half leads. What the half rewrites a packet of its direction to is, the other way

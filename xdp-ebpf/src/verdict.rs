@@ -81,6 +81,8 @@ events! {
     drop_fragment => DropFragment in Drop,
     /// An ICMP error that quotes a packet which its receiver cannot have sent, or a later fragment.
     drop_icmp => DropIcmp in Drop,
+    /// An ICMP error that asks a backend for smaller packets to a client than min_path_mtu.
+    drop_path_mtu => DropPathMtu in Drop,
     /// The time to live is used up.
     drop_ttl => DropTtl in Drop,
     /// TCP or UDP for a VIP's port that no listener has.

@@ -19,6 +19,8 @@ pub const NARROW_MTU: u16 = 1400;
 pub enum Message {
     /// The next link takes at most [`NARROW_MTU`] bytes.
     TooBig,
+    /// The next link takes at most so many.
+    TooBigFor(u16),
     /// The time to live, or the hop limit, is used up.
     TimeExceeded,
     /// Is anybody there?
@@ -28,12 +30,12 @@ pub enum Message {
 /// An ICMP message from some router to `destination`, quoting the headers of a packet as far as it must.
 pub fn error(side: Side, destination: IpAddr, message: Message, quoted: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
+    let next_hop_mtu = if let Message::TooBigFor(mtu) = message { mtu } else { NARROW_MTU };
     let echo = IcmpEchoHeader { id: 1, seq: 1 };
     let written = match destination {
         IpAddr::V4(destination) => {
-            let next_hop_mtu = NARROW_MTU;
             let kind = match message {
-                Message::TooBig => {
+                Message::TooBig | Message::TooBigFor(_) => {
                     Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded {
                         next_hop_mtu,
                     })
@@ -48,7 +50,9 @@ pub fn error(side: Side, destination: IpAddr, message: Message, quoted: &[u8]) -
         }
         IpAddr::V6(destination) => {
             let kind = match message {
-                Message::TooBig => Icmpv6Type::PacketTooBig { mtu: NARROW_MTU.into() },
+                Message::TooBig | Message::TooBigFor(_) => {
+                    Icmpv6Type::PacketTooBig { mtu: next_hop_mtu.into() }
+                }
                 Message::TimeExceeded => Icmpv6Type::TimeExceeded(icmpv6::TimeExceededCode::HopLimitExceeded),
                 Message::Echo => Icmpv6Type::EchoRequest(echo),
             };
@@ -73,10 +77,11 @@ pub fn behind_options(frame: &[u8]) -> Vec<u8> {
     [ethernet, &packet].concat()
 }
 
-/// What the balancer sent, and of which an error tells: an answer to the client, a request to the backend.
-fn sent(source: SocketAddr, destination: SocketAddr) -> Vec<u8> {
+/// What the balancer sent, and of which an error tells: an answer to the client, a request to the backend; with this
+/// sequence number.
+fn sent(source: SocketAddr, destination: SocketAddr, number: u32) -> Vec<u8> {
     let mut segment = Segment::new(source, destination);
-    (segment.tcp.ack, segment.payload) = (true, vec![7; 100]);
+    (segment.tcp.ack, segment.tcp.sequence_number, segment.payload) = (true, number, vec![7; 100]);
     segment.packet().expect("a segment of ordinary size")
 }
 
@@ -89,9 +94,10 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         verdict,
     };
     let to_vip =
-        |message, verdict| error(Side::Front, cast.vip, message, &sent(cast.vip, cast.client), verdict);
-    let to_local =
-        |message, verdict| error(Side::Back, cast.local, message, &sent(cast.local, cast.backend), verdict);
+        |message, verdict| error(Side::Front, cast.vip, message, &sent(cast.vip, cast.client, 5001), verdict);
+    let to_local = |message, verdict| {
+        error(Side::Back, cast.local, message, &sent(cast.local, cast.backend, 1001), verdict)
+    };
     case("ICMP: too big, to the backend", cast.after_handshake([to_vip(Message::TooBig, "forward")]));
     case("ICMP: too big, to the client", cast.after_handshake([to_local(Message::TooBig, "forward")]));
     case(
@@ -130,7 +136,7 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         cast.after_handshake([{
             let mut other = cast.client;
             other.set_port(cast.client.port() + 1);
-            error(Side::Front, cast.vip, Message::TooBig, &sent(cast.vip, other), "pass_vip_other")
+            error(Side::Front, cast.vip, Message::TooBig, &sent(cast.vip, other, 5001), "pass_vip_other")
         }]),
     );
     case(
@@ -139,9 +145,39 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
             Side::Front,
             cast.vip,
             Message::TooBig,
-            &sent(cast.client, cast.vip),
+            &sent(cast.client, cast.vip, 1001),
             "drop_icmp",
         )]),
+    );
+    for (numbers, verdict) in [
+        ([5000, 1000], "forward"),
+        ([4999, 999], "drop_icmp"),
+        ([5002 + (1 << 30), 1002 + (1 << 30)], "drop_icmp"),
+    ] {
+        let [back, front] = numbers;
+        case(
+            "ICMP: a sequence number that can be under way, or not",
+            cast.after_handshake([
+                error(
+                    Side::Front,
+                    cast.vip,
+                    Message::TimeExceeded,
+                    &sent(cast.vip, cast.client, back),
+                    verdict,
+                ),
+                error(
+                    Side::Back,
+                    cast.local,
+                    Message::TooBig,
+                    &sent(cast.local, cast.backend, front),
+                    verdict,
+                ),
+            ]),
+        );
+    }
+    case(
+        "ICMP: too big, below what backends are told",
+        cast.after_handshake([to_vip(Message::TooBigFor(1279), "drop_path_mtu")]),
     );
     case("ICMP: echo", vec![error(Side::Front, cast.vip, Message::Echo, &[0; 48], "forward")]);
     table

@@ -7,7 +7,7 @@ use ipnet::{IpAddrRange, IpNet, Ipv4AddrRange, Ipv6AddrRange};
 use crate::{
     invalid::Invalid,
     transport::WithoutSession,
-    value::{HalfOpen, HostAddress, Network, Port, ResetRate, Seconds, Sessions},
+    value::{HalfOpen, HostAddress, Network, PathMtu, Port, ResetRate, Seconds, Sessions},
 };
 
 /// The most local addresses of one host.
@@ -28,6 +28,8 @@ pub struct Host {
     pub announce: bool,
     /// The most half-open sessions that a listener has with clients of one network: a /24, or a /64 of IPv6.
     pub max_half_open: HalfOpen,
+    /// The least MTU that backends are told to take for a path to a client.
+    pub min_path_mtu: PathMtu,
     /// What the senders of TCP segments without a session hear.
     pub without_session: WithoutSession,
     /// So many of them in a second.
@@ -44,6 +46,7 @@ impl Default for Host {
             max_sessions: MAX_SESSIONS,
             announce: true,
             max_half_open: HalfOpen::literal(4096),
+            min_path_mtu: PathMtu::literal(1280),
             without_session: WithoutSession::default(),
             resets_per_second: ResetRate::literal(1000),
         }

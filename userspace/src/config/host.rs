@@ -21,6 +21,7 @@ pub(super) const HOST: Shape = Shape {
         "max_sessions",
         "announce",
         "max_half_open",
+        "min_path_mtu",
         "without_session",
         "resets_per_second",
     ],
@@ -51,6 +52,9 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
     }
     if let Some(most) = table.get("max_half_open").and_then(|value| value.number()) {
         host.max_half_open = most;
+    }
+    if let Some(mtu) = table.get("min_path_mtu").and_then(|value| value.number()) {
+        host.min_path_mtu = mtu;
     }
     let words = WithoutSession::ALL.map(|word| (word.name(), word));
     let word = table.get("without_session");

@@ -114,7 +114,7 @@ impl Geometry {
             jiffies_hz,
             without_session: WITHOUT_SESSION_SILENT,
             max_half_open: 0,
-            reserved: 0,
+            min_path_mtu: 0,
         }
     }
 }

@@ -34,6 +34,7 @@ pub fn write(tables: &Tables, host: &Host) -> Result<()> {
     rate.depth().set(depth(DEPTH, hz));
     rate.cost().set(cost(host.resets_per_second.get().into(), hz));
     let config = tables.config()?;
+    config.min_path_mtu().set(host.min_path_mtu.get().into());
     config.max_half_open().set(host.max_half_open.get());
     config.without_session().set(match host.without_session {
         WithoutSession::Reset => WITHOUT_SESSION_RESET,

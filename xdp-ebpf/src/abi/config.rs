@@ -46,11 +46,11 @@ pub struct Config {
     pub without_session: u32,
     /// The most half-open sessions of one place of `ek_half_open`; 0: there is no limit.
     pub max_half_open: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The least MTU that backends are told to take for a path to a client.
+    pub min_path_mtu: u32,
 }
 
-shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, } }
+shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, min_path_mtu: u32, } }
 
 impl Config {
     /// Buckets in the family's forward table, less one.

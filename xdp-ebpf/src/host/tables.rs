@@ -120,6 +120,7 @@ impl HostTables {
             port_count: ports,
             ring_mask: ring - 1,
             jiffies_hz: 250,
+            min_path_mtu: 1280,
             ..Config::default()
         };
         let count = local_addresses.len() as u32 * planes;

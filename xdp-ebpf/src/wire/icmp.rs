@@ -22,6 +22,18 @@ pub struct Icmp {
     pub word: [u8; 2],
 }
 
+impl Icmp {
+    /// The MTU that "too big" of this IP version tells of; [`u16::MAX`] if it is larger.
+    #[inline(always)]
+    pub const fn mtu(&self, version: u8) -> u16 {
+        match self.high {
+            [0, 0] => u16::from_be_bytes(self.word),
+            _ if version == 6 => u16::MAX,
+            _ => u16::from_be_bytes(self.word),
+        }
+    }
+}
+
 /// What an error quotes behind the IP header, as far as it must (RFC 792).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -34,6 +46,15 @@ pub struct Quoted {
     pub word: [u8; 2],
     /// UDP's checksum, or the other half.
     pub udp_checksum: [u8; 2],
+}
+
+impl Quoted {
+    /// TCP's sequence number.
+    #[inline(always)]
+    pub const fn seq(&self) -> u32 {
+        let ([a, b], [c, d]) = (self.word, self.udp_checksum);
+        u32::from_be_bytes([a, b, c, d])
+    }
 }
 
 /// What the two ICMPs call the same things.

@@ -166,7 +166,13 @@ fn tcp_sent(cast: &Cast, side: Side) -> Vec<u8> {
     let ([peer, us], ..) = ends(cast, side);
     let mut segment = Segment::new(us, peer);
     (segment.tcp.ack, segment.payload) = (true, vec![7; 100]);
+    segment.tcp.sequence_number = next_from_us(side);
     segment.packet().unwrap()
+}
+
+/// What a peer on this side expects next after the handshake.
+fn next_from_us(side: Side) -> u32 {
+    if side == Side::Front { 5001 } else { 1001 }
 }
 
 fn about(cast: &Cast, side: Side, quoted: &[u8]) -> Vec<u8> {
@@ -182,6 +188,7 @@ fn nobody_hears_the_size_of_an_interface_that_is_gone() {
         let ([source, destination], ..) = ends(&cast, side);
         let mut data = Segment::new(source, destination);
         (data.tcp.ack, data.payload) = (true, b"data".to_vec());
+        data.tcp.acknowledgment_number = next_from_us(side);
         let data = frame(side, &data.packet().unwrap());
         let packets = [data, about(&cast, side, &tcp_sent(&cast, side))];
         for packet in &packets {
@@ -315,7 +322,9 @@ fn an_mtu_is_never_less_than_a_link_has_nor_more_than_fits_a_word() {
         for mtu in mtus {
             let kind = if near == 20 { [3, 4] } else { [2, 0] };
             let bytes = error(&cast, side, &tcp_sent(&cast, side), kind, *mtu);
-            let said = Message::read(&connected(&cast).send(side, &bytes).1, "MTU");
+            let mut world = connected(&cast);
+            world.tables.config.min_path_mtu = 0;
+            let said = Message::read(&world.send(side, &bytes).1, "MTU");
             let toa = if side == Side::Back { cast.toa_len() as i64 } else { 0 };
             let (least, room) = if far == 40 { (1280, 20) } else { (68, -20) };
             let wanted = ((i64::from(*mtu).min(65_535) + room).max(0) - toa).clamp(least, 65_535);

@@ -13,8 +13,8 @@ pub use self::{
     domain::{DnsName, HostName},
     number::{
         ConnectionRate, CookieMinutes, EjectionShare, Failures, HalfOpen, HeadBytes, HeaderCount, HeadsBytes,
-        MaxConnections, Megabits, Number, Port, RejectStatus, Remembered, ResetRate, Retries, Sessions,
-        StickyMinutes, Streams, Weight,
+        MaxConnections, Megabits, Number, PathMtu, Port, RejectStatus, Remembered, ResetRate, Retries,
+        Sessions, StickyMinutes, Streams, Weight,
     },
     pattern::Pattern,
     text::{Description, LogPath, Name, Tag, Token},

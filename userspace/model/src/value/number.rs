@@ -79,6 +79,8 @@ numbers! {
     ConnectionRate(u32) in 1..=1_000_000, "a number of connections";
     /// Half-open connections at the same time.
     HalfOpen(u32) in 1..=16_777_216, "a number of half-open connections";
+    /// The MTU of a path.
+    PathMtu(u16) in 68..=9000, "an MTU";
     /// Resets per second.
     ResetRate(u32) in 1..=1_000_000, "a number of resets";
     /// Bytes of a request's head.

@@ -34,6 +34,7 @@ const PARTS: &[Part] = &[
         &[
             ("max_sessions", May::Number(1024, 16_777_216)),
             ("max_half_open", May::Number(1, 16_777_216)),
+            ("min_path_mtu", May::Number(68, 9000)),
             ("without_session", May::Word(&["reset", "drop"])),
             ("resets_per_second", May::Number(1, 1_000_000)),
         ],
