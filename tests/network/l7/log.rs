@@ -68,7 +68,7 @@ fn every_request_has_its_line_also_after_the_log_was_moved_away() {
 }
 
 #[test]
-fn status_shows_what_was_counted_while_the_daemon_runs() {
+fn status_shows_what_was_counted_and_the_next_daemon_counts_on() {
     let directory = tempfile::tempdir().unwrap();
     let mut balancer = Balancer::start(http(1));
     let _servers = nginx(&balancer, directory.path());
@@ -93,8 +93,60 @@ fn status_shows_what_was_counted_while_the_daemon_runs() {
     balancer.reload();
     balancer.client(&["curl", "-sS", "--max-time", "20", url]);
     wait_for("one more", DEADLINE, || listener(&balancer)["requests"] == 23).unwrap();
+    let sent = balancer.member(0)["sessions_total"].clone();
+    assert_eq!(sent, 22, "all but the one that was refused");
     balancer.kill();
     assert_eq!(balancer.ask("status")["http"], Value::Null);
+    // One that is killed loses what its last second brought.
+    balancer.run();
+    let before = listener(&balancer)["requests"].as_u64().unwrap();
+    assert!((0..=23).contains(&before), "{before}");
+    balancer.client(&["curl", "-sS", "--max-time", "20", url]);
+    wait_for("one more", DEADLINE, || listener(&balancer)["requests"] == before + 1).unwrap();
+    let (row, sent) = (listener(&balancer), balancer.member(0)["sessions_total"].clone());
+    balancer.end();
+    balancer.run();
+    let gauges = ["connections_open", "backend_connections_open"];
+    let counters = |row: &Value| {
+        let mut row = row.as_object().unwrap().clone();
+        row.retain(|name, _| !gauges.contains(&name.as_str()));
+        row
+    };
+    assert_eq!(counters(&listener(&balancer)), counters(&row));
+    assert_eq!(balancer.member(0)["sessions_total"], sent);
+    balancer.end();
+    balancer.unload();
+    balancer.run();
+    assert_eq!(listener(&balancer)["requests"], 0, "as Layer 4's counters after an unload");
+}
+
+/// OTC guide, section 8.1: m1 and m2 are connections to backends, m4 new ones from clients.
+#[test]
+fn connections_to_backends_are_counted_beside_those_of_clients() {
+    let directory = tempfile::tempdir().unwrap();
+    for (protocol, pool) in [("http", "protocol = \"http\""), ("tcp", "")] {
+        let balancer = Balancer::start(Settings { protocol, pool, ..http(1) });
+        let _servers = nginx(&balancer, directory.path());
+        for _ in 0..3 {
+            balancer.client(&["curl", "-sS", "--max-time", "20", "http://203.0.113.10/"]);
+        }
+        for rows in ["listeners", "load_balancers"] {
+            let figure = |name: &str| balancer.ask("status")[rows][0][name].as_u64().unwrap();
+            assert_eq!(figure("sessions_total"), 3);
+            // Layer 7 keeps its connections, of which each of its threads has its own.
+            let kept = protocol == "http";
+            wait_for("clients to be gone", DEADLINE, || {
+                let of_clients = figure("sessions_established");
+                let to_backends =
+                    ["open", "established"].map(|of| figure(&format!("backend_connections_{of}")));
+                let expected = if kept { 1..=3 } else { 0..=0 };
+                of_clients == 0
+                    && expected.contains(&to_backends[1])
+                    && (!kept || to_backends[0] == to_backends[1])
+            })
+            .unwrap();
+        }
+    }
 }
 
 #[test]

@@ -19,7 +19,10 @@ use evenkeel::{
     health::checker::{ChangedTargets, Checker},
     l7::{
         listeners::Layer7,
-        metrics::endpoint::{self, Endpoint},
+        metrics::{
+            endpoint::{self, Endpoint},
+            kept::{self, Keeper},
+        },
     },
 };
 use evenkeel_loader::bpf;
@@ -65,6 +68,9 @@ pub fn run(options: &Options) -> Result<()> {
         let (checker, health) = Checker::new()?;
         let layer7 = Layer7::new(options.state_dir.clone())?;
         let counters = Endpoint::bind(&endpoint::path(pins.root())).context("no socket for counters")?;
+        let kept = kept::path(pins.root());
+        layer7.metrics().resume(kept::read(&kept));
+        let keeper = Keeper::start(kept, layer7.metrics()).context("no thread for counters")?;
         let mut desired = desired(configuration);
         let file = desired.objects.clone();
         if let Some(api) = &api {
@@ -80,7 +86,7 @@ pub fn run(options: &Options) -> Result<()> {
             return Err(refusal.into());
         }
         engine.data_path.started(started)?;
-        serve(engine, changes, health, &counters, &pins).await
+        serve(engine, changes, health, &counters, keeper, &pins).await
     })
 }
 
@@ -93,6 +99,7 @@ async fn serve(
     mut changes: Changes,
     mut health: ChangedTargets,
     counters: &Endpoint,
+    keeper: Keeper,
     pins: &PinDir,
 ) -> Result<()> {
     let mut monitor = Monitor::new(engine.data_path.netlink())?;
@@ -139,7 +146,10 @@ async fn serve(
         }
     }
     let Engine { mut data_path, mut frontend, .. } = engine;
+    let counted = metrics.hold();
     frontend.end_all(&mut data_path).await;
+    keeper.end();
+    drop(counted);
     if let Some(problem) = data_path.problem() {
         eprintln!("evenkeel: ended, and what is not pinned has ended with it: {problem}");
         return Ok(());

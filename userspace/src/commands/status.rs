@@ -8,11 +8,14 @@ use clap::Args;
 use evenkeel::{
     dataplane::{
         network::{self, interfaces},
-        report::{InterfaceRow, Pool, pools_and_listeners},
+        report::{InterfaceRow, ListenerRow, Pool, pools_and_listeners},
         tables::Tables,
         totals::{Status, load_balancers},
     },
-    l7::metrics::{MemberRow, Report, endpoint},
+    l7::{
+        self,
+        metrics::{MemberRow, Report, endpoint},
+    },
 };
 
 use self::answer::{Answer, Filter};
@@ -28,15 +31,16 @@ pub struct Options {
 
 pub fn run(Options { view: options, filter }: &Options) -> Result<()> {
     let tables = Tables::open(&options.pins.directory())?;
-    let (mut pools, listeners) = pools_and_listeners(&tables)?;
+    let (mut pools, mut listeners) = pools_and_listeners(&tables)?;
     let ports = tables.sessions.ports();
     let counted = endpoint::read(&endpoint::path(options.pins.directory().root()))
         .context("cannot read what the daemon counts")?;
     let mut problem = None;
-    let http = counted.map(|Report { listeners, members, problem: told }| {
+    let http = counted.map(|Report { listeners: http, members, problem: told }| {
         problem = told;
+        http.iter().for_each(|row| count_backends(&mut listeners, row));
         pools.iter_mut().for_each(|pool| count_requests(pool, &members));
-        listeners
+        http
     });
     let rows = http.iter().flatten();
     let more = rows.flat_map(|row| row.pools.iter().map(|pool| (row.load_balancer.as_str(), pool.as_str())));
@@ -47,6 +51,16 @@ pub fn run(Options { view: options, filter }: &Options) -> Result<()> {
     match options.output {
         Format::Json => json(&answer),
         Format::Table => output::print(text::of(&answer)),
+    }
+}
+
+/// Layer 7 counts its connections to members for all VIPs of a listener together: they stand with the first.
+fn count_backends(listeners: &mut [ListenerRow], counted: &l7::metrics::ListenerRow) {
+    let is_it =
+        |row: &&mut ListenerRow| (&row.load_balancer, &row.name) == (&counted.load_balancer, &counted.name);
+    if let Some(row) = listeners.iter_mut().find(is_it) {
+        row.traffic.backend_connections_open += counted.backend_connections_open;
+        row.traffic.backend_connections_established += counted.backend_connections_open;
     }
 }
 

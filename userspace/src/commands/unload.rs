@@ -8,7 +8,7 @@ use evenkeel::{
         network::{self, neighbours::Neighbours, owned::Owned},
         tables,
     },
-    l7::metrics::endpoint,
+    l7::metrics::{endpoint, kept},
 };
 
 use super::pins::Pins;
@@ -46,6 +46,7 @@ pub fn run(options: &Options) -> Result<()> {
     // Last, so that an unload that failed can be repeated.
     pins.remove_all_versions()?;
     endpoint::remove(&endpoint::path(pins.root()))?;
+    endpoint::remove(&kept::path(pins.root()))?;
     eprintln!("evenkeel: unloaded {root}: XDP, maps, sessions, routes, addresses and neighbours are gone");
     if let Ok(cut @ 1..) = cut {
         eprintln!("evenkeel: {cut} open TCP sessions were reset at both ends");

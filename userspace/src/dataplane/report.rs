@@ -70,7 +70,7 @@ pub struct Member {
     pub well_for_s: Option<u64>,
     /// Sessions now; of HTTP pools, requests.
     pub sessions_open: u64,
-    /// Sessions since the member was added; of HTTP pools, requests since the daemon began.
+    /// Sessions since the member was added; of HTTP pools, requests.
     pub sessions_total: u64,
     /// Its part of the pool's `sessions_total`, 0–1.
     pub share: f64,
@@ -259,15 +259,16 @@ pub fn pools_and_listeners(tables: &Tables) -> Result<(Vec<Pool>, Vec<ListenerRo
     }
     let mut rows = Vec::new();
     for (index, record) in listeners(tables)? {
-        let open = match record.kind {
-            LISTENER_LAYER7 => Open::at_layer7(tables, index),
-            _ => by_listener.get(&index).copied().unwrap_or_default(),
+        let forwarded = by_listener.get(&index).copied().unwrap_or_default();
+        let (open, to_backends) = match record.kind {
+            LISTENER_LAYER7 => (Open::at_layer7(tables, index), Open::default()),
+            _ => (forwarded, forwarded),
         };
         if record.state != ENTRY_ACTIVE && open.all == 0 {
             continue;
         }
         let limits = tables.limits().of(index, &record);
-        let mut traffic = Traffic::new(open, &tables.listener_traffic(index)?);
+        let mut traffic = Traffic::new(open, to_backends, &tables.listener_traffic(index)?);
         traffic.refused.connections += tables.limits().closed(index);
         rows.push(ListenerRow {
             load_balancer: name_str(&record.load_balancer).to_owned(),

@@ -1,6 +1,9 @@
 //! What was counted for load balancers: the sums over their listeners, and their members' health. For `report`'s readers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use serde::Serialize;
 
@@ -32,9 +35,10 @@ pub struct LoadBalancer {
     pub name: String,
     /// The most that it forwards, both directions added up, in megabits per second.
     pub bandwidth_mbit: Option<u32>,
-    /// Members of its listeners' pools that take connections as far as health goes, each once for every pool.
+    /// Servers in its listeners' pools, by their addresses, that take connections as far as health goes: each once, in
+    /// however many pools and at however many ports it is a member.
     pub members_healthy: u64,
-    /// Those that are down, or whose first check is not over.
+    /// Those of which a member is down, or whose first check is not over.
     pub members_unhealthy: u64,
     /// The sum over its listeners.
     #[serde(flatten)]
@@ -65,12 +69,16 @@ pub fn load_balancers<'a>(
             let pools = pools.iter().filter(|pool| names.contains(pool.name.as_str()));
             let members = pools.flat_map(|pool| &pool.members);
             let members = members.filter(|member| member.state != MemberState::Removed);
-            let (down, up): (Vec<_>, Vec<_>) = members
-                .partition(|member| matches!(member.health, MemberHealth::Down | MemberHealth::Checking));
+            let mut servers = BTreeMap::<IpAddr, bool>::new();
+            for member in members {
+                let is_well = !matches!(member.health, MemberHealth::Down | MemberHealth::Checking);
+                *servers.entry(member.address).or_insert(true) &= is_well;
+            }
+            let healthy = servers.values().filter(|&&is_well| is_well).count();
             LoadBalancer {
                 name: name.to_owned(),
-                members_healthy: up.len() as u64,
-                members_unhealthy: down.len() as u64,
+                members_healthy: healthy as u64,
+                members_unhealthy: (servers.len() - healthy) as u64,
                 ..row
             }
         })

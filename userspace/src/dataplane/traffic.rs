@@ -31,6 +31,10 @@ pub struct Traffic {
     pub sessions_open: u64,
     /// Those of them that are established: TCP's in that state, UDP's that were answered.
     pub sessions_established: u64,
+    /// Connections to backends now: of Layer 4, the sessions; of Layer 7, what its daemon says.
+    pub backend_connections_open: u64,
+    /// Those of them that are established.
+    pub backend_connections_established: u64,
     /// Sessions opened.
     pub sessions_total: u64,
     /// Packets from clients that went on.
@@ -63,9 +67,11 @@ pub struct Refused {
 }
 
 impl Traffic {
-    /// Of one listener.
-    pub fn new(open: Open, stat: &ListenerStat) -> Self {
+    /// Of one listener, with its connections from clients and to backends.
+    pub fn new(open: Open, to_backends: Open, stat: &ListenerStat) -> Self {
         Self {
+            backend_connections_open: to_backends.all,
+            backend_connections_established: to_backends.established,
             sessions_open: open.all,
             sessions_established: open.established,
             sessions_total: stat.sessions,
@@ -88,6 +94,8 @@ impl Traffic {
     pub fn add(&mut self, other: &Self) {
         self.sessions_open += other.sessions_open;
         self.sessions_established += other.sessions_established;
+        self.backend_connections_open += other.backend_connections_open;
+        self.backend_connections_established += other.backend_connections_established;
         self.sessions_total += other.sessions_total;
         self.packets_in += other.packets_in;
         self.bytes_in += other.bytes_in;

@@ -214,6 +214,7 @@ impl Frontend for Layer7 {
     fn commit<S: Steering>(&mut self, applied: Applied, standings: &Standings, steering: &mut S) {
         for id in &applied.changed {
             if let Some(pool) = applied.pools.get(id) {
+                self.edges.metrics.resume_members(pool);
                 pool.members().for_each(|member| pool.note(member, standings.of(*id, member).taken_for()));
             }
         }

@@ -210,6 +210,7 @@ impl ProxyHttp for Proxy {
             return Error::e_explain(ErrorType::HTTPStatus(request.status), "no member is left");
         };
         let mut peer = upstream::peer(pool, &picked, &edge.timeouts);
+        edge.counters.count_connections(&mut peer);
         if mem::take(&mut request.is_stale) {
             upstream::renew(&mut peer);
         }

@@ -1,5 +1,5 @@
 //! Where other processes of this host read what the daemon counts: a unix socket that gives every connection the report
-//! as JSON and closes it. Counters live in the daemon's memory, so without a daemon there are none.
+//! as JSON and closes it.
 
 use std::{
     fs::{self, Permissions},
@@ -68,7 +68,7 @@ impl Endpoint {
     }
 }
 
-/// Removes the socket, if it is there: a daemon that was killed leaves it.
+/// Removes a socket or another file of a daemon's, if it is there: one that was killed leaves it.
 ///
 /// # Errors
 /// It may not be removed.

@@ -1,7 +1,7 @@
 //! What HTTP listeners count, for `evenkeel status`, alarms and Prometheus. A counter is one relaxed atomic add; rates
-//! are computed by the reader. `endpoint` lets other processes read them.
+//! are computed by the reader. `endpoint` lets other processes read them, `kept` the next daemon.
 //!
-//! From these come the OTC guide's Layer-7 metrics (section 8.1): mb_l7_queries from `requests`, mc to m10 from
+//! From these come the OTC guide's Layer-7 metrics (section 8.1): m1 and m2 from `backend_connections_open`, mb_l7_queries from `requests`, mc to m10 from
 //! `answers`, m11_l7_http_404, m12_l7_http_499 and m13_l7_http_502 from the counters of that name, m14_l7_rt from
 //! `response_us_sum` over `requests`.
 //!
@@ -9,11 +9,13 @@
 //! is no request yet and is not counted.
 
 pub mod endpoint;
+pub mod kept;
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -21,16 +23,17 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::object::{ListenerId, PoolId};
+use pingora::upstreams::peer::{HttpPeer, Tracer, Tracing};
 use serde::{Deserialize, Serialize};
 
 use super::{
     guard::refusal::Refusal,
     log::Log,
     pick::Load,
-    pools::{Pools, SharedPools},
+    pools::{Pool, Pools, SharedPools},
 };
 
-/// One listener's counters, since the process began. A listener that several VIPs have counts for all of them.
+/// One listener's counters, since it is there. A listener that several VIPs have counts for all of them.
 #[derive(Debug, Default)]
 pub struct Counters {
     names: ArcSwap<Names>,
@@ -47,6 +50,8 @@ pub struct Counters {
     bytes_out: AtomicU64,
     connections: AtomicU64,
     connections_open: AtomicU64,
+    backend_connections: AtomicU64,
+    backend_connections_open: AtomicU64,
     refused: [AtomicU64; Refusal::ALL.len()],
     log: ArcSwapOption<Log>,
     pools: ArcSwapOption<Vec<PoolId>>,
@@ -82,6 +87,41 @@ impl Counters {
         self.connections.fetch_add(1, Relaxed);
         self.connections_open.fetch_add(1, Relaxed);
         OpenConnection(self.clone())
+    }
+
+    /// Goes on from what was counted before.
+    fn resume(&self, before: &ListenerRow) {
+        let add = |counter: &AtomicU64, count: u64| {
+            counter.fetch_add(count, Relaxed);
+        };
+        let classes = |counters: &[AtomicU64; 6], before: &Classes| {
+            let Classes { _1xx, _2xx, _3xx, _4xx, _5xx, other } = *before;
+            counters
+                .iter()
+                .zip([other, _1xx, _2xx, _3xx, _4xx, _5xx])
+                .for_each(|(one, count)| add(one, count));
+        };
+        add(&self.requests, before.requests);
+        classes(&self.answers, &before.answers);
+        add(&self.not_found, before.http_404);
+        add(&self.client_closed, before.http_499);
+        add(&self.bad_gateway, before.http_502);
+        classes(&self.members, &before.members);
+        add(&self.member_failures, before.member_failures);
+        add(&self.response_us_sum, before.response_us_sum);
+        self.response_us_max.fetch_max(before.response_us_max, Relaxed);
+        add(&self.bytes_in, before.bytes_in);
+        add(&self.bytes_out, before.bytes_out);
+        add(&self.connections, before.connections);
+        add(&self.backend_connections, before.backend_connections);
+        for why in Refusal::ALL {
+            add(&self.refused[why as usize], before.refused.get(why.name()).copied().unwrap_or(0));
+        }
+    }
+
+    /// Has connections to `peer` counted as long as they last.
+    pub fn count_connections(self: &Arc<Self>, peer: &mut HttpPeer) {
+        peer.options.tracer = Some(Tracer(Box::new(ToBackend(self.clone()))));
     }
 
     /// Counts a request that is over, however it ended.
@@ -161,6 +201,8 @@ impl Counters {
             bytes_out: of(&self.bytes_out),
             connections: of(&self.connections),
             connections_open: of(&self.connections_open),
+            backend_connections: of(&self.backend_connections),
+            backend_connections_open: of(&self.backend_connections_open),
             refused: refused.filter(|&(_, count)| count > 0).collect(),
             log_lines_dropped: self.log.load().as_ref().map_or(0, |log| log.dropped()),
         }
@@ -170,6 +212,25 @@ impl Counters {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections_open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Counts a connection to a member.
+#[derive(Clone, Debug)]
+struct ToBackend(Arc<Counters>);
+
+impl Tracing for ToBackend {
+    fn on_connected(&self) {
+        self.0.backend_connections.fetch_add(1, Relaxed);
+        self.0.backend_connections_open.fetch_add(1, Relaxed);
+    }
+
+    fn on_disconnected(&self) {
+        self.0.backend_connections_open.fetch_sub(1, Relaxed);
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Tracing> {
+        Box::new(self.clone())
     }
 }
 
@@ -203,7 +264,8 @@ pub struct MemberRow {
 }
 
 /// What one listener has counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ListenerRow {
     /// Its load balancer.
     pub load_balancer: String,
@@ -237,6 +299,10 @@ pub struct ListenerRow {
     pub connections: u64,
     /// Those that are open now.
     pub connections_open: u64,
+    /// Connections to members, each of which carries many requests.
+    pub backend_connections: u64,
+    /// Those that are open now.
+    pub backend_connections_open: u64,
     /// Requests that no member was to see, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Lines that its access log has lost.
@@ -272,12 +338,56 @@ pub struct Metrics {
     listeners: Mutex<BTreeMap<ListenerId, Weak<Counters>>>,
     pools: SharedPools,
     problem: Mutex<Option<String>>,
+    /// What an earlier daemon counted for whom this one does not yet.
+    before: Mutex<Before>,
+}
+
+#[derive(Default)]
+struct Before {
+    /// By load balancer and listener.
+    listeners: BTreeMap<(String, String), ListenerRow>,
+    /// Requests by pool and member.
+    members: BTreeMap<(String, SocketAddr), u64>,
 }
 
 impl Metrics {
     /// Of no listeners yet, and the members of these pools.
     pub fn new(pools: SharedPools) -> Self {
-        Self { listeners: Mutex::default(), pools, problem: Mutex::default() }
+        Self { pools, ..Self::default() }
+    }
+
+    /// Goes on from what an earlier daemon has counted. To be called before there is anything to count.
+    pub fn resume(&self, report: Option<Report>) {
+        let Some(Report { listeners, members, .. }) = report else { return };
+        let mut before = self.before();
+        before
+            .listeners
+            .extend(listeners.into_iter().map(|row| ((row.load_balancer.clone(), row.name.clone()), row)));
+        let members = members.into_iter().map(|row| ((row.pool, row.load.member), row.load.requests));
+        before.members.extend(members);
+    }
+
+    /// Goes on with what an earlier daemon has counted for this pool's members.
+    pub fn resume_members(&self, pool: &Pool) {
+        let mut before = self.before();
+        if before.members.is_empty() {
+            return;
+        }
+        for member in pool.members() {
+            if let Some(requests) = before.members.remove(&(pool.name.clone(), member)) {
+                pool.balancer.resume(member, requests);
+            }
+        }
+    }
+
+    /// All counters that there are, which stay as long as this does.
+    pub fn hold(&self) -> Vec<Arc<Counters>> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn before(&self) -> MutexGuard<'_, Before> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The counters of a listener: those that it has, or new ones under these names.
@@ -288,6 +398,9 @@ impl Metrics {
         }
         let counters = Arc::<Counters>::default();
         counters.set_names(load_balancer, name);
+        if let Some(row) = self.before().listeners.remove(&(load_balancer.into(), name.into())) {
+            counters.resume(&row);
+        }
         listeners.retain(|_, counters| counters.strong_count() > 0);
         listeners.insert(id, Arc::downgrade(&counters));
         counters

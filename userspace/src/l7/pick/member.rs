@@ -61,6 +61,11 @@ impl Member {
         self.requests.load(Relaxed)
     }
 
+    /// It was sent so many before.
+    pub(super) fn resume(&self, requests: u64) {
+        self.sent.fetch_add(requests, Relaxed);
+    }
+
     /// The same, with those that it was sent so far.
     pub(super) fn load(&self) -> Load {
         Load { member: self.address, requests_open: self.requests(), requests: self.sent.load(Relaxed) }

@@ -163,6 +163,13 @@ impl Balancer {
         }
     }
 
+    /// Counts requests that a member was sent before.
+    pub fn resume(&self, member: SocketAddr, requests: u64) {
+        if let Some(state) = self.lock().get(&member) {
+            state.member.resume(requests);
+        }
+    }
+
     /// What each member that is known here has to do.
     pub fn loads(&self) -> Vec<Load> {
         self.lock().values().map(|state| state.member.load()).collect()
