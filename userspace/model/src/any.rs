@@ -22,8 +22,8 @@ use crate::{
     http::MemberHttp,
     id::Id,
     object::{
-        AccessList, AccessLog, Certificate, HealthMonitor, Http, Listener, LoadBalancer, Map, Material,
-        Member, Meta, Objects, Policy, Pool, PoolKind, ServerGroup, Service, Tls, Turns7,
+        AccessList, AccessLog, Certificate, CertificateId, HealthMonitor, Http, Listener, LoadBalancer, Map,
+        Material, Member, Meta, Objects, Policy, Pool, PoolKind, ServerGroup, Service, Tls, Turns7,
     },
     policy::{Action, Condition, Domain, PathMatch, Redirect, RedirectStatus, RedirectTo},
     sticky::Ejection,
@@ -111,6 +111,7 @@ pub(crate) fn objects(v6: bool) -> impl Strategy<Value = Objects> {
             for number in 0..4 {
                 put(&mut objects.certificates, number, certificate(number, (number + flip) % 2 == 0));
             }
+            let ca = (flip + 1) % 2;
             for (number, (allow, deny, is_open)) in lists.into_iter().enumerate() {
                 put(&mut objects.access_lists, number, access_list(&allow, &deny, is_open));
             }
@@ -119,14 +120,18 @@ pub(crate) fn objects(v6: bool) -> impl Strategy<Value = Objects> {
                 let kind =
                     [Members::Plain, Members::Plain, Members::Tls, Members::Proxied][usize::from(pick) % 4];
                 kinds.push(kind);
-                put(&mut objects.server_groups, number, group(number, members, kind, (pick, has_port), v6));
+                put(
+                    &mut objects.server_groups,
+                    number,
+                    group(number, members, kind, (pick, has_port), v6, ca),
+                );
             }
             for (number, (group, kind, algorithm)) in pools.into_iter().enumerate() {
                 let Some(&group) = pick_of((0..kinds.len()).collect::<Vec<_>>().iter(), group).as_ref()
                 else {
                     break;
                 };
-                put(&mut objects.pools, number, pool(group, kinds[group], kind, algorithm));
+                put(&mut objects.pools, number, pool(group, kinds[group], kind, algorithm, ca));
             }
             add_listeners(&mut objects, listeners);
             objects
@@ -210,17 +215,19 @@ pub(crate) fn access_list(allow: &BTreeSet<usize>, deny: &BTreeSet<usize>, is_op
     AccessList { meta: meta("list"), access: Access { allow, deny } }
 }
 
-pub(crate) fn check(probe: Probe, port: Option<Port>) -> Arc<Check> {
+pub(crate) fn check(probe: Probe<CertificateId>, port: Option<Port>) -> Arc<Check<CertificateId>> {
     let pace = Pace::new(Pace::INTERVAL, Pace::TIMEOUT, Pace::RETRIES).unwrap();
     Arc::new(Check { probe, port, pace })
 }
 
-pub(crate) fn get(tls: Option<MemberTls>) -> Probe {
+pub(crate) fn get(tls: Option<MemberTls<CertificateId>>) -> Probe<CertificateId> {
     Probe::Http(Get { host: None, tls, path: CheckPath::default(), codes: Codes::ok() })
 }
 
-pub(crate) fn member_tls() -> MemberTls {
-    MemberTls::new(Some(DnsName::new("backend.example").unwrap()), MemberTrust::System).unwrap()
+/// Trusts this CA, or those of the host.
+pub(crate) fn member_tls(ca: Option<usize>) -> MemberTls<CertificateId> {
+    let verify = ca.map_or(MemberTrust::System, |ca| MemberTrust::Authorities(id(ca)));
+    MemberTls::new(Some(DnsName::new("backend.example").unwrap()), verify).unwrap()
 }
 
 pub(crate) fn member(address: HostAddress, port: Port) -> Member {
@@ -243,6 +250,7 @@ fn group(
     kind: Members,
     (pick, has_port): (u8, bool),
     v6: bool,
+    ca: usize,
 ) -> ServerGroup {
     let mut sockets = HashSet::new();
     let members = members.into_iter().enumerate().filter_map(|(index, (host_number, at, weight, pick))| {
@@ -264,14 +272,14 @@ fn group(
         0..3 => None,
         3 => Some(check(Probe::Tcp, own)),
         4 => Some(check(Probe::Udp, own)),
-        5 if kind == Members::Tls => Some(check(get(Some(member_tls())), own)),
+        5 if kind == Members::Tls => Some(check(get(Some(member_tls(has_port.then_some(ca)))), own)),
         _ => Some(check(get(None), get_at)),
     };
     let monitor = |check| HealthMonitor { id: id(number), meta: meta("monitor"), check };
     ServerGroup { meta: meta("group"), members, monitor: check.map(monitor) }
 }
 
-fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
+fn pool(group: usize, members: Members, kind: u8, algorithm: u8, ca: usize) -> Pool {
     fn algorithm_of<R: Default>(pick: u8) -> Algorithm<R> {
         match pick % 3 {
             0 => Algorithm::WeightedRoundRobin(R::default()),
@@ -286,7 +294,7 @@ fn pool(group: usize, members: Members, kind: u8, algorithm: u8) -> Pool {
         PoolKind::Layer4 { algorithm: algorithm_of(algorithm), drain_timeout }
     } else {
         let http = MemberHttp {
-            tls: (members == Members::Tls).then(member_tls),
+            tls: (members == Members::Tls).then(|| member_tls(algorithm.is_multiple_of(2).then_some(ca))),
             http2: false,
             proxy_protocol: (members == Members::Proxied).then_some(ProxyVersion::V2),
         };

@@ -109,13 +109,21 @@ impl<'a> Difference<'a> {
         }
     }
 
-    /// Pools of these objects that differ themselves or in their server group.
+    /// Pools of these objects that differ themselves, in their server group, or in a CA that one of the two names.
     pub(crate) fn pools_of<'b>(&self, objects: &'b Objects) -> Vec<(PoolId, &'b Pool)> {
-        if self.pools.is_empty() && self.server_groups.is_empty() {
+        if self.pools.is_empty() && self.server_groups.is_empty() && self.certificates.is_empty() {
             return Vec::new();
         }
+        let has_other_authorities = |pool: &Pool| {
+            let of_group = || objects.server_groups.get(&pool.server_group)?.authorities();
+            let named = || pool.kind.authorities().into_iter().chain(of_group());
+            !self.certificates.is_empty() && named().any(|id| self.certificates.has(id))
+        };
         let pools = objects.pools.iter().map(|(&id, pool)| (id, &**pool));
-        pools.filter(|(id, pool)| self.pools.has(*id) || self.server_groups.has(pool.server_group)).collect()
+        let differs = |(id, pool): &(PoolId, &Pool)| {
+            self.pools.has(*id) || self.server_groups.has(pool.server_group) || has_other_authorities(pool)
+        };
+        pools.filter(differs).collect()
     }
 
     /// Whether something differs of which some listener may be made, beside pools.

@@ -15,11 +15,12 @@ use crate::{
     difference::Difference,
     edge, object,
     object::{
-        AccessListId, Listener, ListenerId, LoadBalancer, LoadBalancerId, Material, Objects, PoolId,
-        PoolKind, Reference, ServerGroup, Service,
+        AccessListId, CertificateId, Listener, ListenerId, LoadBalancer, LoadBalancerId, Material, Objects,
+        PoolId, PoolKind, Reference, ServerGroup, Service,
     },
     policy,
     served::{self, ListenerKey, Served, WhenDown},
+    tls::Authorities,
     value::{Port, Weight},
 };
 
@@ -57,9 +58,10 @@ impl<'a> Flatten<'a> {
     /// Puts pools in; returns those that appeared, went or are for another layer now.
     fn pools(&mut self) -> HashSet<PoolId> {
         let gone = self.difference.pools.iter().filter(|edit| edit.new.is_none()).map(|edit| (edit.id, None));
-        let there = self.difference.pools_of(self.objects).into_iter().map(|(id, pool)| {
+        let objects = self.objects;
+        let there = self.difference.pools_of(objects).into_iter().map(|(id, pool)| {
             let group = self.objects.server_groups.get(&pool.server_group);
-            (id, group.map(|group| Arc::new(flat_pool(pool, group))))
+            (id, group.and_then(|group| flat_pool(objects, pool, group)).map(Arc::new))
         });
         let pools = &mut self.served.pools;
         let mut reshaped = HashSet::new();
@@ -240,10 +242,6 @@ impl<'a> Flatten<'a> {
             Material::Server(server) => Some(server.clone()),
             Material::Authorities(_) => None,
         };
-        let authorities = |id| match &self.objects.certificates.get(&id)?.material {
-            Material::Authorities(authorities) => Some(authorities.clone()),
-            Material::Server(_) => None,
-        };
         if !tls.certificates.contains(&tls.default_certificate) {
             return None;
         }
@@ -252,7 +250,7 @@ impl<'a> Flatten<'a> {
             certificates: tls.certificates.iter().map(server).collect::<Option<_>>()?,
             default_certificate: server(&tls.default_certificate)?,
             // A CA that is missing must not let everybody in.
-            client_ca: tls.client_ca.map(|id| authorities(id).ok_or(())).transpose().ok()?,
+            client_ca: tls.client_ca.map(|id| authorities(self.objects, id).ok_or(())).transpose().ok()?,
             policy: tls.policy,
         })
     }
@@ -275,9 +273,14 @@ fn keys(objects: &Objects, listener: &Listener) -> impl Iterator<Item = Listener
     vips.map(move |vip| ListenerKey { vip: vip.get(), port, protocol })
 }
 
-fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
+/// None if a CA is missing: to trust others instead would be wrong.
+fn flat_pool(objects: &Objects, pool: &object::Pool, group: &ServerGroup) -> Option<served::Pool> {
     let are_equal = pool.kind.algorithm() == Algorithm::SourceHash && pool.weights == Weights::Ignore;
-    let check = group.monitor.as_ref().map(|monitor| monitor.check.clone());
+    let named = |&id: &CertificateId| authorities(objects, id);
+    let check = match &group.monitor {
+        Some(monitor) => Some(Arc::new(monitor.check.map(named)?)),
+        None => None,
+    };
     let members = group.members.values().map(|member| {
         let port = member.monitor_port.or_else(|| check.as_ref()?.port).unwrap_or(member.port);
         let flat = served::Member {
@@ -298,7 +301,7 @@ fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
         on_down: pool.on_down,
         ..served::Pool::default()
     };
-    match &pool.kind {
+    Some(match &pool.kind {
         PoolKind::Layer4 { algorithm, drain_timeout } => {
             served::Pool { algorithm: algorithm.clone(), drain_timeout: *drain_timeout, ..flat }
         }
@@ -309,13 +312,20 @@ fn flat_pool(pool: &object::Pool, group: &ServerGroup) -> served::Pool {
                 Algorithm::SourceHash => Algorithm::SourceHash,
             },
             http: Some(served::HttpPool {
-                member: http.clone(),
+                member: http.map(named)?,
                 sticky: algorithm.turns().and_then(|turns| turns.sticky.clone()),
                 slow_start: algorithm.turns().and_then(|turns| turns.slow_start),
                 ejection: *ejection,
             }),
             ..flat
         },
+    })
+}
+
+fn authorities(objects: &Objects, id: CertificateId) -> Option<Arc<Authorities>> {
+    match &objects.certificates.get(&id)?.material {
+        Material::Authorities(authorities) => Some(authorities.clone()),
+        Material::Server(_) => None,
     }
 }
 

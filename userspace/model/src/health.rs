@@ -1,22 +1,48 @@
 //! What members are asked, and how often.
 
-use std::{fmt, ops::RangeInclusive};
+use std::{fmt, ops::RangeInclusive, sync::Arc};
 
 use crate::{
     invalid::Invalid,
-    tls::MemberTls,
+    tls::{Authorities, MemberTls},
     value::{CheckTime, HostName, Port, Retries},
 };
 
-/// How the members of a server group are checked (OTC guide, section 5.1).
+/// How the members of a server group are checked (OTC guide, section 5.1); `A` as in [`MemberTls`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Check {
+pub struct Check<A = Arc<Authorities>> {
     /// What they are asked.
-    pub probe: Probe,
+    pub probe: Probe<A>,
     /// The port to ask; `None`: each member's own.
     pub port: Option<Port>,
     /// When, and how often it takes.
     pub pace: Pace,
+}
+
+impl<A> Check<A> {
+    /// The authorities that are named, if any are.
+    pub const fn authorities(&self) -> Option<&A> {
+        match &self.probe {
+            Probe::Http(Get { tls: Some(tls), .. }) => tls.authorities(),
+            Probe::Http(_) | Probe::Tcp | Probe::Udp => None,
+        }
+    }
+
+    /// The same with other authorities, as [`MemberTls::map`].
+    pub fn map<B>(&self, find: impl FnOnce(&A) -> Option<B>) -> Option<Check<B>> {
+        let probe = match &self.probe {
+            Probe::Tcp => Probe::Tcp,
+            Probe::Udp => Probe::Udp,
+            Probe::Http(Get { host, tls, path, codes }) => {
+                let tls = match tls {
+                    Some(tls) => Some(tls.map(find)?),
+                    None => None,
+                };
+                Probe::Http(Get { host: host.clone(), tls, path: path.clone(), codes: codes.clone() })
+            }
+        };
+        Some(Check { probe, port: self.port, pace: self.pace })
+    }
 }
 
 /// When members are asked.
@@ -64,16 +90,16 @@ impl Pace {
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Probe {
+pub enum Probe<A = Arc<Authorities>> {
     /// Does the port take a connection?
     Tcp,
     /// Does it answer a GET with one of these codes?
-    Http(Get),
+    Http(Get<A>),
     /// Does the host answer an ICMP echo, and is the port not called unreachable?
     Udp,
 }
 
-impl fmt::Display for Probe {
+impl<A> fmt::Display for Probe<A> {
     /// The protocol's name.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,11 +113,11 @@ impl fmt::Display for Probe {
 
 /// An HTTP/1.1 request and what is expected of its answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Get {
+pub struct Get<A = Arc<Authorities>> {
     /// The `Host` to ask for; `None`: the address and port that are asked.
     pub host: Option<HostName>,
     /// TLS, if it is asked over that.
-    pub tls: Option<MemberTls>,
+    pub tls: Option<MemberTls<A>>,
     /// What is asked for.
     pub path: CheckPath,
     /// Codes of a good answer.

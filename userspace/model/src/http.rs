@@ -1,6 +1,12 @@
 //! How long an HTTP listener waits, and how the members of an HTTP pool are spoken to.
 
-use crate::{edge::ProxyVersion, tls::MemberTls, value::Seconds};
+use std::sync::Arc;
+
+use crate::{
+    edge::ProxyVersion,
+    tls::{Authorities, MemberTls},
+    value::Seconds,
+};
 
 /// How long an HTTP listener waits. The time between two requests is the listener's idle timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,20 +35,36 @@ impl Default for HttpTimeouts {
     }
 }
 
-/// How the members of an HTTP pool are spoken to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberHttp {
+/// How the members of an HTTP pool are spoken to; `A` as in [`MemberTls`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberHttp<A = Arc<Authorities>> {
     /// TLS towards the members.
-    pub tls: Option<MemberTls>,
+    pub tls: Option<MemberTls<A>>,
     /// Whether members are spoken to in HTTP/2 only; without TLS from the first byte (prior knowledge). Else HTTP/1.1.
     pub http2: bool,
     /// Connections to members begin with a PROXY protocol header of this version.
     pub proxy_protocol: Option<ProxyVersion>,
 }
 
-impl MemberHttp {
+impl<A> MemberHttp<A> {
     /// The protocol's name in files and tables.
     pub const fn protocol(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The same with other authorities, as [`MemberTls::map`].
+    pub fn map<B>(&self, find: impl FnOnce(&A) -> Option<B>) -> Option<MemberHttp<B>> {
+        let Self { tls, http2, proxy_protocol } = self;
+        let tls = match tls {
+            Some(tls) => Some(tls.map(find)?),
+            None => None,
+        };
+        Some(MemberHttp { tls, http2: *http2, proxy_protocol: *proxy_protocol })
+    }
+}
+
+impl<A> Default for MemberHttp<A> {
+    fn default() -> Self {
+        Self { tls: None, http2: false, proxy_protocol: None }
     }
 }

@@ -131,20 +131,20 @@ impl TlsPolicy {
     }
 }
 
-/// TLS towards the members.
+/// TLS towards the members. `A` is what their authorities are: a certificate's id in objects, themselves in what is served.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MemberTls {
+pub struct MemberTls<A = Arc<Authorities>> {
     server_name: Option<DnsName>,
-    verify: MemberTrust,
+    verify: MemberTrust<A>,
 }
 
-impl MemberTls {
+impl<A> MemberTls<A> {
     /// From the name that members are asked for (SNI) and which of their certificates are good.
     ///
     /// # Errors
     /// Certificates are to be good for a name, and there is none.
-    pub fn new(server_name: Option<DnsName>, verify: MemberTrust) -> Result<Self, Invalid> {
-        if server_name.is_none() && verify != MemberTrust::Anyone {
+    pub fn new(server_name: Option<DnsName>, verify: MemberTrust<A>) -> Result<Self, Invalid> {
+        if server_name.is_none() && !matches!(verify, MemberTrust::Anyone) {
             return Err(Invalid::new(
                 "missing",
                 "give the name that the members' certificates are for, or verify = false to trust any certificate",
@@ -164,16 +164,34 @@ impl MemberTls {
     }
 
     /// Which members' certificates are good.
-    pub const fn verify(&self) -> &MemberTrust {
+    pub const fn verify(&self) -> &MemberTrust<A> {
         &self.verify
+    }
+
+    /// The authorities that are named, if any are.
+    pub const fn authorities(&self) -> Option<&A> {
+        match &self.verify {
+            MemberTrust::Authorities(authorities) => Some(authorities),
+            MemberTrust::System | MemberTrust::Anyone => None,
+        }
+    }
+
+    /// The same with other authorities for those that are named. None if there are none.
+    pub fn map<B>(&self, find: impl FnOnce(&A) -> Option<B>) -> Option<MemberTls<B>> {
+        let verify = match &self.verify {
+            MemberTrust::Authorities(authorities) => MemberTrust::Authorities(find(authorities)?),
+            MemberTrust::System => MemberTrust::System,
+            MemberTrust::Anyone => MemberTrust::Anyone,
+        };
+        Some(MemberTls { server_name: self.server_name.clone(), verify })
     }
 }
 
 /// Which members' certificates are good.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum MemberTrust {
+pub enum MemberTrust<A = Arc<Authorities>> {
     /// Those for the server name, issued by one of these.
-    Authorities(Arc<Authorities>),
+    Authorities(A),
     /// Those for the server name, issued by an authority that this host trusts.
     System,
     /// Every one: whatever can answer in a member's place can read and change everything.
@@ -187,9 +205,9 @@ mod tests {
     #[test]
     fn a_certificate_can_be_good_for_a_name_only() {
         let name = DnsName::new("backend.example").unwrap();
-        assert!(MemberTls::new(None, MemberTrust::System).is_err());
-        assert!(MemberTls::new(None, MemberTrust::Anyone).is_ok());
-        let tls = MemberTls::new(Some(name.clone()), MemberTrust::System).unwrap();
+        assert!(<MemberTls>::new(None, MemberTrust::System).is_err());
+        assert!(<MemberTls>::new(None, MemberTrust::Anyone).is_ok());
+        let tls = <MemberTls>::new(Some(name.clone()), MemberTrust::System).unwrap();
         assert_eq!((tls.server_name(), tls.verify()), (Some(&name), &MemberTrust::System));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use model::{
     health::{Check, CheckPath, Codes, Get, Pace, Probe},
     id::Id,
-    object::{HealthMonitor, Meta},
+    object::{CertificateId, HealthMonitor, Meta},
     tls::MemberTls,
     value::{CheckTime, HostName, Retries},
 };
@@ -40,7 +40,7 @@ pub(super) struct References {
 /// How a check speaks TLS.
 pub(super) enum Tls {
     /// As its pool does, if that does.
-    OfPool(Option<MemberTls>),
+    OfPool(Option<MemberTls<CertificateId>>),
     /// As it says itself.
     Own,
 }
@@ -93,7 +93,7 @@ fn probe(
     table: &Table<'_>,
     references: &References,
     draft: &Draft<'_>,
-) -> Option<Probe> {
+) -> Option<Probe<CertificateId>> {
     let words = ["tcp", "http", "https", "udp"].map(|word| (word, word));
     let name = scalar::supported(protocol, &words)?;
     let has_none = format!("a {name} check has none; use it with protocol =");
@@ -117,7 +117,11 @@ fn probe(
     }
 }
 
-fn get(table: &Table<'_>, references: &References, tls: Option<MemberTls>) -> Option<Get> {
+fn get(
+    table: &Table<'_>,
+    references: &References,
+    tls: Option<MemberTls<CertificateId>>,
+) -> Option<Get<CertificateId>> {
     let host = table.get("host").map(|value| scalar::text(value, HostName::new));
     let path = table
         .get("path")

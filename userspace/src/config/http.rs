@@ -2,7 +2,7 @@
 
 use model::{
     http::{HttpTimeouts, MemberHttp},
-    object::Http,
+    object::{CertificateId, Http},
     policy::PolicyOrder,
 };
 
@@ -47,7 +47,7 @@ pub(super) enum Speaks {
     /// Whatever the connections carry.
     Layer4,
     /// HTTP.
-    Http(MemberHttp),
+    Http(MemberHttp<CertificateId>),
 }
 
 /// What the members of the pool in this table speak; `None` if that cannot be read.

@@ -1,10 +1,8 @@
 //! What an HTTPS listener says of TLS, and who speaks it to members.
 
-use std::sync::Arc;
-
 use model::{
     object::{CertificateId, ListenerId, Material, Tls},
-    tls::{Authorities, MemberTls, MemberTrust, TlsPolicy},
+    tls::{MemberTls, MemberTrust, TlsPolicy},
     value::DnsName,
 };
 
@@ -83,7 +81,11 @@ fn refuse_weak(table: &Table<'_>, certificates: &[CertificateId], policy: TlsPol
 }
 
 /// TLS towards members that speak it, as the `tls` in this table has it.
-pub(super) fn members(around: &Table<'_>, shape: &'static Shape, draft: &Draft<'_>) -> Option<MemberTls> {
+pub(super) fn members(
+    around: &Table<'_>,
+    shape: &'static Shape,
+    draft: &Draft<'_>,
+) -> Option<MemberTls<CertificateId>> {
     let table = around.table("tls", shape);
     if table.is_none() && around.get("tls").is_some() {
         return None;
@@ -112,8 +114,8 @@ pub(super) fn members(around: &Table<'_>, shape: &'static Shape, draft: &Draft<'
     tls.map_err(|invalid| around.refuse_key("tls.server_name", invalid.to_string())).ok()
 }
 
-/// The authorities that a value names, one of which is a root.
-fn authorities(value: Value<'_>, draft: &Draft<'_>) -> Option<Arc<Authorities>> {
+/// The CA that a value names; one of its certificates is a root.
+fn authorities(value: Value<'_>, draft: &Draft<'_>) -> Option<CertificateId> {
     let id = draft.certificates.refer(value)?;
     let certificate = draft.objects.certificates.get(&id)?;
     let name = certificate.meta.name.as_str();
@@ -127,10 +129,10 @@ fn authorities(value: Value<'_>, draft: &Draft<'_>) -> Option<Arc<Authorities>> 
         value.refuse(format!("certificate {name:?} {error}"));
         return None;
     }
-    Some(Arc::clone(authorities))
+    Some(id)
 }
 
 /// What takes the place of TLS towards members that could not be read.
-pub(super) const fn unread() -> MemberTls {
+pub(super) const fn unread() -> MemberTls<CertificateId> {
     MemberTls::unverified(None)
 }

@@ -1,6 +1,6 @@
 //! What is named is there, and is of the right kind.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{At, Check};
 use crate::{
@@ -14,6 +14,16 @@ impl Check<'_> {
         let objects = self.objects;
         for &(id, pool) in self.pools {
             self.refer(At::field(id, "server_group"), &objects.server_groups, pool.server_group);
+            if let Some(ca) = pool.kind.authorities() {
+                self.authorities(At::field(id, "tls.ca"), ca);
+            }
+        }
+        let groups: BTreeSet<_> = self.pools.iter().map(|(_, pool)| pool.server_group).collect();
+        let monitors = groups.iter().filter_map(|group| objects.server_groups.get(group)?.monitor.as_ref());
+        for monitor in monitors {
+            if let Some(&ca) = monitor.check.authorities() {
+                self.authorities(At::field(monitor.id, "tls.ca"), ca);
+            }
         }
         let changed = self.difference;
         for (&id, load_balancer) in &objects.load_balancers {

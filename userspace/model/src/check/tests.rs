@@ -21,8 +21,8 @@ use crate::{
     health::Probe,
     http::MemberHttp,
     object::{
-        AccessList, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy, PoolKind,
-        ServerGroup, Service, Tls,
+        AccessList, CertificateId, HealthMonitor, Http, Listener, ListenerId, LoadBalancer, Member, Policy,
+        PoolKind, ServerGroup, Service, Tls,
     },
     policy::{Action, Condition, MAX_POLICIES, Redirect, RedirectStatus, RedirectTo},
     tls::TlsPolicy,
@@ -70,7 +70,7 @@ fn world() -> World {
     };
     put(&mut objects.load_balancers, 0, load_balancer(&["203.0.113.1", "2001:db8:100::1"], Some(id(0))));
     put(&mut objects.load_balancers, 1, load_balancer(&["203.0.113.2"], None));
-    let probes = [Some(Probe::Tcp), Some(get(Some(member_tls()))), None];
+    let probes = [Some(Probe::Tcp), Some(get(Some(member_tls(Some(1))))), None];
     let http = |tls| PoolKind::Layer7 {
         algorithm: Algorithm::default(),
         http: MemberHttp { tls, ..MemberHttp::default() },
@@ -78,7 +78,7 @@ fn world() -> World {
     };
     let kinds = [
         PoolKind::Layer4 { algorithm: Algorithm::default(), drain_timeout: None },
-        http(Some(member_tls())),
+        http(Some(member_tls(Some(1)))),
         http(None),
     ];
     for (number, (probe, kind)) in probes.into_iter().zip(kinds).enumerate() {
@@ -139,7 +139,7 @@ fn put<T: Object>(map: &mut Map<T>, number: usize, object: T) {
     map.insert(id(number), Arc::new(object));
 }
 
-fn monitor(number: usize, probe: Probe, port: Option<Port>) -> HealthMonitor {
+fn monitor(number: usize, probe: Probe<CertificateId>, port: Option<Port>) -> HealthMonitor {
     HealthMonitor { id: id(number), meta: meta("monitor"), check: crate::any::check(probe, port) }
 }
 

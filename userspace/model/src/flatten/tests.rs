@@ -121,7 +121,11 @@ fn naive_listener(
 
 fn naive_pool(objects: &Objects, pool: &object::Pool) -> served::Pool {
     let group = &objects.server_groups[&pool.server_group];
-    let check = group.monitor.as_ref().map(|monitor| monitor.check.clone());
+    let authorities = |id: &CertificateId| match &objects.certificates[id].material {
+        Material::Authorities(authorities) => Some(authorities.clone()),
+        Material::Server(_) => panic!("{id} is a server's"),
+    };
+    let check = group.monitor.as_ref().map(|monitor| Arc::new(monitor.check.map(authorities).unwrap()));
     let mut members = BTreeMap::new();
     for member in group.members.values() {
         let at = match (member.monitor_port, check.as_ref().and_then(|check| check.port)) {
@@ -150,7 +154,7 @@ fn naive_pool(objects: &Objects, pool: &object::Pool) -> served::Pool {
                 Algorithm::SourceHash => (Algorithm::SourceHash, None),
             };
             let http = served::HttpPool {
-                member: http.clone(),
+                member: http.map(authorities).unwrap(),
                 sticky: turns.and_then(|turns| turns.sticky.clone()),
                 slow_start: turns.and_then(|turns| turns.slow_start),
                 ejection: *ejection,
@@ -204,9 +208,12 @@ fn same<T: crate::id::Object>(
 /// What is made of the same is the same.
 fn shares(old: (&Objects, &Served), new: (&Objects, &Served)) -> Result<(), TestCaseError> {
     let is_same_pool = |id| {
-        let group = |objects: &Objects| objects.pools.get(&id).map(|pool| pool.server_group);
+        let Some(pool) = new.0.pools.get(&id) else { return true };
+        let of_group = || new.0.server_groups.get(&pool.server_group)?.authorities();
+        let mut authorities = pool.kind.authorities().into_iter().chain(of_group());
         same(&old.0.pools, &new.0.pools, id)
-            && group(new.0).is_none_or(|group| same(&old.0.server_groups, &new.0.server_groups, group))
+            && same(&old.0.server_groups, &new.0.server_groups, pool.server_group)
+            && authorities.all(|ca| same(&old.0.certificates, &new.0.certificates, ca))
     };
     for (id, pool) in new.1.pools.iter().filter(|(id, _)| is_same_pool(**id)) {
         prop_assert!(old.1.pools.get(id).is_some_and(|old| Arc::ptr_eq(old, pool)), "pool {id} is a copy");

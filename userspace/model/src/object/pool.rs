@@ -7,7 +7,7 @@ use crate::{
     algorithm::{Algorithm, Weights},
     health::Check,
     http::MemberHttp,
-    id::{HealthMonitorId, MemberId, Object, ServerGroupId, kind},
+    id::{CertificateId, HealthMonitorId, MemberId, Object, ServerGroupId, kind},
     sticky::{Ejection, Sticky},
     transport::OnDown,
     value::{HostAddress, Name, Port, Seconds, StickyMinutes, Weight},
@@ -44,7 +44,7 @@ pub enum PoolKind {
         /// How members share the requests.
         algorithm: Algorithm<Turns7>,
         /// How they are spoken to.
-        http: MemberHttp,
+        http: MemberHttp<CertificateId>,
         /// When a member that fails rests.
         ejection: Option<Ejection>,
     },
@@ -56,6 +56,14 @@ impl PoolKind {
         match self {
             Self::Layer4 { algorithm, .. } => algorithm.bare(),
             Self::Layer7 { algorithm, .. } => algorithm.bare(),
+        }
+    }
+
+    /// The CA whose certificates members must show, if one is named.
+    pub fn authorities(&self) -> Option<CertificateId> {
+        match self {
+            Self::Layer4 { .. } => None,
+            Self::Layer7 { http, .. } => http.tls.as_ref()?.authorities().copied(),
         }
     }
 }
@@ -118,7 +126,14 @@ pub struct HealthMonitor {
     /// What every object has.
     pub meta: Meta,
     /// What is asked, and how often.
-    pub check: Arc<Check>,
+    pub check: Arc<Check<CertificateId>>,
+}
+
+impl ServerGroup {
+    /// The CA whose certificates members must show to be healthy, if one is named.
+    pub fn authorities(&self) -> Option<CertificateId> {
+        self.monitor.as_ref()?.check.authorities().copied()
+    }
 }
 
 impl Object for Pool {

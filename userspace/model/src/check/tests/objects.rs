@@ -64,10 +64,20 @@ fn references() {
             at::<Listener>(4, "client_ca"),
             "certificate \"certificate\" is a server's",
         ),
+        (
+            |w| w.group(1).monitor = Some(monitor(1, get(Some(member_tls(Some(9)))), None)),
+            at::<HealthMonitor>(1, "tls.ca"),
+            "there is no certificate ",
+        ),
+        (
+            |w| w.group(1).monitor = Some(monitor(1, get(Some(member_tls(Some(0)))), None)),
+            at::<HealthMonitor>(1, "tls.ca"),
+            "certificate \"certificate\" is a server's",
+        ),
     ]);
 }
 
-/// A certificate that is not for this any more is found in the listeners, which are as before.
+/// A certificate that is not for this any more is found in the pool, its check and the listeners, which are as before.
 #[test]
 fn a_certificate_of_another_kind() {
     let mut world = world();
@@ -75,7 +85,9 @@ fn a_certificate_of_another_kind() {
     put(&mut world.objects.certificates, 1, certificate(1, true));
     let problems = world.problems(Some(&before));
     let places: Vec<_> = problems.iter().map(|problem| problem.at).collect();
-    assert_eq!(places, [3, 4, 5].map(|listener| at::<Listener>(listener, "client_ca")));
+    let [pool, check] = [at::<Pool>(1, "tls.ca"), at::<HealthMonitor>(1, "tls.ca")];
+    let listeners = [3, 4, 5].map(|listener| at::<Listener>(listener, "client_ca"));
+    assert_eq!(places, [&[pool, check][..], &listeners].concat());
 }
 
 #[test]
@@ -128,14 +140,14 @@ fn pools() {
             "the members speak TLS",
         ),
         (
-            |w| w.group(2).monitor = Some(monitor(2, get(Some(member_tls())), None)),
+            |w| w.group(2).monitor = Some(monitor(2, get(Some(member_tls(None))), None)),
             at::<HealthMonitor>(2, "protocol"),
             "only members of a pool with",
         ),
         // Once, however many pools share it.
         (
             |w| {
-                w.group(2).monitor = Some(monitor(2, get(Some(member_tls())), None));
+                w.group(2).monitor = Some(monitor(2, get(Some(member_tls(None))), None));
                 let again = w.pool(2).clone();
                 put(&mut w.objects.pools, 3, again);
             },
