@@ -5,6 +5,7 @@ mod document;
 mod killed;
 mod openstack;
 mod policies;
+mod whitelists;
 
 use serde_json::Value;
 

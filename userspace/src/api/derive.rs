@@ -4,6 +4,7 @@
 //! A pool is served at the layer of its protocol, under its own id. If a TCP listener uses an HTTP pool, that is served at
 //! Layer 4 as well, under a second id.
 
+mod access;
 pub mod common;
 pub mod policies;
 mod tls;
@@ -14,7 +15,6 @@ use std::{
 };
 
 use model::{
-    access::Access,
     algorithm::{Algorithm, Weights},
     edge::{Edge, Forwarded, ForwardedFor, ProxyVersion},
     health::{Check, CheckPath, Codes, Get, Pace, Probe},
@@ -29,13 +29,14 @@ use model::{
     tls::MemberTls,
     transport::{OnDown, WhenDown},
     value::{
-        CheckTime, HostAddress, HostName, MaxConnections, Megabits, Name, Network, Number, Port, Retries,
-        Seconds, StickyMinutes, Token, Weight,
+        CheckTime, HostAddress, HostName, MaxConnections, Megabits, Name, Number, Port, Retries, Seconds,
+        StickyMinutes, Token, Weight,
     },
 };
 use uuid::Uuid;
 
 use self::{
+    access::access_list,
     common::{meta, serves},
     policies::policies,
     tls::{certificate, tls},
@@ -50,8 +51,9 @@ use super::{
         load_balancer::LoadBalancer,
         member::Member,
         pool::{Persistence, Pool, PoolAlgorithm, PoolProtocol, at_layer4},
+        whitelist::Whitelist,
     },
-    record::{Head, Record},
+    record::Record,
     records::{Key, Records},
 };
 
@@ -78,6 +80,7 @@ pub fn derive(records: &Records, touched: &BTreeSet<Key>, objects: &mut Objects)
                 pools.extend(records.get::<Listener>(id).and_then(|listener| listener.default_pool));
             }
             L7Policy::KIND => listeners.extend(records.get::<L7Policy>(id).map(|policy| policy.listener)),
+            Whitelist::KIND => listeners.extend(records.get::<Whitelist>(id).map(|it| it.listener)),
             Certificate::KIND => {
                 let made = records.get::<Certificate>(id).map(certificate).transpose()?;
                 settle(&mut objects.certificates, Id::from_uuid(id), made);
@@ -211,18 +214,7 @@ fn listener(
             }
         }
     };
-    let list = match &record.allowed_cidrs {
-        None => None,
-        Some(networks) => {
-            let networks =
-                networks.iter().map(|network| Network::new(*network).map_err(invalid("allowed_cidrs")));
-            let allow = Some(networks.collect::<Result<_, _>>()?);
-            Some(AccessList {
-                meta: meta(&Head::default())?,
-                access: Access { allow, deny: BTreeSet::new() },
-            })
-        }
-    };
+    let list = access_list(records, record)?;
     let limit = record
         .connection_limit
         .map(|limit| number::<MaxConnections>("connection_limit", limit))

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{
     error::Fault,
+    kinds::quota::Quota,
     record::Record,
     records::{Key, Records},
 };
@@ -49,13 +50,32 @@ impl Draft<'_> {
     }
 
     /// Puts a record in that is new.
-    pub fn create<T: Record>(&mut self, mut record: T) -> Uuid {
+    ///
+    /// # Errors
+    /// The project has as many of its kind as it may have.
+    pub fn create<T: Record>(&mut self, mut record: T) -> Result<Uuid, Fault> {
+        self.has_room::<T>(&record.head().project)?;
         let head = record.head_mut();
         head.id = Uuid::new_v4();
         head.created = Some(self.now.clone());
         let id = head.id;
         self.put(record);
-        id
+        Ok(id)
+    }
+
+    /// Looks whether a project may have one more of a kind. The file's objects do not count.
+    fn has_room<T: Record>(&self, project: &str) -> Result<(), Fault> {
+        let own = self.records.get::<Quota>(Quota::id(project));
+        let Some(limit) = Quota::limit(own, T::KIND) else { return Ok(()) };
+        let all = self.records.all::<T>().map(Record::head);
+        let count = all.filter(|head| !head.is_of_file && head.project == project).count();
+        if count < usize::try_from(limit).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+        Err(Fault::forbidden(format!(
+            "Quota has been met for resources: {}. Project {project:?} may have {limit}; PUT quotas/PROJECT changes that.",
+            T::NAME
+        )))
     }
 
     /// Puts a record back that was changed. One that is as it was stays as old as it is.

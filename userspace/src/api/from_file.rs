@@ -45,6 +45,7 @@ pub fn records(objects: &Objects, control: &Control) -> Records {
         description: meta.description.to_string(),
         tags: meta.tags.iter().map(|tag| format!("{}={}", tag.key(), tag.value())).collect(),
         is_enabled,
+        is_protected: false,
         created: None,
         updated: None,
         is_of_file: true,

@@ -23,6 +23,8 @@ pub struct Head {
     pub tags: Vec<String>,
     /// Whether it serves.
     pub is_enabled: bool,
+    /// Whether it cannot be deleted.
+    pub is_protected: bool,
     /// When it was created, such as `2026-11-20T09:25:01.326013`, in UTC; of the file's, nobody knows.
     pub created: Option<String>,
     /// When it was last changed, if it was.

@@ -13,10 +13,10 @@ use axum::{
 
 use super::{
     error::Fault,
-    handlers::{inside, members, objects, others, status},
+    handlers::{inside, members, objects, others, quotas, status},
     kinds::{
         certificate::Certificate, health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule,
-        listener::Listener, load_balancer::LoadBalancer, member::Member, pool::Pool,
+        listener::Listener, load_balancer::LoadBalancer, member::Member, pool::Pool, whitelist::Whitelist,
     },
     resources::Resource,
     shared::Shared,
@@ -39,6 +39,12 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .merge(inside::<Pool, Member>())
         .route("/pools/{parent}/members", put(members::replace))
         .merge(inside::<L7Policy, L7Rule>())
+        .merge(resource::<Whitelist>())
+        .route("/loadbalancers/{id}/failover", put(objects::fail_over))
+        .route("/quotas", get(quotas::list))
+        .route("/quotas/defaults", get(quotas::defaults))
+        .route("/quotas/{project}", get(quotas::show).put(quotas::update).delete(quotas::delete))
+        .route("/quotas/{project}/default", get(quotas::defaults))
         .route("/providers", get(others::providers))
         .route("/traces", get(others::traces));
     let router = Router::new()

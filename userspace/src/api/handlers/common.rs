@@ -52,8 +52,13 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// What is written down of it.
     pub fn asks<T: Resource>(self, name: &'static str, id: Option<Uuid>) -> Asked {
+        self.asks_of(name, T::TRACED, id)
+    }
+
+    /// The same of what is no resource.
+    pub fn asks_of(self, name: &'static str, resource_type: &'static str, id: Option<Uuid>) -> Asked {
         let Self { user, project, source } = self;
-        Asked { name, resource_type: T::TRACED, resource_id: id, user, project, source, time: milliseconds() }
+        Asked { name, resource_type, resource_id: id, user, project, source, time: milliseconds() }
     }
 }
 

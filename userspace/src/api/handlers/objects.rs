@@ -232,6 +232,18 @@ pub async fn deleted<T: Resource>(
     answered(answer.await?)
 }
 
+/// There is nothing to fail over to or from: whatever the load balancer has is in force at every answer, so nothing is done.
+pub async fn fail_over(app: App, caller: Caller, Path(id): Path<String>) -> Answered {
+    let id = id_of::<LoadBalancer>(&id)?;
+    let asked = caller.asks::<LoadBalancer>("failover loadbalancer", Some(id));
+    let answer = made(&app, asked, Health::new(), move |draft, _| {
+        let name = draft.edit::<LoadBalancer>(id)?.head().name.clone();
+        let answer = Answer { status: StatusCode::ACCEPTED, body: None };
+        Ok(Made { answer, resource: Some((id, name)), before: None, after: None })
+    });
+    answered(answer.await?)
+}
+
 /// Has the loop make a change.
 pub async fn made(
     app: &Shared,

@@ -9,15 +9,18 @@ pub mod listener_tls;
 pub mod load_balancer;
 pub mod member;
 pub mod pool;
+pub mod quota;
+pub mod whitelist;
 
 use self::{
     certificate::Certificate, health_monitor::HealthMonitor, l7_policy::L7Policy, l7_rule::L7Rule,
-    listener::Listener, load_balancer::LoadBalancer, member::Member, pool::Pool,
+    listener::Listener, load_balancer::LoadBalancer, member::Member, pool::Pool, quota::Quota,
+    whitelist::Whitelist,
 };
 use super::record::{Kind, kind};
 
 /// Every kind that a store may have.
-pub const ALL: [Kind; 8] = [
+pub const ALL: [Kind; 10] = [
     kind::<LoadBalancer>(),
     kind::<Listener>(),
     kind::<L7Policy>(),
@@ -26,4 +29,6 @@ pub const ALL: [Kind; 8] = [
     kind::<Member>(),
     kind::<HealthMonitor>(),
     kind::<Certificate>(),
+    kind::<Whitelist>(),
+    kind::<Quota>(),
 ];

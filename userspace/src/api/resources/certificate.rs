@@ -47,6 +47,7 @@ impl Resource for Certificate {
     const TRACES: [&'static str; 3] = ["create certificate", "update certificate", "delete certificate"];
     const ONLY_AT_CREATION: &'static [&'static str] = &["type"];
     const IS_WRAPPED: bool = false;
+    const HAS_SWITCH: bool = false;
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
         let head = new_head::<Self>(&mut fields, draft)?;
@@ -60,14 +61,10 @@ impl Resource for Certificate {
             return Err(missing("certificate"));
         }
         fields.end()?;
-        Ok(draft.create(made))
+        draft.create(made)
     }
 
     fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
-        if !self.head.is_enabled {
-            let reason = "Not supported here: take it out of the listeners that have it.";
-            return Err(Fault::value("admin_state_up", false, reason));
-        }
         let pem = fields.secret("certificate", PEM)?;
         let key = fields.secret("private_key", PEM)?;
         let domain = fields.text("domain", super::MOST)?;

@@ -65,7 +65,7 @@ impl Resource for HealthMonitor {
         }
         made.settings(draft, &mut fields)?;
         fields.end()?;
-        Ok(draft.create(made))
+        draft.create(made)
     }
 
     fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {

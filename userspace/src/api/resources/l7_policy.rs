@@ -181,7 +181,7 @@ impl Resource for L7Policy {
         let rules = fields.list("rules")?.value().unwrap_or_default();
         fields.end()?;
         made.shift(draft, |at| at >= position, true);
-        let id = draft.create(made);
+        let id = draft.create(made)?;
         for rule in rules {
             L7Rule::create(draft, Some(id), Fields::of_value(rule, "rules")?)?;
         }

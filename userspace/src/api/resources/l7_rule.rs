@@ -48,7 +48,7 @@ impl Resource for L7Rule {
         made.settings(draft, &mut fields)?;
         fields.end()?;
         draft.touch::<L7Policy>(policy);
-        Ok(draft.create(made))
+        draft.create(made)
     }
 
     fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {

@@ -1,13 +1,12 @@
 //! Listeners.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
-use ipnet::IpNet;
 use model::policy::PolicyOrder;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, ids, listener_tls, new_head};
+use super::{Resource, ids, listener_tls, may_go, new_head, whitelist::network};
 use crate::api::{
     draft::Draft,
     error::Fault,
@@ -17,6 +16,7 @@ use crate::api::{
         listener::{Listener, Protocol},
         load_balancer::LoadBalancer,
         pool::Pool,
+        whitelist::Whitelist,
     },
     record::Head,
     view::View,
@@ -124,12 +124,7 @@ impl Listener {
         let vips = draft.records.find::<LoadBalancer>(self.load_balancer)?;
         let mut networks = BTreeSet::new();
         for text in texts {
-            let network = match text.parse::<IpAddr>() {
-                Ok(address) => IpNet::from(address),
-                Err(_) => text.parse::<IpNet>().map_err(|_| {
-                    Fault::value("allowed_cidrs", &text, "It is neither an address nor a network.")
-                })?,
-            };
+            let network = network("allowed_cidrs", &text)?;
             if !vips.vips.iter().any(|vip| vip.address.is_ipv4() == network.addr().is_ipv4()) {
                 return Err(Fault::value(
                     "allowed_cidrs",
@@ -137,7 +132,7 @@ impl Listener {
                     "No VIP of the load balancer is of this family.",
                 ));
             }
-            networks.insert(network.trunc());
+            networks.insert(network);
         }
         self.allowed_cidrs = (!networks.is_empty()).then_some(networks);
         Ok(())
@@ -147,6 +142,7 @@ impl Listener {
 impl Resource for Listener {
     const MANY: &'static str = "listeners";
     const TRACES: [&'static str; 3] = ["create listener", "update listener", "delete listener"];
+    const HAS_PROTECTION: bool = true;
     const ONLY_AT_CREATION: &'static [&'static str] = &["loadbalancer_id", "protocol", "protocol_port"];
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
@@ -169,7 +165,7 @@ impl Resource for Listener {
         fields.unsupported("default_pool", &[], "create the pool first and give its default_pool_id")?;
         fields.unsupported("l7policies", &[json!([])], "create them one by one, after the listener")?;
         fields.end()?;
-        Ok(draft.create(made))
+        draft.create(made)
     }
 
     fn settings(&mut self, draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {
@@ -222,6 +218,7 @@ impl Resource for Listener {
     }
 
     fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
+        may_go(self)?;
         let id = self.head.id;
         let leads_here = |policy: &&L7Policy| policy.action.listener() == Some(id);
         if let Some(policy) = draft.records.all::<L7Policy>().find(leads_here) {
@@ -231,6 +228,8 @@ impl Resource for Listener {
             )));
         }
         self.remove_policies(draft);
+        let whitelists: Vec<_> = draft.records.children::<Whitelist>(id).cloned().collect();
+        whitelists.iter().try_for_each(|whitelist| whitelist.delete(draft, true))?;
         draft.remove::<Self>(id);
         Ok(())
     }

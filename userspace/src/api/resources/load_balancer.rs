@@ -13,7 +13,7 @@ use model::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, ids, nested, new_head};
+use super::{Resource, ids, may_go, nested, new_head};
 use crate::api::{
     draft::Draft,
     error::{Fault, invalid},
@@ -37,6 +37,7 @@ impl LoadBalancer {
 impl Resource for LoadBalancer {
     const MANY: &'static str = "loadbalancers";
     const TRACES: [&'static str; 3] = ["create loadbalancer", "update loadbalancer", "delete loadbalancer"];
+    const HAS_PROTECTION: bool = true;
     const ONLY_AT_CREATION: &'static [&'static str] = &[
         "vip_address",
         "vip_subnet_id",
@@ -68,7 +69,7 @@ impl Resource for LoadBalancer {
         fields.end()?;
         // What is inside is whose it is.
         let asks = std::mem::replace(&mut draft.project, made.head.project.clone());
-        let id = draft.create(made);
+        let id = draft.create(made)?;
         let created = nested::create(draft, id, listeners, pools);
         draft.project = asks;
         created.map(|()| id)
@@ -90,6 +91,7 @@ impl Resource for LoadBalancer {
     }
 
     fn delete(&self, draft: &mut Draft<'_>, cascade: bool) -> Result<(), Fault> {
+        may_go(self)?;
         let id = self.head.id;
         let listeners: Vec<_> = draft.records.children::<Listener>(id).cloned().collect();
         let pools: Vec<_> = draft.records.children::<Pool>(id).cloned().collect();

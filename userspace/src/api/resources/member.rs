@@ -93,7 +93,7 @@ impl Resource for Member {
                 made.address
             )));
         }
-        Ok(draft.create(made))
+        draft.create(made)
     }
 
     fn settings(&mut self, _draft: &Draft<'_>, fields: &mut Fields) -> Result<(), Fault> {

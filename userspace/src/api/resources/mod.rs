@@ -10,6 +10,7 @@ pub mod load_balancer;
 pub mod member;
 mod nested;
 pub mod pool;
+pub mod whitelist;
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -29,6 +30,9 @@ const MOST: usize = 255;
 /// The names of what says whose an object is: Octavia's older clients have the first.
 const PROJECT: [&str; 2] = ["tenant_id", "project_id"];
 
+/// The name of what protects an object from being deleted.
+const PROTECTION: &str = "deletion_protection_enable";
+
 /// What clients can do with a kind of object.
 pub trait Resource: Record {
     /// Its name in bodies where there are several.
@@ -43,6 +47,10 @@ pub trait Resource: Record {
     const IS_WRAPPED: bool = true;
     /// Whether it has a name.
     const HAS_NAME: bool = true;
+    /// Whether it can be switched off.
+    const HAS_SWITCH: bool = true;
+    /// Whether it can be protected from being deleted.
+    const HAS_PROTECTION: bool = false;
     /// Whether it has a description.
     const HAS_DESCRIPTION: bool = true;
 
@@ -111,10 +119,28 @@ fn head<T: Resource>(head: &mut Head, fields: &mut Fields) -> Result<(), Fault> 
     }
     // Octavia's null means no here.
     fields.boolean("admin_state_up")?.set(&mut head.is_enabled, false);
+    if !T::HAS_SWITCH && !head.is_enabled {
+        return Err(Fault::value("admin_state_up", false, format!("Not supported here: of a {}.", T::KIND)));
+    }
+    if T::HAS_PROTECTION {
+        fields.boolean(PROTECTION)?.set(&mut head.is_protected, false);
+    }
     if let Some(tags) = fields.texts("tags", MOST)?.value() {
         head.tags = tags;
     }
     derive::common::meta(head).map(drop)
+}
+
+/// Refuses to delete what is protected from it.
+fn may_go<T: Resource>(record: &T) -> Result<(), Fault> {
+    let head = record.head();
+    if head.is_protected {
+        let (name, id) = (T::NAME, head.id);
+        return Err(Fault::conflict(format!(
+            "{name} {id} is protected from being deleted; set its {PROTECTION} to false first."
+        )));
+    }
+    Ok(())
 }
 
 /// The head of an object that is created.
@@ -142,6 +168,9 @@ pub fn shown<T: Resource>(record: &T, view: &View<'_>) -> Map<String, Value> {
         put("description", json!(head.description));
     }
     put("admin_state_up", json!(head.is_enabled));
+    if T::HAS_PROTECTION {
+        put(PROTECTION, json!(head.is_protected));
+    }
     put("project_id", json!(head.project));
     put("tenant_id", json!(head.project));
     put("created_at", json!(head.created));

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Resource, ids, new_head};
+use super::{Resource, ids, may_go, new_head};
 use crate::api::{
     draft::Draft,
     error::Fault,
@@ -130,6 +130,7 @@ impl Resource for Pool {
     const MANY: &'static str = "pools";
     const TRACES: [&'static str; 3] =
         ["create backend member group", "update backend member group", "delete backend member group"];
+    const HAS_PROTECTION: bool = true;
     const ONLY_AT_CREATION: &'static [&'static str] = &["loadbalancer_id", "listener_id", "protocol"];
 
     fn create(draft: &mut Draft<'_>, _parent: Option<Uuid>, mut fields: Fields) -> Result<Uuid, Fault> {
@@ -169,7 +170,7 @@ impl Resource for Pool {
             fields.unsupported(nested, &[json!([])], "create what is inside one by one, after the pool")?;
         }
         fields.end()?;
-        let id = draft.create(made);
+        let id = draft.create(made)?;
         if let Some(mut listener) = listener {
             listener.may_use(draft, "listener_id", id)?;
             listener.default_pool = Some(id);
@@ -216,6 +217,7 @@ impl Resource for Pool {
     }
 
     fn delete(&self, draft: &mut Draft<'_>, _cascade: bool) -> Result<(), Fault> {
+        may_go(self)?;
         let id = self.head.id;
         if let Some(policy) = self.policies(&draft.records).next() {
             return Err(Fault::conflict(format!(

@@ -1,14 +1,17 @@
 //! The API without the layers: requests go through its paths into a real store, and what would be served is at hand.
 //!
-//! `against_model` compares it with a plain model in memory, `refused` sends it what is wrong, `lists` reads, `policies` are those of Layer 7, `certificates` those of listeners that end TLS, `together` makes
+//! `against_model` compares it with a plain model in memory, `refused` sends it what is wrong, `lists` reads, `policies` are those of Layer 7, `certificates` those of listeners that end TLS, `whitelists` say who
+//! may connect, `quotas` how many objects there may be and which stay, `together` makes
 //! many objects at once.
 
 mod against_model;
 mod certificates;
 mod lists;
 mod policies;
+mod quotas;
 mod refused;
 mod together;
+mod whitelists;
 
 use std::sync::{Arc, Mutex};
 
