@@ -305,6 +305,7 @@ fn every_reason_of_a_refused_request_is_told() {
     let told: Vec<_> = rows.filter(|row| row.heading == "Refused requests").map(|row| row.cells).collect();
     let status = |refusal: Refusal| match refusal {
         Refusal::Crowded => "REFUSED_STREAM".to_owned(),
+        Refusal::Protocol => "RST_STREAM, 431".to_owned(),
         refusal => refusal.status().to_string(),
     };
     let there = Refusal::ALL.map(|refusal| [format!("`{}`", refusal.name()), status(refusal)]);

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Also those that Pingora answers itself.
+/// Also those that Pingora answers itself, or HTTP/2.
 #[test]
 fn every_request_that_is_refused_is_counted_and_logged() {
     let directory = tempfile::tempdir().unwrap();
@@ -32,6 +32,9 @@ fn every_request_that_is_refused_is_counted_and_logged() {
         &[("host", "other.example")],
         &[("host", "shop.example"), ("host", "shop.example")],
         &[(":authority", "shop.example..")],
+        &[("X-Upper", "a")],
+        &[("connection", "keep-alive")],
+        &[(":authority", "")],
     ]
     .into_iter()
     .enumerate()

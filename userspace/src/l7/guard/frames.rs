@@ -16,6 +16,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
 /// Of a frame's head.
 const HEAD: usize = 9;
 /// The most streams that are told apart; h2 refuses them long before.
@@ -33,6 +34,7 @@ pub(super) struct Flow {
     pub(super) is_full: AtomicBool,
     data: AtomicU64,
     bodies: AtomicUsize,
+    begun: AtomicU64,
     /// Of each answer that has begun and not ended, how many bytes of its body have left.
     answers: Mutex<BTreeMap<u32, u64>>,
     is_over: AtomicBool,
@@ -47,6 +49,7 @@ impl Flow {
             is_full,
             data,
             bodies,
+            begun: AtomicU64::new(0),
             answers: Mutex::default(),
             is_over: AtomicBool::new(false),
         })
@@ -69,6 +72,11 @@ impl Flow {
     /// Bytes of bodies that the client has sent.
     pub(super) fn data(&self) -> u64 {
         self.data.load(Relaxed)
+    }
+
+    /// How many requests have come, with the whole of their heads.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
     }
 
     /// How many requests have not sent all of their bodies.
@@ -116,7 +124,7 @@ impl Frames {
     /// These bytes come from the client.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
         while let Some(frame) = self.incoming.next(&mut bytes) {
-            let Frame { kind, stream, length, .. } = frame;
+            let Frame { kind, flags, stream, length } = frame;
             match kind {
                 DATA => _ = self.flow.data.fetch_add(length as u64, Relaxed),
                 HEADERS => {
@@ -127,6 +135,9 @@ impl Frames {
                     }
                 }
                 _ => {}
+            }
+            if matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0 && !self.is_trailer {
+                self.flow.begun.fetch_add(1, Relaxed);
             }
             if matches!(kind, HEADERS | CONTINUATION) && self.is_trailer {
                 let held = self.flow.budget.hold_trailer(length).ok_or(Excess)?;
@@ -261,6 +272,7 @@ mod tests {
                 frames.read(part).unwrap();
             }
             prop_assert_eq!((flow.data(), flow.bodies(), frames.trailers.len()), (data, open, trailers));
+            prop_assert_eq!(flow.begun(), streams.len() as u64);
             // We end them all.
             let answers: Vec<u8> = (0..streams.len() as u32).flat_map(|number| frame(HEADERS, END_STREAM, 2 * number + 1, 7)).collect();
             for part in answers.chunks(cut) {

@@ -29,13 +29,16 @@ pub enum Refusal {
     Connect,
     /// The heads under way on its connection of HTTP/2 take as much as they may: it may be asked for again.
     Crowded,
+    /// HTTP/2 itself refuses it, and nothing is known of it: fields that it forbids, a head of more than twice the limit, too many
+    /// requests at a time. Counted when no other is under way on its connection, or at its end.
+    Protocol,
     /// What the checks here let through and Pingora does not, such as a Host that contradicts the request line.
     Other,
 }
 
 impl Refusal {
     /// Every one, in the order of the discriminants.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Late,
         Self::TooLarge,
         Self::TooMany,
@@ -49,6 +52,7 @@ impl Refusal {
         Self::BadChunks,
         Self::Connect,
         Self::Crowded,
+        Self::Protocol,
         Self::Other,
     ];
 
@@ -68,6 +72,7 @@ impl Refusal {
             Self::BadChunks => "bad_chunks",
             Self::Connect => "connect",
             Self::Crowded => "crowded",
+            Self::Protocol => "protocol",
             Self::Other => "other",
         }
     }
@@ -98,6 +103,7 @@ impl Refusal {
             Self::BadChunks => "the body is not in chunks as it should be",
             Self::Connect => "CONNECT is not for this server",
             Self::Crowded => "the connection has too much under way",
+            Self::Protocol => "this is not HTTP/2",
             Self::Other => "the request contradicts itself",
         }
     }

@@ -72,6 +72,8 @@ enum Event {
     Data,
     /// One has been.
     RoundTrip,
+    /// There are fewer requests than have come.
+    Missing,
     /// The listener ends.
     Ending,
     Idle,
@@ -105,6 +107,8 @@ pub(super) async fn serve<P>(
     let Some(mut pings) = connection.ping_pong() else { return };
     let mut is_measuring = false;
     let open = Open::new();
+    // Requests of which something was heard here, or which were found missing.
+    let mut known = 0;
     loop {
         let event = {
             let mut request = pin!(HttpSession::from_h2_conn(&mut connection, digest.clone()));
@@ -121,7 +125,9 @@ pub(super) async fn serve<P>(
                     }
                     // All requests that were read are taken: more may be read.
                     if !flow.is_full.swap(false, Relaxed) {
-                        return Poll::Pending;
+                        // While none is under way, there is nothing that h2 could still hand on.
+                        let is_missing = open.is_none() && flow.begun() > known;
+                        return if is_missing { Poll::Ready(Event::Missing) } else { Poll::Pending };
                     }
                 }
             });
@@ -149,7 +155,12 @@ pub(super) async fn serve<P>(
                     let _ = connection.set_initial_window_size(size);
                 }
             }
+            Event::Missing => {
+                refused_by_h2(flow.begun() - known, &digest, &current());
+                known = flow.begun();
+            }
             Event::Request(Ok(Some(H2Accept::Session(session)))) => {
+                known += 1;
                 if let Some(size) = window.shrunk(Instant::now(), flow.bodies()) {
                     let _ = connection.set_initial_window_size(size);
                 }
@@ -163,22 +174,33 @@ pub(super) async fn serve<P>(
             }
             Event::Request(Ok(Some(H2Accept::Rejected))) => {
                 // All that is known of it is that it contradicts itself: Pingora has answered and forgotten it.
-                let refused = Refused {
-                    refusal: Refusal::Other,
-                    line: [b"", b"", b"HTTP/2.0"],
-                    socket: digest.socket_digest.clone(),
-                    tls: digest.ssl_digest.clone(),
-                    began: Instant::now(),
-                    bytes: (0, 0),
-                };
-                refused.finish(&current());
+                known += 1;
+                unknown(Refusal::Other, &digest).finish(&current());
                 malformed += 1;
                 if malformed >= MALFORMED {
-                    return;
+                    break;
                 }
             }
-            Event::Request(Ok(None) | Err(_)) | Event::Idle => return,
+            Event::Request(Ok(None) | Err(_)) | Event::Idle => break,
         }
+    }
+    refused_by_h2(flow.begun().saturating_sub(known), &digest, &current());
+}
+
+/// Logs and counts so many requests that h2 has answered or reset itself, and of which it says nothing.
+fn refused_by_h2(count: u64, digest: &Digest, edge: &Edge) {
+    (0..count).for_each(|_| unknown(Refusal::Protocol, digest).finish(edge));
+}
+
+/// A request of which nothing is known but its connection.
+fn unknown(refusal: Refusal, digest: &Digest) -> Refused<'static> {
+    Refused {
+        refusal,
+        line: [b"", b"", b"HTTP/2.0"],
+        socket: digest.socket_digest.clone(),
+        tls: digest.ssl_digest.clone(),
+        began: Instant::now(),
+        bytes: (0, 0),
     }
 }
 
@@ -260,6 +282,10 @@ impl Open {
     fn begin(self: &Arc<Self>) -> Stays {
         self.count.fetch_add(1, Relaxed);
         Stays(self.clone())
+    }
+
+    fn is_none(&self) -> bool {
+        self.count.load(Relaxed) == 0
     }
 
     fn since(&self) -> MutexGuard<'_, Instant> {

@@ -6,7 +6,7 @@
 //! `response_us_sum` over `requests`.
 //!
 //! Of HTTP/2, what the protocol's own library refuses (RST_STREAM, GOAWAY, 431 for a head of more than twice the limit)
-//! is no request yet and is not counted.
+//! is counted as refused, though nothing else is known of it.
 
 pub mod endpoint;
 pub mod kept;
