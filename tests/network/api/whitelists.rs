@@ -48,6 +48,29 @@ fn a_whitelist_says_who_may_connect() {
             wait_until_it_answers(expected);
         }
     }
+    // Both layers count: what came, and what was kept out.
+    for name in ["four", "seven"] {
+        let curl = balancer.network.client().run(&[
+            "curl",
+            "-s",
+            &format!("http://{vip}:{}/", if name == "four" { 80 } else { 81 }),
+        ]);
+        assert!(curl.is_ok());
+        let mut last = json!(null);
+        let counted = wait_for("counters", DEADLINE, || {
+            last = client.object(&format!("listener stats show {name}"));
+            let is_more_than = |key: &str, least: u64| last[key].as_u64().is_some_and(|count| count > least);
+            is_more_than("total_connections", 2)
+                && is_more_than("bytes_in", 100)
+                && is_more_than("bytes_out", 100)
+                && is_more_than("request_errors", 1)
+        });
+        counted.unwrap_or_else(|error| panic!("{error}: {name}: {last}"));
+    }
+    let parts = ["four", "seven"].map(|name| client.object(&format!("listener stats show {name}")));
+    let sum = parts.iter().map(|part| part["bytes_in"].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(client.object("stats show shop")["bytes_in"], sum);
+
     let defaults = client.object("quota defaults show");
     assert_eq!((&defaults["load_balancer"], &defaults["listener"]), (&json!(50), &json!(100)));
     let quota = json!({ "quota": { "listener": 2 } });

@@ -35,6 +35,7 @@ mod routes;
 pub mod server;
 pub mod shared;
 pub mod state;
+pub mod stats;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -35,6 +35,8 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .merge(resource::<Certificate>())
         .route("/loadbalancers/{id}/status", get(status::show))
         .route("/loadbalancers/{id}/statuses", get(status::show))
+        .route("/loadbalancers/{id}/stats", get(status::of_load_balancer))
+        .route("/listeners/{id}/stats", get(status::of_listener))
         .merge(resource::<L7Policy>())
         .merge(inside::<Pool, Member>())
         .route("/pools/{parent}/members", put(members::replace))

@@ -1,12 +1,21 @@
 //! What the API's threads and the daemon's loop share.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::ArcSwap;
-use model::object::PoolId;
+use model::{id::ListenerId, object::PoolId};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{error::Fault, state::State, view::Health, write::Write};
+use super::{
+    error::Fault,
+    state::State,
+    stats::{Counted, Stats},
+    view::Health,
+    write::Write,
+};
 use crate::store::{Store, StoreError};
 
 /// What the daemon's loop is asked.
@@ -15,6 +24,8 @@ pub enum Message {
     Write(Write),
     /// What is known of the members of these pools.
     Health(Vec<PoolId>, oneshot::Sender<Health>),
+    /// What these listeners have had to do; or why that cannot be said.
+    Stats(HashSet<ListenerId>, oneshot::Sender<Result<Counted, String>>),
 }
 
 /// How many writes may wait.
@@ -77,5 +88,20 @@ impl Shared {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Health(pools, reply))?;
         answer.await.map_err(|_| Fault::unavailable("The daemon is ending."))
+    }
+
+    /// What these listeners have had to do together.
+    ///
+    /// # Errors
+    /// The counters cannot be read, or the daemon is ending.
+    pub(super) async fn stats(&self, listeners: HashSet<ListenerId>) -> Result<Stats, Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Stats(listeners, reply))?;
+        let counted = answer.await.map_err(|_| Fault::unavailable("The daemon is ending."))?;
+        let counted =
+            counted.map_err(|reason| Fault::unavailable(format!("Counters cannot be read: {reason}.")))?;
+        let mut sum = Stats::default();
+        counted.values().for_each(|stats| sum.add(stats));
+        Ok(sum)
     }
 }

@@ -24,7 +24,10 @@ use evenkeel::{
 use model::object::Objects;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::api::{Api, together};
+use super::{
+    api::{Api, together},
+    stats::Reader,
+};
 
 /// How many writes are committed together at most.
 const TOGETHER: usize = 64;
@@ -54,6 +57,7 @@ pub struct Changes {
     /// What the file had when it was last followed.
     objects: Arc<Objects>,
     api: Option<Api>,
+    reader: Reader,
     /// Whether the file may have changed since it was last read.
     reload: bool,
     waiting: VecDeque<Write>,
@@ -63,12 +67,13 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// None yet; `objects` are the file's that are followed.
-    pub fn new(file: &Path, objects: Arc<Objects>, api: Option<Api>) -> Self {
+    /// None yet; `objects` are the file's that are followed, `reader` counts for the API.
+    pub fn new(file: &Path, objects: Arc<Objects>, api: Option<Api>, reader: Reader) -> Self {
         Self {
             file: file.to_owned(),
             objects,
             api,
+            reader,
             reload: false,
             waiting: VecDeque::new(),
             one_by_one: 0,
@@ -143,6 +148,7 @@ impl Changes {
                 self.waiting.push_back(write);
                 self.begin(engine);
             }
+            Message::Stats(listeners, reply) => self.reader.answer(&listeners, reply, engine),
             Message::Health(pools, reply) => {
                 let health = engine.with_standings(|_, standings| {
                     let members = pools.iter().map(|&pool| (pool, standings.members(pool)));

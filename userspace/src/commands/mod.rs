@@ -9,6 +9,7 @@ mod pins;
 mod privileges;
 mod run;
 mod sessions;
+mod stats;
 mod status;
 mod unload;
 

@@ -31,7 +31,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 
-use super::{api::Api, control::Changes, pins::Pins, privileges};
+use super::{api::Api, control::Changes, pins::Pins, privileges, stats::Reader};
 
 /// How often a change in the host's network may make sessions look for their next hops again, and how often
 /// messages about sessions are fetched.
@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
         if let Some(api) = &api {
             desired.objects = Arc::new(api.objects(&file, &desired)?);
         }
-        let changes = Changes::new(&options.config, file, api);
+        let changes = Changes::new(&options.config, file, api, Reader::new(pins.clone()));
         let nothing = Desired { objects: Arc::default(), ..desired.clone() };
         let draft = Drafter::first(nothing.clone(), layer7.preparer()).draft(desired.clone())?;
         let (data_path, started) = Daemon::start(object, &pins, &desired, &draft.served().vips, log).await?;

@@ -1,8 +1,9 @@
-//! The status tree: a load balancer with all that is in it, and how each is.
+//! The status tree: a load balancer with all that is in it, and how each is; and what listeners have had to do.
 
 use std::collections::BTreeSet;
 
 use axum::extract::Path;
+use model::id::Id;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -59,6 +60,22 @@ pub async fn show(app: App, Path(id): Path<String>) -> Answered {
     // Those that no listener uses, too.
     tree.insert("pools".into(), records.children::<Pool>(id).map(pool).collect::<Vec<_>>().into());
     ok(&json!({ "statuses": { "loadbalancer": tree } }))
+}
+
+/// What a listener has had to do.
+pub async fn of_listener(app: App, Path(id): Path<String>) -> Answered {
+    let id = id_of::<Listener>(&id)?;
+    app.state().records.find::<Listener>(id)?;
+    ok(&json!({ "stats": app.stats([Id::from_uuid(id)].into()).await? }))
+}
+
+/// What all listeners of a load balancer have had to do.
+pub async fn of_load_balancer(app: App, Path(id): Path<String>) -> Answered {
+    let id = id_of::<LoadBalancer>(&id)?;
+    let state = app.state();
+    state.records.find::<LoadBalancer>(id)?;
+    let listeners = state.records.children::<Listener>(id).map(|it| Id::from_uuid(it.head().id));
+    ok(&json!({ "stats": app.stats(listeners.collect()).await? }))
 }
 
 /// What a status tree says of each object.

@@ -134,3 +134,30 @@ async fn versions_and_vip_pools_are_what_clients_ask_first() {
         (&json!("PENDING_CREATE"), &json!("OFFLINE"))
     );
 }
+
+#[tokio::test]
+async fn a_load_balancer_has_done_what_its_listeners_have() {
+    let world = World::new();
+    let body = json!({ "vip_subnet_id": subnet(&world).await });
+    let shop = id(&world.make("loadbalancers", "loadbalancer", body).await);
+    let stats = |path: String| {
+        let world = &world;
+        async move {
+            let stats = world.get(&path).await["stats"].clone();
+            assert_eq!(stats.as_object().unwrap().len(), 5, "{stats}");
+            json!([stats["bytes_in"], stats["active_connections"], stats["total_connections"]])
+        }
+    };
+    assert_eq!(stats(format!("loadbalancers/{shop}/stats")).await, json!([0, 0, 0]));
+    let mut last = String::new();
+    for port in [80, 81] {
+        let listener = json!({ "loadbalancer_id": shop, "protocol": "HTTP", "protocol_port": port });
+        last = id(&world.make("listeners", "listener", listener).await);
+    }
+    assert_eq!(stats(format!("loadbalancers/{shop}/stats")).await, json!([6, 0, 2]));
+    assert_eq!(stats(format!("listeners/{last}/stats")).await, json!([3, 0, 1]));
+    for path in ["loadbalancers", "listeners"] {
+        let path = format!("{path}/00000000-0000-0000-0000-000000000000/stats");
+        assert_eq!(world.ask("GET", &path, None).await.0, 404);
+    }
+}

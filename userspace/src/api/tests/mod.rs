@@ -34,6 +34,7 @@ use super::{
     routes::routes,
     shared::{Message, Shared},
     state::State,
+    stats::Stats,
     view::Health,
     write::Batch,
 };
@@ -88,6 +89,11 @@ impl World {
             while let Some(message) = messages.recv().await {
                 match message {
                     Message::Health(_, reply) => drop(reply.send(Health::new())),
+                    Message::Stats(wanted, reply) => {
+                        let stats = Stats { bytes_in: 3, total_connections: 1, ..Stats::default() };
+                        let counted = wanted.into_iter().map(|id| (id, stats)).collect();
+                        drop(reply.send(Ok(counted)));
+                    }
                     Message::Write(write) => {
                         let before = served.lock().unwrap().clone();
                         let mut writes = vec![write];

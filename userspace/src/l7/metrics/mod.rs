@@ -424,6 +424,12 @@ impl Metrics {
         }
     }
 
+    /// What a listener has counted so far.
+    pub fn row(&self, id: ListenerId) -> Option<ListenerRow> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(listeners.get(&id)?.upgrade()?.row(&self.pools.load()))
+    }
+
     /// What listeners have counted so far, by their names.
     pub fn rows(&self) -> Vec<ListenerRow> {
         let pools = self.pools.load();
