@@ -283,3 +283,44 @@ async fn rules_become_what_policies_are_looked_up_by() {
         assert!(status == 400 && text.contains(words), "{body}: {status} {text}");
     }
 }
+
+#[tokio::test]
+async fn one_request_creates_policies_too() {
+    let world = World::new();
+    let rule = |value: &str| json!({ "type": "PATH", "compare_type": "STARTS_WITH", "value": value });
+    let pool = json!({ "name": "own", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN" });
+    let to = |pool: Value, value: &str| json!({ "name": value, "action": "REDIRECT_TO_POOL", "redirect_pool": pool, "rules": [rule(value)] });
+    let body = json!({
+        "vip_subnet_id": subnet(&world).await,
+        "pools": [{ "name": "shared", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN" }],
+        "listeners": [{
+            "protocol": "HTTP", "protocol_port": 80, "default_pool": { "name": "shared" },
+            "l7policies": [
+                to(json!({ "name": "shared" }), "/a"),
+                to(pool, "/b"),
+                { "name": "/c", "action": "REJECT", "position": 1, "rules": [rule("/c"), rule("/c/d")] },
+            ],
+        }],
+    });
+    let made = world.make("loadbalancers", "loadbalancer", body.clone()).await;
+    let told: Vec<_> = made["listeners"][0]["l7policies"].as_array().unwrap().iter().collect();
+    assert_eq!(told.iter().map(|it| &it["name"]).collect::<Vec<_>>(), ["/c", "/a", "/b"]);
+    assert_eq!(told[0]["rules"].as_array().map(Vec::len), Some(2));
+    assert_eq!(told[0]["rules"][0]["provisioning_status"], "PENDING_CREATE");
+    let names: Vec<_> = served(&world).0.iter().map(|policy| policy.meta.name.to_string()).collect();
+    assert_eq!(names, ["/c", "/a", "/b"]);
+    assert_eq!(world.after_a_start(), world.served());
+    let before = world.served();
+    for (place, value) in [
+        ("/listeners/0/l7policies/0/redirect_pool/name", json!("nobody")),
+        ("/listeners/0/l7policies/1/rules/0/value", json!("b")),
+        ("/listeners/0/l7policies/2/action", json!("REDIRECT_TO_URL")),
+        ("/listeners/0/l7policies", json!([7])),
+        ("/listeners/0/protocol", json!("TCP")),
+    ] {
+        let mut body = body.clone();
+        *body.pointer_mut(place).unwrap() = value;
+        let (status, said) = world.ask("POST", "loadbalancers", Some(&json!({ "loadbalancer": body }))).await;
+        assert_eq!((status, world.served() == before), (400, true), "{place}: {said}");
+    }
+}
