@@ -17,6 +17,7 @@ mod families;
 mod frames;
 mod grpc;
 mod guard;
+mod h2spec;
 mod http2;
 mod kept;
 mod limits;

@@ -9,7 +9,10 @@ use std::{
     },
 };
 
-use super::budget::{Budget, Held};
+use super::{
+    budget::{Budget, Held},
+    trailer_block,
+};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -17,6 +20,8 @@ const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
+const PADDED: u8 = 8;
+const WITH_PRIORITY: u8 = 0x20;
 /// Of a frame's head.
 const HEAD: usize = 9;
 /// The most streams that are told apart; h2 refuses them long before.
@@ -95,11 +100,15 @@ pub(super) struct Frames {
     latest: u32,
     /// Whether the header block under way is a trailer.
     is_trailer: bool,
+    /// What there is of that trailer's block.
+    block: Vec<u8>,
+    /// The flags of the frame that the next bytes are of, if it is a trailer's.
+    trailer_flags: Option<u8>,
     bodies: BTreeSet<u32>,
     trailers: BTreeMap<u32, Vec<Held>>,
 }
 
-/// A trailer is too much for what its connection may hold, or there are too many streams.
+/// A trailer is too much for what its connection may hold or has what may not stand there, or there are too many streams.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Excess;
 
@@ -112,6 +121,8 @@ impl Frames {
             outgoing: Reader::default(),
             latest: 0,
             is_trailer: false,
+            block: Vec::new(),
+            trailer_flags: None,
             bodies: BTreeSet::new(),
             trailers: BTreeMap::new(),
         }
@@ -123,7 +134,12 @@ impl Frames {
 
     /// These bytes come from the client.
     pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<(), Excess> {
-        while let Some(frame) = self.incoming.next(&mut bytes) {
+        loop {
+            let frame = self.incoming.next(&mut bytes);
+            if let Some(flags) = self.trailer_flags.filter(|_| frame.is_some() || self.incoming.skip == 0) {
+                self.end_of_trailer_frame(flags)?;
+            }
+            let Some(frame) = frame else { break };
             let Frame { kind, flags, stream, length } = frame;
             match kind {
                 DATA => _ = self.flow.data.fetch_add(length as u64, Relaxed),
@@ -141,6 +157,9 @@ impl Frames {
             }
             if matches!(kind, HEADERS | CONTINUATION) && self.is_trailer {
                 let held = self.flow.budget.hold_trailer(length).ok_or(Excess)?;
+                let is_first = if kind == HEADERS { flags } else { flags & END_HEADERS };
+                self.trailer_flags = Some(is_first);
+                self.incoming.payload = Some(Vec::new());
                 self.trailers.entry(stream).or_default().push(held);
             }
             if frame.is_last() {
@@ -155,6 +174,26 @@ impl Frames {
             }
         }
         self.flow.bodies.store(self.bodies.len(), Relaxed);
+        Ok(())
+    }
+
+    /// A frame of a trailer is there as a whole.
+    fn end_of_trailer_frame(&mut self, flags: u8) -> Result<(), Excess> {
+        self.trailer_flags = None;
+        let payload = self.incoming.payload.take().unwrap_or_default();
+        let mut part = &payload[..];
+        if flags & PADDED != 0 {
+            // What is not as it should be h2 refuses.
+            let (&padding, rest) = part.split_first().unwrap_or((&0, part));
+            part = rest.get(..rest.len().saturating_sub(usize::from(padding))).unwrap_or_default();
+        }
+        if flags & WITH_PRIORITY != 0 {
+            part = part.get(5..).unwrap_or_default();
+        }
+        self.block.extend_from_slice(part);
+        if flags & END_HEADERS != 0 && trailer_block::is_forbidden(&std::mem::take(&mut self.block)) {
+            return Err(Excess);
+        }
         Ok(())
     }
 
@@ -189,6 +228,8 @@ struct Reader {
     there: usize,
     /// What comes before the next head.
     skip: usize,
+    /// That, if somebody wants it.
+    payload: Option<Vec<u8>>,
 }
 
 /// A frame's head.
@@ -210,6 +251,9 @@ impl Reader {
     /// The next head that is whole, up to which the bytes are taken; all of them if there is none.
     fn next(&mut self, bytes: &mut &[u8]) -> Option<Frame> {
         let skipped = self.skip.min(bytes.len());
+        if let Some(payload) = &mut self.payload {
+            payload.extend_from_slice(&bytes[..skipped]);
+        }
         self.skip -= skipped;
         *bytes = &bytes[skipped..];
         let count = (HEAD - self.there).min(bytes.len());
@@ -295,6 +339,37 @@ mod tests {
         assert_eq!((flow.sent(1), flow.sent(3), flow.is_over()), (None, None, false));
         drop(frames);
         assert!(flow.is_over());
+    }
+
+    #[test]
+    fn what_may_not_stand_in_a_trailer_is_seen_however_it_is_cut() {
+        let block = b"\x00\x06x-test\x02ok\x00\x05:path\x01/";
+        let with = |kind, flags, payload: &[u8]| {
+            let mut bytes = frame(kind, flags, 1, payload.len());
+            bytes.truncate(HEAD);
+            [&bytes, payload].concat()
+        };
+        let whole =
+            [frame(HEADERS, END_HEADERS, 1, 7), with(HEADERS, END_HEADERS | END_STREAM, block)].concat();
+        let padded = [&[3][..], &[0; 5], block, &[0; 3]].concat();
+        let padded = [
+            frame(HEADERS, END_HEADERS, 1, 7),
+            with(HEADERS, END_HEADERS | END_STREAM | PADDED | WITH_PRIORITY, &padded),
+        ]
+        .concat();
+        let parts = [
+            frame(HEADERS, END_HEADERS, 1, 7),
+            with(HEADERS, END_STREAM, &block[..14]),
+            with(CONTINUATION, END_HEADERS, &block[14..]),
+        ]
+        .concat();
+        for bytes in [whole, padded, parts] {
+            for cut in 1..bytes.len() {
+                let mut frames = Frames::new(Flow::new(Budget::new(1 << 20)), 0);
+                let read = bytes.chunks(cut).try_for_each(|part| frames.read(part));
+                assert_eq!(read, Err(Excess), "cut at {cut}");
+            }
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod traffic;
+mod trailer_block;
 mod watched;
 mod windows;
 
