@@ -3,6 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    time::Duration,
 };
 
 use testbed::{
@@ -35,6 +36,36 @@ fn a_session_follows_its_backend_to_another_mac() {
     server.set_read_timeout(Some(DEADLINE)).unwrap();
     server.read_exact(&mut [0; 5]).unwrap();
     wait_for("the renewal", DEADLINE, || balancer.counter("next_hop_renewed") >= 1).unwrap();
+}
+
+/// As switches flood them, or as a router sends them that has another host's MAC.
+#[test]
+fn frames_for_another_mac_are_left_alone_but_for_a_virtual_routers() {
+    let balancer = Balancer::start(Settings::default());
+    let _listener = servers::listen(&balancer.network.backends[0]);
+    let way = balancer.client(&["ip", "route", "get", &VIP.ip().to_string()]);
+    let gateway = way.split_whitespace().skip_while(|word| *word != "via").nth(1).unwrap();
+    let mac = "00:00:5e:00:01:0a";
+    balancer.client(&[
+        "ip",
+        "neighbour",
+        "replace",
+        gateway,
+        "lladdr",
+        mac,
+        "dev",
+        "eth0",
+        "nud",
+        "permanent",
+    ]);
+    let connect = || TcpStream::connect_timeout(&VIP, Duration::from_millis(500));
+    let connect = || balancer.network.client().enter(connect).unwrap();
+    assert!(connect().is_err());
+    assert!(balancer.counter("pass_other_mac") > 0);
+    let host =
+        "local_addresses = [\"100.64.0.0/28\"]\nmax_sessions = 65536\nvirtual_macs = [\"00:00:5e:00:01:0a\"]";
+    balancer.reload_with(&Settings { host, ..Settings::default() });
+    connect().unwrap();
 }
 
 /// A connection through the balancer, both ends of it.

@@ -26,7 +26,7 @@ use crate::{
     shared::Shared,
     tables::Tables,
     verdict::{Code, Event, Outcome},
-    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, Icmp, IpHeader, Ipv4, Ipv6},
+    wire::{ETHERNET_LEN, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Ethernet, Frame, Icmp, IpHeader, Ipv4, Ipv6, Mac},
 };
 
 /// This stage's functions that the kernel verifies once and apart.
@@ -50,6 +50,11 @@ pub trait OutOfLine: Packet + Sized {
     /// The event with which the packet ends instead.
     fn tag<T: Tables>(&mut self, tables: &T, slot: u8) -> Result<(), Event> {
         tag(self, tables.interface(slot.into()).ok_or(Event::DropInternal)?.tags)
+    }
+
+    /// [`is_for_us`].
+    fn is_for_us<T: Tables>(&self, tables: &T) -> bool {
+        is_for_us(self, tables)
     }
 
     /// [`way_back`].
@@ -220,6 +225,22 @@ pub fn way_back<P: Packet, T: Tables>(packet: &P, tables: &T) -> Outcome {
         }
     }
     Outcome::Tx
+}
+
+/// Whether the frame is for a MAC of ours: an interface's, or a virtual router's. A switch floods what it has not learned,
+/// so frames for others come in as well; the interfaces of a bond have each other's.
+#[inline(always)]
+pub fn is_for_us<P: Packet, T: Tables>(packet: &P, tables: &T) -> bool {
+    let Some(ethernet) = packet.at::<Ethernet>(0) else { return false };
+    let to = Mac::from(ethernet.dst);
+    for slot in 0..MAX_INTERFACES {
+        let Some(interface) = tables.interface(slot) else { break };
+        if Mac::from(interface.mac) == to {
+            return true;
+        }
+    }
+    let virtual_macs = tables.config().map(|config| &config.virtual_macs);
+    virtual_macs.is_some_and(|macs| macs.iter().any(|mac| Mac::from(*mac) == to))
 }
 
 /// How a packet ends that is neither TCP nor UDP, or an error if it is not for us at all.

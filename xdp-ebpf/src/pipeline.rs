@@ -103,17 +103,26 @@ fn of_family<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Cod
     if code.goes_on() {
         return code;
     }
-    for event in [Event::DropNoSession, Event::PassNoSession, Event::DropDenied] {
+    let (strays, others) = (
+        [Event::DropNoSession, Event::PassNoSession, Event::DropDenied],
+        [Event::PassVipOther, Event::PassLocalOther],
+    );
+    let is_too_big = code.is_stop(Event::DropOverMtu);
+    let is_answered = is_too_big || strays.iter().chain(&others).any(|event| code.is_stop(*event));
+    if is_answered && !packet.is_for_us(tables) {
+        return Code::stop(Event::PassOtherMac);
+    }
+    for event in strays {
         if code.is_stop(event) {
             return packet.answer_stray::<F, T>(tables, event);
         }
     }
-    for event in [Event::PassVipOther, Event::PassLocalOther] {
+    for event in others {
         if code.is_stop(event) {
             return packet.translate_icmp::<F, T>(tables, event);
         }
     }
-    if code.is_stop(Event::DropOverMtu) {
+    if is_too_big {
         return packet.answer_too_big::<F, T>(tables);
     }
     code
@@ -123,27 +132,32 @@ fn of_family<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Cod
 fn from_client<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T) -> Code {
     let segment = or_stop!(parse::segment::<F, P>(packet, Event::PassVipOther));
     let config = or_stop!(tables.config().ok_or(Event::DropInternal));
-    match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
+    let is_known = match lookup::forward(tables, Buckets::of(config, &segment), &segment) {
         Some(half) if !(segment.flags.opens() && open::is_over(*half)) => {
             let leg = Leg { half, direction: Direction::In };
             if leg.is_settled(&segment, config) {
                 return send(leg, packet, tables, &segment);
             }
+            true
         }
-        _ => {
-            let picked = packet.pick_member::<F, T>(tables);
-            if picked == Err(Event::PassLayer7) {
-                return Code::stop(Event::PassLayer7);
-            }
-            let opened = picked.and_then(|picked| open_with::<F, P, T>(packet, tables, picked));
-            packet.tell_of_session::<F, T>(tables, opened);
-            if opened == Err(Event::ResetNoMember) {
-                or_stop!(packet.answer_reset::<F>().ok_or(Event::DropInternal));
-                tables.count(Event::ResetNoMember);
-                return Code::ANSWER;
-            }
-            or_stop!(opened);
+        _ => false,
+    };
+    if !packet.is_for_us(tables) {
+        return Code::stop(Event::PassOtherMac);
+    }
+    if !is_known {
+        let picked = packet.pick_member::<F, T>(tables);
+        if picked == Err(Event::PassLayer7) {
+            return Code::stop(Event::PassLayer7);
         }
+        let opened = picked.and_then(|picked| open_with::<F, P, T>(packet, tables, picked));
+        packet.tell_of_session::<F, T>(tables, opened);
+        if opened == Err(Event::ResetNoMember) {
+            or_stop!(packet.answer_reset::<F>().ok_or(Event::DropInternal));
+            tables.count(Event::ResetNoMember);
+            return Code::ANSWER;
+        }
+        or_stop!(opened);
     }
     packet.handle_slow_path::<F, T>(tables)
 }
@@ -167,6 +181,9 @@ fn from_backend<F: Family, P: Staged, T: Tables>(packet: &mut P, tables: &T, loc
     let leg = Leg { half, direction: Direction::Out };
     if leg.is_settled(&segment, config) {
         return send(leg, packet, tables, &segment);
+    }
+    if !packet.is_for_us(tables) {
+        return Code::stop(Event::PassOtherMac);
     }
     packet.handle_slow_path::<F, T>(tables)
 }

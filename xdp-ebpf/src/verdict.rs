@@ -64,6 +64,8 @@ events! {
     pass_not_ip => PassNotIp in Pass,
     /// For an address that is neither a VIP nor a local address.
     pass_not_ours => PassNotOurs in Pass,
+    /// For another host's MAC: a switch that floods, or an interface that takes in everything.
+    pass_other_mac => PassOtherMac in Pass,
     /// For a listener of Layer 7.
     pass_layer7 => PassLayer7 in Pass,
     /// For a VIP, and neither TCP nor UDP (other ICMP, for instance).

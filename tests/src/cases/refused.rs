@@ -21,6 +21,23 @@ pub(super) fn cases(cast: Cast) -> Vec<Case> {
         segment.destination.set_port(81);
         front(&segment, "drop_no_listener")
     });
+    case("a frame for another host's MAC opens nothing, and nobody hears of it", {
+        let other = |mut step: Step| {
+            step.frame[5] ^= 1;
+            step.verdict = "pass_other_mac";
+            step
+        };
+        let back = step(Side::Back, &cast.syn_ack(), "");
+        [step(Side::Front, &cast.syn(), ""), step(Side::Front, &cast.ack(b"data"), ""), back]
+            .map(other)
+            .into()
+    });
+    case("a frame for another host's MAC moves nothing", {
+        let mut fin =
+            step(Side::Front, &cast.from_client(|s| (s.tcp.fin, s.tcp.ack) = (true, true)), "pass_other_mac");
+        fin.frame[0] ^= 2;
+        cast.after_handshake([fin])
+    });
     case("somebody else's address", {
         let mut segment = cast.syn();
         segment.destination.set_ip(if cast.client.is_ipv4() {

@@ -10,6 +10,8 @@ use crate::{
     value::{HalfOpen, HostAddress, Network, PathMtu, Port, ResetRate, Seconds, Sessions},
 };
 
+/// The most MACs of virtual routers.
+pub const MAX_VIRTUAL_MACS: usize = 8;
 /// The most local addresses of one host.
 pub const MAX_LOCAL_ADDRESSES: u32 = 256;
 
@@ -30,6 +32,8 @@ pub struct Host {
     pub max_half_open: HalfOpen,
     /// The least MTU that backends are told to take for a path to a client.
     pub min_path_mtu: PathMtu,
+    /// MACs beside those of the interfaces whose frames are for this host: at most [`MAX_VIRTUAL_MACS`], each once.
+    pub virtual_macs: Vec<VirtualMac>,
     /// What the senders of TCP segments without a session hear.
     pub without_session: WithoutSession,
     /// So many of them in a second.
@@ -47,6 +51,7 @@ impl Default for Host {
             announce: true,
             max_half_open: HalfOpen::literal(4096),
             min_path_mtu: PathMtu::literal(1280),
+            virtual_macs: Vec::new(),
             without_session: WithoutSession::default(),
             resets_per_second: ResetRate::literal(1000),
         }
@@ -110,6 +115,36 @@ impl Interface {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The MAC of a virtual router, such as VRRP's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtualMac([u8; 6]);
+
+impl VirtualMac {
+    /// From its text: six bytes in hexadecimal, with colons.
+    ///
+    /// # Errors
+    /// It is none, or nobody's: all zeros.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        let parts: Vec<&str> = text.split(':').collect();
+        let is_byte = |part: &&str| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit());
+        let mut bytes = [0; 6];
+        let is_one = parts.len() == bytes.len() && parts.iter().all(is_byte);
+        for (byte, part) in bytes.iter_mut().zip(parts) {
+            *byte = u8::from_str_radix(part, 16).unwrap_or(0);
+        }
+        if !is_one || bytes == [0; 6] {
+            let reason = format!("{text:?} is not a MAC");
+            return Err(Invalid::new(reason, "use six bytes with colons, such as \"00:00:5e:00:01:0a\""));
+        }
+        Ok(Self(bytes))
+    }
+
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 6] {
+        self.0
     }
 }
 

@@ -1,7 +1,10 @@
 //! `[host]`: interfaces, local addresses and their ports, room for sessions.
 
 use model::{
-    host::{Host, Interface, LocalAddresses, MAX_LOCAL_ADDRESSES, overlap, port_range},
+    host::{
+        Host, Interface, LocalAddresses, MAX_LOCAL_ADDRESSES, MAX_VIRTUAL_MACS, VirtualMac, overlap,
+        port_range,
+    },
     served::WithoutSession,
     value::Network,
 };
@@ -22,6 +25,7 @@ pub(super) const HOST: Shape = Shape {
         "announce",
         "max_half_open",
         "min_path_mtu",
+        "virtual_macs",
         "without_session",
         "resets_per_second",
     ],
@@ -56,6 +60,9 @@ pub(super) fn read<'a>(file: &Table<'a>, draft: &mut Draft<'a>, most: usize) -> 
     if let Some(mtu) = table.get("min_path_mtu").and_then(|value| value.number()) {
         host.min_path_mtu = mtu;
     }
+    if let Some(value) = table.get("virtual_macs") {
+        host.virtual_macs = virtual_macs(value);
+    }
     let words = WithoutSession::ALL.map(|word| (word.name(), word));
     let word = table.get("without_session");
     if let Some(word) = word.and_then(|value| scalar::word(value, "is not something to do", &words)) {
@@ -81,6 +88,20 @@ fn interfaces(list: Value<'_>, most: usize) -> Vec<Interface> {
         list.refuse(format!("{} interfaces; use at most {most}", names.len()));
     }
     names
+}
+
+fn virtual_macs(list: Value<'_>) -> Vec<VirtualMac> {
+    let mut macs = Vec::new();
+    for value in list.list() {
+        let Some(mac) = scalar::text(value, VirtualMac::new) else { continue };
+        if !macs.contains(&mac) {
+            macs.push(mac);
+        }
+    }
+    if macs.len() > MAX_VIRTUAL_MACS {
+        list.refuse(format!("{} MACs; use at most {MAX_VIRTUAL_MACS}", macs.len()));
+    }
+    macs
 }
 
 fn local_addresses<'a>(table: &Table<'a>, list: Value<'a>, draft: &mut Draft<'a>) -> LocalAddresses {

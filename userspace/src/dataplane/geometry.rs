@@ -115,6 +115,8 @@ impl Geometry {
             without_session: WITHOUT_SESSION_SILENT,
             max_half_open: 0,
             min_path_mtu: 0,
+            virtual_macs: Default::default(),
+            reserved: [0; 4],
         }
     }
 }

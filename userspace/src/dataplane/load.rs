@@ -254,9 +254,16 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Result<Geometry, String
         return Ok(Err(format!("its local_ports are \"{}-{last}\"", found.port_base)));
     }
     let geometry = geometry.clone().keep(&found);
-    let Config { generation, without_session, max_half_open, min_path_mtu, .. } = found;
-    let expected = geometry.config(found.seed, found.jiffies_hz);
-    let expected = Config { generation, without_session, max_half_open, min_path_mtu, ..expected };
+    // All that is not of the geometry may differ.
+    let Config { generation, without_session, max_half_open, min_path_mtu, virtual_macs, .. } = found;
+    let expected = Config {
+        generation,
+        without_session,
+        max_half_open,
+        min_path_mtu,
+        virtual_macs,
+        ..geometry.config(found.seed, found.jiffies_hz)
+    };
     let mut same = found == expected;
     for (name, entries) in geometry.map_sizes() {
         same &= pins.map_info(name)?.max_entries() == entries;

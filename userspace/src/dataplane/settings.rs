@@ -34,6 +34,8 @@ pub fn write(tables: &Tables, host: &Host) -> Result<()> {
     rate.depth().set(depth(DEPTH, hz));
     rate.cost().set(cost(host.resets_per_second.get().into(), hz));
     let config = tables.config()?;
+    let mut macs = host.virtual_macs.iter().map(|mac| mac.bytes());
+    config.virtual_macs().set(std::array::from_fn(|_| macs.next().unwrap_or_default()));
     config.min_path_mtu().set(host.min_path_mtu.get().into());
     config.max_half_open().set(host.max_half_open.get());
     config.without_session().set(match host.without_session {

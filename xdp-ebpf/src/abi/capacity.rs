@@ -26,6 +26,8 @@ pub const HALF_OPEN_PLACES: u32 = 1 << 16;
 pub const MAX_FRAGMENTS: u32 = 16_384;
 /// Capacity of `ek_interface` and `ek_device`.
 pub const MAX_INTERFACES: u32 = 16;
+/// MACs of virtual routers beside those of the interfaces.
+pub const MAX_VIRTUAL_MACS: usize = 8;
 /// Halves in one bucket of `ek_forward`. A tuple hashes to two buckets.
 pub const BUCKET: u32 = 4;
 /// The most planes per local address.

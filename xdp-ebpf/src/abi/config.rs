@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::index::PlaneIndex;
+use super::{capacity::MAX_VIRTUAL_MACS, index::PlaneIndex};
 use crate::{family::Family, shared::shared_fields};
 
 /// [`Config::without_session`]: nobody hears anything.
@@ -48,9 +48,15 @@ pub struct Config {
     pub max_half_open: u32,
     /// The least MTU that backends are told to take for a path to a client.
     pub min_path_mtu: u32,
+    /// MACs beside those of the interfaces whose frames are for this host: virtual routers'. Zeros in unused places.
+    pub virtual_macs: [[u8; 6]; MAX_VIRTUAL_MACS],
+    /// Zero.
+    pub reserved: [u32; 4],
 }
 
-shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, min_path_mtu: u32, } }
+shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, min_path_mtu: u32,
+    virtual_macs: [[u8; 6]; MAX_VIRTUAL_MACS],
+} }
 
 impl Config {
     /// Buckets in the family's forward table, less one.

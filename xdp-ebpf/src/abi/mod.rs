@@ -48,7 +48,7 @@ const _: () = {
     assert!(size_of::<AddressEntry<V6>>() == 16 + 4 + 4 + 8);
     assert!(size_of::<AddressBucket<V4>>() == 64);
     assert!(size_of::<AddressBucket<V6>>() == 128);
-    assert!(size_of::<Config>() == 64);
+    assert!(size_of::<Config>() == 2 * 64);
     assert!(size_of::<Plane>() == 128);
     assert!(
         ADDRESS_BUCKETS.is_power_of_two() && NEXT_HOPS.is_power_of_two() && SERVICE_HINTS.is_power_of_two()

@@ -44,6 +44,11 @@ impl frame::OutOfLine for XdpPacket {
     }
 
     #[inline(always)]
+    fn is_for_us<T: Tables>(&self, _tables: &T) -> bool {
+        ek_is_for_us(self.ctx.ctx) != 0
+    }
+
+    #[inline(always)]
     fn way_back<T: Tables>(&self, _tables: &T) -> Code {
         Code::from_number(ek_way_back(self.ctx.ctx))
     }
@@ -234,6 +239,15 @@ pub extern "C" fn ek_restore(ctx: *mut xdp_md, code: u64) -> u64 {
     let ctx = XdpContext::new(ctx);
     let maps = Maps::new(&ctx);
     frame::restore(&mut XdpPacket::new(ctx), &maps, Code::from_number(code)).number()
+}
+
+/// Whether a frame is for a MAC of ours: 1 or 0.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn ek_is_for_us(ctx: *mut xdp_md) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let maps = Maps::new(&ctx);
+    u32::from(frame::is_for_us(&XdpPacket::new(ctx), &maps))
 }
 
 /// Where an answer leaves.

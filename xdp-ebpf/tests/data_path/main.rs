@@ -9,6 +9,7 @@ mod fuzz;
 mod garbage;
 mod icmp;
 mod icmp_error;
+mod macs;
 mod normalising;
 mod ports;
 mod schedule;

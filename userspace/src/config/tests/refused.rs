@@ -144,7 +144,7 @@ fn host() {
         (
             "max_sessions",
             "\"sessions\\nin all\"",
-            r#"5: host."sessions\nin all": unknown key; this version knows interfaces, local_addresses, local_ports, max_sessions, announce, max_half_open, min_path_mtu, without_session, resets_per_second"#,
+            r#"5: host."sessions\nin all": unknown key; this version knows interfaces, local_addresses, local_ports, max_sessions, announce, max_half_open, min_path_mtu, virtual_macs, without_session, resets_per_second"#,
         ),
     ]);
 }
