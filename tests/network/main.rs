@@ -21,6 +21,7 @@ mod leaving;
 mod limits;
 mod looking_in;
 mod next_hops;
+mod not_sent;
 mod path_mtu;
 mod pins;
 mod plumbing;

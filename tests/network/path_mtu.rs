@@ -23,7 +23,7 @@ const NARROW: u16 = 1400;
 const BYTES: usize = 1 << 20;
 
 /// A megabyte from one end to the other.
-fn transfer(mut from: TcpStream, mut to: TcpStream) {
+pub fn transfer(mut from: TcpStream, mut to: TcpStream) {
     to.set_read_timeout(Some(DEADLINE)).unwrap();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -37,7 +37,7 @@ fn transfer(mut from: TcpStream, mut to: TcpStream) {
 }
 
 /// Both ends of a connection: the client's, the backend's.
-fn connect(balancer: &Balancer, family: Family) -> (TcpStream, TcpStream) {
+pub fn connect(balancer: &Balancer, family: Family) -> (TcpStream, TcpStream) {
     let listener = servers::listen_on(&balancer.network.backends[0], family);
     let connect = || TcpStream::connect_timeout(&balancer.settings.vip(), DEADLINE);
     let client = balancer.network.client().enter(connect).unwrap().unwrap();

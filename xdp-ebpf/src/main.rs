@@ -12,7 +12,8 @@ use aya_ebpf::{helpers::generated::bpf_jiffies64, macros::xdp, programs::XdpCont
 use kernel::{maps, packet::XdpPacket, tables::Maps};
 use xdp_ebpf::{
     pipeline,
-    verdict::{Action, Outcome},
+    tables::Tables,
+    verdict::{Action, Event, Outcome},
 };
 
 /// The load balancer: attached to every interface of the configuration.
@@ -22,7 +23,12 @@ pub fn evenkeel(ctx: XdpContext) -> u32 {
     match pipeline::process(&mut XdpPacket::new(ctx), &maps) {
         Outcome::Tx | Outcome::Reply => Action::Tx as u32,
         Outcome::Redirect(slot) | Outcome::Tag(slot) => match maps::DEVICE.redirect(u32::from(slot), 0) {
-            Ok(action) | Err(action) => action,
+            Ok(action) => action,
+            Err(_) => {
+                // The interface is gone.
+                maps.count(Event::DropNotSent);
+                Action::Drop as u32
+            }
         },
         Outcome::Stop(event) => event.action() as u32,
     }

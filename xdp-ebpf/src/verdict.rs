@@ -122,6 +122,8 @@ events! {
     /// The packet is larger than the MTU of the interface it has to leave by, and its sender is not told: IPv4 without
     /// DF, a fragment, or an ICMP error.
     drop_over_mtu => DropOverMtu in Drop,
+    /// The kernel could not send a frame by the interface that it was to leave by, which is down or takes less by now.
+    drop_not_sent => DropNotSent in Drop,
     /// There is no room in front of the frame for an IPv6 header in the place of an IPv4 one, or for VLAN tags.
     drop_no_headroom => DropNoHeadroom in Drop,
     /// An IPv4 datagram without a checksum for an IPv6 backend, or from one: IPv6 demands it (RFC 8200, 8.1).

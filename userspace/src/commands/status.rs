@@ -81,7 +81,7 @@ fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let all = runtime.block_on(async { interfaces::all(&network::connect()?).await })?;
     let mut rows = Vec::new();
-    for record in tables.interface.iter() {
+    for (slot, record) in (0..).zip(tables.interface.iter()) {
         let record = record?;
         // By its MAC too: seen from another network namespace, the index may be another interface's.
         if let Some(interface) =
@@ -91,6 +91,7 @@ fn interfaces(tables: &Tables) -> Result<Vec<InterfaceRow>> {
                 name: interface.name.clone(),
                 mode: all.iter().find(|wire| wire.index == record.device).and_then(|wire| wire.xdp),
                 index: record.index,
+                not_sent: tables.not_sent(slot)?,
             });
         }
     }

@@ -33,6 +33,7 @@ use super::{
         self, announce::Announcer, gateways::Gateways, interfaces, local_table, monitor::NetworkChange,
         neighbours::Neighbours, owned::Owned,
     },
+    not_sent,
     own_members::{self, OwnMembers},
     pins::PinDir,
     reclaim::reclaim,
@@ -158,6 +159,7 @@ impl Daemon {
         };
         // Before any change: what cannot be attached leaves an earlier process's as it is.
         daemon.devices.attach(&wires, &mut unfinished)?;
+        not_sent::attach(daemon.devices.programs(), &daemon.applier.tables, pins, &mut unfinished)?;
         steer::attach(daemon.devices.programs().steering()?, pins, &mut unfinished)?;
         network::let_lookups_start_at_lo()?;
         Ok((daemon, Started { unfinished, wires }))

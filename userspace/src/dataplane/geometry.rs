@@ -116,7 +116,9 @@ impl Geometry {
             max_half_open: 0,
             min_path_mtu: 0,
             virtual_macs: Default::default(),
-            reserved: [0; 4],
+            device_map: 0,
+            moved: 0,
+            reserved: [0; 2],
         }
     }
 }

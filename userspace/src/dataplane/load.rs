@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, io, net::IpAddr};
 use aya::{
     Ebpf, EbpfLoader,
     maps::Map,
-    programs::{ProgramError, SchedClassifier, SkLookup, Xdp},
+    programs::{ProgramError, RawTracePoint, SchedClassifier, SkLookup, Xdp},
 };
 use aya_log::EbpfLogger;
 use evenkeel_loader::{
@@ -29,6 +29,8 @@ const CLOCK: &str = "ek_clock";
 const STEERING: &str = "ek_steer";
 /// The one for what this host itself sends.
 const EGRESS: &str = "ek_egress";
+/// The one that hears what the kernel could not send.
+const NOT_SENT: &str = "ek_redirect_err";
 /// aya-log's level for the sessions that open or are refused: `Level::Info`.
 const INFO: u8 = aya_log::Level::Info as u8;
 /// aya-log's level at which the verifier removes every message.
@@ -115,6 +117,15 @@ impl Programs {
     /// The object has none.
     pub fn clock(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, CLOCK)
+    }
+
+    /// The program that hears what the kernel could not send, to load and attach.
+    ///
+    /// # Errors
+    /// The object has none.
+    pub fn not_sent(&mut self) -> Result<&mut RawTracePoint> {
+        let program = self.ebpf.program_mut(NOT_SENT).context("the BPF object has no program for errors")?;
+        program.try_into().with_context(|| format!("{NOT_SENT} is not for a raw tracepoint"))
     }
 
     /// The program for what this host itself sends, to attach.
@@ -255,13 +266,16 @@ fn compare(pins: &PinDir, geometry: &Geometry) -> Result<Result<Geometry, String
     }
     let geometry = geometry.clone().keep(&found);
     // All that is not of the geometry may differ.
-    let Config { generation, without_session, max_half_open, min_path_mtu, virtual_macs, .. } = found;
+    let Config { generation, without_session, max_half_open, min_path_mtu, .. } = found;
+    let Config { virtual_macs, device_map, moved, .. } = found;
     let expected = Config {
         generation,
         without_session,
         max_half_open,
         min_path_mtu,
         virtual_macs,
+        device_map,
+        moved,
         ..geometry.config(found.seed, found.jiffies_hz)
     };
     let mut same = found == expected;

@@ -94,6 +94,16 @@ impl PinDir {
         self.0.path("steering_new")
     }
 
+    /// The pin of the link that tells of frames that the kernel could not send.
+    pub fn not_sent(&self) -> PathBuf {
+        self.0.path("not_sent")
+    }
+
+    /// Where a new link of that kind is pinned until it takes the place of [`Self::not_sent`].
+    pub fn next_not_sent(&self) -> PathBuf {
+        self.0.path("not_sent_new")
+    }
+
     /// Names of the interfaces that have a pinned link.
     ///
     /// # Errors
@@ -117,8 +127,8 @@ impl PinDir {
     pub fn links(&self) -> Result<Vec<PathBuf>> {
         let on_interfaces = self.linked()?.into_iter().map(|name| self.link(&name));
         let egress = self.with_egress()?.into_iter().map(|name| self.egress(&name));
-        let steering = Some(self.steering()).filter(|path| path.exists());
-        Ok(on_interfaces.chain(egress).chain(steering).collect())
+        let others = [self.steering(), self.not_sent()].into_iter().filter(|path| path.exists());
+        Ok(on_interfaces.chain(egress).chain(others).collect())
     }
 
     /// Names of the interfaces that have a filter of what they send.

@@ -148,6 +148,8 @@ pub struct InterfaceRow {
     pub mode: Option<Mode>,
     /// Its index.
     pub index: u32,
+    /// Frames that the kernel could not send there.
+    pub not_sent: u64,
 }
 
 /// A session.

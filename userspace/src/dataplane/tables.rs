@@ -63,6 +63,8 @@ pub struct Tables {
     pub interface: Array<MapData, Interface>,
     /// `ek_device`.
     pub device: DevMap<MapData>,
+    /// `ek_not_sent`.
+    pub not_sent: PerCpuArray<MapData, u64>,
     /// `ek_counter`.
     pub counter: PerCpuArray<MapData, Counters>,
     /// `ek_socket`.
@@ -103,6 +105,7 @@ impl Tables {
             sessions,
             interface: array(pins, map::INTERFACE)?,
             device: DevMap::try_from(Map::DevMap(open(pins, map::DEVICE)?)).context(map::DEVICE)?,
+            not_sent: per_cpu(pins, map::NOT_SENT)?,
             counter: per_cpu(pins, map::COUNTER)?,
             socket: SockHash::try_from(Map::SockHash(open(pins, map::SOCKET)?)).context(map::SOCKET)?,
         })
@@ -132,6 +135,14 @@ impl Tables {
             sum += *cpu;
         }
         Ok(sum)
+    }
+
+    /// How many frames the kernel could not send by the interface in this slot, summed over all CPUs.
+    ///
+    /// # Errors
+    /// What the lookup says.
+    pub fn not_sent(&self, slot: u32) -> Result<u64> {
+        Ok(self.not_sent.get(&slot, 0)?.iter().sum())
     }
 
     /// The record of a backend's traffic, summed over all CPUs.

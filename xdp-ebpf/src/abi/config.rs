@@ -50,12 +50,16 @@ pub struct Config {
     pub min_path_mtu: u32,
     /// MACs beside those of the interfaces whose frames are for this host: virtual routers'. Zeros in unused places.
     pub virtual_macs: [[u8; 6]; MAX_VIRTUAL_MACS],
+    /// The id of `ek_device`, by which the kernel says whose frame it could not send; 0: not known yet.
+    pub device_map: u32,
+    /// Low 32 bits of `jiffies_64` when the program moved the generation last, because a frame did not fit its way out.
+    pub moved: u32,
     /// Zero.
-    pub reserved: [u32; 4],
+    pub reserved: [u32; 2],
 }
 
 shared_fields! { Config { generation: u32, jiffies_hz: u32, without_session: u32, max_half_open: u32, min_path_mtu: u32,
-    virtual_macs: [[u8; 6]; MAX_VIRTUAL_MACS],
+    virtual_macs: [[u8; 6]; MAX_VIRTUAL_MACS], device_map: u32, moved: u32,
 } }
 
 impl Config {

@@ -10,7 +10,7 @@ pub struct Interface {
     pub index: u32,
     /// Index of the interface whose wire it is; its own, but for a VLAN's.
     pub device: u32,
-    /// Largest IP packet in bytes.
+    /// Largest IP packet in bytes: as the daemon has seen it last, or the program when it looked for a next hop.
     pub mtu: u32,
     /// VLAN tags that leave with its frames, the outer one first: EtherType (high 16 bits) and TCI; 0 for none.
     pub tags: [u32; 2],

@@ -60,13 +60,15 @@ pub const NEXT_HOP: &str = "ek_next_hop";
 pub const INTERFACE: &str = "ek_interface";
 /// The redirect map, by the same slot (devmap).
 pub const DEVICE: &str = "ek_device";
+/// Frames that the kernel could not send by the interface in each slot (per-CPU array of `u64`).
+pub const NOT_SENT: &str = "ek_not_sent";
 /// [`super::Counters`] (per-CPU array, one record).
 pub const COUNTER: &str = "ek_counter";
 /// The listening sockets of Layer-7 listeners by [`super::Service`] (sockhash).
 pub const SOCKET: &str = "ek_socket";
 
 /// Every map; all are pinned.
-pub const ALL: [&str; 32] = [
+pub const ALL: [&str; 33] = [
     ACCESS,
     CONFIG,
     ADDRESS,
@@ -97,6 +99,7 @@ pub const ALL: [&str; 32] = [
     NEXT_HOP,
     INTERFACE,
     DEVICE,
+    NOT_SENT,
     COUNTER,
     SOCKET,
 ];

@@ -5,10 +5,10 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::{
     bindings::{BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup as FibLookup, xdp_md},
-    helpers::generated::bpf_fib_lookup,
+    helpers::generated::{bpf_check_mtu, bpf_fib_lookup},
 };
 use xdp_ebpf::{
-    abi::MAX_INTERFACES,
+    abi::{Interface, MAX_INTERFACES},
     address::{Address, MappedAddress},
     tables::{Hop, Route},
     wire::Mac,
@@ -38,6 +38,26 @@ pub fn decoded(answer: u64) -> Route {
         NO_NEIGHBOUR => Route::NoNeighbour(hop.slot()),
         ELSEWHERE => Route::Elsewhere,
         _ => Route::None,
+    }
+}
+
+/// Asks for the interface's MTU, which may have changed while no daemon runs. `room` is a word on the stack that nobody needs
+/// any more.
+#[inline(always)]
+fn renew_mtu(ctx: *mut xdp_md, slot: u32, known: &Interface, room: *mut u32) {
+    // SAFETY: the helper writes the MTU to `room`, which says that one byte has to fit; the field is in an array map's
+    // element, and others write nothing else there.
+    unsafe {
+        room.write_volatile(1);
+        if bpf_check_mtu(ctx.cast(), known.index, room, 0, 0) != 0 {
+            return;
+        }
+        let mtu = room.read_volatile();
+        if mtu != known.mtu
+            && let Some(interface) = maps::INTERFACE.get_ptr_mut(slot)
+        {
+            (&raw mut (*interface).mtu).write_volatile(mtu);
+        }
     }
 }
 
@@ -82,6 +102,7 @@ pub extern "C" fn ek_route(ctx: *mut xdp_md, src_0: u64, src_1: u64, dst_0: u64,
     for slot in 0..MAX_INTERFACES {
         let Some(known) = maps::INTERFACE.get(slot) else { break };
         if known.index == interface {
+            renew_mtu(ctx, slot, known, question.cast());
             return u64::from(kind) << 56 | Hop::new(slot as u8, mac).number();
         }
     }

@@ -40,7 +40,7 @@ impl Maps {
 }
 
 #[inline(always)]
-fn shared<'a, T>(record: Option<*mut T>) -> Option<Shared<'a, T>> {
+pub(super) fn shared<'a, T>(record: Option<*mut T>) -> Option<Shared<'a, T>> {
     // SAFETY: an array map's element: aligned by the kernel (64-byte records start on a page and have a 64-byte
     // stride), never freed while the program is loaded, and reached by `Shared` only.
     record.and_then(NonNull::new).map(|p| unsafe { Shared::new(p) })

@@ -30,7 +30,13 @@ pub(super) fn of(answer: &Answer) -> String {
     }
     let modes = status.interfaces.iter();
     let modes: Vec<_> = modes
-        .map(|row| format!("{} ({})", row.name, row.mode.map_or("no XDP", |mode| mode.name())))
+        .map(|row| {
+            let not_sent = match row.not_sent {
+                0 => String::new(),
+                frames => format!(", {frames} not sent"),
+            };
+            format!("{} ({}{not_sent})", row.name, row.mode.map_or("no XDP", |mode| mode.name()))
+        })
         .collect();
     let interfaces = match modes[..] {
         [] => "none in this network namespace".to_owned(),

@@ -1,5 +1,6 @@
 //! The interfaces of the configuration, as the kernel has them.
 
+use aya::maps::PerCpuValues;
 use futures::TryStreamExt;
 use rtnetlink::{
     Handle,
@@ -141,6 +142,11 @@ pub fn write(tables: &mut Tables, interfaces: &[Interface]) -> Result<()> {
                     failed = Err(error).with_context(|| format!("nothing can be sent to {}", interface.name));
                 }
             }
+        }
+        // What was counted is the one's before.
+        if tables.interface.get(&slot, 0)?.index != record.index {
+            let counts = tables.not_sent.get(&slot, 0)?;
+            tables.not_sent.set(slot, PerCpuValues::try_from(vec![0; counts.len()])?, 0)?;
         }
         tables.interface.set(slot, record, 0)?;
     }

@@ -99,6 +99,7 @@ fn new_tables() -> Result<Tables, MapError> {
         },
         interface: array()?,
         device: DevMap::try_from(Map::DevMap(device))?,
+        not_sent: PerCpuArray::create(ENTRIES, 0)?,
         counter: PerCpuArray::create(1, 0)?,
         socket: SockHash::try_from(Map::SockHash(socket))?,
     })
