@@ -84,3 +84,23 @@ fn whose_an_address_is_is_shown_as_the_refusal_says() {
     }
     balancer.run();
 }
+
+/// In a mount namespace whose first process has no BPF file system either.
+#[test]
+fn a_bpf_file_system_comes_as_the_refusal_says() {
+    let mut balancer = Balancer::start(Settings::default());
+    balancer.end();
+    balancer.unload();
+    let alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c"];
+    let without = "umount --lazy /sys/fs/bpf";
+    let program = testbed::binary("evenkeel").unwrap();
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&config, balancer.settings.file(&balancer.network)).unwrap();
+    let (program, config) = (program.display(), config.path().display());
+    let pins = balancer.pins().display();
+    let refused = format!("{without}; {program} run --config {config} --pin-dir {pins} 2>&1 | tail -n 1");
+    let refusal = balancer.network.balancer.run(&[&alone[..], &[&refused]].concat()).unwrap();
+    assert_eq!(advice(&refusal), "mount -t bpf bpf /sys/fs/bpf", "{refusal}");
+    let followed = format!("{without}; {}; exec \"$@\"", advice(&refusal));
+    balancer.run_as(&[&alone[..], &[&followed, "sh"]].concat(), &[]);
+}
