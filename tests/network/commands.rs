@@ -14,6 +14,9 @@ const FILE: &str = r#"
 interfaces = ["front", "back"]
 local_addresses = ["100.64.0.0/28"]
 
+[api]
+listen = "127.0.0.1:9876"
+
 [[load_balancer]]
 name = "shop"
 vip = "203.0.113.10"
@@ -46,7 +49,8 @@ const MOUNTS: &str = "
     mount -t proc none /proc
     mount -t overlay none -o lowerdir=/etc,upperdir=$1/etc,workdir=$1/work /etc
     mount -t tmpfs none /run; mkdir /run/netns; mount --rbind $1/netns /run/netns
-    mount -t tmpfs none /var/lib; mount -t tmpfs none /var/log; mkdir /var/log/evenkeel
+    for folder in lib log backups; do mkdir -p /var/$folder; mount -t tmpfs none /var/$folder; done
+    mkdir /var/lib/evenkeel /var/log/evenkeel
     echo there; exec sleep infinity";
 
 /// A certificate with its issuer's, who answers for it on port 8888 of the host, and a first answer.
@@ -177,8 +181,13 @@ fn what_the_documents_say_can_be_typed() {
     applies(&block("tls.md", "url="));
     machine.ok("! cmp -s before shop.ocsp");
 
+    let printed = machine.ok(&block("api.md", "evenkeel store backup"));
+    assert_eq!(printed.matches(": good: revision 0\n").count(), 2, "{printed}");
+    let restore = block("api.md", "evenkeel store restore");
+    assert!(!machine.shell(&restore).status().unwrap().success());
     machine.ok("pkill -x evenkeel");
     wait_for("its end", DEADLINE, || daemon.status().unwrap().is_some()).unwrap();
+    assert_eq!(machine.ok(&restore), "/var/lib/evenkeel: good: revision 0\n");
     let inside = block("operations.md", "nsenter").replace("NAME", network.balancer.namespace());
     let mut daemon = Process::spawn(machine.shell(&inside)).unwrap();
     daemon.wait_for_output("evenkeel: ready", DEADLINE).unwrap();

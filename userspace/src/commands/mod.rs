@@ -11,6 +11,7 @@ mod run;
 mod sessions;
 mod stats;
 mod status;
+mod store;
 mod unload;
 
 use anyhow::Result;
@@ -36,6 +37,8 @@ enum Command {
     Sessions(sessions::Options),
     /// Show what was counted, drops and their reasons included.
     Counters(counters::Options),
+    /// Copy the objects of the API, put a copy back, or look whether they are whole.
+    Store(store::Options),
     /// Stop forwarding: drop all sessions and remove everything that Evenkeel put into this host.
     Unload(unload::Options),
 }
@@ -52,6 +55,7 @@ impl Cli {
             Command::Status(options) => status::run(&options),
             Command::Sessions(options) => sessions::run(&options),
             Command::Counters(options) => counters::run(&options),
+            Command::Store(options) => store::run(&options),
             Command::Unload(options) => unload::run(&options),
         }
     }

@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{ErrorKind, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use chacha20poly1305::{
@@ -19,7 +19,10 @@ const NONCE: usize = 24;
 const KEY: usize = 32;
 
 /// Seals and opens.
-pub(super) struct Key(XChaCha20Poly1305);
+pub(super) struct Key {
+    cipher: XChaCha20Poly1305,
+    path: PathBuf,
+}
 
 impl Key {
     /// The key in this file, which is made if it is not there: for its owner only.
@@ -38,22 +41,27 @@ impl Key {
             Ok(_) => {}
         }
         let bytes = fs::read(path).map_err(file)?;
-        let key = XChaCha20Poly1305::new_from_slice(&bytes)
+        let cipher = XChaCha20Poly1305::new_from_slice(&bytes)
             .map_err(|_| refuse(format!("it has {} bytes and not {KEY}", bytes.len())))?;
-        Ok(Self(key))
+        Ok(Self { cipher, path: path.into() })
+    }
+
+    /// Its file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What only this key opens, for what `name` stands for.
     pub(super) fn seal(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-        let sealed = self.0.encrypt(&nonce, Payload { msg: secret, aad: name.as_bytes() });
+        let sealed = self.cipher.encrypt(&nonce, Payload { msg: secret, aad: name.as_bytes() });
         Ok([nonce.as_slice(), &sealed.map_err(|_| StoreError::TooLarge)?].concat())
     }
 
     /// What was sealed for `name`; `None` if it was not, or by another key.
     pub(super) fn open(&self, name: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, sealed) = sealed.split_at_checked(NONCE)?;
-        self.0.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: name.as_bytes() }).ok()
+        self.cipher.decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: name.as_bytes() }).ok()
     }
 }
 

@@ -3,10 +3,12 @@
 //! ```text
 //! here     what a store is asked: commit at a revision, list, read traces
 //!   → sqlite   one file on this host                    (key: what private keys are sealed with)
+//! copy         a copy of that for another day, and back
 //! ```
 //!
 //! Architecture invariant: a store knows rows by kind and id; what is in them, only `api` knows.
 
+pub mod copy;
 mod key;
 pub mod sqlite;
 #[cfg(test)]
@@ -127,13 +129,19 @@ pub trait Store: Send {
 pub enum StoreError {
     /// The file is not what a store writes, or parts of it are lost.
     #[error(
-        "{path:?} is damaged: {reason}; move it and its -wal and -shm away and put back a copy, or begin without objects of the API"
+        "{path:?} is damaged: {reason}; put a copy back with `evenkeel store restore FILE`, or move it and its -wal and -shm away and begin without objects of the API"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What was found.
         reason: String,
+    },
+    /// Another process has it.
+    #[error("{path:?} is in use by a daemon; stop that first")]
+    Taken {
+        /// The file.
+        path: PathBuf,
     },
     /// Another program's database.
     #[error("{path:?} is another program's database; name another directory with --state-dir")]

@@ -1,17 +1,23 @@
 //! A store in one SQLite file: a write-ahead log that is on the disk before a commit returns.
 
 use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
+    collections::BTreeMap,
+    fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, Transaction, params, types::Value};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params, types::Value};
 use uuid::Uuid;
 
 use super::{Change, Row, Store, StoreError, Trace, TraceFilter, key::Key};
 
+/// The store's file in its directory.
+pub(super) const FILE: &str = "store.db";
+/// The file with its key.
+pub(super) const KEY: &str = "store.key";
 /// The layout of the tables; a later one knows how to follow from each earlier one.
 const LAYOUT: u32 = 1;
 /// Stands in the file's header: "EKst".
@@ -38,6 +44,8 @@ pub struct Sqlite {
     database: Connection,
     key: Key,
     revision: u64,
+    /// Held as long as this may write.
+    _lock: Option<File>,
 }
 
 impl Sqlite {
@@ -45,25 +53,52 @@ impl Sqlite {
     /// owner only.
     ///
     /// # Errors
-    /// It is damaged, of a later version or another program's, or the directory cannot be written to.
+    /// It is damaged, of a later version or another program's, another process has it, or the directory cannot be written
+    /// to.
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let path = directory.join("store.db");
-        let key = Key::at(&directory.join("store.key"))?;
-        let damaged = |error: rusqlite::Error| damage(&path, error);
-        let mut database = Connection::open(&path)?;
+        let path = directory.join(FILE);
+        let lock = lock(directory)?;
+        let key = Key::at(&directory.join(KEY))?;
+        let database = Connection::open(&path)?;
         let private = fs::set_permissions(&path, fs::Permissions::from_mode(0o600));
         private.map_err(|error| StoreError::File { path: path.clone(), error })?;
-        // Who has it keeps it.
-        database.busy_timeout(Duration::ZERO)?;
+        database.busy_timeout(Duration::from_secs(1))?;
+        let damaged = |error: rusqlite::Error| damage(&path, error);
         database.pragma_update(None, "journal_mode", "WAL").map_err(damaged)?;
         database.pragma_update(None, "synchronous", "FULL")?;
-        database.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        Self::read(path, key, database, Some(lock))
+    }
+
+    /// A store to look at, which another process may be writing to, or a copy of one.
+    ///
+    /// # Errors
+    /// There is none, or as [`Self::open`].
+    pub fn look(file: &Path, key: &Path) -> Result<Self, StoreError> {
+        for path in [file, key] {
+            fs::metadata(path).map_err(|error| StoreError::File { path: path.into(), error })?;
+        }
+        let key = Key::at(key)?;
+        // Readers of a write-ahead log write to what they share with the writer.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let database = Connection::open_with_flags(file, flags).map_err(|error| damage(file, error))?;
+        database.busy_timeout(Duration::from_secs(1))?;
+        Self::read(file.into(), key, database, None)
+    }
+
+    /// Looks whether it is a store, which is made in an empty file.
+    fn read(
+        path: PathBuf,
+        key: Key,
+        mut database: Connection,
+        lock: Option<File>,
+    ) -> Result<Self, StoreError> {
+        let damaged = |error: rusqlite::Error| damage(&path, error);
         let number = |name| database.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
         let (application, layout) =
             (number("application_id").map_err(damaged)?, number("user_version")? as u32);
         let tables: i64 = database.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
         match (application, layout, tables) {
-            (0, 0, 0) => {
+            (0, 0, 0) if lock.is_some() => {
                 let transaction = database.transaction()?;
                 transaction.execute_batch(TABLES)?;
                 transaction.pragma_update(None, "application_id", APPLICATION)?;
@@ -85,7 +120,42 @@ impl Sqlite {
         }
         let revision =
             database.query_row("SELECT number FROM revision", [], |row| row.get(0)).map_err(damaged)?;
-        Ok(Self { path, database, key, revision })
+        Ok(Self { path, database, key, revision, _lock: lock })
+    }
+
+    /// Copies all of it, as it is at one moment, into a file that is not there yet.
+    ///
+    /// # Errors
+    /// The file is there, or cannot be written.
+    pub fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        let path = file.to_str().ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::InvalidFilename, "the name is not UTF-8");
+            StoreError::File { path: file.into(), error }
+        })?;
+        // SQLite would write into an empty one.
+        let new = File::options().write(true).create_new(true).mode(0o600).open(file);
+        new.map_err(|error| StoreError::File { path: file.into(), error })?;
+        self.database.execute("VACUUM INTO ?1", [path])?;
+        Ok(())
+    }
+
+    /// Everything is there that should be, every index agrees with its table, and the key opens every secret. How many
+    /// objects of each kind there are.
+    ///
+    /// # Errors
+    /// What is found first.
+    pub fn check(&self) -> Result<BTreeMap<String, usize>, StoreError> {
+        let all = |row: &rusqlite::Row<'_>| row.get::<_, String>(0);
+        let check = self.database.query_row("PRAGMA integrity_check(1)", [], all);
+        let check = check.map_err(|error| damage(&self.path, error))?;
+        if check != "ok" {
+            return Err(StoreError::Damaged { path: self.path.clone(), reason: check });
+        }
+        let mut kinds = BTreeMap::new();
+        for row in self.list()? {
+            *kinds.entry(row.kind).or_default() += 1;
+        }
+        Ok(kinds)
     }
 
     fn write(key: &Key, transaction: &Transaction<'_>, change: &Change) -> Result<(), StoreError> {
@@ -138,7 +208,7 @@ impl Store for Sqlite {
             let secret = match row.get::<_, Option<Vec<u8>>>(3)? {
                 Some(sealed) => Some(self.key.open(&sealed_for(&kind, id), &sealed).ok_or_else(|| {
                     let reason = format!("it does not open the secret of {kind} {id}");
-                    StoreError::Key { path: self.path.with_extension("key"), reason }
+                    StoreError::Key { path: self.key.path().into(), reason }
                 })?),
                 None => None,
             };
@@ -204,6 +274,17 @@ impl Store for Sqlite {
         self.database.execute("DELETE FROM trace WHERE time < ?1", [time])?;
         Ok(())
     }
+}
+
+/// Keeps other processes from writing to a directory's store, until it is dropped.
+pub(super) fn lock(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join("store.lock");
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let locked = file.map_err(TryLockError::Error).and_then(|file| file.try_lock().map(|()| file));
+    locked.map_err(|error| match error {
+        TryLockError::WouldBlock => StoreError::Taken { path: directory.join(FILE) },
+        TryLockError::Error(error) => StoreError::File { path, error },
+    })
 }
 
 /// What a secret is bound to, so that it cannot be put into another object's row.

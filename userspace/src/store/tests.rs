@@ -11,7 +11,11 @@ use proptest::{collection, prelude::*};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{sqlite::Sqlite, *};
+use super::{
+    copy::{backup, check_directory, restore},
+    sqlite::Sqlite,
+    *,
+};
 
 fn row(number: u8, body: &str, secret: Option<&[u8]>) -> Row {
     Row {
@@ -163,4 +167,49 @@ fn traces_are_found_by_what_is_known_of_them() {
         store.traces(&TraceFilter { limit: 9, ..TraceFilter::default() }).unwrap(),
         [traces[2].clone()]
     );
+}
+
+/// With a writer that goes on meanwhile; back into an empty directory, and over another store.
+#[test]
+fn a_copy_has_all_of_one_moment_and_comes_back() {
+    let (from, to, copies) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let put = |number, secret| Change { put: vec![row(number, "{}", secret)], ..Change::default() };
+    let mut store = Sqlite::open(from.path()).unwrap();
+    store.commit(0, &put(1, Some(b"planted"))).unwrap();
+    let copy = copies.path().join("monday");
+    let contents = backup(from.path(), &copy).unwrap();
+    assert_eq!((contents.revision, contents.objects), (1, [("pool".to_owned(), 1)].into()));
+    store.commit(1, &put(2, None)).unwrap();
+    assert_eq!(check_directory(from.path()).unwrap().revision, 2);
+    for name in ["monday", "monday.key"] {
+        assert_eq!(
+            fs::metadata(copies.path().join(name)).unwrap().mode() & 0o077,
+            0,
+            "{name} is for others too"
+        );
+    }
+
+    let said = backup(from.path(), &copy).unwrap_err().to_string();
+    assert!(said.contains("exists"), "{said}");
+    let said = restore(&copy, from.path()).unwrap_err().to_string();
+    assert!(said.contains("is in use by a daemon; stop that first"), "{said}");
+    assert!(refused(from.path()).contains("is in use by a daemon"));
+
+    restore(&copy, to.path()).unwrap();
+    assert_eq!(Sqlite::open(to.path()).unwrap().list().unwrap(), [row(1, "{}", Some(b"planted"))]);
+    let other = TempDir::new().unwrap();
+    let mut store = Sqlite::open(other.path()).unwrap();
+    store.commit(0, &put(3, Some(b"another"))).unwrap();
+    drop(store);
+    restore(&copy, other.path()).unwrap();
+    assert_eq!(Sqlite::open(other.path()).unwrap().list().unwrap(), [row(1, "{}", Some(b"planted"))]);
+    let before = Sqlite::look(&other.path().join("store.db.before"), &other.path().join("store.key.before"));
+    assert_eq!(before.unwrap().list().unwrap(), [row(3, "{}", Some(b"another"))]);
+
+    fs::copy(other.path().join("store.key.before"), copies.path().join("monday.key")).unwrap();
+    let said = restore(&copy, other.path()).unwrap_err().to_string();
+    assert!(said.contains("monday.key") && said.contains("does not open the secret of pool"), "{said}");
+    assert_eq!(Sqlite::open(other.path()).unwrap().list().unwrap(), [row(1, "{}", Some(b"planted"))]);
+    fs::remove_file(&copy).unwrap();
+    assert!(restore(&copy, other.path()).unwrap_err().to_string().contains("No such file"));
 }
