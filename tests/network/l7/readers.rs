@@ -21,8 +21,8 @@ use nix::sys::socket::{setsockopt, sockopt::RcvBuf};
 const LARGE: usize = 32 << 20;
 /// Readers of HTTP/1 at the same time.
 const READERS: usize = 40;
-/// What each may hold, in KB: some 67 were measured, of which the allocator has a part.
-const BUDGET: u64 = 72;
+/// What each may hold, in KB.
+const BUDGET: u64 = 64;
 /// What each connection of HTTP/2 may hold beside that: TLS is part of it.
 const BASE: u64 = 128;
 

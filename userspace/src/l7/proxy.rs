@@ -247,11 +247,17 @@ impl ProxyHttp for Proxy {
         request.piece = 0;
         if let Some(link) = &request.link {
             let head = session.req_header();
+            // A connection of HTTP/2 carries other answers, too, and has windows.
+            let client = session
+                .digest()
+                .filter(|_| !session.is_http2())
+                .and_then(|digest| digest.socket_digest.clone());
             link.begin(
                 &head.method,
                 tunnel::is_wanted(head),
                 request.wants_trailers,
                 &request.snapshot.edge.timeouts,
+                client,
             );
         }
         Ok(())

@@ -50,7 +50,7 @@ use crate::l7::{
 /// How many requests that HTTP/2 forbids a connection may bring.
 const MALFORMED: usize = 32;
 /// What of an answer may wait in h2 for its turn, so that of what a client does not read there is no more.
-const SEND_BUFFER: usize = 16 * 1024;
+const SEND_BUFFER: usize = 12 * 1024;
 
 /// What a connection begins with.
 pub(super) fn options(limits: &RequestBounds) -> H2Options {

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use http::Method;
 use pingora::{
     http::ResponseHeader,
-    protocols::{Digest, GetProxyDigest, Peek, Shutdown, Stream, raw_connect::ProxyDigest},
+    protocols::{Digest, GetProxyDigest, Peek, Shutdown, SocketDigest, Stream, raw_connect::ProxyDigest},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
@@ -24,12 +24,18 @@ use tokio::{
 use super::{
     super::{edge::Timeouts, message::Taken, wrapped::hand_on},
     answer::Answer,
+    pages,
 };
 
-/// The most that is read at once. Pingora has a piece in its buffer, and one more of each that waits for the client.
+/// The most that is read at once, if nothing is known of the client. Pingora has a piece in its buffer, and one more of each
+/// that waits for the client.
 const PIECE: usize = 8 * 1024;
 /// The most that may wait for the client, if it does not take it as it comes.
 const WAITING: usize = 10 * 1024;
+/// The most that is read at once if the kernel takes all of it for the client: Pingora's buffer.
+const LARGE: usize = 64 * 1024;
+/// What is worth more than [`PIECE`].
+const WORTHWHILE: usize = 2 * PIECE;
 
 /// What a request's proxy and the connection to its member tell each other.
 #[derive(Clone, Debug, Default)]
@@ -39,9 +45,15 @@ pub struct Link(Arc<Mutex<State>>);
 struct State {
     /// The request that is about to be sent.
     next: Option<Request>,
-    /// Bytes of the answer's content that were given to Pingora, and those that the client has taken.
+    /// Bytes of the answer's content that were given to Pingora, those of them that were read last, and those that the
+    /// client has taken, as far as that is known: of the last piece it is when another one comes.
     given: usize,
+    last: usize,
     taken: usize,
+    /// Whether the client has begun to take it.
+    has_begun: bool,
+    /// Whether the last read got all that it asked for: there is more.
+    is_full: bool,
     /// Who reads when the client has taken more.
     reader: Option<Waker>,
     has_ended: bool,
@@ -56,6 +68,7 @@ struct Request {
     may_switch: bool,
     wants_trailer: bool,
     timeouts: Timeouts,
+    client: Option<Arc<SocketDigest>>,
 }
 
 impl Link {
@@ -65,16 +78,24 @@ impl Link {
     }
 
     /// A request with this method is about to be sent, which asks for a tunnel or not, and whose client wants what comes
-    /// behind an answer's last chunk.
-    pub fn begin(&self, method: &Method, may_switch: bool, wants_trailer: bool, timeouts: &Timeouts) {
-        let next = Request { method: method.clone(), may_switch, wants_trailer, timeouts: *timeouts };
+    /// behind an answer's last chunk. `client` is the socket that has nothing but its answer to carry, if there is one.
+    pub fn begin(
+        &self,
+        method: &Method,
+        may_switch: bool,
+        wants_trailer: bool,
+        timeouts: &Timeouts,
+        client: Option<Arc<SocketDigest>>,
+    ) {
+        let next = Request { method: method.clone(), may_switch, wants_trailer, timeouts: *timeouts, client };
         *self.state() = State { next: Some(next), ..State::default() };
     }
 
-    /// The client has taken so many more bytes of the answer.
+    /// The client takes the next piece of the answer, and so has taken this many more bytes.
     pub fn taken(&self, bytes: usize) {
         let mut state = self.state();
         state.taken += bytes;
+        state.has_begun = true;
         let reader = state.reader.take();
         drop(state);
         reader.into_iter().for_each(Waker::wake);
@@ -112,6 +133,8 @@ pub(super) struct Connection {
     moved: Instant,
     /// Set anew only when it has run down, since most of the time something moves.
     timer: Option<Pin<Box<Sleep>>>,
+    /// See [`Link::begin`].
+    client: Option<Arc<SocketDigest>>,
     /// Whether the request under way asks for a tunnel, and it was written to since it was read.
     reads_later: bool,
     has_written: bool,
@@ -132,6 +155,7 @@ impl Connection {
             tunnel: Duration::ZERO,
             moved: Instant::now(),
             timer: None,
+            client: None,
             reads_later: false,
             has_written: false,
         })
@@ -140,26 +164,53 @@ impl Connection {
     /// Takes note of the request that is sent next, and returns how much may be read for it.
     fn prepare(&mut self, context: &Context<'_>) -> Poll<usize> {
         let mut state = self.link.state();
-        if let Some(Request { method, may_switch, wants_trailer, timeouts }) = state.next.take() {
+        if let Some(Request { method, may_switch, wants_trailer, timeouts, client }) = state.next.take() {
             self.answer = Some(Answer::new(&method, may_switch, wants_trailer));
             self.patience = Some(timeouts.read);
             self.tunnel = timeouts.tunnel;
+            self.client = client;
             (self.reads_later, self.has_written) = (may_switch, self.has_written && may_switch);
             self.moved = Instant::now();
         }
         let waiting = state.given - state.taken;
-        if waiting >= WAITING {
+        let most = match waiting {
+            0 => PIECE,
+            // Pingora copies pieces that wait together, and keeps the room for that.
+            _ if !state.has_begun => 0,
+            _ if waiting > state.last => PIECE.min(WAITING.saturating_sub(waiting)),
+            // All but the last piece has left, and only what comes next says that this has.
+            _ => {
+                let room = if state.is_full { self.room().saturating_sub(waiting) } else { 0 };
+                if room >= WORTHWHILE {
+                    room.min(LARGE)
+                } else {
+                    WAITING.saturating_sub(waiting).clamp(WAITING - PIECE, PIECE)
+                }
+            }
+        };
+        if most == 0 {
             state.reader = Some(context.waker().clone());
             drop(state);
             // Nothing has to move before the client has taken what there is.
             self.moved = Instant::now();
             return Poll::Pending;
         }
-        Poll::Ready(PIECE.min(WAITING - waiting))
+        Poll::Ready(most)
     }
 
-    /// Looks at what was read; returns how much of it there is for Pingora.
-    fn check(&mut self, read: &[u8]) -> io::Result<usize> {
+    /// How much the kernel surely takes for the client now: it provides for twice what may be on its way at once
+    /// (`tcp_sndbuf_expand` in `net/ipv4/tcp_input.c`). Nothing if the client has no such room, or has not yet taken as much.
+    fn room(&self) -> usize {
+        let info = self.client.as_ref().and_then(|client| client.tcp_info());
+        info.filter(|info| info.tcpi_bytes_acked >= LARGE as u64).map_or(0, |info| {
+            let segments = 2_u32.saturating_mul(info.tcpi_snd_cwnd).saturating_sub(info.tcpi_unacked);
+            let room = segments.saturating_mul(info.tcpi_snd_mss).saturating_sub(info.tcpi_notsent_bytes);
+            room.min(info.tcpi_snd_wnd) as usize
+        })
+    }
+
+    /// Looks at what was read, which may be all that was asked for; returns how much of it there is for Pingora.
+    fn check(&mut self, read: &[u8], is_full: bool) -> io::Result<usize> {
         let Some(answer) = self.answer.as_mut().filter(|answer| !answer.is_over()) else {
             self.is_spoilt = true;
             return Ok(0);
@@ -168,7 +219,10 @@ impl Connection {
         let Taken { length, content } = answer.take(read).map_err(wrong)?;
         self.is_spoilt = length < read.len();
         let mut state = self.link.state();
-        state.given += content;
+        state.is_full = is_full;
+        if content > 0 {
+            (state.given, state.last) = (state.given + content, content);
+        }
         if answer.is_over() {
             state.trailer = answer.take_trailer();
         }
@@ -213,7 +267,12 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = ready!(self.prepare(context));
+        let Poll::Ready(most) = self.prepare(context) else {
+            if self.client.is_some() && self.room() < PIECE {
+                pages::give_back(buffer);
+            }
+            return Poll::Pending;
+        };
         if self.is_spoilt {
             return Poll::Ready(Ok(()));
         }
@@ -223,6 +282,7 @@ impl AsyncRead for Connection {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
+        let most = most.min(buffer.remaining());
         let mut part = (&mut self.inner).take(most as u64);
         if Pin::new(&mut part).poll_read(context, buffer)?.is_pending() {
             return self.poll_end(context);
@@ -230,7 +290,7 @@ impl AsyncRead for Connection {
         let read = &buffer.filled()[before..];
         if !read.is_empty() {
             self.moved = Instant::now();
-            let own = self.check(read)?;
+            let own = self.check(read, read.len() == most)?;
             buffer.set_filled(before + own);
         }
         Poll::Ready(Ok(()))

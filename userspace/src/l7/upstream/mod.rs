@@ -4,11 +4,13 @@
 //! connector  has Pingora speak HTTP/1 on connections of ours
 //!   → connection what passes on one of them
 //!     → answer   how far a member's answer goes
+//!     → pages    buffers that wait have no memory
 //! ```
 
 mod answer;
 mod connection;
 mod connector;
+mod pages;
 
 use std::{
     io,
