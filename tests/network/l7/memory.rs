@@ -3,7 +3,12 @@
 //! whether others are served meanwhile.
 
 use std::{
-    sync::Mutex,
+    io::{BufReader, Write},
+    net::TcpStream,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -36,6 +41,10 @@ const ROUNDS: usize = 4;
 const WORKERS: usize = 6;
 /// What each connection may take beside that.
 const BASE: u64 = 128;
+/// What may stay when all are gone, in KB: pages on which there is something else, too.
+const STAYS: u64 = 3072;
+/// And for each connection to a member that is kept for the next request.
+const KEPT: u64 = 20;
 /// What each request under way takes that is no head and no body: two tasks' worth of proxy.
 const REQUEST: u64 = 24;
 
@@ -53,18 +62,36 @@ fn peak(balancer: &Balancer) -> u64 {
     peak
 }
 
-/// Members that answer `/small` at once, and anything else never.
-fn start() -> (Certificates, Balancer) {
+/// Members that answer `/small` at once, `/slow` by the byte, and anything else never; and how many connections they have.
+fn start() -> (Certificates, Balancer, &'static AtomicU64) {
     let (certificates, settings) = https(1, "read_timeout = \"60s\"", "protocol = \"http\"");
     let balancer = Balancer::start(settings);
-    script::serve(&balancer.network.backends[0], move |head, _| match head {
-        head if head.starts_with("GET /small") => ok("small"),
-        _ => {
-            thread::sleep(2 * DEADLINE);
-            Vec::new()
-        }
+    let open: &AtomicU64 = Box::leak(Box::default());
+    script::serve_connections(&balancer.network.backends[0], move |stream| {
+        open.fetch_add(1, Relaxed);
+        let end = answer(stream);
+        open.fetch_sub(1, Relaxed);
+        end
     });
-    (certificates, balancer)
+    (certificates, balancer, open)
+}
+
+fn answer(mut output: TcpStream) -> Option<()> {
+    let mut input = BufReader::new(output.try_clone().ok()?);
+    loop {
+        let head = script::head(&mut input);
+        if head.starts_with("GET /small") {
+            output.write_all(&ok("small")).ok()?;
+        } else if head.starts_with("GET /slow") {
+            output.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n").ok()?;
+            while output.write_all(b"a").is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        } else {
+            // Until the other side ends it.
+            return std::io::copy(&mut input, &mut std::io::sink()).ok().map(drop);
+        }
+    }
 }
 
 /// Another client is served.
@@ -135,6 +162,13 @@ fn shapes() -> Vec<Shape> {
             |n| headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/never")])),
             0,
         ),
+        Shape {
+            what: "answers that come by the byte",
+            settings: &[],
+            first: |n| headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/slow")])),
+            drip: nothing,
+            bodies: 0,
+        },
         plain("1,500 cookies", |n| references("/small", "cookie", "a", 1500, n), 32),
         plain("700 cookies", |n| references("/small", "cookie", "a", 700, n), 32),
         plain("700 cookies, silent member", |n| references("/never", "cookie", "a", 700, n), 0),
@@ -158,6 +192,19 @@ fn shapes() -> Vec<Shape> {
                 let first = headers(n, END_STREAM, &request(&[(":path", "/never")]));
                 let block = [remembered("cookie", "a"), vec![0x80 | 62; 600]].concat();
                 [first, frame(CONTINUATION, END_HEADERS, stream(n), &block)].concat()
+            },
+            0,
+        ),
+        plain(
+            "heads without an end",
+            |n| {
+                // One at a time: whatever comes next has to belong to it.
+                let first = if n == 0 {
+                    headers(n, END_STREAM, &request(&[(":path", "/never")]))
+                } else {
+                    Vec::new()
+                };
+                [first, frame(CONTINUATION, 0, stream(0), &remembered("x", LARGE))].concat()
             },
             0,
         ),
@@ -221,6 +268,16 @@ fn shapes() -> Vec<Shape> {
             bodies: 0,
         },
         Shape {
+            what: "WINDOW_UPDATE",
+            settings: &CLOSED,
+            first: |n| {
+                let head = headers(n, END_HEADERS | END_STREAM, &request(&[(":path", "/never")]));
+                [head, frame(WINDOW_UPDATE, 0, stream(n), &1_u32.to_be_bytes()).repeat(100)].concat()
+            },
+            drip: |n| frame(WINDOW_UPDATE, 0, stream(n), &1_u32.to_be_bytes()),
+            bodies: 0,
+        },
+        Shape {
             what: "requests given up",
             settings: &[],
             first: |n| {
@@ -239,7 +296,7 @@ const LARGE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
 /// What is wrong with what such clients have us hold, if something is.
 fn check(shape: &Shape) -> Option<String> {
     // Memory that was used before and is free again would hide some.
-    let (certificates, balancer) = start();
+    let (certificates, balancer, open) = start();
     for _ in 0..10 {
         other(&balancer, &certificates);
     }
@@ -257,14 +314,19 @@ fn check(shape: &Shape) -> Option<String> {
             break;
         }
     }
+    wait_for("the end of all", DEADLINE, || row(&balancer)["connections_open"] == 0).unwrap();
+    let back = || balancer.memory() <= before + STAYS + KEPT * open.load(Relaxed);
+    let is_back = wait_for("memory to come back", DEADLINE, back).is_ok();
     let each = held / CONNECTIONS as u64;
     let bound = BASE + HEADS + STREAMS as u64 * (REQUEST + shape.bodies);
     let line = format!(
-        "{}: {sent} KB sent and {each} KB held on each connection, {bound} are allowed; {more} KB more when done again\n",
+        "{}: {sent} KB sent and {each} KB held on each connection, {bound} are allowed; {more} KB more when done again; \
+         {} KB stay\n",
         shape.what,
+        balancer.memory().saturating_sub(before),
     );
     print!("{line}");
-    (each > bound || more > held / 2 + MORE).then_some(line)
+    (each > bound || more > held / 2 + MORE || !is_back).then_some(line)
 }
 
 /// The most memory that is held while clients do this, and what each sends, in KB.

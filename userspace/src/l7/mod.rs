@@ -46,6 +46,7 @@ mod linger;
 pub mod listen;
 pub mod listeners;
 pub mod log;
+mod memory;
 mod message;
 pub mod metrics;
 mod pace;

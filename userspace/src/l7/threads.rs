@@ -13,6 +13,8 @@ use tokio::{
     sync::watch,
 };
 
+use super::memory;
+
 /// All of them, until this is dropped. What is still to be done then is not done.
 pub struct Threads {
     runtimes: Vec<Handle>,
@@ -39,7 +41,12 @@ impl Threads {
             let mut end = until.subscribe();
             thread::Builder::new().name("layer7".into()).spawn(move || {
                 give_up_privileges();
-                let _ = runtime.block_on(end.changed());
+                runtime.block_on(async {
+                    tokio::select! {
+                        _ = end.changed() => {}
+                        () = memory::give_back() => {}
+                    }
+                });
             })?;
         }
         Ok(Self { runtimes, _until: until })
