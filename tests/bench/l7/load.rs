@@ -1,11 +1,15 @@
 //! What the client does to a balancer: whole programs that others know, and what they say.
 
 use std::{
+    net::SocketAddr,
     process::Stdio,
     time::{Duration, Instant},
 };
 
-use crate::subjects::{LARGE, Setup, Subject};
+use crate::{
+    relay,
+    subjects::{LARGE, MEGABYTE, Setup, Subject, UPLOAD},
+};
 
 /// How long each lasts.
 const TIME: Duration = Duration::from_secs(2);
@@ -35,22 +39,30 @@ enum Tool {
     H2load(usize, usize),
     /// `openssl s_time`, with one request and this option.
     Handshakes(&'static str),
+    /// `curl`, one upload by HTTP/2 over a way that adds so much to a round trip.
+    Upload(Duration),
 }
 
 /// All loads.
-pub const LOADS: [Load; 7] = [
+pub const LOADS: [Load; 9] = [
     Load { what: "HTTP requests", scheme: Scheme::Http, tool: Tool::Wrk(64, "/", "") },
     Load { what: "HTTP answers of 64 KB", scheme: Scheme::Http, tool: Tool::Wrk(16, LARGE, "") },
+    Load { what: "HTTP answers of 1 MB", scheme: Scheme::Http, tool: Tool::Wrk(16, MEGABYTE, "") },
     Load { what: "HTTP connections", scheme: Scheme::Http, tool: Tool::Wrk(64, "/", "Connection: close") },
     Load { what: "HTTPS requests", scheme: Scheme::Https, tool: Tool::Wrk(64, "/", "") },
     Load { what: "HTTP/2 requests", scheme: Scheme::Https, tool: Tool::H2load(8, 16) },
     Load { what: "full handshakes", scheme: Scheme::Https, tool: Tool::Handshakes("-new") },
     Load { what: "resumed handshakes", scheme: Scheme::Https, tool: Tool::Handshakes("-reuse") },
+    Load {
+        what: "MB of an HTTP/2 upload at 100 ms",
+        scheme: Scheme::Https,
+        tool: Tool::Upload(Duration::from_millis(100)),
+    },
 ];
 
 /// What came of a load.
 pub struct Done {
-    /// Requests or connections.
+    /// Requests, connections or MB.
     pub count: f64,
     /// Those per second.
     pub rate: f64,
@@ -92,6 +104,9 @@ impl Load {
                 ]))
             }
             Tool::Handshakes(option) => handshakes(setup, subject, option, &seconds),
+            Tool::Upload(delay) => {
+                upload(setup, relay::start(setup.balancer.network.client(), address, delay))
+            }
         }
     }
 }
@@ -143,6 +158,20 @@ fn handshakes(setup: &Setup, subject: &Subject, option: &str, seconds: &str) -> 
     });
     let count: f64 = counts.sum();
     Done { count, rate: count / time.as_secs_f64(), latency: None }
+}
+
+/// One file, from connect to answer.
+fn upload(setup: &Setup, to: SocketAddr) -> Done {
+    let url = format!("https://{to}/upload");
+    let form = "%{http_version} %{http_code} %{size_upload} %{time_total}";
+    let words =
+        ["curl", "-sk", "--http2", "-m", "60", "-o", "/dev/null", "-w", form, "-T", &setup.upload, &url];
+    let said = setup.client(&words);
+    let [version, status, bytes, time] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
+    assert!(version == "2" && matches!(status, "201" | "204"), "{said}");
+    let (megabytes, time) = (bytes.parse::<f64>().unwrap() / 1e6, time.parse::<f64>().unwrap());
+    assert!(megabytes * 1e6 >= UPLOAD as f64, "{said}");
+    Done { count: megabytes, rate: megabytes / time, latency: None }
 }
 
 /// The word after this text.

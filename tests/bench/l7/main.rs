@@ -21,6 +21,8 @@ mod format;
 mod group;
 mod idle;
 mod load;
+#[path = "../../network/l7/relay.rs"]
+mod relay;
 mod report;
 mod subjects;
 

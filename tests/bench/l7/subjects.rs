@@ -22,6 +22,10 @@ pub const BODY: &str =
     "a short answer of a backend, about as long as one of an interface for programs may be";
 /// A path with 64 KB behind it.
 pub const LARGE: &str = "/large";
+/// A path with 1 MB behind it.
+pub const MEGABYTE: &str = "/megabyte";
+/// How much is sent to `/upload` at once, in bytes.
+pub const UPLOAD: usize = 32 << 20;
 /// A path with 16 MB behind it.
 pub const HUGE: &str = "/huge";
 /// One client opens very many connections.
@@ -40,6 +44,8 @@ pub struct Subject {
 pub struct Setup {
     pub subjects: Vec<Subject>,
     pub balancer: Balancer,
+    /// The file that is sent to `/upload`.
+    pub upload: String,
     _others: Vec<Process>,
     _directory: TempDir,
     _certificates: Certificates,
@@ -88,7 +94,17 @@ impl Setup {
                 wait_until_listening(balancer.network.client(), address);
             }
         }
-        Self { subjects, balancer, _others: others, _directory: directory, _certificates: certificates }
+        let upload = directory.path().join("upload");
+        fs::write(&upload, vec![b'x'; UPLOAD]).unwrap();
+        let upload = upload.to_str().unwrap().to_owned();
+        Self {
+            subjects,
+            balancer,
+            upload,
+            _others: others,
+            _directory: directory,
+            _certificates: certificates,
+        }
     }
 
     /// Runs a command on the client.
@@ -129,7 +145,7 @@ fn nginx(place: &Place<'_>) -> Process {
          keepalive_requests 1000000; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
          proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n\
          ssl_protocols TLSv1.2 TLSv1.3; ssl_certificate {certificate}; ssl_certificate_key {key};\n\
-         ssl_session_cache shared:ssl:10m;\n\
+         ssl_session_cache shared:ssl:10m; client_max_body_size 0;\n\
          server {{ listen {http} backlog=4096; listen {https} ssl http2 backlog=4096;\n\
          location / {{ proxy_pass http://web; }} }}",
     );
@@ -165,12 +181,14 @@ fn backend(host: &Host, directory: &Path) -> Process {
     let directory = directory.join(host.name());
     let address = SocketAddr::new(host.address().into(), BACKEND_PORT);
     let content = format!(
-        "keepalive_requests 1000000; sendfile on; root {};\n\
-         server {{ listen {address} backlog=4096; location = / {{ return 200 '{BODY}'; }} }}",
+        "keepalive_requests 1000000; sendfile on; client_max_body_size 0; root {};\n\
+         server {{ listen {address} backlog=4096; location = / {{ return 200 '{BODY}'; }}\n\
+         location = /upload {{ dav_methods PUT; }} }}",
         directory.display(),
     );
     let file = nginx_file(&directory, 1, &content);
     fs::write(directory.join(&LARGE[1..]), vec![b'x'; 64 << 10]).unwrap();
+    fs::write(directory.join(&MEGABYTE[1..]), vec![b'x'; 1 << 20]).unwrap();
     fs::write(directory.join(&HUGE[1..]), vec![b'x'; 16 << 20]).unwrap();
     let process = host.spawn(&["nginx", "-c", &file]).unwrap();
     wait_until_listening(host, address);

@@ -26,6 +26,7 @@ mod memory;
 mod path;
 mod policies;
 mod readers;
+mod relay;
 mod requests;
 mod routing;
 pub mod script;

@@ -2,8 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
+    net::{SocketAddr, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -17,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::{
     balancer::{Balancer, DEADLINE, VIP},
-    l7::{certificates::Certificates, frames::https},
+    l7::{certificates::Certificates, frames::https, relay},
     servers,
 };
 
@@ -57,39 +56,6 @@ fn answer(mut stream: TcpStream) -> Option<()> {
         let text = taken.to_string();
         write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).ok()?;
     }
-}
-
-/// Passes on what comes from `from` to `to`, so much later.
-fn pass_on(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
-    let (late, pieces) = mpsc::channel::<(Instant, Vec<u8>)>();
-    thread::spawn(move || {
-        for (at, piece) in pieces {
-            thread::sleep(at.saturating_duration_since(Instant::now()));
-            if to.write_all(&piece).is_err() {
-                return;
-            }
-        }
-    });
-    thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
-        while let Ok(count @ 1..) = from.read(&mut buffer) {
-            let _ = late.send((Instant::now() + delay, buffer[..count].to_vec()));
-        }
-    });
-}
-
-/// Where the listener is found behind a relay that adds so much to a round trip.
-fn relay(balancer: &Balancer, delay: Duration) -> SocketAddr {
-    let client = balancer.network.client();
-    let listener = client.enter(|| TcpListener::bind((client.address(), 0))).unwrap().unwrap();
-    let address = listener.local_addr().unwrap();
-    let to = client.enter(|| TcpStream::connect(VIP)).unwrap().unwrap();
-    thread::spawn(move || {
-        let (from, _) = listener.accept().unwrap();
-        pass_on(from.try_clone().unwrap(), to.try_clone().unwrap(), delay / 2);
-        pass_on(to, from, delay / 2);
-    });
-    address
 }
 
 /// A connection of HTTP/2.
@@ -165,7 +131,7 @@ fn an_upload_from_afar_has_a_window_that_fits() {
     let (certificates, settings) = https(1, "", "protocol = \"http\"");
     let balancer = Balancer::start(settings);
     serve(&balancer.network.backends[0]);
-    let to = relay(&balancer, Duration::from_millis(100));
+    let to = relay::start(balancer.network.client(), VIP, Duration::from_millis(100));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let mut connection = connect(&balancer, &certificates, to).await;
