@@ -98,6 +98,15 @@ fn certificates_serve_listeners_that_end_tls() {
     wait_for_it(&balancer, "a.example", &[], ("backend1", "second"));
     assert_eq!(get(&balancer, "a.example", &["--tls-max", "1.2"]).0, "");
 
+    // Ciphers of one's own.
+    client.run(
+        "listener set --tls-version TLSv1.2 --tls-version TLSv1.3 --tls-ciphers ECDHE-ECDSA-AES256-GCM-SHA384 --wait safe",
+    );
+    let old = |cipher| get(&balancer, "a.example", &["--tls-max", "1.2", "--ciphers", cipher]).0;
+    wait_for("the cipher", DEADLINE, || old("ECDHE-ECDSA-AES256-GCM-SHA384") == "backend1").unwrap();
+    assert_eq!(old("ECDHE-ECDSA-AES128-GCM-SHA256"), "");
+    wait_for_it(&balancer, "a.example", &["--tlsv1.3"], ("backend1", "second"));
+
     // A plain one sends clients there.
     client.run("listener create --name plain --protocol HTTP --protocol-port 80 shop --wait");
     let (_, found) = ask(&balancer, "GET", "/v2.0/lbaas/listeners?name=plain", None);

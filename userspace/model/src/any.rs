@@ -382,6 +382,7 @@ fn add_listeners(objects: &mut Objects, recipes: Vec<ListenerRecipe>) {
                     default_certificate: pick_of(servers.iter(), pick).unwrap(),
                     client_ca: pick_of(authorities.iter(), other).filter(|_| other % 3 == 0),
                     policy: TlsPolicy::default(),
+                    ciphers: None,
                 },
             },
         };

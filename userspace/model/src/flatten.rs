@@ -252,6 +252,7 @@ impl<'a> Flatten<'a> {
             // A CA that is missing must not let everybody in.
             client_ca: tls.client_ca.map(|id| authorities(self.objects, id).ok_or(())).transpose().ok()?,
             policy: tls.policy,
+            ciphers: tls.ciphers.clone(),
         })
     }
 

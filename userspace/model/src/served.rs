@@ -17,7 +17,7 @@ use crate::{
     id::{ListenerId, LoadBalancerId, PoolId},
     policy::{self, Condition, PolicyOrder},
     sticky::{Ejection, Sticky},
-    tls::{Authorities, ServerCertificate, TlsPolicy},
+    tls::{Authorities, Ciphers, ServerCertificate, TlsPolicy},
     value::{ConnectionRate, MaxConnections, Megabits, Name, Port, Seconds, StickyMinutes, Weight},
 };
 
@@ -130,6 +130,8 @@ pub struct Tls {
     pub client_ca: Option<Arc<Authorities>>,
     /// Versions and ciphers.
     pub policy: TlsPolicy,
+    /// Other ciphers than the policy's.
+    pub ciphers: Option<Ciphers>,
 }
 
 /// One forwarding policy of a listener.

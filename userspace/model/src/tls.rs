@@ -131,6 +131,85 @@ impl TlsPolicy {
     }
 }
 
+/// The ciphers that clients may use, the first that a client knows first, by OpenSSL's names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ciphers {
+    /// Of 1.2 and before.
+    older: Vec<&'static str>,
+    /// Of 1.3.
+    newer: Vec<&'static str>,
+}
+
+impl Ciphers {
+    /// Of 1.2 and before, all that can be chosen.
+    pub const OLDER: [&str; 20] = [
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+        "ECDHE-ECDSA-AES128-SHA256",
+        "ECDHE-RSA-AES128-SHA256",
+        "ECDHE-ECDSA-AES256-SHA384",
+        "ECDHE-RSA-AES256-SHA384",
+        "ECDHE-ECDSA-AES128-SHA",
+        "ECDHE-RSA-AES128-SHA",
+        "ECDHE-ECDSA-AES256-SHA",
+        "ECDHE-RSA-AES256-SHA",
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "AES128-SHA256",
+        "AES256-SHA256",
+        "AES128-SHA",
+        "AES256-SHA",
+    ];
+    /// Of 1.3, likewise; all of them, unless some are named.
+    pub const NEWER: [&str; 3] =
+        ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"];
+
+    /// From names between colons.
+    ///
+    /// # Errors
+    /// One is not known, or there is none of 1.2 and before.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        let (mut older, mut newer) = (Vec::new(), Vec::new());
+        for name in text.split(':').map(str::trim).filter(|name| !name.is_empty()) {
+            let known = |all: &[&'static str]| all.iter().copied().find(|known| *known == name);
+            match (known(&Self::OLDER), known(&Self::NEWER)) {
+                (Some(name), _) => older.push(name),
+                (None, Some(name)) => newer.push(name),
+                (None, None) => {
+                    return Err(Invalid::new(
+                        format!("{name:?} cannot be chosen"),
+                        format!("use {}", [&Self::OLDER[..], &Self::NEWER].concat().join(", ")),
+                    ));
+                }
+            }
+        }
+        if older.is_empty() {
+            return Err(Invalid::new(
+                "has no cipher of TLS 1.2",
+                "name one; for TLS 1.3 alone choose that version and no ciphers",
+            ));
+        }
+        if newer.is_empty() {
+            newer = Self::NEWER.to_vec();
+        }
+        Ok(Self { older, newer })
+    }
+
+    /// Those of 1.2 and before, between colons.
+    pub fn older(&self) -> String {
+        self.older.join(":")
+    }
+
+    /// Those of 1.3, between colons.
+    pub fn newer(&self) -> String {
+        self.newer.join(":")
+    }
+}
+
 /// TLS towards the members. `A` is what their authorities are: a certificate's id in objects, themselves in what is served.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MemberTls<A = Arc<Authorities>> {

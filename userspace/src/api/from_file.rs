@@ -155,6 +155,7 @@ fn listener_tls(tls: &object::Tls) -> ListenerTls {
         client_ca: tls.client_ca.map(named),
         is_mandatory: tls.client_ca.is_some(),
         policy: tls.policy.name().into(),
+        ciphers: None,
         alpn: offered.iter().map(|&name| name.to_owned()).collect(),
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn listener<'a>(table: &Table<'a>, id: ListenerId, draft: &mut Draft<
         default_certificate: default.filter(|_| is_whole).unwrap_or(first),
         client_ca,
         policy: policy.unwrap_or_default(),
+        ciphers: None,
     }
 }
 

@@ -150,6 +150,7 @@ fn tls() -> Tls {
         default_certificate: id(0),
         client_ca: Some(id(1)),
         policy: TlsPolicy::default(),
+        ciphers: None,
     }
 }
 

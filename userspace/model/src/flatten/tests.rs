@@ -72,6 +72,7 @@ fn naive_listener(
                 Material::Server(_) => panic!("{id} is a server's"),
             }),
             policy: tls.policy,
+            ciphers: tls.ciphers.clone(),
         }
     };
     let http = listener.http().map(|http| served::HttpListener {
@@ -295,6 +296,7 @@ fn a_listener_without_its_default_certificate_is_not_served() {
             default_certificate: id(0),
             client_ca: None,
             policy: TlsPolicy::default(),
+            ciphers: None,
         };
         let listener = Arc::make_mut(objects.listeners.get_mut(&id(0)).unwrap());
         listener.service = Service::Https { http: object::Http::default(), tls };

@@ -8,7 +8,7 @@ use crate::{
     http::HttpTimeouts,
     id::{AccessListId, CertificateId, ListenerId, LoadBalancerId, Object, PolicyId, PoolId, kind},
     policy::{Action, Condition, PolicyOrder, Redirect},
-    tls::TlsPolicy,
+    tls::{Ciphers, TlsPolicy},
     transport::{Protocol, WhenDown},
     value::{ConnectionRate, MaxConnections, Port, Seconds},
 };
@@ -166,6 +166,8 @@ pub struct Tls {
     pub client_ca: Option<CertificateId>,
     /// Versions and ciphers.
     pub policy: TlsPolicy,
+    /// Other ciphers than the policy's.
+    pub ciphers: Option<Ciphers>,
 }
 
 /// A forwarding policy.

@@ -3,11 +3,12 @@
 use model::{
     id::Id,
     object::{self, CertificateId},
+    tls::Ciphers,
 };
 
 use super::common::meta;
 use crate::api::{
-    error::Fault,
+    error::{Fault, invalid},
     fields::missing,
     kinds::{
         certificate::Certificate,
@@ -37,5 +38,6 @@ pub(super) fn tls(record: &ListenerTls) -> Result<object::Tls, Fault> {
         certificates,
         client_ca: client_ca.map(|it| Id::from_uuid(it.id)),
         policy: record.policy(),
+        ciphers: record.ciphers.as_deref().map(Ciphers::new).transpose().map_err(invalid("tls_ciphers"))?,
     })
 }

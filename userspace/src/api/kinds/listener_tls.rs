@@ -18,6 +18,8 @@ pub struct ListenerTls {
     pub(in crate::api) is_mandatory: bool,
     /// The name of its versions and ciphers.
     pub(in crate::api) policy: String,
+    /// Other ciphers than the policy's, as the client named them.
+    pub(in crate::api) ciphers: Option<String>,
     /// What is offered of HTTP.
     pub(in crate::api) alpn: Vec<String>,
 }
@@ -42,6 +44,7 @@ impl Default for ListenerTls {
             client_ca: None,
             is_mandatory: false,
             policy: TlsPolicy::default().name().into(),
+            ciphers: None,
             alpn: ALPN[..2].iter().map(|&name| name.to_owned()).collect(),
         }
     }

@@ -1,11 +1,11 @@
 //! What a listener says of TLS.
 
-use model::tls::TlsPolicy;
+use model::tls::{Ciphers, TlsPolicy};
 use serde_json::{Map, Value, json};
 
 use crate::api::{
     draft::Draft,
-    error::Fault,
+    error::{Fault, invalid},
     fields::{Fields, Given, missing, shown},
     kinds::{
         certificate::{Certificate, CertificateKind},
@@ -13,11 +13,13 @@ use crate::api::{
     },
 };
 
+/// The most characters of a list of ciphers.
+const CIPHERS: usize = 2048;
+
 /// What is not there yet of TLS, and how it is shown.
-fn without() -> [(&'static str, Value); 5] {
+fn without() -> [(&'static str, Value); 4] {
     [
         ("client_crl_container_ref", Value::Null),
-        ("tls_ciphers", Value::Null),
         ("hsts_max_age", Value::Null),
         ("hsts_include_subdomains", json!(false)),
         ("hsts_preload", json!(false)),
@@ -25,11 +27,12 @@ fn without() -> [(&'static str, Value); 5] {
 }
 
 /// What only listeners have that end TLS, and how it is shown of the others.
-fn of_others() -> [(&'static str, Value); 7] {
+fn of_others() -> [(&'static str, Value); 8] {
     [
         ("default_tls_container_ref", Value::Null),
         ("client_ca_tls_container_ref", Value::Null),
         ("tls_policy", Value::Null),
+        ("tls_ciphers", Value::Null),
         ("sni_container_refs", json!([])),
         ("tls_versions", json!([])),
         ("alpn_protocols", json!([])),
@@ -45,8 +48,6 @@ pub fn refuse(fields: &mut Fields) -> Result<(), Fault> {
 }
 
 fn refuse_missing(fields: &mut Fields) -> Result<(), Fault> {
-    let reason = "not yet; tls_policy chooses ciphers";
-    fields.unsupported("tls_ciphers", &[], reason)?;
     without().into_iter().try_for_each(|(name, shown)| fields.unsupported(name, &[shown], "not yet"))
 }
 
@@ -82,6 +83,7 @@ pub fn settings(tls: &mut ListenerTls, draft: &Draft<'_>, fields: &mut Fields) -
         Given::Value(word) => tls.is_mandatory = word == "MANDATORY",
     }
     policy(tls, fields)?;
+    ciphers(tls, fields)?;
     match fields.texts("alpn_protocols", super::MOST)? {
         Given::Absent => {}
         Given::Null => tls.alpn = ListenerTls::default().alpn,
@@ -132,6 +134,23 @@ fn policy(tls: &mut ListenerTls, fields: &mut Fields) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Takes other ciphers than the policy's.
+fn ciphers(tls: &mut ListenerTls, fields: &mut Fields) -> Result<(), Fault> {
+    match fields.text("tls_ciphers", CIPHERS)? {
+        Given::Absent => {}
+        Given::Null => tls.ciphers = None,
+        Given::Value(text) => {
+            Ciphers::new(&text).map_err(invalid("tls_ciphers"))?;
+            tls.ciphers = Some(text);
+        }
+    }
+    if tls.ciphers.is_some() && tls.policy() == TlsPolicy::Modern {
+        let reason = "Those of TLSv1.3 are fixed: leave it out, or choose TLSv1.2 beside";
+        return Err(Fault::invalid(format!("Invalid input for field/attribute tls_ciphers. {reason}.")));
+    }
+    Ok(())
+}
+
 /// The certificate of this kind that a text means.
 fn reference(
     draft: &Draft<'_>,
@@ -161,6 +180,7 @@ pub fn show(tls: Option<&ListenerTls>, object: &mut Map<String, Value>) {
     put("client_ca_tls_container_ref", text(&tls.client_ca));
     put("sni_container_refs", tls.sni.iter().map(|it| json!(it.text)).collect());
     put("tls_policy", json!(tls.policy));
+    put("tls_ciphers", json!(tls.ciphers));
     put("tls_versions", json!(versions(tls.policy())));
     put("alpn_protocols", json!(tls.alpn));
     put("client_authentication", json!(if tls.is_mandatory { "MANDATORY" } else { "NONE" }));

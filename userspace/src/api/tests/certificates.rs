@@ -132,6 +132,13 @@ async fn listeners_serve_the_certificates_that_they_name() {
         (json!({ "default_tls_container_ref": one, "tls_versions": [] }), "TLSv1.2 TLSv1.3"),
         (json!({ "default_tls_container_ref": one, "tls_versions": ["SSLv3", "TLSv1.3"] }), "tls_versions"),
         (json!({ "default_tls_container_ref": one, "alpn_protocols": ["h2"] }), "http/1.1"),
+        (json!({ "default_tls_container_ref": one, "tls_ciphers": "ALL:aNULL" }), "\"ALL\" cannot be chosen"),
+        (json!({ "default_tls_container_ref": one, "tls_ciphers": "" }), "TLS 1.2"),
+        (json!({ "default_tls_container_ref": one, "tls_ciphers": "TLS_AES_128_GCM_SHA256" }), "TLS 1.2"),
+        (
+            json!({ "default_tls_container_ref": one, "tls_ciphers": "AES128-SHA", "tls_versions": ["TLSv1.3"] }),
+            "TLSv1.2",
+        ),
         (json!({ "default_tls_container_ref": one, "alpn_protocols": ["h3", "http/1.1"] }), "h3"),
     ] {
         let (status, said) =
@@ -158,6 +165,13 @@ async fn listeners_serve_the_certificates_that_they_name() {
     let served = tls(&world).unwrap();
     assert_eq!(served.client_ca.map(|ca| ca.to_string()), Some(trusted.clone()));
     assert_eq!((served.policy.name(), served.http2, served.certificates.len()), ("modern", false, 1));
+    let ciphers = json!({ "tls_versions": null, "tls_ciphers": "AES256-GCM-SHA384:TLS_AES_128_GCM_SHA256" });
+    assert_eq!(world.ask("PUT", &path, Some(&json!({ "listener": ciphers }))).await.0, 200);
+    let served = tls(&world).unwrap().ciphers.unwrap();
+    assert_eq!(
+        (served.older(), served.newer()),
+        ("AES256-GCM-SHA384".into(), "TLS_AES_128_GCM_SHA256".into())
+    );
     for (used, expected) in [(&one, 409), (&trusted, 409), (&two, 204)] {
         let (status, said) = world.ask("DELETE", &format!("certificates/{used}"), None).await;
         assert_eq!(status, expected, "{said}");

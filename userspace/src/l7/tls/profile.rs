@@ -59,7 +59,13 @@ impl Profile {
         let allowed = policy::allowed(tls.policy);
         let mut context = SslContext::builder(SslMethod::tls_server())?;
         context.set_security_level(allowed.level);
-        context.set_cipher_list(&allowed.ciphers)?;
+        match &tls.ciphers {
+            Some(ciphers) => {
+                context.set_cipher_list(&ciphers.older())?;
+                context.set_ciphersuites(&ciphers.newer())?;
+            }
+            None => context.set_cipher_list(&allowed.ciphers)?,
+        }
         let names = names(tls)?;
         context.set_servername_callback(move |ssl, _| {
             let certificates = names.choose(ssl.servername(NameType::HOST_NAME));
@@ -178,4 +184,25 @@ fn trust(context: &mut SslContextBuilder, authorities: &Authorities) -> Result<(
 fn session_id_context(authorities: Option<&Authorities>) -> Result<Vec<u8>, ErrorStack> {
     let certificates = authorities.map_or(Vec::new(), |authorities| authorities.certificates.concat());
     Ok(hash(MessageDigest::sha256(), &certificates)?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::tls::Ciphers;
+
+    use super::*;
+
+    /// What the model lets be chosen is all known here, and nothing else comes with it.
+    #[test]
+    fn ciphers_that_can_be_chosen_are_known() {
+        let mut context = SslContext::builder(SslMethod::tls_server()).unwrap();
+        for name in Ciphers::OLDER {
+            context.set_cipher_list(name).unwrap();
+        }
+        context.set_ciphersuites(&Ciphers::NEWER.join(":")).unwrap();
+        for policy in model::tls::TlsPolicy::ALL {
+            let ciphers = policy::allowed(policy).ciphers;
+            assert!(ciphers.split(':').all(|name| Ciphers::OLDER.contains(&name)), "{ciphers}");
+        }
+    }
 }

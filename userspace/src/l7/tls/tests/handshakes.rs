@@ -153,6 +153,7 @@ pub(super) fn settings(certificates: Vec<ServerCertificate>) -> Tls {
         certificates,
         client_ca: None,
         policy: TlsPolicy::default(),
+        ciphers: None,
     }
 }
 
