@@ -312,6 +312,29 @@ fn every_reason_of_a_refused_request_is_told() {
     assert_eq!(told.iter().map(|cells| &cells[..2]).collect::<Vec<_>>(), there);
 }
 
+/// What is set otherwise than by default has a test, which is there.
+#[test]
+fn every_default_that_is_another_has_its_test() {
+    let mut sources = String::new();
+    let mut folders =
+        vec![documents::root().join("userspace/src/l7"), documents::root().join("tests/network/l7")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false => sources += &fs::read_to_string(entry.path()).unwrap(),
+            }
+        }
+    }
+    let rows = documents::read("docs/http.md").unwrap().rows().into_iter();
+    let rows: Vec<_> = rows.filter(|row| row.heading == "What is set otherwise than by default").collect();
+    assert!(rows.len() > 25, "{}", rows.len());
+    for row in rows.iter().filter(|row| !row.cells[0].starts_with("**")) {
+        let name = quoted(&row.cells[4]).next().unwrap_or_else(|| panic!("{row:?} has no test"));
+        assert!(sources.contains(&format!("fn {name}()")), "{name} is not there");
+    }
+}
+
 /// `docs/architecture.md` says what the files of a folder are for, by their names below a heading with the folder's.
 #[test]
 fn the_map_of_the_code_names_what_is_there() {

@@ -54,6 +54,29 @@ fn every_request_that_is_refused_is_counted_and_logged() {
     }
 }
 
+/// So that nobody gets refusals without end.
+#[test]
+fn a_connection_that_brings_what_http2_forbids_again_and_again_ends() {
+    let (certificates, settings) = https(1, "", "protocol = \"http\"");
+    let balancer = Balancer::start(settings);
+    for (count, ends) in [(31, false), (32, true)] {
+        let mut peer = Peer::connect(&balancer, &certificates, &[]);
+        for number in 0..count {
+            let fields = request(&[("host", "other.example")]);
+            peer.send(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &fields));
+        }
+        peer.send(&frame(PING, 0, 0, &[7; 8]));
+        let mut is_over = true;
+        while let Some((kind, ..)) = peer.next() {
+            if kind == PING {
+                is_over = false;
+                break;
+            }
+        }
+        assert_eq!(is_over, ends, "{count}");
+    }
+}
+
 /// Nothing that keeps a connection busy without a request keeps it open.
 #[test]
 fn a_connection_without_requests_ends_however_much_else_it_brings() {

@@ -295,6 +295,20 @@ mod tests {
     };
     use crate::l7::route::Routes;
 
+    /// In the list of what is set otherwise than by default.
+    #[test]
+    fn the_proxys_settings_are_as_the_document_says() {
+        let document = include_str!("../../../docs/http.md");
+        let (here, there) = (settings(1), ServerConf::default());
+        let (pool, pools) = (there.upstream_keepalive_pool_size, here.upstream_keepalive_pool_size);
+        for row in [
+            format!("| `upstream_keepalive_pool_size` | {pool} | {pools} for each thread |"),
+            format!("| `max_retries` | {} | {} |", there.max_retries, here.max_retries),
+        ] {
+            assert!(document.contains(&row), "{row}");
+        }
+    }
+
     #[test]
     fn a_connection_too_many_is_closed_and_one_that_ends_makes_room() {
         let front = Front::start(Settings { most: 1, ..Settings::default() });

@@ -374,6 +374,23 @@ fn a_request_at_which_every_member_hangs_up_ejects_none() {
     assert_eq!(asked.map(|asked| asked.load(SeqCst)), [10, 10]);
 }
 
+#[test]
+fn a_request_is_tried_no_more_than_four_times() {
+    let asked = Arc::<AtomicUsize>::default();
+    let hang_up = || {
+        let asked = asked.clone();
+        http1_server(move |_| {
+            asked.fetch_add(1, SeqCst);
+            None
+        })
+    };
+    let members = (0..8).map(|_| hang_up()).collect();
+    let front = Front::start(Settings { http1_members: Some(members), ..Settings::default() });
+    let answer = front.ask(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+    assert_eq!(asked.load(SeqCst), 4);
+}
+
 /// What a member sends late on a connection that is kept is no answer to the next request there.
 #[test]
 fn a_request_whose_kept_connection_brings_rubbish_is_asked_on_another() {

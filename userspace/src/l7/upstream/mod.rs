@@ -167,10 +167,67 @@ pub fn renew(peer: &mut HttpPeer) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use http::HeaderMap;
+    use model::{
+        edge::ProxyVersion,
+        http::MemberHttp,
+        object::PoolId,
+        served::{self, HttpPool, Member},
+        value::Weight,
+    };
     use nix::sys::socket::{getsockopt, sockopt};
     use tokio::{io::AsyncReadExt, net::TcpListener};
 
     use super::*;
+    use crate::l7::pick::{self, secret::Secret};
+
+    /// In the list of what is set otherwise than by default.
+    #[test]
+    fn peers_are_as_the_document_says() {
+        let document = include_str!("../../../../docs/http.md");
+        let says = |row: String| assert!(document.contains(&row), "{row}");
+        let at = "192.0.2.1:80".parse().unwrap();
+        let peer_of = |http2, proxy_protocol| peer_to(at, http2, proxy_protocol);
+        for http2 in [false, true] {
+            let [plain, proxied] =
+                [None, Some(ProxyVersion::V1)].map(|version| peer_of(http2, version).options);
+            assert_eq!(plain.write_timeout, Some(Timeouts::default().write));
+            let idle = [plain.idle_timeout, proxied.idle_timeout].map(|time| time.unwrap().as_secs());
+            says(format!("| `idle_timeout` | none | {} s; {} s with PROXY protocol |", idle[0], idle[1]));
+            says(format!("| `max_h2_streams` | 1 | {} |", plain.max_h2_streams));
+            let (stream, all) =
+                (plain.h2_stream_window_size.unwrap(), plain.h2_connection_window_size.unwrap());
+            says(format!("| 8 MiB for both | {} KB, and {} times that |", stream / 1024, all / stream));
+            let keepalive = plain.tcp_keepalive.unwrap();
+            let (idle, every) = (keepalive.idle.as_secs(), keepalive.interval.as_secs());
+            says(format!("| none | after {idle} s, {} times in {every} s |", keepalive.count));
+        }
+        let here = peer_of(false, None).group_key;
+        assert_eq!(here, peer_of(false, None).group_key);
+        let there = std::thread::spawn(move || peer_to(at, false, None).group_key).join().unwrap();
+        assert_ne!(here, there, "each thread has its own");
+    }
+
+    /// The peer for the only member of a pool.
+    fn peer_to(member: SocketAddr, http2: bool, proxy_protocol: Option<ProxyVersion>) -> HttpPeer {
+        let there = Member { weight: Weight::literal(1), backup: false, checked_at: member };
+        let http = HttpPool {
+            member: MemberHttp { http2, proxy_protocol, ..MemberHttp::default() },
+            ..HttpPool::default()
+        };
+        let settings = served::Pool {
+            members: [(member, there)].into(),
+            http: Some(http.clone()),
+            ..served::Pool::default()
+        };
+        let secret = Secret::from_bytes(b"a secret for tests, 32 bytes or more").unwrap();
+        let pool = Pool::new(PoolId::of_names(&["a"]), &settings.into(), &http, &secret, None).unwrap();
+        let request = pick::Request { client: member.ip(), headers: &HeaderMap::new(), is_https: false };
+        let picked = pool.balancer.pick(&request, &[], pick::Now::read()).unwrap();
+        peer(&pool, &picked, &Timeouts::default())
+    }
 
     /// Pingora sets nothing on a tunnel's connection, and what is not sent anything never fails.
     #[tokio::test]
