@@ -20,11 +20,6 @@ const FIRST: usize = 300;
 const MORE: usize = 2000;
 /// How many more of those that do not read.
 const SLOW: usize = 200;
-/// How many more of those that have as many requests under way as all balancers allow.
-const BUSY: usize = 20;
-/// Requests of such a connection, and fields of each that are no longer than a byte: what all balancers take.
-const STREAMS: u8 = 100;
-const FIELDS: usize = 80;
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n";
 
 /// A kind of connection.
@@ -37,7 +32,7 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 5] = [
     Kind { what: "idle HTTP connection", more: MORE, open: |subject| used(connect(subject.http)) },
     Kind {
         what: "idle HTTPS connection",
@@ -49,16 +44,14 @@ pub const KINDS: [Kind; 6] = [
         more: MORE,
         open: |subject| asked_in_http2(connect_with_tls(subject.https, b"\x02h2"), &[], "/"),
     },
-    Kind {
-        what: "HTTP/2 connection with 100 requests of 80 fields",
-        more: BUSY,
-        open: |subject| busy_in_http2(connect_with_tls(subject.https, b"\x02h2")),
-    },
     Kind { what: "slow reader, HTTP", more: SLOW, open: |subject| unread(connect(subject.http)) },
     Kind {
         what: "slow reader, HTTP/2",
         more: SLOW,
-        open: |subject| asked_in_http2(connect_with_tls(subject.https, b"\x02h2"), &CLOSED, HUGE),
+        open: |subject| {
+            // SETTINGS_INITIAL_WINDOW_SIZE: nothing.
+            asked_in_http2(connect_with_tls(subject.https, b"\x02h2"), &[0, 4, 0, 0, 0, 0], HUGE)
+        },
     },
 ];
 
@@ -100,65 +93,37 @@ fn unread(mut connection: TcpStream) -> Box<dyn Connection> {
     Box::new(connection)
 }
 
-/// Kinds of frames and their flags.
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const END_STREAM_AND_HEADERS: u8 = 5;
-/// SETTINGS_INITIAL_WINDOW_SIZE: nothing.
-const CLOSED: [u8; 6] = [0, 4, 0, 0, 0, 0];
-
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = (payload.len() as u32).to_be_bytes();
-    [&length[1..], &[kind, flags, 0, 0, 0, stream], payload].concat()
-}
-
-/// A request for this path.
-fn head(path: &str) -> Vec<u8> {
+/// After a request of HTTP/2 and the head of its answer.
+fn asked_in_http2(
+    mut connection: impl Read + Write + Send + 'static,
+    settings: &[u8],
+    path: &str,
+) -> Box<dyn Connection> {
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
     let field = |name: &str, value: &str| {
         [&[0, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
     };
     let fields = [(":method", "GET"), (":scheme", "https"), (":authority", "bench.example"), (":path", path)];
-    fields.iter().flat_map(|(name, value)| field(name, value)).collect()
-}
-
-/// After a request of HTTP/2 and the head of its answer.
-fn asked_in_http2(
-    connection: impl Read + Write + Send + 'static,
-    settings: &[u8],
-    path: &str,
-) -> Box<dyn Connection> {
-    speak_http2(connection, settings, &frame(HEADERS, END_STREAM_AND_HEADERS, 1, &head(path)), 1)
-}
-
-/// With as many requests as it may have, each with many fields, of whose answers it takes the heads only.
-fn busy_in_http2(connection: impl Read + Write + Send + 'static) -> Box<dyn Connection> {
-    // The first one has `x: a` remembered, as 62 from then on.
-    const REMEMBER: [u8; 5] = [0x40, 1, b'x', 1, b'a'];
-    let requests = (0..STREAMS).flat_map(|number| {
-        let first = if number == 0 { &REMEMBER[..] } else { &[] };
-        let block = [&head("/"), first, &[0x80 | 62; FIELDS]].concat();
-        frame(HEADERS, END_STREAM_AND_HEADERS, 2 * number + 1, &block)
-    });
-    speak_http2(connection, &CLOSED, &requests.collect::<Vec<_>>(), STREAMS.into())
-}
-
-/// Sends this and waits for so many heads.
-fn speak_http2(
-    mut connection: impl Read + Write + Send + 'static,
-    settings: &[u8],
-    requests: &[u8],
-    mut heads: usize,
-) -> Box<dyn Connection> {
-    let first = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(SETTINGS, 0, 0, settings)[..], requests];
+    let head: Vec<u8> = fields.iter().flat_map(|(name, value)| field(name, value)).collect();
+    const SETTINGS: u8 = 4;
+    const HEADERS: u8 = 1;
+    let first = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &frame(SETTINGS, 0, 0, settings)[..],
+        &frame(HEADERS, 5, 1, &head),
+    ];
     connection.write_all(&first.concat()).unwrap();
-    while heads > 0 {
+    loop {
         let mut frame = [0; 9];
         connection.read_exact(&mut frame).unwrap();
         let length = u32::from_be_bytes([0, frame[0], frame[1], frame[2]]) as usize;
         connection.read_exact(&mut vec![0; length]).unwrap();
-        heads -= usize::from(frame[3] == HEADERS);
+        if frame[3] == HEADERS {
+            return Box::new(connection);
+        }
     }
-    Box::new(connection)
 }
 
 /// After a request and its answer.

@@ -25,7 +25,7 @@ pub const LARGE: &str = "/large";
 /// A path with 1 MB behind it.
 pub const MEGABYTE: &str = "/megabyte";
 /// How much is sent to `/upload` at once, in bytes.
-pub const UPLOAD: usize = 32 << 20;
+pub const UPLOAD: usize = 8 << 20;
 /// A path with 16 MB behind it.
 pub const HUGE: &str = "/huge";
 /// One client opens very many connections.
