@@ -21,6 +21,14 @@ pub struct Floor {
     pub without: &'static str,
 }
 
+impl Floor {
+    /// Says that this kernel lacks it.
+    pub fn tell_missing(self) {
+        let Self { name, since, without } = self;
+        tracing::info!("this kernel has no {name} (Linux {since} has): {without}");
+    }
+}
+
 /// XDP programs that take frames in several pieces, as jumbo frames come.
 pub const FRAGS: Floor = Floor {
     name: "XDP frags",
@@ -33,7 +41,8 @@ pub const TCX: Floor = Floor {
     since: "6.6",
     without: "what the host sends is seen by a filter of the clsact qdisc",
 };
-/// Neighbours that the kernel keeps resolved.
+/// Neighbours that the kernel keeps resolved. An older one takes them as others and forgets the mark: seen when they are
+/// read back.
 pub const MANAGED_NEIGHBOURS: Floor = Floor {
     name: "managed neighbours",
     since: "5.16",
@@ -70,9 +79,9 @@ impl Features {
 
     /// One line for each that is missing.
     pub fn tell(self) {
-        for (there, Floor { name, since, without }) in [(self.frags, FRAGS), (self.tcx, TCX)] {
+        for (there, floor) in [(self.frags, FRAGS), (self.tcx, TCX)] {
             if !there {
-                tracing::info!("this kernel has no {name} (Linux {since} has): {without}");
+                floor.tell_missing();
             }
         }
     }

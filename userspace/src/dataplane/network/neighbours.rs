@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -25,7 +26,10 @@ use super::{
     gateways::{self, Hop},
     reason,
 };
-use crate::dataplane::error::{Context, Result};
+use crate::dataplane::{
+    error::{Context, Result},
+    features::MANAGED_NEIGHBOURS,
+};
 
 /// How often to look whether a neighbour is resolved.
 const POLL: Duration = Duration::from_millis(20);
@@ -33,12 +37,14 @@ const POLL: Duration = Duration::from_millis(20);
 /// The neighbours that we keep resolved.
 pub struct Neighbours {
     handle: Handle,
+    /// Whether it was said already that the kernel keeps none resolved.
+    has_told: AtomicBool,
 }
 
 impl Neighbours {
     /// Works through `handle`.
     pub fn new(handle: Handle) -> Self {
-        Self { handle }
+        Self { handle, has_told: AtomicBool::new(false) }
     }
 
     /// Has the kernel keep the next hops towards these backends and these gateways resolved, and those of earlier ones no
@@ -75,9 +81,11 @@ impl Neighbours {
     pub async fn wait_until_resolved(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
         loop {
-            let unresolved: Vec<_> = self
-                .ours()
-                .await?
+            let ours = self.ours().await?;
+            if are_unmanaged(&ours) && !self.has_told.swap(true, Relaxed) {
+                MANAGED_NEIGHBOURS.tell_missing();
+            }
+            let unresolved: Vec<_> = ours
                 .into_iter()
                 .filter(|(_, message)| !has_mac(message))
                 .map(|((_, address), _)| address.to_string())
@@ -157,6 +165,11 @@ fn is_managed(message: &NeighbourMessage) -> bool {
     is_ours(message) && message.attributes.iter().any(managed)
 }
 
+/// Whether the kernel has taken these of ours as others.
+fn are_unmanaged(ours: &[(Hop, NeighbourMessage)]) -> bool {
+    !ours.is_empty() && !ours.iter().any(|(_, message)| is_managed(message))
+}
+
 /// Whether somebody else says what the MAC is: an administrator, a routing daemon, or the kernel for a device without ARP.
 /// Nothing is asked for it then. An entry that was ours may have become theirs, and keeps our mark.
 fn is_set(message: &NeighbourMessage) -> bool {
@@ -193,4 +206,24 @@ fn has_mac(message: &NeighbourMessage) -> bool {
 fn hop(route: &RouteMessage, to: IpAddr) -> Option<Hop> {
     let interface = gateways::interface(&route.attributes).filter(|&index| index != LOOPBACK)?;
     Some((interface, gateways::gateway(&route.attributes).unwrap_or(to)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_managed_ones_forgets_the_mark() {
+        let kept = |attributes: &[NeighbourAttribute]| {
+            let mut message = NeighbourMessage::default();
+            message.attributes = attributes.to_vec();
+            ((2, IpAddr::from([192, 0, 2, 1])), message)
+        };
+        let mark = NeighbourAttribute::Protocol(RouteProtocol::Other(PROTOCOL));
+        let managed = NeighbourAttribute::ExtFlags(NeighbourExtFlags::Managed);
+        let [new, old] = [kept(&[mark.clone(), managed.clone()]), kept(std::slice::from_ref(&mark))];
+        assert!(are_unmanaged(&[old.clone(), old.clone()]));
+        assert!(!are_unmanaged(&[old, new]));
+        assert!(!are_unmanaged(&[]));
+    }
 }
