@@ -59,9 +59,10 @@ pub trait Record: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync
     fn set_secret(&mut self, _secret: &[u8]) {}
 }
 
-/// Makes records of a type with a field `head`: their kind, their name in errors, and what one belongs to.
+/// Makes records of a type with a field `head`: their kind, their name in errors, what one belongs to, and what else is not
+/// as of others.
 macro_rules! record {
-    ($type:ident, $kind:literal, $name:literal, |$record:pat_param| $parent:expr) => {
+    ($type:ident, $kind:literal, $name:literal, |$record:pat_param| $parent:expr $(, { $($other:item)* })?) => {
         impl Record for $type {
             const KIND: &'static str = $kind;
             const NAME: &'static str = $name;
@@ -78,6 +79,8 @@ macro_rules! record {
                 let $record = self;
                 $parent
             }
+
+            $($($other)*)?
         }
     };
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::record::{Head, Record};
+use crate::api::record::{Head, Record, record};
 
 /// What is known of a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,22 +71,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Record for Certificate {
-    const KIND: &'static str = "certificate";
-    const NAME: &'static str = "Certificate";
-
-    fn head(&self) -> &Head {
-        &self.head
-    }
-
-    fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    fn parent(&self) -> Option<Uuid> {
-        None
-    }
-
+record!(Certificate, "certificate", "Certificate", |_| None, {
     fn secret(&self) -> Option<&[u8]> {
         self.key.as_ref().map(Secret::bytes)
     }
@@ -94,4 +79,4 @@ impl Record for Certificate {
     fn set_secret(&mut self, secret: &[u8]) {
         self.key = Some(Secret::new(secret.into()));
     }
-}
+});
