@@ -74,7 +74,7 @@ fn the_readmes_recipes_keep_their_word() {
     let folder = PathBuf::from(certificates.path(""));
     let pem = ["crt", "key"].map(|end| fs::read_to_string(folder.join(format!("customer.{end}"))).unwrap());
     fs::write(folder.join("customer.pem"), pem.concat()).unwrap();
-    let _servers: Vec<_> = network.backends.iter().map(|host| servers::nginx(host, &folder, "")).collect();
+    let _servers = servers::nginx_on_each(&network.backends, &folder);
     let program = testbed::binary("evenkeel").unwrap();
     let mut site = Site { network: &network, program, folder: &folder, daemon: None };
 

@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use nix::sys::signal::Signal;
-use testbed::{Process, wait_for};
+use testbed::wait_for;
 
 use crate::{
     balancer::{Balancer, DEADLINE, Settings},
@@ -15,8 +15,7 @@ fn a_download_outlives_its_members_weight() {
     let mut balancer = Balancer::start(Settings { weights: vec![1, 1], ..Settings::default() });
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("large"), vec![7; 16 << 20]).unwrap();
-    let _servers: Vec<Process> =
-        balancer.network.backends.iter().map(|host| servers::nginx(host, directory.path(), "")).collect();
+    let _servers = servers::nginx_on_each(&balancer.network.backends, directory.path());
     let get = ["curl", "-sS", "--max-time", "20", "http://203.0.113.10/"];
 
     let arrived = directory.path().join("arrived");

@@ -1,7 +1,5 @@
 //! Do connections land in proportion to the weights?
 
-use testbed::Process;
-
 use crate::{
     balancer::{Balancer, Settings},
     servers,
@@ -11,8 +9,7 @@ use crate::{
 fn six_hundred_short_connections_land_exactly_three_two_one() {
     let balancer = Balancer::start(Settings { weights: vec![3, 2, 1], ..Settings::default() });
     let directory = tempfile::tempdir().unwrap();
-    let _servers: Vec<Process> =
-        balancer.network.backends.iter().map(|host| servers::nginx(host, directory.path(), "")).collect();
+    let _servers = servers::nginx_on_each(&balancer.network.backends, directory.path());
 
     let url = "http://203.0.113.10/?[1-600]";
     let answers = balancer.client(&["curl", "-sS", "--max-time", "60", "-H", "Connection: close", url]);

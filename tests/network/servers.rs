@@ -10,6 +10,11 @@ use testbed::{Host, Process, wait_for};
 
 use crate::balancer::{BACKEND_PORT, DEADLINE, Family};
 
+/// [`nginx`] on each of these.
+pub fn nginx_on_each(hosts: &[Host], directory: &Path) -> Vec<Process> {
+    hosts.iter().map(|host| nginx(host, directory, "")).collect()
+}
+
 /// nginx, answering `/` with the backend's name and everything else from `root`, on the backend's addresses of both
 /// families. `listen` is appended to its listen directives.
 pub fn nginx(host: &Host, directory: &Path, listen: &str) -> Process {

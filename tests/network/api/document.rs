@@ -16,8 +16,7 @@ fn the_recipes_of_the_api_keep_their_word() {
     let api = file[file.find("[api]").unwrap()..].to_owned();
     let balancer = Balancer::start(Settings { api, ..with_api(&[1, 1]) });
     let directory = tempfile::tempdir().unwrap();
-    let _servers: Vec<_> =
-        balancer.network.backends.iter().map(|host| servers::nginx(host, directory.path(), "")).collect();
+    let _servers = servers::nginx_on_each(&balancer.network.backends, directory.path());
     let mut run = 0;
     for block in blocks {
         let host = match block.kind.as_str() {

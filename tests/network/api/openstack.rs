@@ -97,8 +97,7 @@ pub fn wait_for_answer(balancer: &Balancer, url: &str, wanted: &[&str]) {
 fn openstacks_client_builds_a_load_balancer_and_traffic_follows() {
     let mut balancer = Balancer::start(with_api(&[1, 1]));
     let directory = tempfile::tempdir().unwrap();
-    let _servers: Vec<_> =
-        balancer.network.backends.iter().map(|host| servers::nginx(host, directory.path(), "")).collect();
+    let _servers = servers::nginx_on_each(&balancer.network.backends, directory.path());
     let addresses: Vec<String> =
         balancer.network.backends.iter().map(|host| host.address().to_string()).collect();
     let mut client = Client::start(&balancer);

@@ -30,8 +30,7 @@ fn wait_until_it_is(balancer: &Balancer, words: &[&str], wanted: &str) {
 fn policies_of_openstacks_client_send_requests_where_they_say() {
     let mut balancer = Balancer::start(with_api(&[1, 1]));
     let directory = tempfile::tempdir().unwrap();
-    let _servers: Vec<_> =
-        balancer.network.backends.iter().map(|host| servers::nginx(host, directory.path(), "")).collect();
+    let _servers = servers::nginx_on_each(&balancer.network.backends, directory.path());
     let addresses: Vec<String> =
         balancer.network.backends.iter().map(|host| host.address().to_string()).collect();
     let mut client = Client::start(&balancer);

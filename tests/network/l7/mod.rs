@@ -56,5 +56,5 @@ fn http(backends: usize) -> Settings {
 
 /// nginx on each backend.
 fn nginx(balancer: &Balancer, directory: &std::path::Path) -> Vec<Process> {
-    balancer.network.backends.iter().map(|host| servers::nginx(host, directory, "")).collect()
+    servers::nginx_on_each(&balancer.network.backends, directory)
 }
