@@ -86,7 +86,7 @@ fn so_many_connections_and_no_more_until_one_ends() {
     wait_for("room for another", DEADLINE, || connect(&balancer).is_ok()).unwrap();
 }
 
-/// Strangers ask, from an address where nobody answers, and go no further: whoever means it gets in.
+/// Strangers ask, from an address where nobody answers, and go no further: clients that mean it get in.
 #[test]
 fn half_open_connections_shut_nobody_out() {
     const MOST: u16 = 20;

@@ -273,7 +273,7 @@ const OTHERWISE: [(&str, u16, u16, &str); 19] = [
 
 /// Headers that only one of the two hands on, and why.
 const HANDED_ON: [(&str, &str); 7] = [
-    ("te", "members send trailers to whoever says so; nginx passes none on"),
+    ("te", "members send trailers where that says so; nginx passes none on"),
     ("expect", "an empty one says nothing; nginx answers 100 itself, where a member may do that here"),
     ("proxy-authorization", "RFC 9110, 11.7.2: it is for the proxy that the client speaks to"),
     ("proxy-connection", "it is for this hop, whatever its name says"),
@@ -305,7 +305,7 @@ fn reason(request: &str, ours: &Outcome, theirs: &Outcome) -> Option<&'static st
         only_ours.retain(|header| *header != chunked);
         only_theirs.retain(|(name, _)| name != "content-length");
     }
-    // RFC 9110, section 10.1.4: whoever says TE names it there.
+    // RFC 9110, section 10.1.4: a message with TE names it there.
     only_ours.retain(|header| *header != ("connection".to_owned(), "TE".to_owned()));
     let mut reasons = only_ours.iter().chain(&only_theirs).map(|(name, _)| {
         HANDED_ON.iter().find(|(handed_on, _)| name == handed_on).map(|(_, reason)| *reason)

@@ -564,7 +564,7 @@ impl Peer {
         peer
     }
 
-    /// Whoever has closed the connection takes no more.
+    /// A peer that has closed the connection takes no more.
     fn send(&mut self, bytes: &[u8]) {
         let _ = self.0.write_all(bytes);
     }

@@ -148,7 +148,7 @@ pub enum Subject {
     Header(Token),
     /// The cookie with this name.
     Cookie(Token),
-    /// Whom the request is for, as [`Domain`] is compared.
+    /// The host that the request is for, as [`Domain`] is compared.
     Host,
     /// What it asks for, as [`PathMatch`] is compared.
     Path,

@@ -77,7 +77,7 @@ fn set_aside(store: &Path, key: &Path) -> Result<(), StoreError> {
         }
         _ => Ok(()),
     };
-    // Whoever is the last to close a whole one puts its log into it.
+    // The last to close a whole one puts its log into it.
     if store.exists() {
         drop(Sqlite::look(store, key));
     }

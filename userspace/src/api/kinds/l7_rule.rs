@@ -23,7 +23,7 @@ pub struct L7Rule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum RuleKind {
-    /// Whom it is for, in any case and without the port.
+    /// The host that it is for, in any case and without the port.
     HostName,
     /// What it asks for, without the query.
     #[default]

@@ -8,7 +8,7 @@ use crate::l7::cookies;
 /// A request as one of its path's readings has it.
 #[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
-    /// Whom it is for, without case and port.
+    /// The host that it is for, without case and port.
     pub(super) host: &'a str,
     /// What it asks for.
     pub(super) path: &'a str,
